@@ -1,0 +1,20 @@
+// root = sqrt(Σ partials): the second half of a norm.
+struct Params {
+    quads: u32,
+}
+@group(0) @binding(0) var<storage, read> partials: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> root: array<vec4<f32>>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = invocation(group, lane);
+    if (i >= 1u) {
+        return;
+    }
+    var sum = vec4(0.0);
+    for (var q = 0u; q < params.quads; q++) {
+        sum += partials[q];
+    }
+    root[0] = vec4(sqrt((sum.x + sum.y) + (sum.z + sum.w)), 0.0, 0.0, 0.0);
+}

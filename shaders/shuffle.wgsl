@@ -1,0 +1,64 @@
+// Which samples form this step: position in the epoch -> keyed bijection of 0..positions -> sample.
+// A step needs nothing from the host, so the order is computed and not uploaded. src/random.rs::permute is the same.
+struct Params {
+    positions: u32, // in one epoch
+    samples: u32,   // fewer than positions if samples repeat
+    batch: u32,
+    padded_batch: u32,
+    batch_stride: u32, // positions per full step; a tail batch is shorter than that
+    steps_per_epoch: u32,
+    shuffled: u32,
+    half_bits: u32,
+    key_low: u32,
+    key_high: u32,
+}
+@group(0) @binding(0) var<storage, read> clock: array<u32>;
+@group(0) @binding(1) var<storage, read_write> indices: array<u32>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+fn mix(value: u32) -> u32 {
+    var h = value;
+    h ^= h >> 16u;
+    h *= 0x85EBCA6Bu;
+    h ^= h >> 13u;
+    h *= 0xC2B2AE35u;
+    return h ^ (h >> 16u);
+}
+
+fn permute(key: vec2<u32>, position: u32) -> u32 {
+    let mask = (1u << params.half_bits) - 1u;
+    let domain = (mask + 1u) * (mask + 1u);
+    var value = position;
+    // A walk ends within the domain's size; saying so keeps a broken shader from hanging a device.
+    for (var walk = 1u; walk != domain; walk++) {
+        var left = value >> params.half_bits;
+        var right = value & mask;
+        for (var round = 0u; round < 6u; round++) {
+            let word = select(key.x, key.y, (round & 1u) != 0u);
+            let next = left ^ (mix(right ^ (word + round * 0x9E3779B9u)) & mask);
+            left = right;
+            right = next;
+        }
+        value = (left << params.half_bits) | right;
+        if (value < params.positions) {
+            break;
+        }
+    }
+    return value;
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = invocation(group, lane);
+    if (i >= params.padded_batch) {
+        return;
+    }
+    let step = clock[0];
+    let epoch = step / params.steps_per_epoch;
+    let position = (step % params.steps_per_epoch) * params.batch_stride + i;
+    var at = position;
+    if (params.shuffled != 0u) {
+        at = permute(threefry(vec2(params.key_low, params.key_high), vec2(epoch, 0u)), min(position, params.positions - 1u));
+    }
+    indices[i] = select(at % params.samples, 0u, i >= params.batch);
+}

@@ -1,0 +1,329 @@
+//! Where numbers live: shapes, buffers, their roles, and the arena that lays them out.
+//!
+//! Invariant: a row's stride is its width rounded up to four words, the pad holds zero and stays zero. So every row
+//! starts on a 16-byte boundary and kernels may read whole `vec4`s without asking where the row ends.
+
+use std::collections::HashMap;
+
+use crate::random;
+
+/// Buffers inside one allocation start on multiples of this many words: 256 bytes, WebGPU's strictest offset alignment.
+const ALIGN_WORDS: u32 = 64;
+
+/// A matrix of `rows` x `cols` elements of four bytes. Vectors are `1 x n`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Shape {
+    pub rows: u32,
+    pub cols: u32,
+}
+
+impl Shape {
+    /// Words from one row to the next: `cols` rounded up to 4.
+    pub fn stride(self) -> u32 {
+        self.cols.next_multiple_of(4)
+    }
+
+    /// Words including padding.
+    pub fn words(self) -> u64 {
+        u64::from(self.rows) * u64::from(self.stride())
+    }
+
+    /// Elements without padding.
+    pub fn len(self) -> u64 {
+        u64::from(self.rows) * u64::from(self.cols)
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+pub fn shape(rows: u32, cols: u32) -> Shape {
+    Shape { rows, cols }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Dtype {
+    F32,
+    U32,
+}
+
+/// A window into one allocation. Copying it copies the name of a place, not its contents.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Buf {
+    pub(crate) alloc: u16,
+    /// In words.
+    pub(crate) offset: u32,
+    pub shape: Shape,
+    pub dtype: Dtype,
+}
+
+impl Buf {
+    pub fn rows(self) -> u32 {
+        self.shape.rows
+    }
+
+    pub fn cols(self) -> u32 {
+        self.shape.cols
+    }
+
+    pub(crate) fn range(self) -> std::ops::Range<usize> {
+        self.offset as usize..self.offset as usize + self.shape.words() as usize
+    }
+}
+
+/// What a buffer is for. A checkpoint is every `Param` and every `State`, and nothing else.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Role {
+    /// Learned weights. Groups get a learning rate and a freeze switch of their own.
+    Param { group: u8 },
+    /// Gradients, laid out as the parameters are.
+    Grad,
+    /// What a later step needs of an earlier one: momentum, the clock.
+    State,
+    /// Written by the host: data, schedules. Whatever differs between steps must be one of these.
+    Input,
+    /// Written and read within a step.
+    Scratch,
+}
+
+/// First contents of a buffer. Values are dense, row by row, without padding.
+#[derive(Clone, Debug)]
+pub enum Fill {
+    Zero,
+    /// Uniform in `[-bound, bound)`, keyed by the arena's seed and the buffer's name.
+    Uniform(f32),
+    F32(Vec<f32>),
+    U32(Vec<u32>),
+}
+
+#[derive(Clone, Debug)]
+pub struct NamedBuf {
+    pub name: String,
+    pub role: Role,
+    pub buf: Buf,
+    pub fill: Fill,
+}
+
+/// A buffer larger than the device can bind.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error(
+    "`{name}` needs {} MiB, more than this device can bind at once ({} MiB)",
+    bytes.div_ceil(1 << 20), limit >> 20
+)]
+pub struct TooLarge {
+    pub name: String,
+    pub bytes: u64,
+    pub limit: u64,
+}
+
+/// All buffers of a run, shared by its programs.
+///
+/// Parameters, gradients and momentum are three allocations of one layout, so that the optimiser is one call per
+/// parameter group. Every other buffer is an allocation of its own: wgpu tracks hazards per allocation.
+pub struct Arena {
+    seed: u64,
+    binding_limit: u64,
+    guard_words: u32,
+    allocs: Vec<u64>,
+    bufs: Vec<NamedBuf>,
+    by_name: HashMap<String, usize>,
+    too_large: Option<TooLarge>,
+}
+
+const PARAMS: u16 = 0;
+const GRADS: u16 = 1;
+const MOMENTUM: u16 = 2;
+
+impl Arena {
+    /// `binding_limit`: the most bytes one kernel may see of one buffer on this device.
+    pub fn new(seed: u64, binding_limit: u64) -> Self {
+        Arena {
+            seed,
+            // Offsets are counted in u32 words, and several drivers stop at 2^31 - 1 bytes.
+            binding_limit: binding_limit.min((1 << 31) - 1),
+            guard_words: 0,
+            allocs: vec![0; 3],
+            bufs: Vec::new(),
+            by_name: HashMap::new(),
+            too_large: None,
+        }
+    }
+
+    /// An arena for checks: behind every allocation lie `words` more, bound along with it, so that a kernel that
+    /// writes past its end is seen and not clipped by the driver.
+    pub fn guarded(seed: u64, words: u32) -> Self {
+        Arena { guard_words: words, ..Arena::new(seed, 1 << 31) }
+    }
+
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    pub fn binding_limit(&self) -> u64 {
+        self.binding_limit
+    }
+
+    pub fn bufs(&self) -> &[NamedBuf] {
+        &self.bufs
+    }
+
+    pub fn find(&self, name: &str) -> Option<Buf> {
+        self.by_name.get(name).map(|&i| self.bufs[i].buf)
+    }
+
+    /// The name to print for a buffer; ranges over several buffers are named after the allocation.
+    pub fn name(&self, buf: Buf) -> String {
+        let exact = self.bufs.iter().find(|b| b.buf.alloc == buf.alloc && b.buf.offset == buf.offset && b.buf.shape == buf.shape);
+        match (exact, buf.alloc) {
+            (Some(b), _) => b.name.clone(),
+            (None, PARAMS) => "params".into(),
+            (None, GRADS) => "grads".into(),
+            (None, MOMENTUM) => "momentum".into(),
+            (None, n) => format!("allocation {n}"),
+        }
+    }
+
+    pub fn role(&self, buf: Buf) -> Option<Role> {
+        self.bufs.iter().find(|b| b.buf == buf).map(|b| b.role)
+    }
+
+    /// Words of every allocation, guards included.
+    pub fn alloc_words(&self) -> Vec<u64> {
+        self.allocs.iter().map(|&words| words.max(4) + u64::from(self.guard_words)).collect()
+    }
+
+    pub fn guard_words(&self) -> u32 {
+        self.guard_words
+    }
+
+    /// Bytes of device memory that the buffers take.
+    pub fn bytes(&self) -> u64 {
+        4 * self.alloc_words().iter().sum::<u64>()
+    }
+
+    /// The first buffer that did not fit, if any.
+    pub fn check(&self) -> Result<(), TooLarge> {
+        self.too_large.clone().map_or(Ok(()), Err)
+    }
+
+    /// A learned parameter with its gradient and momentum. Asking for a known name returns the same buffer.
+    ///
+    /// Panics if the shape differs from the first request or if groups interleave: both are mistakes of the model's
+    /// author, not of its user.
+    pub fn param(&mut self, name: &str, group: u8, shape: Shape, fill: Fill) -> Buf {
+        if let Some(known) = self.known(name, shape, Dtype::F32) {
+            return known;
+        }
+        let last = self.bufs.iter().rev().find_map(|b| if let Role::Param { group } = b.role { Some(group) } else { None });
+        assert!(last.is_none_or(|last| last <= group), "`{name}`: parameter groups must be declared in order");
+        let offset = self.allocs[PARAMS as usize];
+        let words = shape.words().next_multiple_of(u64::from(ALIGN_WORDS));
+        self.measure(name, offset + words);
+        let buf = |alloc| Buf { alloc, offset: offset as u32, shape, dtype: Dtype::F32 };
+        for alloc in [PARAMS, GRADS, MOMENTUM] {
+            self.allocs[alloc as usize] += words;
+        }
+        self.insert(name.to_string(), Role::Param { group }, buf(PARAMS), fill);
+        self.insert(format!("grad.{name}"), Role::Grad, buf(GRADS), Fill::Zero);
+        self.insert(format!("momentum.{name}"), Role::State, buf(MOMENTUM), Fill::Zero);
+        buf(PARAMS)
+    }
+
+    /// The gradient buffer of a parameter.
+    pub fn grad(&self, param: Buf) -> Buf {
+        assert_eq!(param.alloc, PARAMS, "only parameters have a gradient of the same layout");
+        Buf { alloc: GRADS, ..param }
+    }
+
+    /// Parameters, gradients and momentum of one group, each as one vector. `None` if the group is empty.
+    pub fn group(&self, group: u8) -> Option<[Buf; 3]> {
+        let of_group = |b: &&NamedBuf| b.role == Role::Param { group };
+        let first = self.bufs.iter().find(of_group)?.buf;
+        let last = self.bufs.iter().rev().find(of_group)?.buf;
+        let words = u64::from(last.offset - first.offset) + last.shape.words();
+        let range = |alloc| Buf { alloc, shape: shape(1, words as u32), ..first };
+        Some([range(PARAMS), range(GRADS), range(MOMENTUM)])
+    }
+
+    /// The groups that have parameters, in order.
+    pub fn groups(&self) -> Vec<u8> {
+        let mut groups: Vec<u8> = self.bufs.iter().filter_map(|b| if let Role::Param { group } = b.role { Some(group) } else { None }).collect();
+        groups.dedup();
+        groups
+    }
+
+    /// A buffer of its own. Asking for a known name returns the same buffer.
+    pub fn buffer(&mut self, name: &str, role: Role, dtype: Dtype, shape: Shape, fill: Fill) -> Buf {
+        if let Some(known) = self.known(name, shape, dtype) {
+            return known;
+        }
+        self.measure(name, shape.words());
+        let alloc = u16::try_from(self.allocs.len()).expect("fewer than 65,536 buffers");
+        self.allocs.push(shape.words());
+        let buf = Buf { alloc, offset: 0, shape, dtype };
+        self.insert(name.to_string(), role, buf, fill);
+        buf
+    }
+
+    pub fn state(&mut self, name: &str, dtype: Dtype, shape: Shape) -> Buf {
+        self.buffer(name, Role::State, dtype, shape, Fill::Zero)
+    }
+
+    pub fn input(&mut self, name: &str, dtype: Dtype, shape: Shape) -> Buf {
+        self.buffer(name, Role::Input, dtype, shape, Fill::Zero)
+    }
+
+    pub fn scratch(&mut self, name: &str, dtype: Dtype, shape: Shape) -> Buf {
+        self.buffer(name, Role::Scratch, dtype, shape, Fill::Zero)
+    }
+
+    /// First contents of a buffer, padded.
+    pub(crate) fn contents(&self, b: &NamedBuf) -> Option<Vec<u32>> {
+        let dense: Vec<u32> = match &b.fill {
+            Fill::Zero => return None,
+            Fill::Uniform(bound) => {
+                let key = random::key_from_name(self.seed, &b.name);
+                (0..b.buf.shape.len() as u32).map(|i| (random::signed_unit(random::threefry(key, [i, 0])[0]) * bound).to_bits()).collect()
+            }
+            Fill::F32(values) => values.iter().map(|v| v.to_bits()).collect(),
+            Fill::U32(values) => values.clone(),
+        };
+        Some(pad_rows(b.buf.shape, &dense))
+    }
+
+    fn known(&self, name: &str, shape: Shape, dtype: Dtype) -> Option<Buf> {
+        let known = self.find(name)?;
+        assert_eq!((known.shape, known.dtype), (shape, dtype), "`{name}` was declared with another shape");
+        Some(known)
+    }
+
+    fn insert(&mut self, name: String, role: Role, buf: Buf, fill: Fill) {
+        self.by_name.insert(name.clone(), self.bufs.len());
+        self.bufs.push(NamedBuf { name, role, buf, fill });
+    }
+
+    fn measure(&mut self, name: &str, words: u64) {
+        let bytes = 4 * (words + u64::from(self.guard_words));
+        if bytes > self.binding_limit && self.too_large.is_none() {
+            self.too_large = Some(TooLarge { name: name.into(), bytes, limit: self.binding_limit });
+        }
+    }
+}
+
+/// Dense rows to padded rows.
+pub fn pad_rows(shape: Shape, dense: &[u32]) -> Vec<u32> {
+    assert_eq!(dense.len() as u64, shape.len(), "values do not fill {shape:?}");
+    let mut padded = vec![0; shape.words() as usize];
+    if shape.cols > 0 {
+        for (row, values) in padded.chunks_mut(shape.stride() as usize).zip(dense.chunks(shape.cols as usize)) {
+            row[..values.len()].copy_from_slice(values);
+        }
+    }
+    padded
+}
+
+/// Padded rows to dense rows.
+pub fn unpad_rows(shape: Shape, padded: &[u32]) -> Vec<u32> {
+    padded.chunks(shape.stride().max(1) as usize).flat_map(|row| &row[..shape.cols as usize]).copied().collect()
+}

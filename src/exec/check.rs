@@ -1,0 +1,206 @@
+//! GPU against twin, kernel by kernel, with poisoned outputs and guard sentinels; and the proof that this notices.
+
+use std::sync::Arc;
+
+use super::{DeviceError, Executor, Gpu, GpuDevice, GpuOptions, mutations, repeat};
+use crate::buffer::{Arena, Buf, Dtype, shape};
+use crate::kernels::Entry;
+use crate::memory::HostMem;
+use crate::program::Tolerance;
+use crate::shader::Access;
+
+/// Words behind every allocation of a check.
+const GUARD_WORDS: u32 = 256;
+/// Behind inputs: a NaN, so that a read past the end shows in the result.
+const INPUT_GUARD: u32 = 0x7FC0_BEEF;
+/// Behind outputs: an ordinary number that nothing computes.
+const OUTPUT_GUARD: u32 = 0xDEAD_BEEF;
+/// In outputs whose old contents cannot matter: a NaN, so that an element left out differs from one set to zero.
+const POISON: u32 = 0x7FC0_DEAD;
+
+/// A difference beyond the tolerance.
+#[derive(Clone, Debug)]
+pub struct CaseFailure {
+    pub case: String,
+    pub what: String,
+}
+
+/// What comparing one kernel found.
+#[derive(Clone, Debug, Default)]
+pub struct KernelReport {
+    pub name: &'static str,
+    /// Cases times variants.
+    pub cases: usize,
+    /// The largest share of the tolerance that any element used; above 1 is a failure.
+    pub worst: f64,
+    pub failures: Vec<CaseFailure>,
+}
+
+impl KernelReport {
+    pub fn ok(&self) -> bool {
+        self.failures.is_empty() && self.cases > 0
+    }
+}
+
+/// Compares every variant of a kernel with its twin over all its cases.
+pub fn check_kernel(device: &Arc<GpuDevice>, entry: &Entry, max_groups: Option<u64>) -> Result<KernelReport, DeviceError> {
+    let mut report = KernelReport { name: entry.name, ..Default::default() };
+    for variant in 0..variants(entry)? {
+        let options = GpuOptions { variant: Some(variant), max_groups, source: None };
+        let one = run_cases(device, entry, &options, &|_| true, false)?;
+        report.cases += one.cases;
+        report.worst = report.worst.max(one.worst);
+        report.failures.extend(one.failures.into_iter().map(|f| CaseFailure { case: format!("variant {variant}, {}", f.case), ..f }));
+    }
+    Ok(report)
+}
+
+/// Which mutations of a kernel's shaders the comparison noticed.
+#[derive(Clone, Debug)]
+pub struct SelfTestReport {
+    pub name: &'static str,
+    /// What was put into the text, what was there, and whether it was caught.
+    pub mutations: Vec<(String, String, bool)>,
+}
+
+/// Mutates the kernel's shaders one place at a time and repeats the comparison. Where a place is dead code in one variant
+/// (another layout's branch), being caught in some variant counts.
+pub fn self_test_kernel(device: &Arc<GpuDevice>, entry: &Entry) -> Result<SelfTestReport, DeviceError> {
+    let mut report = SelfTestReport { name: entry.name, mutations: Vec::new() };
+    for variant in 0..variants(entry)? {
+        for text in texts(entry, variant)? {
+            for mutation in mutations(text.shader()) {
+                let known = report.mutations.iter().position(|(now, was, _)| (now, was) == (&mutation.now, &mutation.was));
+                let at = known.unwrap_or_else(|| {
+                    report.mutations.push((mutation.now.clone(), mutation.was.clone(), false));
+                    report.mutations.len() - 1
+                });
+                if !report.mutations[at].2 {
+                    let options = GpuOptions { variant: Some(variant), max_groups: None, source: Some(mutation.source) };
+                    let same_text = |v: &crate::shader::Variant| v.source() == text.source();
+                    report.mutations[at].2 = !run_cases(device, entry, &options, &same_text, true)?.failures.is_empty();
+                }
+            }
+        }
+    }
+    Ok(report)
+}
+
+fn record(entry: &Entry) -> Result<(Arena, crate::program::Program), DeviceError> {
+    let mut arena = Arena::guarded(1, GUARD_WORDS);
+    let program = entry.record(&mut arena).map_err(|e| DeviceError(e.to_string()))?;
+    Ok((arena, program))
+}
+
+fn variants(entry: &Entry) -> Result<usize, DeviceError> {
+    Ok(record(entry)?.1.calls.iter().map(|call| call.kernel.variants().len()).max().unwrap_or(0))
+}
+
+/// The different modules behind one variant number: a kernel may have one per layout.
+fn texts(entry: &Entry, variant: usize) -> Result<Vec<&'static crate::shader::Variant>, DeviceError> {
+    let mut texts: Vec<&'static crate::shader::Variant> = Vec::new();
+    for call in &record(entry)?.1.calls {
+        let candidate = call.kernel.variants().get(variant);
+        texts.extend(candidate.filter(|c| !texts.iter().any(|t| t.source() == c.source())));
+    }
+    Ok(texts)
+}
+
+fn run_cases(
+    device: &Arc<GpuDevice>,
+    entry: &Entry,
+    options: &GpuOptions,
+    wanted: &dyn Fn(&crate::shader::Variant) -> bool,
+    stop_at_first: bool,
+) -> Result<KernelReport, DeviceError> {
+    let (arena, mut program) = record(entry)?;
+    let number = options.variant.unwrap_or(0);
+    program.calls.retain(|call| call.kernel.variants().get(number).is_some_and(wanted));
+    let programs = Arc::new(vec![program]);
+    let mem = HostMem::new(&arena);
+    for named in arena.bufs() {
+        guard_of(&mem, named.buf).copy_from_slice(&[INPUT_GUARD; GUARD_WORDS as usize]);
+    }
+    for (_, buf, access) in programs[0].calls.iter().flat_map(|c| c.kernel.outputs()) {
+        if access == Access::Write {
+            mem.write(buf, &vec![POISON; buf.shape.words() as usize]);
+        }
+        guard_of(&mem, buf).copy_from_slice(&[OUTPUT_GUARD; GUARD_WORDS as usize]);
+    }
+    let mut gpu = Gpu::load(device.clone(), &arena, &mem, programs.clone(), options)?;
+    gpu.run(&repeat(&programs, 0, 1))?;
+
+    let mut report = KernelReport { name: entry.name, cases: programs[0].calls.len(), ..Default::default() };
+    for call in &programs[0].calls {
+        let outputs = call.kernel.outputs();
+        let tolerances: Vec<Tolerance> = outputs.iter().map(|(name, ..)| call.kernel.tolerance(name, &mem)).collect();
+        call.kernel.twin(&mem);
+        for ((name, buf, _), tolerance) in outputs.into_iter().zip(tolerances) {
+            let words = buf.shape.words() as u32;
+            let all = gpu.read(Buf { shape: shape(1, words + GUARD_WORDS), ..buf })?;
+            let (actual, guard) = all.split_at(words as usize);
+            let compared = compare(buf, &tolerance, &mem.read(buf), actual);
+            report.worst = report.worst.max(compared.worst);
+            let overrun = guard.iter().position(|&w| w != OUTPUT_GUARD).map(|i| format!("word {i} behind the end was overwritten"));
+            let what = compared.failure.or(overrun).map(|what| format!("`{name}` {}x{}: {what}", buf.rows(), buf.cols()));
+            report.failures.extend(what.map(|what| CaseFailure { case: call.label.clone(), what }));
+        }
+        if stop_at_first && !report.failures.is_empty() {
+            break;
+        }
+    }
+    Ok(report)
+}
+
+/// The guard words behind a buffer that is an allocation of its own.
+fn guard_of(mem: &HostMem, buf: Buf) -> impl std::ops::DerefMut<Target = [u32]> + '_ {
+    struct Guard<'a>(std::sync::RwLockWriteGuard<'a, Vec<u32>>, usize);
+    impl std::ops::Deref for Guard<'_> {
+        type Target = [u32];
+        fn deref(&self) -> &[u32] {
+            &self.0[self.1..]
+        }
+    }
+    impl std::ops::DerefMut for Guard<'_> {
+        fn deref_mut(&mut self) -> &mut [u32] {
+            &mut self.0[self.1..]
+        }
+    }
+    Guard(mem.alloc_mut(buf.alloc as usize), buf.range().end)
+}
+
+/// How two versions of a buffer differ.
+#[derive(Clone, Debug, Default)]
+pub struct Comparison {
+    /// Largest share of the tolerance used.
+    pub worst: f64,
+    /// The worst element, if it is beyond the tolerance.
+    pub failure: Option<String>,
+}
+
+/// Compares padded words. Pads must be equal, integers too; a NaN that the twin does not have is a difference.
+pub fn compare(buf: Buf, tolerance: &Tolerance, expected: &[u32], actual: &[u32]) -> Comparison {
+    let (cols, stride) = (buf.cols() as usize, buf.shape.stride() as usize);
+    let mut found = Comparison::default();
+    for (i, (&e, &a)) in expected.iter().zip(actual).enumerate() {
+        let (row, col) = (i / stride, i % stride);
+        if e == a {
+            continue;
+        }
+        let (share, what) = if buf.dtype == Dtype::U32 || col >= cols {
+            let pad_zeros = col >= cols && f32::from_bits(e) == f32::from_bits(a);
+            (if pad_zeros { 0.0 } else { f64::INFINITY }, format!("twin has {e:#x}, device {a:#x}"))
+        } else {
+            let (e, a) = (f64::from(f32::from_bits(e)), f64::from(f32::from_bits(a)));
+            let (difference, bound) = ((e - a).abs(), tolerance.bound(row * cols + col, e));
+            // Written so that NaN fails.
+            let share = if difference == 0.0 { 0.0 } else if !(difference <= bound) { (difference / bound).max(1.0 + f64::EPSILON) } else { difference / bound };
+            (share, format!("twin has {e:e}, device {a:e}, {:.3} of the tolerance {bound:e}", difference / bound))
+        };
+        if share > found.worst || found.failure.is_none() && share > 1.0 {
+            found.worst = share;
+            found.failure = (share > 1.0).then(|| format!("at [{row}, {col}]: {what}"));
+        }
+    }
+    found
+}

@@ -1,0 +1,421 @@
+//! The GPU executor. Pipelines, bind groups and parameters are resolved once at load; running is a loop that records
+//! dispatches.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, mpsc};
+
+use wgpu::{BindingResource, BufferBinding, BufferUsages};
+
+use super::{DeviceError, Executor, Programs, Span};
+use crate::buffer::{Arena, Buf};
+use crate::memory::HostMem;
+use crate::program::Kernel;
+use crate::shader::{Access, DeviceClass, Shader, Variant};
+
+/// WebGPU's default for groups along one dimension.
+const MAX_GROUPS: u64 = 65_535;
+
+/// Operations in one dispatch and in one submission: about 50 and 100 ms of a slow device of the class. Windows and
+/// macOS kill what runs for seconds.
+const DISPATCH_WORK: [u64; 2] = [5_000_000_000, 500_000_000];
+const SUBMIT_WORK: [u64; 2] = [10_000_000_000, 1_000_000_000];
+/// Recording takes host time as well: tiny dispatches are submitted in batches of this many.
+const SUBMIT_DISPATCHES: usize = 2_000;
+
+/// An open adapter with the pipelines made so far.
+pub struct GpuDevice {
+    info: wgpu::AdapterInfo,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    launch_layout: wgpu::BindGroupLayout,
+    pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
+    /// The first error that no call returned: validation, memory, a lost device.
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+struct Pipeline {
+    pipeline: wgpu::ComputePipeline,
+    layout: wgpu::BindGroupLayout,
+}
+
+/// What checks and tests change about execution.
+#[derive(Default)]
+pub struct GpuOptions {
+    /// Use this variant of each kernel that has as many, instead of the device's default.
+    pub variant: Option<usize>,
+    /// Slice dispatches to this many groups.
+    pub max_groups: Option<u64>,
+    /// Compile this text instead of the kernel's own.
+    pub source: Option<String>,
+}
+
+impl GpuDevice {
+    pub(super) fn open(adapter: &wgpu::Adapter) -> Result<Self, DeviceError> {
+        let info = adapter.get_info();
+        let available = adapter.limits();
+        // Everything but sizes stays at WebGPU's defaults, so that what runs here runs anywhere.
+        let limits = wgpu::Limits {
+            max_buffer_size: available.max_buffer_size,
+            max_storage_buffer_binding_size: available.max_storage_buffer_binding_size,
+            max_non_sampler_bindings: 10_000, // the default of a million costs memory on DX12
+            ..wgpu::Limits::default()
+        };
+        let descriptor = wgpu::DeviceDescriptor { label: Some("wgraft"), required_limits: limits, ..Default::default() };
+        let opened = pollster::block_on(adapter.request_device(&descriptor));
+        let (device, queue) = opened.map_err(|e| DeviceError(format!("{} ({}) cannot be opened: {e}", info.name, info.backend)))?;
+        let failure = Arc::new(Mutex::new(None));
+        let (on_error, on_loss) = (failure.clone(), failure.clone());
+        let note = |failure: &Mutex<Option<String>>, text: String| {
+            failure.lock().expect("no panic while noting a failure").get_or_insert(text);
+        };
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let advice = if matches!(error, wgpu::Error::OutOfMemory { .. }) { "; a smaller --batch needs less memory" } else { "" };
+            note(&on_error, format!("the device reports: {error}{advice}"));
+        }));
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                note(&on_loss, format!("the device was lost: {message}; a smaller --batch makes dispatches shorter, --resume goes on"));
+            }
+        });
+        let launch_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+            label: Some("launch"),
+            entries: &[layout_entry(0, wgpu::BufferBindingType::Uniform, true)],
+        });
+        Ok(GpuDevice { info, device, queue, launch_layout, pipelines: Mutex::default(), failure })
+    }
+
+    pub fn name(&self) -> String {
+        format!("{}: {}", self.info.backend, self.info.name)
+    }
+
+    pub fn class(&self) -> DeviceClass {
+        if self.info.device_type == wgpu::DeviceType::Cpu { DeviceClass::Software } else { DeviceClass::Hardware }
+    }
+
+    pub fn binding_limit(&self) -> u64 {
+        let limits = self.device.limits();
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+    }
+
+    fn check(&self) -> Result<(), DeviceError> {
+        match &*self.failure.lock().expect("no panic while noting a failure") {
+            Some(text) => Err(DeviceError(text.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The pipeline for a variant, or for a text with the same interface; compiled once per text.
+    fn pipeline(&self, variant: &Variant, replaced: Option<&str>) -> Arc<Pipeline> {
+        let shader = variant.shader();
+        let source = replaced.unwrap_or(&shader.source);
+        let mut pipelines = self.pipelines.lock().expect("no panic while compiling");
+        pipelines.entry(source.into()).or_insert_with(|| Arc::new(self.create_pipeline(variant.name, shader, source))).clone()
+    }
+
+    fn create_pipeline(&self, name: &str, shader: &Shader, source: &str) -> Pipeline {
+        let source = wgpu::ShaderSource::Wgsl(source.into());
+        let module = self.device.create_shader_module(wgpu::ShaderModuleDescriptor { label: Some(name), source });
+        let storage = |access| wgpu::BufferBindingType::Storage { read_only: access == Access::Read };
+        let mut entries: Vec<_> = shader.storage.iter().map(|b| layout_entry(b.index, storage(b.access), false)).collect();
+        entries.extend(shader.params.iter().map(|(index, ..)| layout_entry(*index, wgpu::BufferBindingType::Uniform, false)));
+        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
+        let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(name),
+            bind_group_layouts: &[Some(&layout), Some(&self.launch_layout)],
+            immediate_size: 0,
+        });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(name),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: None,
+            compilation_options: Default::default(),
+            cache: None,
+        });
+        Pipeline { pipeline, layout }
+    }
+
+    fn buffer(&self, label: &str, words: u64, usage: BufferUsages) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size: 4 * words.max(4), usage, mapped_at_creation: false })
+    }
+}
+
+fn layout_entry(binding: u32, ty: wgpu::BufferBindingType, dynamic: bool) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None },
+        count: None,
+    }
+}
+
+/// A call, resolved.
+struct Prepared {
+    pipeline: Arc<Pipeline>,
+    bind_group: wgpu::BindGroup,
+    launches: Vec<Launch>,
+    work: u64,
+}
+
+/// A dispatch of `x` x `y` groups; `uniform` holds where its numbering starts.
+struct Launch {
+    uniform: u32,
+    x: u32,
+    y: u32,
+}
+
+/// One uniform buffer for everything that is fixed at load: parameters of all calls, starts of all dispatches.
+struct Uniforms {
+    words: Vec<u32>,
+    known: HashMap<Vec<u32>, u32>,
+}
+
+impl Uniforms {
+    /// Offset in bytes of a block with these words; equal blocks are shared.
+    fn place(&mut self, block: Vec<u32>) -> u32 {
+        const ALIGN: usize = 64; // words; WebGPU's strictest uniform offset alignment is 256 bytes
+        *self.known.entry(block).or_insert_with_key(|block| {
+            let start = self.words.len();
+            self.words.extend(block);
+            self.words.resize(self.words.len().next_multiple_of(ALIGN), 0);
+            4 * start as u32
+        })
+    }
+}
+
+/// Splits `groups` into dispatches of at most `most` groups whose numbering is gapless: folded to two dimensions where
+/// one is too short, and never a group too many, which in-place kernels would not survive. As (first, x, y).
+fn launches(groups: u64, most: u64) -> Vec<(u64, u64, u64)> {
+    let (mut first, mut list) = (0, Vec::new());
+    while first < groups {
+        let left = (groups - first).min(most.max(1));
+        let (x, y) = if left <= MAX_GROUPS { (left, 1) } else { (MAX_GROUPS, (left / MAX_GROUPS).min(MAX_GROUPS)) };
+        list.push((first, x, y));
+        first += x * y;
+    }
+    list
+}
+
+/// A copy of a buffer on its way to the host.
+struct Copy {
+    staging: wgpu::Buffer,
+    mapped: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    submission: wgpu::SubmissionIndex,
+}
+
+/// Programs loaded on an adapter.
+pub struct Gpu {
+    device: Arc<GpuDevice>,
+    buffers: Vec<wgpu::Buffer>,
+    programs: Vec<Vec<Prepared>>,
+    launch_group: wgpu::BindGroup,
+    copies: VecDeque<Copy>,
+    /// Staging buffers to use again.
+    spare: Vec<wgpu::Buffer>,
+    submits: u64,
+    dispatches: u64,
+}
+
+impl Gpu {
+    pub fn load(device: Arc<GpuDevice>, arena: &Arena, mem: &HostMem, programs: Programs, options: &GpuOptions) -> Result<Self, DeviceError> {
+        let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
+        let buffers: Vec<wgpu::Buffer> = arena.alloc_words().iter().map(|&words| device.buffer("data", words, usage)).collect();
+        device.check()?;
+        for (i, buffer) in buffers.iter().enumerate() {
+            let words = mem.alloc(i);
+            if words.iter().any(|&w| w != 0) {
+                device.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&words));
+            }
+        }
+
+        let mut uniforms = Uniforms { words: Vec::new(), known: HashMap::new() };
+        let mut plans = Vec::new();
+        for call in programs.iter().flat_map(|p| &p.calls) {
+            plans.push(plan(&device, &*call.kernel, options, &mut uniforms));
+        }
+        let uniform = device.buffer("uniforms", uniforms.words.len() as u64, BufferUsages::UNIFORM | BufferUsages::COPY_DST);
+        device.queue.write_buffer(&uniform, 0, bytemuck::cast_slice(&uniforms.words));
+        let uniform_binding = |offset: u32, bytes: u32| {
+            let size = wgpu::BufferSize::new(u64::from(bytes));
+            BindingResource::Buffer(BufferBinding { buffer: &uniform, offset: offset.into(), size })
+        };
+        let launch_group = device.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some("launch"),
+            layout: &device.launch_layout,
+            entries: &[wgpu::BindGroupEntry { binding: 0, resource: uniform_binding(0, 16) }],
+        });
+
+        let guard = 4 * u64::from(arena.guard_words());
+        let mut plans = plans.into_iter();
+        let prepare = |call: &crate::program::Call| {
+            let Plan { pipeline, shader, params, launches } = plans.next().expect("one plan per call");
+            let bufs = call.kernel.bufs();
+            let storage = shader.storage.iter().map(|binding| {
+                let buf = bufs.iter().find(|(name, _)| *name == binding.name).expect("push compared the names").1;
+                let size = wgpu::BufferSize::new(4 * buf.shape.words() + guard);
+                let resource = BufferBinding { buffer: &buffers[buf.alloc as usize], offset: 4 * u64::from(buf.offset), size };
+                wgpu::BindGroupEntry { binding: binding.index, resource: BindingResource::Buffer(resource) }
+            });
+            let mut entries: Vec<_> = storage.collect();
+            if let Some((index, bytes, _)) = shader.params {
+                entries.push(wgpu::BindGroupEntry { binding: index, resource: uniform_binding(params, bytes) });
+            }
+            let descriptor = wgpu::BindGroupDescriptor { label: Some(&call.label), layout: &pipeline.layout, entries: &entries };
+            let bind_group = device.device.create_bind_group(&descriptor);
+            Prepared { pipeline, bind_group, launches, work: call.kernel.work() }
+        };
+        let programs = programs.iter().map(|p| p.calls.iter().collect::<Vec<_>>()).collect::<Vec<_>>();
+        let mut prepare = prepare;
+        let programs = programs.into_iter().map(|calls| calls.into_iter().map(&mut prepare).collect()).collect();
+        device.check()?;
+        Ok(Gpu { buffers, programs, launch_group, copies: VecDeque::new(), spare: Vec::new(), submits: 0, dispatches: 0, device })
+    }
+
+    /// Submissions and dispatches so far.
+    pub fn counts(&self) -> (u64, u64) {
+        (self.submits, self.dispatches)
+    }
+
+    fn submit(&mut self, calls: &mut Vec<(usize, usize)>) -> Result<(), DeviceError> {
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        {
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            for (program, call) in calls.drain(..) {
+                let prepared = &self.programs[program][call];
+                pass.set_pipeline(&prepared.pipeline.pipeline);
+                pass.set_bind_group(0, &prepared.bind_group, &[]);
+                for launch in &prepared.launches {
+                    pass.set_bind_group(1, &self.launch_group, &[launch.uniform]);
+                    pass.dispatch_workgroups(launch.x, launch.y, 1);
+                    self.dispatches += 1;
+                }
+            }
+        }
+        self.device.queue.submit([encoder.finish()]);
+        self.submits += 1;
+        self.device.check()
+    }
+
+    fn start_copy(&mut self, buf: Buf) -> Copy {
+        let bytes = 4 * buf.shape.words();
+        let spare = self.spare.iter().position(|b| b.size() == bytes).map(|i| self.spare.swap_remove(i));
+        let staging = spare.unwrap_or_else(|| self.device.buffer("staging", buf.shape.words(), BufferUsages::MAP_READ | BufferUsages::COPY_DST));
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(&self.buffers[buf.alloc as usize], 4 * u64::from(buf.offset), &staging, 0, bytes);
+        let submission = self.device.queue.submit([encoder.finish()]);
+        let (sender, mapped) = mpsc::channel();
+        // A receiver that is gone has no use for the news.
+        staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
+        Copy { staging, mapped, submission }
+    }
+
+    /// The words of a copy, or the copy itself if it has not arrived.
+    fn finish_copy(&mut self, copy: Copy, wait: bool) -> Result<Result<Vec<u32>, Copy>, DeviceError> {
+        let failed = |e: &dyn std::fmt::Display| DeviceError(format!("reading from the device failed: {e}"));
+        let poll = match wait {
+            true => wgpu::PollType::Wait { submission_index: Some(copy.submission.clone()), timeout: None },
+            false => wgpu::PollType::Poll,
+        };
+        let polled = self.device.device.poll(poll);
+        self.device.check()?;
+        polled.map_err(|e| failed(&e))?;
+        match copy.mapped.try_recv() {
+            Ok(mapped) => mapped.map_err(|e| failed(&e))?,
+            Err(mpsc::TryRecvError::Empty) if !wait => return Ok(Err(copy)),
+            Err(e) => return Err(failed(&e)),
+        }
+        let words = bytemuck::pod_collect_to_vec(&copy.staging.get_mapped_range(..).map_err(|e| failed(&e))?);
+        copy.staging.unmap();
+        self.spare.push(copy.staging);
+        Ok(Ok(words))
+    }
+}
+
+struct Plan {
+    pipeline: Arc<Pipeline>,
+    shader: &'static Shader,
+    params: u32,
+    launches: Vec<Launch>,
+}
+
+fn plan(device: &GpuDevice, kernel: &dyn Kernel, options: &GpuOptions, uniforms: &mut Uniforms) -> Plan {
+    let class = device.class();
+    let variants = kernel.variants();
+    let variant = &variants[options.variant.filter(|&v| v < variants.len()).unwrap_or_else(|| kernel.default_variant(class))];
+    let shader = variant.shader();
+    let mut block = vec![0; shader.params.as_ref().map_or(0, |(_, bytes, _)| *bytes as usize / 4)];
+    for (name, value) in kernel.params() {
+        let member = shader.members().iter().find(|m| m.name == name).expect("push compared the names");
+        block[member.offset as usize / 4] = value.bits();
+    }
+    let groups = kernel.groups(variant);
+    let by_work = (u128::from(groups) * u128::from(DISPATCH_WORK[class as usize]) / u128::from(kernel.work().max(1))) as u64;
+    let most = options.max_groups.unwrap_or(by_work);
+    let launches = launches(groups, most).into_iter();
+    let launches = launches.map(|(first, x, y)| Launch { uniform: uniforms.place(vec![first as u32, x as u32, 0, 0]), x: x as u32, y: y as u32 });
+    Plan { pipeline: device.pipeline(variant, options.source.as_deref()), shader, launches: launches.collect(), params: uniforms.place(block) }
+}
+
+impl Executor for Gpu {
+    fn run(&mut self, work: &[Span]) -> Result<(), DeviceError> {
+        let most = SUBMIT_WORK[self.device.class() as usize];
+        let (mut calls, mut queued) = (Vec::new(), 0);
+        for span in work {
+            for call in span.calls.clone() {
+                let next = self.programs[span.program][call].work;
+                if !calls.is_empty() && (queued + next > most || calls.len() >= SUBMIT_DISPATCHES) {
+                    self.submit(&mut calls)?;
+                    queued = 0;
+                }
+                calls.push((span.program, call));
+                queued += next;
+            }
+        }
+        if calls.is_empty() { Ok(()) } else { self.submit(&mut calls) }
+    }
+
+    fn read(&mut self, buf: Buf) -> Result<Vec<u32>, DeviceError> {
+        let copy = self.start_copy(buf);
+        Ok(self.finish_copy(copy, true)?.unwrap_or_else(|_| unreachable!("waited for")))
+    }
+
+    fn write(&mut self, buf: Buf, words: &[u32]) -> Result<(), DeviceError> {
+        self.device.queue.write_buffer(&self.buffers[buf.alloc as usize], 4 * u64::from(buf.offset), bytemuck::cast_slice(words));
+        self.device.check()
+    }
+
+    fn read_later(&mut self, buf: Buf) -> Result<(), DeviceError> {
+        let copy = self.start_copy(buf);
+        self.copies.push_back(copy);
+        self.device.check()
+    }
+
+    fn arrived(&mut self, wait: bool) -> Result<Option<Vec<u32>>, DeviceError> {
+        let Some(oldest) = self.copies.pop_front() else { return Ok(None) };
+        Ok(match self.finish_copy(oldest, wait)? {
+            Ok(words) => Some(words),
+            Err(pending) => {
+                self.copies.push_front(pending);
+                None
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn launches_cover_every_group_once() {
+        for (groups, most) in [(1, 1), (7, 3), (65_535, u64::MAX), (65_536, u64::MAX), (1_000_003, u64::MAX), (200_000, 70_000), (5, 0)] {
+            let mut next = 0;
+            for (first, x, y) in launches(groups, most) {
+                assert_eq!(first, next);
+                assert!(x <= MAX_GROUPS && y <= MAX_GROUPS && x * y <= most.max(1));
+                next += x * y;
+            }
+            assert_eq!(next, groups);
+        }
+    }
+}

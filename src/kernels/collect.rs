@@ -1,0 +1,69 @@
+//! Puts a batch's rows where they belong among all rows: evaluation results, read by the host in one go.
+
+use super::{Cases, quads, row_quads};
+use crate::buffer::{Buf, Fill, shape};
+use crate::memory::HostMem;
+use crate::program::{Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("collect", &[wgsl!("collect")])];
+
+/// `clock`: `[1, 2]`; `x`: `[rows, cols]`; `all`: `[total, cols]`, of which rows from step · `batch_stride` are written.
+pub struct Collect {
+    pub clock: Buf,
+    pub x: Buf,
+    pub all: Buf,
+    pub batch_stride: u32,
+}
+
+impl Kernel for Collect {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("clock", self.clock), ("x", self.x), ("all", self.all)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![
+            ("rows", Scalar::U32(self.x.rows())),
+            ("quads", Scalar::U32(row_quads(self.x))),
+            ("batch_stride", Scalar::U32(self.batch_stride)),
+            ("total", Scalar::U32(self.all.rows())),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.x))
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let first = (m.u32(self.clock).row(0)[0] * self.batch_stride) as usize;
+        let x = m.f32(self.x);
+        let mut all = m.f32_mut(self.all);
+        let (stride, cols) = (self.all.shape.stride() as usize, self.all.cols() as usize);
+        for (r, to) in (first..self.all.rows() as usize).take(self.x.rows() as usize).enumerate() {
+            let row = &mut all.padded_mut()[to * stride..(to + 1) * stride];
+            row[..cols].copy_from_slice(x.row(r));
+            row[cols..].fill(0.0);
+        }
+    }
+
+    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+        Tolerance::Exact
+    }
+
+    fn work(&self) -> u64 {
+        8 * self.x.shape.words()
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (step, rows, cols, total) in [(0, 1, 1, 1), (2, 5, 7, 33), (0, 64, 10, 64), (3, 16, 5, 50)] {
+        let clock = c.filled(shape(1, 2), Fill::U32(vec![step, step + 1]));
+        let (x, all) = (c.uniform(rows, cols), c.output(total, cols));
+        c.add(Collect { clock, x, all, batch_stride: rows });
+    }
+}

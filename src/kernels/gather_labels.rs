@@ -1,0 +1,61 @@
+//! The labels of a batch.
+
+use super::Cases;
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("gather_labels", &[wgsl!("gather_labels")])];
+
+/// `labels`: `[1, samples]`; `indices`, `targets`: `[1, rows]`.
+pub struct GatherLabels {
+    pub labels: Buf,
+    pub indices: Buf,
+    pub targets: Buf,
+}
+
+impl Kernel for GatherLabels {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("labels", self.labels), ("indices", self.indices), ("targets", self.targets)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![("rows", Scalar::U32(self.targets.cols())), ("padded_rows", Scalar::U32(self.targets.shape.stride()))]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(self.targets.shape.stride())
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (labels, indices) = (m.u32(self.labels), m.u32(self.indices));
+        m.u32_mut(self.targets).for_each_row(|_, targets| {
+            for (target, &index) in targets.iter_mut().zip(indices.row(0)) {
+                *target = labels.row(0)[index as usize];
+            }
+        });
+    }
+
+    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+        Tolerance::Exact
+    }
+
+    fn work(&self) -> u64 {
+        8 * self.targets.shape.words()
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (samples, rows) in [(1, 1), (10, 63), (1009, 65)] {
+        let labels = c.integers((0..samples).map(|s| 1 + s % 10));
+        let indices = c.integers((0..rows).map(|r| (r * 7 + 3) % samples));
+        let targets = c.integer_output(1, rows);
+        c.add(GatherLabels { labels, indices, targets });
+    }
+}

@@ -1,0 +1,116 @@
+//! InfoNCE over a similarity matrix, a loss per row (van den Oord et al., 2018); over two views of a batch it is NT-Xent
+//! (Chen et al., SimCLR, 2020).
+
+use super::softmax_cross_entropy::log_sum_exp;
+use super::{Cases, exp_error, row_quads};
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("info_nce", &[wgsl!("info_nce")])];
+
+/// Which column is a row's positive, and whether the row itself takes part.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pairing {
+    /// Rows are the first views of n samples and then their second views: i pairs with i + n, and the similarity of a
+    /// row with itself is left out.
+    TwoViews,
+    /// Row i (a query) pairs with column i (its key); nothing is left out.
+    Diagonal,
+}
+
+impl Pairing {
+    /// The positive of row i is column (i + shift) mod cols.
+    pub(super) fn shift(self, cols: u32) -> u32 {
+        if self == Pairing::TwoViews { cols / 2 } else { 0 }
+    }
+
+    pub(super) fn counts(self, row: usize, col: usize) -> bool {
+        self == Pairing::Diagonal || row != col
+    }
+}
+
+/// The temperature is the first value of `hyper`.
+pub(super) fn temperature(m: &HostMem, hyper: Buf) -> f64 {
+    f64::from(m.f32(hyper).row(0)[0])
+}
+
+/// `similarity`: `[rows, cols]`, square and of even size for two views; `hyper`: the step's settings, temperature first;
+/// `loss`, `log_sum`: `[1, rows]`.
+pub struct InfoNce {
+    pub similarity: Buf,
+    pub hyper: Buf,
+    pub loss: Buf,
+    pub log_sum: Buf,
+    pub pairing: Pairing,
+}
+
+impl InfoNce {
+    /// Row `r` as (loss, logΣexp).
+    fn row(&self, similarity: &[f32], temperature: f64, r: usize) -> (f64, f64) {
+        let counted = similarity.iter().enumerate().filter(|(c, _)| self.pairing.counts(r, *c));
+        let (largest, log_of_sum) = log_sum_exp(counted.map(|(_, &s)| f64::from(s) / temperature));
+        let positive = (r + self.pairing.shift(similarity.len() as u32) as usize) % similarity.len();
+        let positive = f64::from(similarity[positive]) / temperature;
+        (log_of_sum - (positive - largest), largest + log_of_sum)
+    }
+}
+
+impl Kernel for InfoNce {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("similarity", self.similarity), ("hyper", self.hyper), ("loss", self.loss), ("log_sum", self.log_sum)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        let cols = self.similarity.cols();
+        vec![
+            ("rows", Scalar::U32(self.similarity.rows())),
+            ("padded_rows", Scalar::U32(self.loss.shape.stride())),
+            ("cols", Scalar::U32(cols)),
+            ("quads", Scalar::U32(row_quads(self.similarity))),
+            ("shift", Scalar::U32(self.pairing.shift(cols))),
+            ("exclude_self", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(self.loss.shape.stride())
+    }
+
+    fn twin(&self, m: &HostMem) {
+        use rayon::prelude::*;
+        let similarity = m.f32(self.similarity);
+        let temperature = temperature(m, self.hyper);
+        let rows: Vec<_> = (0..self.similarity.rows() as usize).into_par_iter().map(|r| self.row(similarity.row(r), temperature, r)).collect();
+        m.f32_mut(self.loss).for_each_row(|_, out| out.iter_mut().zip(&rows).for_each(|(out, row)| *out = row.0 as f32));
+        m.f32_mut(self.log_sum).for_each_row(|_, out| out.iter_mut().zip(&rows).for_each(|(out, row)| *out = row.1 as f32));
+    }
+
+    /// As for softmax cross-entropy, with logits up to the largest |similarity| / temperature.
+    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+        let similarity = m.f32(self.similarity);
+        let temperature = temperature(m, self.hyper);
+        let bounds = (0..self.similarity.rows() as usize).map(|r| {
+            let largest = similarity.row(r).iter().fold(0.0_f64, |a, &s| a.max(f64::from(s.abs()))) / temperature;
+            exp_error(0.0) + 2.0 * EPSILON * f64::from(self.similarity.cols()) + 2f64.powi(-21) + 16.0 * EPSILON * largest
+        });
+        Tolerance::Each(bounds.collect())
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, pairing) in super::info_nce_backward::PAIRINGS {
+        for temperature in [0.05, 0.5] {
+            let similarity = c.uniform(rows, rows);
+            let hyper = c.floats([temperature]);
+            let (loss, log_sum) = (c.output(1, rows), c.output(1, rows));
+            c.add(InfoNce { similarity, hyper, loss, log_sum, pairing });
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The gradient of mean InfoNCE with respect to the similarities.
+
+use super::info_nce::{Pairing, temperature};
+use super::{Cases, exp_error, quads, row_quads};
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("info_nce_backward", &[wgsl!("info_nce_backward")])];
+
+/// `similarity`, `dsimilarity`: `[rows, cols]`; `log_sum`: `[1, rows]`; `hyper`: temperature first.
+///
+/// For two views, `dsimilarity` is the gradient plus its transpose: both ends of a pair are rows of one matrix z, so that
+/// dz = `dsimilarity` · z.
+pub struct InfoNceBackward {
+    pub similarity: Buf,
+    pub log_sum: Buf,
+    pub hyper: Buf,
+    pub dsimilarity: Buf,
+    pub pairing: Pairing,
+}
+
+impl Kernel for InfoNceBackward {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("similarity", self.similarity), ("log_sum", self.log_sum), ("hyper", self.hyper), ("dsimilarity", self.dsimilarity)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        let cols = self.similarity.cols();
+        vec![
+            ("rows", Scalar::U32(self.similarity.rows())),
+            ("cols", Scalar::U32(cols)),
+            ("quads", Scalar::U32(row_quads(self.similarity))),
+            ("shift", Scalar::U32(self.pairing.shift(cols))),
+            ("two_views", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.similarity))
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (similarity, log_sum) = (m.f32(self.similarity), m.f32(self.log_sum));
+        let temperature = temperature(m, self.hyper);
+        let (rows, cols) = (self.similarity.rows() as usize, self.similarity.cols());
+        let log_sum = |r: usize| f64::from(log_sum.row(0)[r]);
+        m.f32_mut(self.dsimilarity).for_each_row(|r, out| {
+            let positive = (r + self.pairing.shift(cols) as usize) % out.len();
+            for (c, (out, &s)) in out.iter_mut().zip(similarity.row(r)).enumerate() {
+                let z = f64::from(s) / temperature;
+                // A probability: rounding must not make it exceed one.
+                let mut g = (z - log_sum(r)).min(0.0).exp();
+                let mut positives = 1.0;
+                if self.pairing == Pairing::TwoViews {
+                    g += (z - log_sum(c)).min(0.0).exp();
+                    positives = 2.0;
+                }
+                g -= if c == positive { positives } else { 0.0 };
+                *out = if self.pairing.counts(r, c) { (g / (rows as f64 * temperature)) as f32 } else { 0.0 };
+            }
+        });
+    }
+
+    /// Two exponentials at most, each with its own error and that of its argument, then a difference of numbers up to 2.
+    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+        let (similarity, log_sum) = (m.f32(self.similarity), m.f32(self.log_sum));
+        let temperature = temperature(m, self.hyper);
+        let rows = self.similarity.rows() as usize;
+        let log_sum = |r: usize| f64::from(log_sum.row(0)[r]);
+        let bounds = (0..rows).flat_map(|r| {
+            let bound = |(c, &s): (usize, &f32)| {
+                let z = f64::from(s) / temperature;
+                let term = |log_sum: f64| {
+                    let x = (z - log_sum).min(0.0);
+                    x.exp() * (exp_error(x) + 8.0 * EPSILON * (z.abs() + log_sum.abs()))
+                };
+                let other = if self.pairing == Pairing::TwoViews { term(log_sum(c)) } else { 0.0 };
+                (term(log_sum(r)) + other + 16.0 * EPSILON) / (rows as f64 * temperature)
+            };
+            similarity.row(r).iter().enumerate().map(bound).collect::<Vec<_>>()
+        });
+        Tolerance::Each(bounds.collect())
+    }
+}
+
+/// Sizes that cover one pair, odd numbers of pairs, and workgroup size +- 1.
+pub(super) const PAIRINGS: [(u32, Pairing); 10] = [
+    (2, Pairing::TwoViews),
+    (6, Pairing::TwoViews),
+    (64, Pairing::TwoViews),
+    (66, Pairing::TwoViews),
+    (130, Pairing::TwoViews),
+    (1, Pairing::Diagonal),
+    (2, Pairing::Diagonal),
+    (7, Pairing::Diagonal),
+    (63, Pairing::Diagonal),
+    (129, Pairing::Diagonal),
+];
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, pairing) in PAIRINGS {
+        for temperature in [0.05_f32, 0.5] {
+            let similarity = c.uniform(rows, rows);
+            let hyper = c.floats([temperature]);
+            let log_sum = c.floats((0..rows).map(|r| 1.0 / temperature + 0.1 * (r % 5) as f32));
+            let dsimilarity = c.output(rows, rows);
+            c.add(InfoNceBackward { similarity, log_sum, hyper, dsimilarity, pairing });
+        }
+    }
+}

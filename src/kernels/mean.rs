@@ -1,0 +1,52 @@
+//! The mean of a vector: per-row losses to a loss.
+
+use super::{Cases, quads};
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("mean", &[wgsl!("mean")])];
+
+/// `x`: `[1, n]`; `mean`: `[1, 1]`.
+pub struct Mean {
+    pub x: Buf,
+    pub mean: Buf,
+}
+
+impl Kernel for Mean {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("x", self.x), ("mean", self.mean)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![("count", Scalar::U32(self.x.cols())), ("quads", Scalar::U32(quads(self.x)))]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        1
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let mean = m.f32(self.x).row(0).iter().map(|&x| f64::from(x)).sum::<f64>() / f64::from(self.x.cols());
+        m.f32_mut(self.mean).for_each_row(|_, out| out[0] = mean as f32);
+    }
+
+    /// One rounding per term of a strand, and a division.
+    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+        let magnitude = m.f32(self.x).row(0).iter().map(|&x| f64::from(x.abs())).sum::<f64>() / f64::from(self.x.cols());
+        Tolerance::Each(vec![2.0 * EPSILON * (f64::from(quads(self.x)) + 5.0) * magnitude + 1e-37])
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for count in [1, 5, 64, 129, 1009] {
+        let (x, mean) = (c.uniform(1, count), c.output(1, 1));
+        c.add(Mean { x, mean });
+    }
+}

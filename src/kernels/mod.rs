@@ -1,0 +1,126 @@
+//! Every kernel, one line each in [`KERNELS`].
+//!
+//! Adding a kernel touches three places: `shaders/x.wgsl`, `src/kernels/x.rs` and a line below. A kernel's file holds its
+//! call struct (fields named as in the WGSL), its CPU twin, its tolerance with the reason for it, and its cases.
+
+use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, shape};
+use crate::program::{Kernel, Program, RecordError};
+
+macro_rules! kernels {
+    ($($name:ident,)*) => {
+        $(pub mod $name;)*
+
+        /// The registry: `check` and the tests run over it.
+        pub const KERNELS: &[Entry] = &[$(Entry { name: stringify!($name), cases: $name::cases },)*];
+    };
+}
+
+kernels! {
+    augment,
+    augment_draw,
+    collect,
+    column_sums,
+    gather,
+    gather_labels,
+    info_nce,
+    info_nce_backward,
+    l2_normalize,
+    l2_normalize_backward,
+    matmul,
+    mean,
+    metrics,
+    relu,
+    relu_backward,
+    root_sum,
+    sgd,
+    shuffle,
+    softmax_cross_entropy,
+    softmax_cross_entropy_backward,
+    sum_squares,
+    tick,
+}
+
+/// A registered kernel.
+pub struct Entry {
+    pub name: &'static str,
+    /// Adds calls that cover the kernel: every flag, ragged sizes (1, primes, workgroup size +- 1), extreme values.
+    pub cases: fn(&mut Cases<'_>),
+}
+
+impl Entry {
+    /// The kernel's cases as a program over buffers of `arena`.
+    pub fn record(&self, arena: &mut Arena) -> Result<Program, RecordError> {
+        let mut cases = Cases { arena, program: Program::new(self.name), error: None, bufs: 0 };
+        (self.cases)(&mut cases);
+        let Cases { program, error, .. } = cases;
+        error.map_or(Ok(program), Err)
+    }
+}
+
+/// Collects the cases of one kernel. Each case has buffers of its own.
+pub struct Cases<'a> {
+    arena: &'a mut Arena,
+    program: Program,
+    error: Option<RecordError>,
+    bufs: usize,
+}
+
+impl Cases<'_> {
+    /// An input with values in `[-1, 1)`.
+    pub fn uniform(&mut self, rows: u32, cols: u32) -> Buf {
+        self.filled(shape(rows, cols), Fill::Uniform(1.0))
+    }
+
+    pub fn filled(&mut self, shape: Shape, fill: Fill) -> Buf {
+        let dtype = if matches!(fill, Fill::U32(_)) { Dtype::U32 } else { Dtype::F32 };
+        self.buffer(shape, dtype, fill)
+    }
+
+    /// An input vector of integers.
+    pub fn integers(&mut self, values: impl IntoIterator<Item = u32>) -> Buf {
+        let values: Vec<u32> = values.into_iter().collect();
+        self.filled(shape(1, values.len() as u32), Fill::U32(values))
+    }
+
+    /// An input vector of floats.
+    pub fn floats(&mut self, values: impl IntoIterator<Item = f32>) -> Buf {
+        let values: Vec<f32> = values.into_iter().collect();
+        self.filled(shape(1, values.len() as u32), Fill::F32(values))
+    }
+
+    pub fn output(&mut self, rows: u32, cols: u32) -> Buf {
+        self.buffer(shape(rows, cols), Dtype::F32, Fill::Zero)
+    }
+
+    pub fn integer_output(&mut self, rows: u32, cols: u32) -> Buf {
+        self.buffer(shape(rows, cols), Dtype::U32, Fill::Zero)
+    }
+
+    pub fn add(&mut self, kernel: impl Kernel + 'static) {
+        let label = format!("case {}", self.program.calls.len());
+        let pushed = self.program.push(self.arena, label, kernel);
+        self.error = self.error.take().or(pushed.err());
+    }
+
+    fn buffer(&mut self, shape: Shape, dtype: Dtype, fill: Fill) -> Buf {
+        self.bufs += 1;
+        let name = format!("{}.{}", self.program.name, self.bufs);
+        self.arena.buffer(&name, Role::Input, dtype, shape, fill)
+    }
+}
+
+/// Quads (four words) in one row of `buf`.
+fn row_quads(buf: Buf) -> u32 {
+    buf.shape.stride() / 4
+}
+
+/// Quads in all of `buf`.
+fn quads(buf: Buf) -> u32 {
+    (buf.shape.words() / 4) as u32
+}
+
+/// Largest relative error of WGSL's `exp(x)`, doubled: 3 + 2|x| units in the last place by the specification, while
+/// software drivers were seen at 17 units for small |x|.
+fn exp_error(x: f64) -> f64 {
+    (20.0 + 2.0 * x.abs()) * 2.0 * crate::program::EPSILON
+}

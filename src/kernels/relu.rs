@@ -1,0 +1,58 @@
+//! y = max(x, 0).
+
+use super::{Cases, quads};
+use crate::buffer::{Buf, Fill, shape};
+use crate::memory::HostMem;
+use crate::program::{Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("relu", &[wgsl!("relu")])];
+
+/// `x`, `y`: `[rows, cols]`.
+pub struct Relu {
+    pub x: Buf,
+    pub y: Buf,
+}
+
+impl Kernel for Relu {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("x", self.x), ("y", self.y)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![("quads", Scalar::U32(quads(self.y)))]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.y))
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let x = m.f32(self.x);
+        m.f32_mut(self.y).for_each_row(|r, y| {
+            for (y, &x) in y.iter_mut().zip(x.row(r)) {
+                *y = if x <= 0.0 { 0.0 } else { x };
+            }
+        });
+    }
+
+    /// Values are copied or zeroed.
+    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+        Tolerance::Exact
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, cols) in [(1, 1), (3, 5), (7, 33), (16, 16), (65, 63)] {
+        let (x, y) = (c.uniform(rows, cols), c.output(rows, cols));
+        c.add(Relu { x, y });
+    }
+    let x = c.filled(shape(1, 6), Fill::F32(vec![0.0, -0.0, f32::MIN_POSITIVE, f32::MAX, f32::MIN, f32::INFINITY]));
+    let y = c.output(1, 6);
+    c.add(Relu { x, y });
+}

@@ -1,0 +1,131 @@
+//! One optimiser call per parameter group: SGD with momentum, Nesterov, weight decay and clipping, as PyTorch defines it.
+
+use super::{Cases, quads};
+use crate::buffer::{Buf, Fill, shape};
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("sgd", &[wgsl!("sgd")])];
+
+/// `w`, `g`, `v` (momentum buffer): vectors of one length; `hyper`: the step's settings; `norm`: `[1, 1]`, of all
+/// gradients.
+pub struct Sgd {
+    pub w: Buf,
+    pub g: Buf,
+    pub v: Buf,
+    pub hyper: Buf,
+    pub norm: Buf,
+    /// Where in `hyper` this group's learning rate stands.
+    pub lr_column: u32,
+    pub settings: SgdSettings,
+}
+
+/// What does not change during a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SgdSettings {
+    pub momentum: f32,
+    pub weight_decay: f32,
+    pub nesterov: bool,
+    /// Gradients are scaled down to this norm if theirs is larger; 0 leaves them alone.
+    pub max_norm: f32,
+}
+
+/// New weight, new momentum buffer, and the sum of magnitudes that the update is made of.
+struct Updated {
+    w: f64,
+    v: f64,
+    magnitude: f64,
+}
+
+impl Sgd {
+    fn update(&self, w: f32, g: f32, v: f32, lr: f64, clip: f64) -> Updated {
+        let SgdSettings { momentum, weight_decay, nesterov, .. } = self.settings;
+        let (momentum, decay) = (f64::from(momentum), f64::from(weight_decay));
+        let (w, g, old_v) = (f64::from(w), f64::from(g), f64::from(v));
+        let d = clip * g + decay * w;
+        let v = momentum * old_v + d;
+        let direction = if nesterov { d + momentum * v } else { v };
+        let magnitude = (clip * g).abs() + (decay * w).abs() + (momentum * old_v).abs();
+        Updated { w: w - lr * direction, v, magnitude }
+    }
+
+    /// (learning rate, clipping factor)
+    fn factors(&self, m: &HostMem) -> (f64, f64) {
+        let (lr, norm) = (f64::from(m.f32(self.hyper).row(0)[self.lr_column as usize]), f64::from(m.f32(self.norm).row(0)[0]));
+        let max_norm = f64::from(self.settings.max_norm);
+        (lr, if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 })
+    }
+}
+
+impl Kernel for Sgd {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("w", self.w), ("g", self.g), ("v", self.v), ("hyper", self.hyper), ("norm", self.norm)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![
+            ("quads", Scalar::U32(quads(self.w))),
+            ("lr_column", Scalar::U32(self.lr_column)),
+            ("momentum", Scalar::F32(self.settings.momentum)),
+            ("weight_decay", Scalar::F32(self.settings.weight_decay)),
+            ("nesterov", Scalar::U32(self.settings.nesterov.into())),
+            ("max_norm", Scalar::F32(self.settings.max_norm)),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.w))
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (lr, clip) = self.factors(m);
+        let g = m.f32(self.g);
+        let (mut w, mut v) = (m.f32_mut(self.w), m.f32_mut(self.v));
+        for ((w, v), &g) in w.padded_mut().iter_mut().zip(v.padded_mut()).zip(g.padded()) {
+            let new = self.update(*w, g, *v, lr, clip);
+            (*w, *v) = (new.w as f32, new.v as f32);
+        }
+    }
+
+    fn fast(&self, m: &HostMem) {
+        let (lr, clip) = self.factors(m);
+        let (lr, clip) = (lr as f32, clip as f32);
+        let SgdSettings { momentum, weight_decay, nesterov, .. } = self.settings;
+        let g = m.f32(self.g);
+        let (mut w, mut v) = (m.f32_mut(self.w), m.f32_mut(self.v));
+        for ((w, v), &g) in w.padded_mut().iter_mut().zip(v.padded_mut()).zip(g.padded()) {
+            let d = clip * g + weight_decay * *w;
+            *v = momentum * *v + d;
+            *w -= lr * if nesterov { d + momentum * *v } else { *v };
+        }
+    }
+
+    /// A handful of roundings of the terms that were added.
+    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+        let (lr, clip) = self.factors(m);
+        let (w, g, v) = (m.dense_f32(self.w), m.dense_f32(self.g), m.dense_f32(self.v));
+        let bounds = w.iter().zip(&g).zip(&v).map(|((&w, &g), &v)| {
+            let magnitude = 16.0 * EPSILON * self.update(w, g, v, lr, clip).magnitude;
+            if output == "v" { magnitude } else { 2.0 * lr * magnitude + 2.0 * EPSILON * f64::from(w.abs()) + 1e-37 }
+        });
+        Tolerance::Each(bounds.collect())
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (len, lr_column) in [(4, 1), (37, 2), (252, 1), (260, 3)] {
+        for (nesterov, weight_decay, max_norm) in [(false, 0.0, 0.0), (true, 0.01, 0.0), (false, 0.1, 0.5), (true, 0.0, 1e9)] {
+            let settings = SgdSettings { momentum: 0.9, weight_decay, nesterov, max_norm };
+            let (w, g, v) = (c.uniform(1, len), c.uniform(1, len), c.uniform(1, len));
+            let hyper = c.filled(shape(1, 8), Fill::F32((0..8).map(|i| 0.05 * i as f32).collect()));
+            let norm = c.floats([3.0]);
+            c.add(Sgd { w, g, v, hyper, norm, lr_column, settings });
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The gradient of the mean softmax cross-entropy with respect to the logits.
+
+use super::{Cases, exp_error, quads, row_quads};
+use crate::buffer::{Buf, Fill, shape};
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("softmax_cross_entropy_backward", &[wgsl!("softmax_cross_entropy_backward")])];
+
+/// `logits`, `dlogits`: `[rows, classes]`; `targets`, `log_sum`: `[1, rows]`.
+pub struct SoftmaxCrossEntropyBackward {
+    pub logits: Buf,
+    pub targets: Buf,
+    pub log_sum: Buf,
+    pub dlogits: Buf,
+    pub smoothing: f32,
+}
+
+impl Kernel for SoftmaxCrossEntropyBackward {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("logits", self.logits), ("targets", self.targets), ("log_sum", self.log_sum), ("dlogits", self.dlogits)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![
+            ("rows", Scalar::U32(self.logits.rows())),
+            ("cols", Scalar::U32(self.logits.cols())),
+            ("quads", Scalar::U32(row_quads(self.logits))),
+            ("smoothing", Scalar::F32(self.smoothing)),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.logits))
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (logits, targets, log_sum) = (m.f32(self.logits), m.u32(self.targets), m.f32(self.log_sum));
+        let (rows, cols, smoothing) = (f64::from(self.logits.rows()), f64::from(self.logits.cols()), f64::from(self.smoothing));
+        m.f32_mut(self.dlogits).for_each_row(|r, out| {
+            for (c, (out, &z)) in out.iter_mut().zip(logits.row(r)).enumerate() {
+                let p = (f64::from(z) - f64::from(log_sum.row(0)[r])).exp();
+                let wanted = if c as u32 == targets.row(0)[r] { 1.0 - smoothing } else { 0.0 } + smoothing / cols;
+                *out = ((p - wanted) / rows) as f32;
+            }
+        });
+    }
+
+    /// `exp` with its own error and that of its rounded argument, then a difference of numbers up to 1.
+    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+        let (logits, log_sum) = (m.f32(self.logits), m.f32(self.log_sum));
+        let rows = self.logits.rows() as usize;
+        let bounds = (0..rows).flat_map(|r| {
+            let log_sum = f64::from(log_sum.row(0)[r]);
+            let bound = |&z: &f32| {
+                let z = f64::from(z);
+                let p = (z - log_sum).exp();
+                (p * (exp_error(z - log_sum) + 4.0 * EPSILON * (z.abs() + log_sum.abs())) + 8.0 * EPSILON) / rows as f64
+            };
+            logits.row(r).iter().map(bound).collect::<Vec<_>>()
+        });
+        Tolerance::Each(bounds.collect())
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, cols) in [(1, 1), (4, 10), (63, 3), (65, 150), (64, 10)] {
+        for smoothing in [0.0, 0.1] {
+            let logits = c.filled(shape(rows, cols), Fill::Uniform(3.0));
+            let targets = c.integers((0..rows).map(|r| (r * 7) % cols));
+            // Any value will do that keeps probabilities sensible: 3 + log(classes) is the largest logΣexp there is.
+            let log_sum = c.floats((0..rows).map(|r| 3.0 + (cols as f32).ln() - 0.01 * (r % 7) as f32));
+            let dlogits = c.output(rows, cols);
+            c.add(SoftmaxCrossEntropyBackward { logits, targets, log_sum, dlogits, smoothing });
+        }
+    }
+}

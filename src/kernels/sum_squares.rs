@@ -1,0 +1,65 @@
+//! Partial sums of squares: the first half of a norm.
+
+use super::{Cases, quads};
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("sum_squares", &[wgsl!("sum_squares")])];
+
+/// `x`: any shape; `partials`: `[1, parts]`.
+pub struct SumSquares {
+    pub x: Buf,
+    pub partials: Buf,
+}
+
+impl SumSquares {
+    /// How many partial sums a buffer is worth: by its size alone, so that the order of summation is, too.
+    pub fn parts(x: Buf) -> u32 {
+        (quads(x) / 8).next_power_of_two().clamp(4, 1024)
+    }
+}
+
+impl Kernel for SumSquares {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("x", self.x), ("partials", self.partials)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![("quads", Scalar::U32(quads(self.x))), ("parts", Scalar::U32(self.partials.cols()))]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(self.partials.cols())
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let x = m.f32(self.x);
+        let parts = self.partials.cols() as usize;
+        let mut sums = vec![0.0; parts];
+        for (q, quad) in x.padded().chunks(4).enumerate() {
+            sums[q % parts] += quad.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>();
+        }
+        m.f32_mut(self.partials).for_each_row(|_, out| out.iter_mut().zip(&sums).for_each(|(out, &sum)| *out = sum as f32));
+    }
+
+    /// All terms are positive: one relative rounding per term of a strand, and its square's.
+    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+        let terms = f64::from(quads(self.x).div_ceil(self.partials.cols()));
+        Tolerance::Within { abs: 1e-37, rel: 2.0 * EPSILON * (terms + 4.0) }
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, cols) in [(1, 1), (3, 5), (1, 260), (65, 63), (131, 257)] {
+        let x = c.uniform(rows, cols);
+        let partials = c.output(1, SumSquares::parts(x));
+        c.add(SumSquares { x, partials });
+    }
+}

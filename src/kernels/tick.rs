@@ -1,0 +1,60 @@
+//! Starts a step: advances the clock and looks up the step's settings.
+
+use super::{Cases, row_quads};
+use crate::buffer::{Buf, Fill, shape};
+use crate::memory::HostMem;
+use crate::program::{Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("tick", &[wgsl!("tick")])];
+
+/// `clock` (u32): `[1, 2]`, this step and the next; `schedule`: `[steps, settings]`, of which the last row goes on for
+/// ever; `hyper`: `[1, settings]`.
+pub struct Tick {
+    pub clock: Buf,
+    pub schedule: Buf,
+    pub hyper: Buf,
+}
+
+impl Kernel for Tick {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("clock", self.clock), ("schedule", self.schedule), ("hyper", self.hyper)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![("rows", Scalar::U32(self.schedule.rows())), ("quads", Scalar::U32(row_quads(self.schedule)))]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        1
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let step = m.u32(self.clock).row(0)[1];
+        m.u32_mut(self.clock).for_each_row(|_, clock| clock.copy_from_slice(&[step, step + 1]));
+        let schedule = m.f32(self.schedule);
+        let row = step.min(self.schedule.rows() - 1) as usize;
+        m.f32_mut(self.hyper).for_each_row(|_, hyper| hyper.copy_from_slice(schedule.row(row)));
+    }
+
+    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+        Tolerance::Exact
+    }
+
+    fn work(&self) -> u64 {
+        64
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (steps, settings, next) in [(1, 1, 0), (7, 8, 3), (5, 6, 4), (5, 6, 5), (5, 6, 77)] {
+        let clock = c.filled(shape(1, 2), Fill::U32(vec![99, next]));
+        let (schedule, hyper) = (c.uniform(steps, settings), c.output(1, settings));
+        c.add(Tick { clock, schedule, hyper });
+    }
+}

@@ -1,0 +1,59 @@
+//! From packed data to the batch of a step: order, gathering, augmentation. Nothing here has a gradient.
+
+use crate::buffer::{Buf, Dtype, shape};
+use crate::kernels::augment::{Augment, Image};
+use crate::kernels::augment_draw::{AugmentDraw, Ranges};
+use crate::kernels::gather::Gather;
+use crate::kernels::gather_labels::GatherLabels;
+use crate::kernels::shuffle::{Order, Shuffle};
+use crate::tape::Tape;
+
+/// A data set on the device.
+#[derive(Clone, Copy, Debug)]
+pub struct DataBufs {
+    /// Packed bytes, `[samples, bytes / 4]`.
+    pub images: Buf,
+    /// `[1, samples]`.
+    pub labels: Option<Buf>,
+    pub image: Image,
+}
+
+/// The samples of a step: `indices` `[1, batch]` into `data`.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch {
+    pub data: DataBufs,
+    pub indices: Buf,
+}
+
+/// Computes which samples form the step that `clock` shows.
+pub fn batch_indices(t: &mut Tape<'_>, data: DataBufs, clock: Buf, order: Order, batch: u32) -> Batch {
+    let indices = t.scratch_of("indices", Dtype::U32, shape(1, batch));
+    t.call("order", Shuffle { clock, indices, order });
+    Batch { data, indices }
+}
+
+/// The samples as they are: `[batch, pixels]`, values 0 to 1.
+pub fn batch_images(t: &mut Tape<'_>, batch: Batch) -> Buf {
+    let x = t.scratch("images", shape(batch.indices.cols(), batch.data.image.len()));
+    t.call("images", Gather { data: batch.data.images, indices: batch.indices, x });
+    x
+}
+
+/// `views` augmented versions of each sample: `[views · batch, pixels]`, all first versions, then all second ones.
+pub fn augmented_views(t: &mut Tape<'_>, batch: Batch, clock: Buf, views: u32, key: [u32; 2], ranges: Ranges) -> Buf {
+    let (rows, image) = (views * batch.indices.cols(), batch.data.image);
+    let x = t.scratch("views", shape(rows, image.len()));
+    let draws = t.scratch("augmentation", shape(rows, 8));
+    let keys = t.scratch_of("augmentation keys", Dtype::U32, shape(rows, 4));
+    t.call("draw augmentation", AugmentDraw { clock, draws, keys, width: image.width, height: image.height, key, ranges });
+    t.call("augment", Augment { data: batch.data.images, indices: batch.indices, draws, keys, x, image, ranges });
+    x
+}
+
+/// The labels of the samples, `[1, batch]`. Panics if the data have none, which callers have ruled out.
+pub fn batch_labels(t: &mut Tape<'_>, batch: Batch) -> Buf {
+    let labels = batch.data.labels.expect("labelled data");
+    let targets = t.scratch_of("targets", Dtype::U32, shape(1, batch.indices.cols()));
+    t.call("labels", GatherLabels { labels, indices: batch.indices, targets });
+    targets
+}

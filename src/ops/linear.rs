@@ -1,0 +1,71 @@
+//! y = x Wᵀ + b, with PyTorch's `[out, in]` weights.
+
+use super::{GradientCase, case_input, case_input_filled};
+use crate::buffer::{Buf, Fill, shape};
+use crate::kernels::column_sums::ColumnSums;
+use crate::kernels::matmul::{Layout, Matmul};
+use crate::kernels::relu_backward::ReluBackward;
+use crate::tape::Tape;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Activation {
+    None,
+    Relu,
+}
+
+/// `x`: `[batch, in]`, `w`: `[out, in]`, `b`: `[1, out]`; returns `[batch, out]`.
+pub fn linear(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, b: Buf, activation: Activation) -> Buf {
+    let y = t.scratch(name, shape(x.rows(), w.rows()));
+    let relu = activation == Activation::Relu;
+    t.call(name, Matmul { bias: Some(b), relu, ..Matmul::new(Layout::NT, x, w, y) });
+    let name = name.to_string();
+    t.op(&[x, w, b], y, move |t, dy| {
+        let dy = match activation {
+            Activation::None => dy,
+            Activation::Relu => {
+                let before = t.scratch(&format!("{name} before ReLU.grad"), y.shape);
+                t.call(format!("{name}: through ReLU"), ReluBackward { y, dy, dx: before, accumulate: false });
+                before
+            }
+        };
+        if let Some(to) = t.grad(w) {
+            t.call(format!("{name}: weight gradient"), Matmul { accumulate: to.accumulate, ..Matmul::new(Layout::TN, dy, x, to.buf) });
+        }
+        if let Some(to) = t.grad(b) {
+            t.call(format!("{name}: bias gradient"), ColumnSums { x: dy, sums: to.buf, accumulate: to.accumulate });
+        }
+        if let Some(to) = t.grad(x) {
+            t.call(format!("{name}: input gradient"), Matmul { accumulate: to.accumulate, ..Matmul::new(Layout::NN, dy, w, to.buf) });
+        }
+    });
+    y
+}
+
+pub(super) fn gradient_cases() -> Vec<GradientCase> {
+    vec![
+        GradientCase {
+            name: "linear",
+            record: |t| {
+                let (x, w, b) = (case_input(t, "x", 5, 7), case_input(t, "w", 3, 7), case_input(t, "b", 1, 3));
+                (vec![x, w, b], linear(t, "y", x, w, b, Activation::None))
+            },
+        },
+        GradientCase {
+            name: "linear with ReLU",
+            record: |t| {
+                let (x, w) = (case_input(t, "x", 5, 7), case_input_filled(t, "w", shape(3, 7), Fill::Uniform(0.1)));
+                // Every output well above or well below the kink, where there is no derivative to compare with.
+                let b = case_input_filled(t, "b", shape(1, 3), Fill::F32(vec![1.0, -1.0, 0.9]));
+                (vec![x, w, b], linear(t, "y", x, w, b, Activation::Relu))
+            },
+        },
+        GradientCase {
+            name: "two layers that share weights",
+            record: |t| {
+                let (x, w, b) = (case_input(t, "x", 4, 5), case_input(t, "w", 5, 5), case_input(t, "b", 1, 5));
+                let h = linear(t, "h", x, w, b, Activation::None);
+                (vec![x, w, b], linear(t, "y", h, w, b, Activation::None))
+            },
+        },
+    ]
+}

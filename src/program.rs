@@ -1,0 +1,233 @@
+//! A training step is data: an ordered list of kernel calls over named buffers.
+//!
+//! Both executors run the same list, so comparing after each call, profiling, printing and replaying are functions over
+//! it. A program is recorded for one batch size and replayed; whatever differs from step to step lives in a buffer.
+
+use std::fmt::Write;
+
+use crate::buffer::{Arena, Buf, TooLarge};
+use crate::memory::HostMem;
+use crate::shader::{Access, DeviceClass, Variant};
+
+/// WebGPU's default for storage buffers in one shader stage.
+const MAX_STORAGE_BUFFERS: usize = 8;
+
+/// A member of a kernel's `params` uniform.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Scalar {
+    U32(u32),
+    F32(f32),
+}
+
+impl Scalar {
+    pub fn bits(self) -> u32 {
+        match self {
+            Scalar::U32(v) => v,
+            Scalar::F32(v) => v.to_bits(),
+        }
+    }
+}
+
+/// How far a device's result may lie from the twin's. Integer buffers must always be equal.
+#[derive(Clone, Debug)]
+pub enum Tolerance {
+    /// Equal as numbers: the kernel only moves or zeroes values.
+    Exact,
+    /// `|a - b| <= abs + rel * |twin|`.
+    Within { abs: f64, rel: f64 },
+    /// A bound for each element, dense and row by row.
+    Each(Vec<f64>),
+}
+
+/// Half a unit in the last place of f32, relative: the rounding error of one operation.
+pub const EPSILON: f64 = 1.0 / (1 << 24) as f64;
+
+impl Tolerance {
+    /// For values made of a few roundings each, `ulps` units in the last place in all.
+    pub fn ulps(ulps: f64) -> Self {
+        Tolerance::Within { abs: f64::from(f32::MIN_POSITIVE), rel: 2.0 * ulps * EPSILON }
+    }
+
+    /// The bound for element `index`, where the twin computed `expected`.
+    pub fn bound(&self, index: usize, expected: f64) -> f64 {
+        match self {
+            Tolerance::Exact => 0.0,
+            Tolerance::Within { abs, rel } => abs + rel * expected.abs(),
+            Tolerance::Each(bounds) => bounds[index],
+        }
+    }
+}
+
+/// A kernel: mathematics (a twin, a tolerance) and one or more WGSL variants of it.
+///
+/// A call is a value of a kernel's type: its fields are the buffers, named as in the WGSL.
+pub trait Kernel: Send + Sync {
+    /// Storage buffers by their WGSL names.
+    fn bufs(&self) -> Vec<(&'static str, Buf)>;
+
+    /// Members of the `params` uniform by their WGSL names.
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        Vec::new()
+    }
+
+    fn variants(&self) -> &'static [Variant];
+
+    /// How many invocations the call needs; they fill one-dimensional workgroups.
+    fn invocations(&self, variant: &Variant) -> u64;
+
+    /// The reference: plain loops over rows, sums in f64.
+    fn twin(&self, m: &HostMem);
+
+    /// What CPU training runs; checked against the twin.
+    fn fast(&self, m: &HostMem) {
+        self.twin(m);
+    }
+
+    /// The allowed difference in the output called `output`, given the inputs in `m`, before the call runs.
+    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance;
+
+    /// Rough arithmetic operations, for keeping dispatches short.
+    fn work(&self) -> u64 {
+        8 * self.bufs().iter().map(|(_, buf)| buf.shape.words()).sum::<u64>()
+    }
+}
+
+impl dyn Kernel + '_ {
+    /// The shader's name, which is also the kernel's.
+    pub fn name(&self) -> &'static str {
+        self.variants()[0].name
+    }
+
+    pub fn groups(&self, variant: &Variant) -> u64 {
+        self.invocations(variant).div_ceil(u64::from(variant.constant("WG")))
+    }
+
+    /// The variant that a device uses unless told otherwise.
+    pub fn default_variant(&self, class: DeviceClass) -> usize {
+        self.variants().iter().position(|v| v.class.is_none_or(|c| c == class)).unwrap_or(0)
+    }
+
+    /// The buffers with what the WGSL does to them.
+    pub fn accesses(&self) -> Vec<(&'static str, Buf, Access)> {
+        let shader = self.variants()[0].shader();
+        let access = |name| shader.storage.iter().find(|b| b.name == name).map_or(Access::Read, |b| b.access);
+        self.bufs().into_iter().map(|(name, buf)| (name, buf, access(name))).collect()
+    }
+
+    /// The buffers that a call changes.
+    pub fn outputs(&self) -> Vec<(&'static str, Buf, Access)> {
+        self.accesses().into_iter().filter(|(_, _, access)| *access != Access::Read).collect()
+    }
+}
+
+pub struct Call {
+    /// What this call computes, in the model's words.
+    pub label: String,
+    pub kernel: Box<dyn Kernel>,
+}
+
+/// Why a program cannot be recorded.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
+    #[error("program `{program}`, call {index} `{label}` ({kernel}): {why}")]
+    Refused { program: String, index: usize, label: String, kernel: &'static str, why: String },
+}
+
+/// An ordered list of calls, recorded once.
+pub struct Program {
+    pub name: String,
+    pub calls: Vec<Call>,
+}
+
+impl Program {
+    pub fn new(name: impl Into<String>) -> Self {
+        Program { name: name.into(), calls: Vec::new() }
+    }
+
+    /// Appends a call, unless WebGPU would refuse it later; the error names the call.
+    pub fn push(&mut self, arena: &Arena, label: impl Into<String>, kernel: impl Kernel + 'static) -> Result<(), RecordError> {
+        self.push_boxed(arena, label.into(), Box::new(kernel))
+    }
+
+    pub(crate) fn push_boxed(&mut self, arena: &Arena, label: String, kernel: Box<dyn Kernel>) -> Result<(), RecordError> {
+        arena.check()?;
+        match kernel.variants().iter().try_for_each(|variant| refuse(&*kernel, variant, arena)) {
+            Ok(()) => {
+                self.calls.push(Call { label, kernel });
+                Ok(())
+            }
+            Err(why) => Err(RecordError::Refused { program: self.name.clone(), index: self.calls.len(), label, kernel: kernel.name(), why }),
+        }
+    }
+
+    /// One call per line: number, label, kernel, outputs <- inputs, with shapes.
+    pub fn describe(&self, arena: &Arena) -> String {
+        let mut text = String::new();
+        let label_width = self.calls.iter().map(|c| c.label.len()).max().unwrap_or(0);
+        let kernel_width = self.calls.iter().map(|c| c.kernel.name().len()).max().unwrap_or(0);
+        for (i, call) in self.calls.iter().enumerate() {
+            let name = |buf: Buf| format!("{}[{}x{}]", arena.name(buf), buf.rows(), buf.cols());
+            let list = |keep: &dyn Fn(Access) -> bool| {
+                let mut names: Vec<String> = Vec::new();
+                for (_, buf, access) in call.kernel.accesses() {
+                    if keep(access) && !names.contains(&name(buf)) {
+                        names.push(name(buf));
+                    }
+                }
+                names.join(", ")
+            };
+            let (outputs, inputs) = (list(&|a| a != Access::Read), list(&|a| a != Access::Write));
+            writeln!(text, "{i:3}  {:label_width$}  {:kernel_width$}  {outputs} <- {inputs}", call.label, call.kernel.name()).expect("writing to a string");
+        }
+        text
+    }
+}
+
+/// The first reason why WebGPU, or the pairing of Rust and WGSL by name, would refuse this call.
+fn refuse(kernel: &dyn Kernel, variant: &Variant, arena: &Arena) -> Result<(), String> {
+    let shader = variant.shader();
+    let (bufs, params) = (kernel.bufs(), kernel.params());
+    if kernel.invocations(variant) == 0 {
+        return Err("nothing to do: the dispatch has size zero".into());
+    }
+    if shader.storage.len() > MAX_STORAGE_BUFFERS {
+        return Err(format!("{} storage buffers, WebGPU grants {MAX_STORAGE_BUFFERS}", shader.storage.len()));
+    }
+    same_names("binding", &bufs.iter().map(|b| b.0).collect::<Vec<_>>(), &shader.storage.iter().map(|b| &*b.name).collect::<Vec<_>>())?;
+    same_names("parameter", &params.iter().map(|p| p.0).collect::<Vec<_>>(), &shader.members().iter().map(|m| &*m.name).collect::<Vec<_>>())?;
+    for binding in &shader.storage {
+        let (name, buf) = bufs.iter().find(|(name, _)| *name == binding.name).expect("names agree");
+        if buf.dtype != binding.dtype {
+            return Err(format!("binding `{name}` holds {:?}, the shader wants {:?}", buf.dtype, binding.dtype));
+        }
+        if buf.shape.is_empty() {
+            return Err(format!("binding `{name}` is empty"));
+        }
+        let bytes = 4 * (buf.shape.words() + u64::from(arena.guard_words()));
+        if bytes > arena.binding_limit() {
+            return Err(TooLarge { name: arena.name(*buf), bytes, limit: arena.binding_limit() }.to_string());
+        }
+        let clash = bufs.iter().find(|(other, b)| other != name && b.alloc == buf.alloc);
+        if let (Some((other, _)), true) = (clash, binding.access != Access::Read) {
+            return Err(format!("bindings `{name}` and `{other}` share an allocation and `{name}` is written"));
+        }
+    }
+    for member in shader.members() {
+        let (name, value) = params.iter().find(|(name, _)| *name == member.name).expect("names agree");
+        if matches!(value, Scalar::F32(_)) != (member.dtype == crate::buffer::Dtype::F32) {
+            return Err(format!("parameter `{name}` is {value:?}, the shader wants {:?}", member.dtype));
+        }
+    }
+    Ok(())
+}
+
+fn same_names(what: &str, rust: &[&str], wgsl: &[&str]) -> Result<(), String> {
+    let only = |a: &[&str], b: &[&str]| a.iter().find(|n| !b.contains(n)).map(|n| n.to_string());
+    match (only(rust, wgsl), only(wgsl, rust)) {
+        (Some(name), _) => Err(format!("{what} `{name}` is unknown to the shader")),
+        (_, Some(name)) => Err(format!("{what} `{name}` of the shader is not given")),
+        _ => Ok(()),
+    }
+}

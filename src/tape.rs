@@ -1,0 +1,126 @@
+//! Builds programs: model code calls ops, each op appends its forward calls and leaves behind how to go backward.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape};
+use crate::program::{Kernel, Program, RecordError};
+
+type Backward = Box<dyn FnOnce(&mut Tape<'_>, Buf)>;
+
+/// Where a gradient goes.
+#[derive(Clone, Copy)]
+pub struct GradTarget {
+    pub buf: Buf,
+    /// The first writer of a gradient overwrites; later ones add.
+    pub accumulate: bool,
+}
+
+/// Records one program over the buffers of an arena.
+///
+/// Model code never sees a refused call: the first error is kept and [`finish`](Tape::finish) returns it.
+pub struct Tape<'a> {
+    pub arena: &'a mut Arena,
+    program: Program,
+    trained: Vec<u8>,
+    wanted: HashSet<Buf>,
+    grads: HashMap<Buf, Buf>,
+    backward: Vec<(Buf, Backward)>,
+    error: Option<RecordError>,
+}
+
+impl<'a> Tape<'a> {
+    /// `trained`: the parameter groups that get gradients. Freezing is leaving a group out; evaluation trains none.
+    pub fn new(arena: &'a mut Arena, name: &str, trained: &[u8]) -> Self {
+        Tape {
+            arena,
+            program: Program::new(name),
+            trained: trained.to_vec(),
+            wanted: HashSet::new(),
+            grads: HashMap::new(),
+            backward: Vec::new(),
+            error: None,
+        }
+    }
+
+    /// Appends one kernel call.
+    pub fn call(&mut self, label: impl Into<String>, kernel: impl Kernel + 'static) {
+        if self.error.is_none() {
+            self.error = self.program.push(self.arena, label, kernel).err();
+        }
+    }
+
+    /// A parameter of the model, shared by all programs of the arena.
+    pub fn param(&mut self, name: &str, group: u8, shape: Shape, fill: Fill) -> Buf {
+        let buf = self.arena.param(name, group, shape, fill);
+        if self.trained.contains(&group) {
+            self.wanted.insert(buf);
+        }
+        buf
+    }
+
+    /// An intermediate value of this program.
+    pub fn scratch(&mut self, name: &str, shape: Shape) -> Buf {
+        self.scratch_of(name, Dtype::F32, shape)
+    }
+
+    pub fn scratch_of(&mut self, name: &str, dtype: Dtype, shape: Shape) -> Buf {
+        let name = format!("{}/{name}", self.program.name);
+        self.arena.scratch(&name, dtype, shape)
+    }
+
+    /// Declares that `out` was computed from `inputs` and how a gradient of `out` flows back. Kept only if an input
+    /// wants a gradient.
+    pub fn op(&mut self, inputs: &[Buf], out: Buf, backward: impl FnOnce(&mut Tape<'_>, Buf) + 'static) {
+        if inputs.iter().any(|buf| self.wanted.contains(buf)) {
+            self.wanted.insert(out);
+            self.backward.push((out, Box::new(backward)));
+        }
+    }
+
+    /// Asks for the gradient of `buf`, which some test or loss wants although no parameter is behind it.
+    pub fn want(&mut self, buf: Buf) {
+        self.wanted.insert(buf);
+    }
+
+    /// Where the gradient of `x` goes, or `None` if nothing wants it.
+    pub fn grad(&mut self, x: Buf) -> Option<GradTarget> {
+        if !self.wanted.contains(&x) {
+            return None;
+        }
+        if let Some(&buf) = self.grads.get(&x) {
+            return Some(GradTarget { buf, accumulate: true });
+        }
+        let buf = match self.arena.role(x) {
+            Some(Role::Param { .. }) => self.arena.grad(x),
+            _ => {
+                let name = format!("{}.grad", self.arena.name(x));
+                self.arena.scratch(&name, Dtype::F32, x.shape)
+            }
+        };
+        self.grads.insert(x, buf);
+        Some(GradTarget { buf, accumulate: false })
+    }
+
+    /// The gradient of `x` as far as it was recorded.
+    pub fn recorded_grad(&self, x: Buf) -> Option<Buf> {
+        self.grads.get(&x).copied()
+    }
+
+    /// Appends the backward calls of everything that `y` was computed from, last op first. `dy` is the gradient of
+    /// `y`; losses pass themselves, as their backward kernels start from one.
+    pub fn backward(&mut self, y: Buf, dy: Buf) {
+        let mut pending = std::mem::take(&mut self.backward);
+        self.grads.insert(y, dy);
+        while let Some((out, back)) = pending.pop() {
+            if let Some(&d_out) = self.grads.get(&out) {
+                back(self, d_out);
+            }
+        }
+    }
+
+    /// The recorded program, or the first call that was refused.
+    pub fn finish(self) -> Result<Program, RecordError> {
+        self.arena.check()?;
+        self.error.map_or(Ok(self.program), Err)
+    }
+}

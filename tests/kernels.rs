@@ -1,0 +1,38 @@
+//! Every case of every registered kernel on the GPU against its twin, and the proof that a wrong kernel is noticed.
+
+mod common;
+
+use wgraft::exec::{check_kernel, self_test_kernel};
+use wgraft::kernels::KERNELS;
+
+#[test]
+fn every_kernel_agrees_with_its_twin() {
+    let Some(device) = common::gpu() else { return };
+    for entry in KERNELS {
+        let report = check_kernel(&device, entry, None).expect("the device runs");
+        println!("{:32} {:4} cases, worst {:.3} of the tolerance", report.name, report.cases, report.worst);
+        assert!(report.ok(), "{}: {} failures, first {:?}", report.name, report.failures.len(), report.failures.first());
+    }
+}
+
+#[test]
+fn slicing_dispatches_changes_nothing() {
+    let Some(device) = common::gpu() else { return };
+    for entry in KERNELS {
+        let report = check_kernel(&device, entry, Some(3)).expect("the device runs");
+        assert!(report.ok(), "{}: {:?}", report.name, report.failures.first());
+    }
+}
+
+#[test]
+fn every_mutation_is_caught() {
+    let Some(device) = common::gpu() else { return };
+    for entry in KERNELS {
+        let report = self_test_kernel(&device, entry).expect("the device runs");
+        assert!(!report.mutations.is_empty(), "{} has no mutation", report.name);
+        for (now, was, caught) in &report.mutations {
+            assert!(caught, "{}: `{was}` -> `{now}` went unnoticed", report.name);
+        }
+        println!("{:32} {} mutations, all caught", report.name, report.mutations.len());
+    }
+}
