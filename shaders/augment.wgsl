@@ -28,14 +28,11 @@ fn texel(start: u32, column: i32, line: i32, channel: u32) -> f32 {
     return f32((data[start + e / 4u] >> (8u * (e % 4u))) & 255u);
 }
 
-fn sample(row: u32, element: u32) -> f32 {
+fn sample(start: u32, first: vec4<f32>, second: vec4<f32>, key: vec4<u32>, element: u32) -> f32 {
     let channel = element % params.channels;
     let pixel = element / params.channels;
     let column = pixel % params.width;
     let line = pixel / params.width;
-    let first = draws[2u * row];
-    let second = draws[2u * row + 1u];
-    let key = keys[row];
     if (column + params.erase - key.z < params.erase && line + params.erase - key.w < params.erase) {
         return 0.0;
     }
@@ -48,7 +45,6 @@ fn sample(row: u32, element: u32) -> f32 {
     let f = source - corner;
     let c = i32(corner.x);
     let l = i32(corner.y);
-    let start = indices[row % params.batch] * params.data_stride;
     let above = texel(start, c, l, channel) * (1.0 - f.x) + texel(start, c + 1, l, channel) * f.x;
     let below = texel(start, c, l + 1, channel) * (1.0 - f.x) + texel(start, c + 1, l + 1, channel) * f.x;
     var value = (above * (1.0 - f.y) + below * f.y) / 255.0 * second.w + first.w;
@@ -69,10 +65,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let col = (i % params.quads) * 4u;
+    let first = draws[2u * row];
+    let second = draws[2u * row + 1u];
+    let key = keys[row];
+    let start = indices[row % params.batch] * params.data_stride;
     var value = vec4(0.0);
     for (var e = 0u; e < 4u; e++) {
         if (col + e < params.cols) {
-            value[e] = sample(row, col + e);
+            value[e] = sample(start, first, second, key, col + e);
         }
     }
     x[i] = value;

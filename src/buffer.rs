@@ -238,17 +238,21 @@ impl Arena {
 
     /// Parameters, gradients and momentum of one group, each as one vector. `None` if the group is empty.
     pub fn group(&self, group: u8) -> Option<[Buf; 3]> {
-        let of_group = |b: &&NamedBuf| b.role == Role::Param { group };
-        let first = self.bufs.iter().find(of_group)?.buf;
-        let last = self.bufs.iter().rev().find(of_group)?.buf;
+        let (first, last) = (self.params(group).next()?, self.params(group).last()?);
         let words = u64::from(last.offset - first.offset) + last.shape.words();
         let range = |alloc| Buf { alloc, shape: shape(1, words as u32), ..first };
         Some([range(PARAMS), range(GRADS), range(MOMENTUM)])
     }
 
+    /// The parameters of one group.
+    pub fn params(&self, group: u8) -> impl Iterator<Item = Buf> + '_ {
+        self.bufs.iter().filter(move |b| b.role == Role::Param { group }).map(|b| b.buf)
+    }
+
     /// The groups that have parameters, in order.
     pub fn groups(&self) -> Vec<u8> {
-        let mut groups: Vec<u8> = self.bufs.iter().filter_map(|b| if let Role::Param { group } = b.role { Some(group) } else { None }).collect();
+        let mut groups: Vec<u8> =
+            self.bufs.iter().filter_map(|b| if let Role::Param { group } = b.role { Some(group) } else { None }).collect();
         groups.dedup();
         groups
     }

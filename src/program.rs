@@ -75,6 +75,15 @@ pub trait Kernel: Send + Sync {
     /// How many invocations the call needs; they fill one-dimensional workgroups.
     fn invocations(&self, variant: &Variant) -> u64;
 
+    /// Says what is wrong if the buffers' shapes do not belong together.
+    fn check_shapes(&self) -> Result<(), String>;
+
+    /// Whether this call reads old contents of outputs that the WGSL both reads and writes. Where it does not, checks
+    /// poison them first.
+    fn accumulates(&self) -> bool {
+        true
+    }
+
     /// The reference: plain loops over rows, sums in f64.
     fn twin(&self, m: &HostMem);
 
@@ -107,10 +116,13 @@ impl dyn Kernel + '_ {
         self.variants().iter().position(|v| v.class.is_none_or(|c| c == class)).unwrap_or(0)
     }
 
-    /// The buffers with what the WGSL does to them.
+    /// The buffers with what this call does to them.
     pub fn accesses(&self) -> Vec<(&'static str, Buf, Access)> {
         let shader = self.variants()[0].shader();
-        let access = |name| shader.storage.iter().find(|b| b.name == name).map_or(Access::Read, |b| b.access);
+        let access = |name| match shader.storage.iter().find(|b| b.name == name).map_or(Access::Read, |b| b.access) {
+            Access::ReadWrite if !self.accumulates() => Access::Write,
+            access => access,
+        };
         self.bufs().into_iter().map(|(name, buf)| (name, buf, access(name))).collect()
     }
 
@@ -129,8 +141,10 @@ pub struct Call {
 /// Why a program cannot be recorded.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RecordError {
-    #[error(transparent)]
-    TooLarge(#[from] TooLarge),
+    #[error("program `{program}`: {too_large}")]
+    TooLarge { program: String, too_large: TooLarge },
+    #[error("program `{program}`: two values are called `{name}`; give ops of one program names of their own")]
+    SameName { program: String, name: String },
     #[error("program `{program}`, call {index} `{label}` ({kernel}): {why}")]
     Refused { program: String, index: usize, label: String, kernel: &'static str, why: String },
 }
@@ -152,14 +166,21 @@ impl Program {
     }
 
     pub(crate) fn push_boxed(&mut self, arena: &Arena, label: String, kernel: Box<dyn Kernel>) -> Result<(), RecordError> {
-        arena.check()?;
-        match kernel.variants().iter().try_for_each(|variant| refuse(&*kernel, variant, arena)) {
+        self.check(arena)?;
+        match kernel.variants().iter().try_for_each(|variant| refuse(&*kernel, variant)) {
             Ok(()) => {
                 self.calls.push(Call { label, kernel });
                 Ok(())
             }
-            Err(why) => Err(RecordError::Refused { program: self.name.clone(), index: self.calls.len(), label, kernel: kernel.name(), why }),
+            Err(why) => {
+                Err(RecordError::Refused { program: self.name.clone(), index: self.calls.len(), label, kernel: kernel.name(), why })
+            }
         }
+    }
+
+    /// Fails if some buffer is too large for the device.
+    pub(crate) fn check(&self, arena: &Arena) -> Result<(), RecordError> {
+        arena.check().map_err(|too_large| RecordError::TooLarge { program: self.name.clone(), too_large })
     }
 
     /// One call per line: number, label, kernel, outputs <- inputs, with shapes.
@@ -179,14 +200,16 @@ impl Program {
                 names.join(", ")
             };
             let (outputs, inputs) = (list(&|a| a != Access::Read), list(&|a| a != Access::Write));
-            writeln!(text, "{i:3}  {:label_width$}  {:kernel_width$}  {outputs} <- {inputs}", call.label, call.kernel.name()).expect("writing to a string");
+            writeln!(text, "{i:3}  {:label_width$}  {:kernel_width$}  {outputs} <- {inputs}", call.label, call.kernel.name())
+                .expect("writing to a string");
         }
         text
     }
 }
 
 /// The first reason why WebGPU, or the pairing of Rust and WGSL by name, would refuse this call.
-fn refuse(kernel: &dyn Kernel, variant: &Variant, arena: &Arena) -> Result<(), String> {
+fn refuse(kernel: &dyn Kernel, variant: &Variant) -> Result<(), String> {
+    kernel.check_shapes()?;
     let shader = variant.shader();
     let (bufs, params) = (kernel.bufs(), kernel.params());
     if kernel.invocations(variant) == 0 {
@@ -196,7 +219,11 @@ fn refuse(kernel: &dyn Kernel, variant: &Variant, arena: &Arena) -> Result<(), S
         return Err(format!("{} storage buffers, WebGPU grants {MAX_STORAGE_BUFFERS}", shader.storage.len()));
     }
     same_names("binding", &bufs.iter().map(|b| b.0).collect::<Vec<_>>(), &shader.storage.iter().map(|b| &*b.name).collect::<Vec<_>>())?;
-    same_names("parameter", &params.iter().map(|p| p.0).collect::<Vec<_>>(), &shader.members().iter().map(|m| &*m.name).collect::<Vec<_>>())?;
+    same_names(
+        "parameter",
+        &params.iter().map(|p| p.0).collect::<Vec<_>>(),
+        &shader.members().iter().map(|m| &*m.name).collect::<Vec<_>>(),
+    )?;
     for binding in &shader.storage {
         let (name, buf) = bufs.iter().find(|(name, _)| *name == binding.name).expect("names agree");
         if buf.dtype != binding.dtype {
@@ -204,10 +231,6 @@ fn refuse(kernel: &dyn Kernel, variant: &Variant, arena: &Arena) -> Result<(), S
         }
         if buf.shape.is_empty() {
             return Err(format!("binding `{name}` is empty"));
-        }
-        let bytes = 4 * (buf.shape.words() + u64::from(arena.guard_words()));
-        if bytes > arena.binding_limit() {
-            return Err(TooLarge { name: arena.name(*buf), bytes, limit: arena.binding_limit() }.to_string());
         }
         let clash = bufs.iter().find(|(other, b)| other != name && b.alloc == buf.alloc);
         if let (Some((other, _)), true) = (clash, binding.access != Access::Read) {

@@ -58,10 +58,12 @@ impl Variant {
     pub fn shader(&self) -> &'static Shader {
         static KNOWN: LazyLock<Mutex<HashMap<String, &'static Shader>>> = LazyLock::new(Default::default);
         let source = self.source();
-        let mut known = KNOWN.lock().expect("no panic while parsing");
-        known.entry(source).or_insert_with_key(|source| {
-            let shader = Shader::parse(source).unwrap_or_else(|e| panic!("shaders/{}.wgsl: {e}", self.name));
-            Box::leak(Box::new(shader))
+        let known = KNOWN.lock().expect("no panic while looking").get(&source).copied();
+        known.unwrap_or_else(|| {
+            let shader = Shader::parse(&source).unwrap_or_else(|e| panic!("shaders/{}.wgsl: {e}", self.name));
+            let shader: &'static Shader = Box::leak(Box::new(shader));
+            KNOWN.lock().expect("no panic while inserting").insert(source, shader);
+            shader
         })
     }
 }
@@ -167,7 +169,9 @@ fn members(module: &naga::Module, ty: Handle<Type>, index: u32) -> Result<(u32, 
         return Err("`params` is not a struct".into());
     };
     let members = members.iter().map(|member| match module.types[member.ty].inner {
-        TypeInner::Scalar(scalar) => Ok(Member { name: member.name.clone().unwrap_or_default(), offset: member.offset, dtype: dtype(scalar)? }),
+        TypeInner::Scalar(scalar) => {
+            Ok(Member { name: member.name.clone().unwrap_or_default(), offset: member.offset, dtype: dtype(scalar)? })
+        }
         _ => Err("`params` holds something other than scalars".into()),
     });
     Ok((index, span, members.collect::<Result<_, String>>()?))

@@ -23,6 +23,7 @@ pub struct Tape<'a> {
     program: Program,
     trained: Vec<u8>,
     wanted: HashSet<Buf>,
+    named: HashSet<String>,
     grads: HashMap<Buf, Buf>,
     backward: Vec<(Buf, Backward)>,
     error: Option<RecordError>,
@@ -36,6 +37,7 @@ impl<'a> Tape<'a> {
             program: Program::new(name),
             trained: trained.to_vec(),
             wanted: HashSet::new(),
+            named: HashSet::new(),
             grads: HashMap::new(),
             backward: Vec::new(),
             error: None,
@@ -64,6 +66,10 @@ impl<'a> Tape<'a> {
     }
 
     pub fn scratch_of(&mut self, name: &str, dtype: Dtype, shape: Shape) -> Buf {
+        if !self.named.insert(name.to_string()) && self.error.is_none() {
+            // The arena would hand out one buffer twice.
+            self.error = Some(RecordError::SameName { program: self.program.name.clone(), name: name.into() });
+        }
         let name = format!("{}/{name}", self.program.name);
         self.arena.scratch(&name, dtype, shape)
     }
@@ -120,7 +126,7 @@ impl<'a> Tape<'a> {
 
     /// The recorded program, or the first call that was refused.
     pub fn finish(self) -> Result<Program, RecordError> {
-        self.arena.check()?;
+        self.program.check(self.arena)?;
         self.error.map_or(Ok(self.program), Err)
     }
 }

@@ -55,6 +55,29 @@ pub fn check_kernel(device: &Arc<GpuDevice>, entry: &Entry, max_groups: Option<u
     Ok(report)
 }
 
+/// Compares what CPU training runs with the twins.
+pub fn check_fast(entry: &Entry) -> Result<KernelReport, DeviceError> {
+    let (arena, program) = record(entry)?;
+    let (mem, fast) = (HostMem::new(&arena), HostMem::new(&arena));
+    let mut report = KernelReport { name: entry.name, cases: program.calls.len(), ..Default::default() };
+    for call in &program.calls {
+        let outputs = call.kernel.outputs();
+        for (_, buf, _) in outputs.iter().filter(|(_, _, access)| *access == Access::Write) {
+            [&mem, &fast].into_iter().for_each(|m| m.write(*buf, &vec![POISON; buf.shape.words() as usize]));
+        }
+        let tolerances: Vec<Tolerance> = outputs.iter().map(|(name, ..)| call.kernel.tolerance(name, &mem)).collect();
+        call.kernel.twin(&mem);
+        call.kernel.fast(&fast);
+        for ((name, buf, _), tolerance) in outputs.into_iter().zip(tolerances) {
+            let compared = compare(buf, &tolerance, &mem.read(buf), &fast.read(buf));
+            report.worst = report.worst.max(compared.worst);
+            let what = compared.failure.map(|what| format!("`{name}` {}x{}: {what}", buf.rows(), buf.cols()));
+            report.failures.extend(what.map(|what| CaseFailure { case: call.label.clone(), what }));
+        }
+    }
+    Ok(report)
+}
+
 /// Which mutations of a kernel's shaders the comparison noticed.
 #[derive(Clone, Debug)]
 pub struct SelfTestReport {
@@ -193,8 +216,15 @@ pub fn compare(buf: Buf, tolerance: &Tolerance, expected: &[u32], actual: &[u32]
         } else {
             let (e, a) = (f64::from(f32::from_bits(e)), f64::from(f32::from_bits(a)));
             let (difference, bound) = ((e - a).abs(), tolerance.bound(row * cols + col, e));
-            // Written so that NaN fails.
-            let share = if difference == 0.0 { 0.0 } else if !(difference <= bound) { (difference / bound).max(1.0 + f64::EPSILON) } else { difference / bound };
+            // A NaN is not within anything.
+            let within = difference <= bound;
+            let share = if difference == 0.0 {
+                0.0
+            } else if within {
+                difference / bound
+            } else {
+                (difference / bound).max(1.0 + f64::EPSILON)
+            };
             (share, format!("twin has {e:e}, device {a:e}, {:.3} of the tolerance {bound:e}", difference / bound))
         };
         if share > found.worst || found.failure.is_none() && share > 1.0 {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{Cpu, DeviceError, Executor, Gpu, GpuDevice, Programs};
 use crate::buffer::Arena;
+use crate::error::UsageError;
 use crate::memory::HostMem;
 use crate::shader::DeviceClass;
 
@@ -17,7 +18,10 @@ pub enum DeviceSpec {
     /// Place in the list that [`adapters`] gives.
     Index(usize),
     /// Parts of the backend's and the adapter's name, in lower case; either may be empty.
-    Named { backend: String, name: String },
+    Named {
+        backend: String,
+        name: String,
+    },
 }
 
 impl FromStr for DeviceSpec {
@@ -95,7 +99,7 @@ pub enum Device {
 
 impl Device {
     /// Opens what `spec` names. The error lists what there is.
-    pub fn open(spec: &DeviceSpec) -> Result<Self, DeviceError> {
+    pub fn open(spec: &DeviceSpec) -> anyhow::Result<Self> {
         if *spec == DeviceSpec::Cpu {
             return Ok(Device::Cpu);
         }
@@ -114,8 +118,8 @@ impl Device {
             }
         };
         match chosen {
-            Some(index) => GpuDevice::open(&adapters[index]).map(|gpu| Device::Gpu(Arc::new(gpu))),
-            None => Err(DeviceError(format!("no device matches `{}`; there {}", spec_text(spec), list(&summaries)))),
+            Some(index) => Ok(Device::Gpu(Arc::new(GpuDevice::open(&adapters[index])?))),
+            None => Err(UsageError(format!("no device matches `{}`; there {}", spec_text(spec), list(&summaries))).into()),
         }
     }
 

@@ -25,7 +25,13 @@ pub struct Divergence {
 }
 
 /// Runs one program on both executors and returns every call whose outputs differ too much.
-pub fn lockstep(device: &mut dyn Executor, cpu: &mut Cpu, programs: &Programs, program: usize, mode: Lockstep) -> Result<Vec<Divergence>, DeviceError> {
+pub fn lockstep(
+    device: &mut dyn Executor,
+    cpu: &mut Cpu,
+    programs: &Programs,
+    program: usize,
+    mode: Lockstep,
+) -> Result<Vec<Divergence>, DeviceError> {
     let mut found = Vec::new();
     for (index, call) in programs[program].calls.iter().enumerate() {
         if mode == Lockstep::Resynced {
@@ -44,7 +50,13 @@ pub fn lockstep(device: &mut dyn Executor, cpu: &mut Cpu, programs: &Programs, p
                 Lockstep::FreeRunning { limit } if buf.dtype == Dtype::F32 => drift(&expected, &actual, limit),
                 _ => compare(buf, &tolerance, &expected, &actual).failure,
             };
-            found.extend(failure.map(|what| Divergence { call: index, label: call.label.clone(), kernel: call.kernel.name(), buffer: name, what }));
+            found.extend(failure.map(|what| Divergence {
+                call: index,
+                label: call.label.clone(),
+                kernel: call.kernel.name(),
+                buffer: name,
+                what,
+            }));
         }
     }
     Ok(found)
@@ -55,6 +67,7 @@ fn drift(expected: &[u32], actual: &[u32], limit: f64) -> Option<String> {
     let squares: f64 = expected.iter().zip(actual).map(|(e, a)| (value(e) - value(a)).powi(2)).sum();
     let scale: f64 = expected.iter().map(|e| value(e).powi(2)).sum();
     let relative = (squares / scale.max(1e-60)).sqrt();
-    // Written so that NaN fails.
-    (!(relative <= limit)).then(|| format!("differs by {relative:.2e} in the root mean square, allowed is {limit:.0e}"))
+    // A NaN is not within anything.
+    let within = relative <= limit;
+    (!within).then(|| format!("differs by {relative:.2e} in the root mean square, allowed is {limit:.0e}"))
 }

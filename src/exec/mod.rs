@@ -10,7 +10,7 @@ mod mutate;
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use check::{CaseFailure, KernelReport, SelfTestReport, check_kernel, compare, self_test_kernel};
+pub use check::{CaseFailure, KernelReport, SelfTestReport, check_fast, check_kernel, compare, self_test_kernel};
 pub use cpu::Cpu;
 pub use device::{AdapterSummary, Device, DeviceSpec, adapters};
 pub use gpu::{Gpu, GpuDevice, GpuOptions};

@@ -20,7 +20,8 @@ pub struct Mutation {
 /// last element left out; where the bound guards an early return, also one element too many).
 pub fn mutations(shader: &Shader) -> Vec<Mutation> {
     let module = &shader.module;
-    let info: ModuleInfo = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(module).expect("parsed and validated before");
+    let info: ModuleInfo =
+        Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(module).expect("parsed and validated before");
     let mut edits = Vec::new();
     for (handle, function) in module.functions.iter() {
         find(shader, function, &info[handle], &mut edits);
@@ -40,7 +41,8 @@ type Edit = (std::ops::Range<usize>, String);
 fn find(shader: &Shader, function: &Function, info: &FunctionInfo, edits: &mut Vec<Edit>) {
     for (handle, expression) in function.expressions.iter() {
         let Expression::Binary { op, left, right } = *expression else { continue };
-        let ordering = matches!(op, BinaryOperator::Less | BinaryOperator::LessEqual | BinaryOperator::Greater | BinaryOperator::GreaterEqual);
+        let ordering =
+            matches!(op, BinaryOperator::Less | BinaryOperator::LessEqual | BinaryOperator::Greater | BinaryOperator::GreaterEqual);
         let integer = matches!(info[left].ty.inner_with(&shader.module.types).scalar_kind(), Some(ScalarKind::Uint));
         let against_constant = |e: Handle<Expression>| matches!(function.expressions[e], Expression::Literal(_) | Expression::Constant(_));
         // Loops over a tile's constant size are not bounds of the data.
@@ -84,7 +86,9 @@ fn is_storage(shader: &Shader, function: &Function, mut pointer: Handle<Expressi
     loop {
         pointer = match function.expressions[pointer] {
             Expression::Access { base, .. } | Expression::AccessIndex { base, .. } => base,
-            Expression::GlobalVariable(global) => return matches!(shader.module.global_variables[global].space, AddressSpace::Storage { .. }),
+            Expression::GlobalVariable(global) => {
+                return matches!(shader.module.global_variables[global].space, AddressSpace::Storage { .. });
+            }
             _ => return false,
         };
     }
@@ -112,7 +116,18 @@ fn shift_bound(source: &str, range: std::ops::Range<usize>, pattern: &str) -> Op
     let text = &source[range.clone()];
     let (at, operator) = find_outside(text, &["<=", ">=", "<", ">"])?;
     let (left, right) = (text[..at].trim(), text[at + operator.len()..].trim());
-    let now: String = pattern.chars().map(|c| if c == 'L' { left.into() } else if c == 'R' { right.into() } else { c.to_string() }).collect();
+    let now: String = pattern
+        .chars()
+        .map(|c| {
+            if c == 'L' {
+                left.into()
+            } else if c == 'R' {
+                right.into()
+            } else {
+                c.to_string()
+            }
+        })
+        .collect();
     Some((range, now.replace("OP", operator)))
 }
 

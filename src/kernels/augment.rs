@@ -1,7 +1,7 @@
 //! Augmented views of a batch: affine resampling, contrast, brightness, noise, and a square erased.
 
 use super::augment_draw::Ranges;
-use super::{Cases, quads, row_quads};
+use super::{Cases, has, quads, row_quads};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -103,6 +103,14 @@ impl Kernel for Augment {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(quads(self.x))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        let rows = self.x.rows();
+        has("x", self.x, rows, self.image.len())?;
+        has("data", self.data, self.data.rows(), self.image.len().div_ceil(4))?;
+        has("draws", self.draws, rows, 8)?;
+        has("keys", self.keys, rows, 4)
     }
 
     fn twin(&self, m: &HostMem) {

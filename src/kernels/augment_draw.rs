@@ -1,6 +1,6 @@
 //! The random decisions behind augmented views, one row each.
 
-use super::Cases;
+use super::{Cases, has};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -86,6 +86,12 @@ impl Kernel for AugmentDraw {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(self.draws.rows())
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        has("clock", self.clock, 1, 2)?;
+        has("draws", self.draws, self.draws.rows(), 8)?;
+        has("keys", self.keys, self.draws.rows(), 4)
     }
 
     fn twin(&self, m: &HostMem) {

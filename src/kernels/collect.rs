@@ -1,6 +1,6 @@
 //! Puts a batch's rows where they belong among all rows: evaluation results, read by the host in one go.
 
-use super::{Cases, quads, row_quads};
+use super::{Cases, has, quads, row_quads};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{Kernel, Scalar, Tolerance};
@@ -37,6 +37,11 @@ impl Kernel for Collect {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(quads(self.x))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        has("clock", self.clock, 1, 2)?;
+        has("all", self.all, self.all.rows(), self.x.cols())
     }
 
     fn twin(&self, m: &HostMem) {

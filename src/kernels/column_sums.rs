@@ -1,6 +1,6 @@
 //! Sums over rows: the gradient of a bias.
 
-use super::{Cases, row_quads};
+use super::{Cases, has, row_quads};
 use crate::buffer::Buf;
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -49,6 +49,14 @@ impl Kernel for ColumnSums {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(row_quads(self.x))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        has("sums", self.sums, 1, self.x.cols())
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {

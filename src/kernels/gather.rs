@@ -1,6 +1,6 @@
 //! A batch of samples as floats: packed bytes divided by 255.
 
-use super::{Cases, quads, row_quads};
+use super::{Cases, has, quads, row_quads};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{Kernel, Scalar, Tolerance};
@@ -36,6 +36,11 @@ impl Kernel for Gather {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(quads(self.x))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        has("indices", self.indices, 1, self.x.rows())?;
+        has("data", self.data, self.data.rows(), self.x.cols().div_ceil(4))
     }
 
     fn twin(&self, m: &HostMem) {

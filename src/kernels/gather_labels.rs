@@ -1,6 +1,6 @@
 //! The labels of a batch.
 
-use super::Cases;
+use super::{Cases, has, same};
 use crate::buffer::Buf;
 use crate::memory::HostMem;
 use crate::program::{Kernel, Scalar, Tolerance};
@@ -31,6 +31,11 @@ impl Kernel for GatherLabels {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(self.targets.shape.stride())
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("indices", self.indices), ("targets", self.targets)])?;
+        has("labels", self.labels, 1, self.labels.cols())
     }
 
     fn twin(&self, m: &HostMem) {

@@ -2,7 +2,7 @@
 //! (Chen et al., SimCLR, 2020).
 
 use super::softmax_cross_entropy::log_sum_exp;
-use super::{Cases, exp_error, row_quads};
+use super::{Cases, exp_error, has, row_quads};
 use crate::buffer::Buf;
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -30,6 +30,16 @@ impl Pairing {
     pub(super) fn counts(self, row: usize, col: usize) -> bool {
         self == Pairing::Diagonal || row != col
     }
+}
+
+/// Positives exist only where the matrix has the right shape.
+pub(super) fn check_pairing(pairing: Pairing, similarity: Buf) -> Result<(), String> {
+    let (rows, cols) = (similarity.rows(), similarity.cols());
+    let fits = match pairing {
+        Pairing::TwoViews => rows == cols && rows.is_multiple_of(2),
+        Pairing::Diagonal => rows <= cols,
+    };
+    if fits { Ok(()) } else { Err(format!("`similarity` is {rows}x{cols}, which {pairing:?} cannot pair")) }
 }
 
 /// The temperature is the first value of `hyper`.
@@ -81,6 +91,12 @@ impl Kernel for InfoNce {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(self.loss.shape.stride())
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        check_pairing(self.pairing, self.similarity)?;
+        has("loss", self.loss, 1, self.similarity.rows())?;
+        has("log_sum", self.log_sum, 1, self.similarity.rows())
     }
 
     fn twin(&self, m: &HostMem) {

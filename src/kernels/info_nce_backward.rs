@@ -1,7 +1,7 @@
 //! The gradient of mean InfoNCE with respect to the similarities.
 
-use super::info_nce::{Pairing, temperature};
-use super::{Cases, exp_error, quads, row_quads};
+use super::info_nce::{Pairing, check_pairing, temperature};
+use super::{Cases, exp_error, has, quads, row_quads, same};
 use crate::buffer::Buf;
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -44,6 +44,12 @@ impl Kernel for InfoNceBackward {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(quads(self.similarity))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        check_pairing(self.pairing, self.similarity)?;
+        same(&[("similarity", self.similarity), ("dsimilarity", self.dsimilarity)])?;
+        has("log_sum", self.log_sum, 1, self.similarity.rows())
     }
 
     fn twin(&self, m: &HostMem) {

@@ -1,6 +1,6 @@
 //! Rows to unit length.
 
-use super::{Cases, row_quads};
+use super::{Cases, has, row_quads, same};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -42,6 +42,11 @@ impl Kernel for L2Normalize {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(self.factor.shape.stride())
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("x", self.x), ("y", self.y)])?;
+        has("factor", self.factor, 1, self.x.rows())
     }
 
     fn twin(&self, m: &HostMem) {

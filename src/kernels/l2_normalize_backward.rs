@@ -1,6 +1,6 @@
 //! The gradient of row normalisation: dx = (dy - y (y·dy)) / ‖x‖.
 
-use super::{Cases, row_quads};
+use super::{Cases, has, row_quads, same};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -44,6 +44,15 @@ impl Kernel for L2NormalizeBackward {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(self.y.rows())
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("y", self.y), ("dy", self.dy), ("dx", self.dx)])?;
+        has("factor", self.factor, 1, self.y.rows())
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {

@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::{Cases, row_quads};
+use super::{Cases, has, row_quads};
 use crate::buffer::Buf;
 use crate::memory::{HostMem, Rows};
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -41,14 +41,8 @@ impl Matmul {
 
     /// (m, n, k)
     fn sizes(&self) -> (usize, usize, usize) {
-        let ((a, b), c) = ((self.a.shape, self.b.shape), self.c.shape);
-        let (m, n, k, k_of_b) = match self.layout {
-            Layout::NN => (a.rows, b.cols, a.cols, b.rows),
-            Layout::NT => (a.rows, b.rows, a.cols, b.cols),
-            Layout::TN => (a.cols, b.cols, a.rows, b.rows),
-        };
-        assert_eq!((c.rows, c.cols, k), (m, n, k_of_b), "{:?} of {a:?} and {b:?} into {c:?}", self.layout);
-        (m as usize, n as usize, k as usize)
+        let k = if self.layout == Layout::TN { self.a.rows() } else { self.a.cols() };
+        (self.c.rows() as usize, self.c.cols() as usize, k as usize)
     }
 
     /// Σ_k f(a) f(b) (+ f(bias)) (+ f(old c)) for row `i`, k ascending, in f64.
@@ -113,6 +107,24 @@ impl Kernel for Matmul {
     fn invocations(&self, variant: &Variant) -> u64 {
         let tiles = |size: u32, tile| u64::from(size.div_ceil(tile));
         tiles(self.c.rows(), variant.constant("ROWS")) * tiles(row_quads(self.c), variant.constant("QUADS"))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        let (a, b) = (self.a.shape, self.b.shape);
+        let (m, n, k, k_of_b) = match self.layout {
+            Layout::NN => (a.rows, b.cols, a.cols, b.rows),
+            Layout::NT => (a.rows, b.rows, a.cols, b.cols),
+            Layout::TN => (a.cols, b.cols, a.rows, b.rows),
+        };
+        if k != k_of_b {
+            return Err(format!("{:?} of `a` {}x{} and `b` {}x{}: they sum over {k} and {k_of_b}", self.layout, a.rows, a.cols, b.rows, b.cols));
+        }
+        self.bias.map_or(Ok(()), |bias| has("bias", bias, 1, n))?;
+        has("c", self.c, m, n)
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {

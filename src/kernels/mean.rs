@@ -1,6 +1,6 @@
 //! The mean of a vector: per-row losses to a loss.
 
-use super::{Cases, quads};
+use super::{Cases, has, quads};
 use crate::buffer::Buf;
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -30,6 +30,11 @@ impl Kernel for Mean {
 
     fn invocations(&self, _: &Variant) -> u64 {
         1
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        has("x", self.x, 1, self.x.cols())?;
+        has("mean", self.mean, 1, 1)
     }
 
     fn twin(&self, m: &HostMem) {

@@ -109,6 +109,25 @@ impl Cases<'_> {
     }
 }
 
+/// Checks that `buf` is `rows` x `cols`.
+fn has(name: &str, buf: Buf, rows: u32, cols: u32) -> Result<(), String> {
+    if buf.shape == shape(rows, cols) { Ok(()) } else { Err(format!("`{name}` is {}x{}, expected {rows}x{cols}", buf.rows(), buf.cols())) }
+}
+
+/// Checks that `buf` is a vector of at least `cols` elements.
+fn holds(name: &str, buf: Buf, cols: u32) -> Result<(), String> {
+    if buf.rows() == 1 && buf.cols() >= cols {
+        Ok(())
+    } else {
+        Err(format!("`{name}` is {}x{}, expected a vector of {cols} or more", buf.rows(), buf.cols()))
+    }
+}
+
+/// Checks that all buffers have the shape of the first.
+fn same(bufs: &[(&str, Buf)]) -> Result<(), String> {
+    bufs[1..].iter().try_for_each(|(name, buf)| has(name, *buf, bufs[0].1.rows(), bufs[0].1.cols()))
+}
+
 /// Quads (four words) in one row of `buf`.
 fn row_quads(buf: Buf) -> u32 {
     buf.shape.stride() / 4

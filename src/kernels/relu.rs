@@ -1,6 +1,6 @@
 //! y = max(x, 0).
 
-use super::{Cases, quads};
+use super::{Cases, quads, same};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{Kernel, Scalar, Tolerance};
@@ -30,6 +30,10 @@ impl Kernel for Relu {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(quads(self.y))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("x", self.x), ("y", self.y)])
     }
 
     fn twin(&self, m: &HostMem) {

@@ -1,6 +1,6 @@
 //! dx = dy where y > 0, else 0.
 
-use super::{Cases, quads};
+use super::{Cases, quads, same};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{Kernel, Scalar, Tolerance};
@@ -32,6 +32,14 @@ impl Kernel for ReluBackward {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(quads(self.dx))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("y", self.y), ("dy", self.dy), ("dx", self.dx)])
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {

@@ -1,6 +1,6 @@
 //! The root of a sum: the second half of a norm.
 
-use super::{Cases, quads};
+use super::{Cases, has, quads};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -30,6 +30,11 @@ impl Kernel for RootSum {
 
     fn invocations(&self, _: &Variant) -> u64 {
         1
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        has("partials", self.partials, 1, self.partials.cols())?;
+        has("root", self.root, 1, 1)
     }
 
     fn twin(&self, m: &HostMem) {

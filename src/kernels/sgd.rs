@@ -1,6 +1,6 @@
 //! One optimiser call per parameter group: SGD with momentum, Nesterov, weight decay and clipping, as PyTorch defines it.
 
-use super::{Cases, quads};
+use super::{Cases, has, holds, quads, same};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -81,6 +81,12 @@ impl Kernel for Sgd {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(quads(self.w))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("w", self.w), ("g", self.g), ("v", self.v)])?;
+        has("norm", self.norm, 1, 1)?;
+        holds("hyper", self.hyper, self.lr_column + 1)
     }
 
     fn twin(&self, m: &HostMem) {

@@ -1,6 +1,6 @@
 //! Which samples form a step: a keyed bijection of the epoch's positions, computed where it is needed.
 
-use super::Cases;
+use super::{Cases, has};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{Kernel, Scalar, Tolerance};
@@ -74,6 +74,11 @@ impl Kernel for Shuffle {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(self.indices.shape.stride())
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        has("clock", self.clock, 1, 2)?;
+        has("indices", self.indices, 1, self.indices.cols())
     }
 
     fn twin(&self, m: &HostMem) {

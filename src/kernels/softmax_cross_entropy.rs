@@ -1,6 +1,6 @@
 //! Softmax cross-entropy with label smoothing, a loss per row.
 
-use super::{Cases, exp_error};
+use super::{Cases, exp_error, has};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -58,6 +58,13 @@ impl Kernel for SoftmaxCrossEntropy {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(self.loss.shape.stride())
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        for (name, buf) in [("targets", self.targets), ("loss", self.loss), ("log_sum", self.log_sum)] {
+            has(name, buf, 1, self.logits.rows())?;
+        }
+        Ok(())
     }
 
     fn twin(&self, m: &HostMem) {

@@ -1,6 +1,6 @@
 //! The gradient of the mean softmax cross-entropy with respect to the logits.
 
-use super::{Cases, exp_error, quads, row_quads};
+use super::{Cases, exp_error, has, quads, row_quads, same};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -38,6 +38,12 @@ impl Kernel for SoftmaxCrossEntropyBackward {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(quads(self.logits))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("logits", self.logits), ("dlogits", self.dlogits)])?;
+        has("targets", self.targets, 1, self.logits.rows())?;
+        has("log_sum", self.log_sum, 1, self.logits.rows())
     }
 
     fn twin(&self, m: &HostMem) {

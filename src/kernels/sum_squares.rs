@@ -1,6 +1,6 @@
 //! Partial sums of squares: the first half of a norm.
 
-use super::{Cases, quads};
+use super::{Cases, has, quads};
 use crate::buffer::Buf;
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -37,6 +37,10 @@ impl Kernel for SumSquares {
 
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(self.partials.cols())
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        has("partials", self.partials, 1, self.partials.cols())
     }
 
     fn twin(&self, m: &HostMem) {

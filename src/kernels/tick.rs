@@ -1,6 +1,6 @@
 //! Starts a step: advances the clock and looks up the step's settings.
 
-use super::{Cases, row_quads};
+use super::{Cases, has, row_quads};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{Kernel, Scalar, Tolerance};
@@ -32,6 +32,11 @@ impl Kernel for Tick {
 
     fn invocations(&self, _: &Variant) -> u64 {
         1
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        has("clock", self.clock, 1, 2)?;
+        has("hyper", self.hyper, 1, self.schedule.cols())
     }
 
     fn twin(&self, m: &HostMem) {

@@ -1,8 +1,26 @@
 //! Networks, built from ops one line per layer. Parameter names and shapes are PyTorch's.
 
+use serde::{Deserialize, Serialize};
+
 use crate::buffer::{Buf, Fill, shape};
 use crate::ops::{Activation, linear};
 use crate::tape::Tape;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// Linear layers with ReLU.
+    Mlp,
+}
+
+/// Which encoder, and how large.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSettings {
+    pub kind: ModelKind,
+    /// Widths of the hidden layers; the last one is the number of features.
+    pub hidden: Vec<u32>,
+}
 
 /// Parameter group of encoders.
 pub const ENCODER: u8 = 0;
@@ -17,8 +35,15 @@ fn dense(t: &mut Tape<'_>, name: &str, group: u8, x: Buf, outputs: u32, activati
     linear(t, name, x, w, b, activation)
 }
 
-/// `x`: `[batch, pixels]`; a linear layer with ReLU for each width in `hidden`. Returns features `[batch, last width]`.
-pub fn mlp_encoder(t: &mut Tape<'_>, hidden: &[u32], x: Buf) -> Buf {
+/// Features of `x`, `[batch, pixels]`.
+pub fn encoder(t: &mut Tape<'_>, model: &ModelSettings, x: Buf) -> Buf {
+    match model.kind {
+        ModelKind::Mlp => mlp_encoder(t, &model.hidden, x),
+    }
+}
+
+/// A linear layer with ReLU for each width in `hidden`. Returns `[batch, last width]`.
+fn mlp_encoder(t: &mut Tape<'_>, hidden: &[u32], x: Buf) -> Buf {
     hidden.iter().enumerate().fold(x, |x, (i, &width)| dense(t, &format!("encoder.{i}"), ENCODER, x, width, Activation::Relu))
 }
 

@@ -29,10 +29,16 @@ pub struct GradientCase {
 
 /// Every differentiable op in every form.
 pub fn gradient_cases() -> Vec<GradientCase> {
-    [linear::gradient_cases(), relu::gradient_cases(), normalize::gradient_cases(), cross_entropy::gradient_cases(), contrastive::gradient_cases()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        linear::gradient_cases(),
+        relu::gradient_cases(),
+        normalize::gradient_cases(),
+        cross_entropy::gradient_cases(),
+        contrastive::gradient_cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A differentiable input of a gradient case.

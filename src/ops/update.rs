@@ -26,6 +26,7 @@ impl Clock {
 
     /// Where the learning rate of a parameter group stands.
     pub fn lr_column(group: u8) -> u32 {
+        assert!(u32::from(group) + 1 < Self::SETTINGS, "the schedule has room for {} parameter groups", Self::SETTINGS - 1);
         1 + u32::from(group)
     }
 

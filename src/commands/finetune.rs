@@ -1,0 +1,88 @@
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::{
+    catch_interrupts, describe, explain_too_large, interrupted, load_data, open_device, open_folder, open_settings, print_json, session,
+};
+use crate::cli::FinetuneArgs;
+use crate::error::UsageError;
+use crate::say;
+use crate::train::{Checkpoint, Finetune, FinetuneSettings, find_checkpoint};
+
+const COMMAND: &str = "finetune";
+
+/// The checkpoint that `--from` names; none for `scratch`.
+pub(super) fn load_pretrained(from: &str) -> Result<Option<Checkpoint>> {
+    if from == "scratch" {
+        return Ok(None);
+    }
+    Checkpoint::load(&find_checkpoint(Path::new(from))?).map(Some)
+}
+
+pub fn run(args: &FinetuneArgs) -> Result<u8> {
+    let flags = args.settings();
+    let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, flags.clone())?;
+    if let Some(problem) = opened.settings.problem() {
+        return Err(UsageError(problem).into());
+    }
+    // A run that goes on has its encoder in its own checkpoint.
+    let pretrained = if opened.resume.is_some() { None } else { load_pretrained(&opened.settings.from)? };
+    if let Some(checkpoint) = &pretrained {
+        let theirs = &checkpoint.record.model;
+        if !flags["model"]["hidden"].is_null() && opened.settings.model != *theirs {
+            let text = format!("{} has hidden layers {:?}; leave --hidden out, or start from scratch", opened.settings.from, theirs.hidden);
+            return Err(UsageError(text).into());
+        }
+        opened.settings.model = theirs.clone();
+    }
+    let settings = &opened.settings;
+    let data = load_data(settings.run.data.as_deref())?;
+    let device = open_device(&settings.run.device, settings.run.threads)?;
+    let prepare = |batch: u32| {
+        let mut settings = settings.clone();
+        settings.run.batch = batch;
+        Finetune::prepare(settings, &data, pretrained.clone(), device.binding_limit())
+    };
+    let finetune = explain_too_large(prepare(settings.run.batch), settings.run.batch, |batch| batch >= 1 && prepare(batch).is_ok())?;
+    let model = format!("{:?} {:?}, {} classes", settings.model.kind, settings.model.hidden, data.classes);
+    if args.output.dry_run {
+        return describe(&finetune.plan, &device, &model, args.output.json);
+    }
+    let folder = open_folder(COMMAND, &opened, &args.output)?;
+    catch_interrupts();
+    let training = &finetune.plan.training;
+    say!(
+        "{}: {} labelled training images, from {}, {model}, {} steps of {} images",
+        data.name,
+        finetune.labelled,
+        settings.from,
+        training.total_steps,
+        training.batch
+    );
+    let (outcome, test) = finetune.run(session(&device, Some(folder), opened.resume.take(), false))?;
+    if outcome.interrupted {
+        return Ok(interrupted(COMMAND, &opened.path, &outcome));
+    }
+    say!("done in {:.0} s: training loss {:.4}", outcome.seconds, outcome.final_loss);
+    match &test {
+        Some(test) => say!("test: accuracy {:.2} %, loss {:.4}, {} images", 100.0 * test.accuracy, test.loss, test.samples),
+        None => say!("there are no labelled test images to measure it on"),
+    }
+    say!("run folder: {}", opened.path.display());
+    say!("next: wgraft predict {} PICTURE.png", opened.path.display());
+    print_json(args.output.json, || {
+        json!({
+            "run": opened.path,
+            "steps": outcome.steps,
+            "final_loss": outcome.final_loss,
+            "test_accuracy": test.map(|t| t.accuracy),
+            "test_loss": test.map(|t| t.loss),
+            "samples": test.map(|t| t.samples),
+            "device": device.name(),
+            "seconds": outcome.seconds,
+        })
+    });
+    Ok(0)
+}

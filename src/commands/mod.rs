@@ -1,0 +1,211 @@
+//! One file per verb, and what verbs share: resolving settings, opening devices, run folders.
+
+mod check;
+mod curve;
+mod devices;
+mod eval;
+mod finetune;
+mod predict;
+mod pretrain;
+mod show;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::cli::{Command, OutputArgs};
+use crate::data::Dataset;
+use crate::error::{DeviceError, UsageError};
+use crate::exec::{Device, DeviceSpec};
+use crate::program::RecordError;
+use crate::say;
+use crate::train::{Checkpoint, Outcome, Plan, RunFolder, Session, Terminal, checkpoint_path, latest, next_free, overlay};
+
+/// Exit code after Ctrl-C, so that scripts do not go on with half a run.
+const INTERRUPTED: u8 = 130;
+
+/// Set by Ctrl-C.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Runs a command; returns the exit code of one that did not fail outright.
+pub fn run(command: Command) -> Result<u8> {
+    match command {
+        Command::Pretrain(args) => pretrain::run(&args),
+        Command::Finetune(args) => finetune::run(&args),
+        Command::Eval(args) => eval::run(&args),
+        Command::Predict(args) => predict::run(&args),
+        Command::Curve(args) => curve::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Devices(args) => devices::run(&args),
+        Command::Show(args) => show::run(&args),
+    }
+}
+
+/// Defaults, then the file, then the flags. `command` guards against the config of another verb.
+fn resolve<T: Default + Serialize + DeserializeOwned>(command: &str, config: Option<&Path>, flags: Value) -> Result<T> {
+    let mut settings = serde_json::to_value(T::default())?;
+    if let Some(path) = config {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let invalid = |e: &dyn std::fmt::Display| UsageError(format!("{}: {e}", path.display()));
+        let mut file: Value = toml::from_str(&text).map_err(|e| invalid(&e))?;
+        if let Some(other) = file.as_object_mut().and_then(|table| table.remove("command")).filter(|c| c != command) {
+            return Err(UsageError(format!("{} is the config of {other}, not of `{command}`", path.display())).into());
+        }
+        overlay(&mut settings, file);
+        serde_json::from_value::<T>(settings.clone()).map_err(|e| invalid(&e))?;
+    }
+    overlay(&mut settings, flags);
+    serde_json::from_value(settings).map_err(|e| UsageError(e.to_string()).into())
+}
+
+/// The settings as the text of `config.toml`.
+fn config_text<T: Serialize>(command: &str, settings: &T) -> Result<String> {
+    Ok(format!("# wgraft {command} --config FILE repeats this run\ncommand = \"{command}\"\n{}", toml::to_string(settings)?))
+}
+
+/// The settings of a run that is to go on: those it was started with; only the device may be given anew.
+fn resolve_resumed<T: Default + Serialize + DeserializeOwned>(command: &str, run: &Path, flags: Value) -> Result<T> {
+    let path = run.join("config.toml");
+    if !path.is_file() {
+        return Err(UsageError(format!("{} is no run folder: there is nothing to --resume", run.display())).into());
+    }
+    let mut device = serde_json::json!({ "run": { "device": null, "threads": null } });
+    for key in ["device", "threads"] {
+        device["run"][key] = flags["run"][key].clone();
+    }
+    resolve(command, Some(&path), device)
+}
+
+/// Settings, folder and checkpoint of a training command.
+struct Opened<T> {
+    settings: T,
+    path: PathBuf,
+    resume: Option<Checkpoint>,
+}
+
+fn open_settings<T: Default + Serialize + DeserializeOwned>(command: &str, output: &OutputArgs, flags: Value) -> Result<Opened<T>> {
+    if !output.resume {
+        let path = output.out.clone().unwrap_or_else(|| next_free(command));
+        return Ok(Opened { settings: resolve(command, output.config.as_deref(), flags)?, path, resume: None });
+    }
+    let path = output.out.clone().or_else(|| latest(command));
+    let path = path.with_context(|| UsageError(format!("there is no runs/{command}-N to --resume; name one with --out")))?;
+    let settings = resolve_resumed(command, &path, flags)?;
+    let checkpoint = checkpoint_path(&path, "last");
+    let resume = if checkpoint.is_file() { Some(Checkpoint::load(&checkpoint)?) } else { None };
+    Ok(Opened { settings, path, resume })
+}
+
+/// The folder for a run: a new one, or the one it goes on in.
+fn open_folder<T: Serialize>(command: &str, opened: &Opened<T>, output: &OutputArgs) -> Result<RunFolder> {
+    if output.resume {
+        return RunFolder::open(&opened.path);
+    }
+    RunFolder::create(&opened.path, output.overwrite, &config_text(command, &opened.settings)?)
+}
+
+fn load_data(dir: Option<&Path>) -> Result<Dataset> {
+    dir.map_or_else(|| Ok(Dataset::embedded()), Dataset::load)
+}
+
+/// Opens the device and says which it is and why.
+fn open_device(spec: &str, threads: usize) -> Result<Device> {
+    if threads > 0 {
+        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start that many threads")?;
+    }
+    let parsed: DeviceSpec = spec.parse().map_err(UsageError)?;
+    let device = Device::open(&parsed)?;
+    let why = match (&parsed, &device) {
+        (DeviceSpec::Auto, Device::Cpu) => ", as no graphics driver was found",
+        (DeviceSpec::Auto, _) if device.is_software_adapter() => {
+            ", a software adapter, as there is no hardware GPU; --device cpu is usually faster than that"
+        }
+        (DeviceSpec::Auto, _) => ", chosen automatically",
+        _ => "",
+    };
+    say!("device: {}{why}", device.name());
+    Ok(device)
+}
+
+/// Names the limit and the largest batch that stays within it, where a batch was too large.
+fn explain_too_large<T>(result: Result<T>, batch: u32, fits: impl Fn(u32) -> bool) -> Result<T> {
+    result.map_err(|error| match error.downcast_ref::<RecordError>() {
+        Some(RecordError::TooLarge { too_large, .. }) => {
+            let (mut fitting, mut failing) = (0, batch);
+            while failing - fitting > 1 {
+                let middle = fitting + (failing - fitting) / 2;
+                if fits(middle) { fitting = middle } else { failing = middle }
+            }
+            let hint = match fitting {
+                0 => "no batch fits: the data or the model are too large for it".to_string(),
+                _ => format!("the largest --batch that fits is {fitting}"),
+            };
+            DeviceError(format!("--batch {batch} does not fit on this device: {too_large}; {hint}")).into()
+        }
+        _ => error,
+    })
+}
+
+fn session(device: &Device, folder: Option<RunFolder>, resume: Option<Checkpoint>, quiet: bool) -> Session<'_> {
+    Session { device, folder, resume, stop: &STOP, terminal: Terminal::new(quiet) }
+}
+
+/// From now on, Ctrl-C asks the run to save and stop; a second one stops at once.
+fn catch_interrupts() {
+    // Without a handler the run can still be resumed from its last checkpoint.
+    let _ = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            std::process::exit(INTERRUPTED.into());
+        }
+    });
+}
+
+/// What `--dry-run` says.
+fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8> {
+    let training = &plan.training;
+    let parameters: u64 = plan.arena.groups().into_iter().flat_map(|g| plan.arena.params(g)).map(|b| b.shape.len()).sum();
+    let bytes = plan.arena.bytes();
+    say!("model          {model}");
+    for group in plan.arena.groups() {
+        for buf in plan.arena.params(group) {
+            say!("  {:22} {}x{}", plan.arena.name(buf), buf.rows(), buf.cols());
+        }
+    }
+    say!("parameters     {parameters}");
+    say!("batch          {}", training.batch);
+    say!("steps          {} ({} per epoch)", training.total_steps, training.steps_per_epoch);
+    say!("device memory  {:.1} MiB", bytes as f64 / f64::from(1 << 20));
+    print_json(json, || {
+        serde_json::json!({
+            "device": device.name(),
+            "parameters": parameters,
+            "batch": training.batch,
+            "steps": training.total_steps,
+            "steps_per_epoch": training.steps_per_epoch,
+            "device_bytes": bytes,
+        })
+    });
+    Ok(0)
+}
+
+/// After Ctrl-C: how to go on.
+fn interrupted(command: &str, path: &Path, outcome: &Outcome) -> u8 {
+    say!("interrupted after step {}, saved; go on with: wgraft {command} --resume --out {}", outcome.steps, path.display());
+    INTERRUPTED
+}
+
+/// Results go to stdout. A reader that has gone away (`| head`) is no failure.
+fn print(text: impl std::fmt::Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn print_json(wanted: bool, value: impl FnOnce() -> Value) {
+    if wanted {
+        print(value());
+    }
+}

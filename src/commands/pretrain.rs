@@ -1,0 +1,62 @@
+use anyhow::Result;
+use serde_json::json;
+
+use super::{
+    catch_interrupts, describe, explain_too_large, interrupted, load_data, open_device, open_folder, open_settings, print_json, session,
+};
+use crate::cli::PretrainArgs;
+use crate::error::UsageError;
+use crate::say;
+use crate::train::{Pretrain, PretrainSettings};
+
+const COMMAND: &str = "pretrain";
+
+pub fn run(args: &PretrainArgs) -> Result<u8> {
+    let mut opened = open_settings::<PretrainSettings>(COMMAND, &args.output, args.settings())?;
+    let settings = &opened.settings;
+    if let Some(problem) = settings.problem() {
+        return Err(UsageError(problem).into());
+    }
+    let data = load_data(settings.run.data.as_deref())?;
+    let device = open_device(&settings.run.device, settings.run.threads)?;
+    let prepare = |batch: u32| {
+        let mut settings = settings.clone();
+        settings.run.batch = batch;
+        Pretrain::prepare(settings, &data, device.binding_limit())
+    };
+    let pretrain = explain_too_large(prepare(settings.run.batch), settings.run.batch, |batch| batch >= 2 && prepare(batch).is_ok())?;
+    let model = format!("{:?} {:?}, projection {:?}", settings.model.kind, settings.model.hidden, settings.projection);
+    if args.output.dry_run {
+        return describe(&pretrain.plan, &device, &model, args.output.json);
+    }
+    let folder = open_folder(COMMAND, &opened, &args.output)?;
+    catch_interrupts();
+    let training = &pretrain.plan.training;
+    say!("{}: {} training images, {model}, {} steps of {} images", data.name, pretrain.samples, training.total_steps, training.batch);
+    let done = pretrain.run(session(&device, Some(folder), opened.resume.take(), false))?;
+    let (outcome, path) = (&done.outcome, &opened.path);
+    if outcome.interrupted {
+        return Ok(interrupted(COMMAND, path, outcome));
+    }
+    let knn = done.knn_accuracy.map_or(String::new(), |knn| format!(", kNN accuracy {:.2} %", 100.0 * knn));
+    say!(
+        "done in {:.0} s: loss {:.4}{knn}, embedding spread {:.2} (0 is collapse, 1 is even)",
+        outcome.seconds,
+        outcome.final_loss,
+        done.embedding_std
+    );
+    say!("run folder: {}", path.display());
+    say!("next: wgraft finetune --from {} --labels-per-class 10", path.display());
+    print_json(args.output.json, || {
+        json!({
+            "run": path,
+            "steps": outcome.steps,
+            "final_loss": outcome.final_loss,
+            "knn_accuracy": done.knn_accuracy,
+            "embedding_std": done.embedding_std,
+            "device": device.name(),
+            "seconds": outcome.seconds,
+        })
+    });
+    Ok(0)
+}

@@ -1,0 +1,147 @@
+//! Checkpoints: one safetensors file with the weights under plain names, the optimiser's state beside them as `state.*`,
+//! and the host's record as the only metadata. Equal runs write equal bytes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use safetensors::tensor::{Dtype as TensorType, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::buffer::{Arena, Buf, Dtype, Role};
+use crate::exec::Executor;
+use crate::kernels::augment::Image;
+use crate::layout;
+use crate::models::ModelSettings;
+
+/// safetensors writes its metadata in random order: one key keeps files equal.
+const KEY: &str = "wgraft";
+
+/// What a checkpoint's weights are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    Pretrained,
+    Classifier,
+}
+
+/// The host's side of a run's state. Holds no time, no path and nothing else that differs between equal runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub format: u32,
+    pub stage: Stage,
+    pub model: ModelSettings,
+    pub image: Image,
+    /// Of the training data; 0 if they have no labels.
+    pub classes: u32,
+    pub seed: u64,
+    /// Steps done.
+    pub step: u32,
+    /// Score of the best evaluation so far (larger is better) and the step it was made at.
+    pub best: Option<(f64, u32)>,
+    /// Sum of the losses of the current epoch so far, and of the last whole one, with their counts.
+    pub epoch_loss: (f64, u32),
+    pub last_epoch_loss: (f64, u32),
+}
+
+/// A checkpoint in memory.
+#[derive(Clone)]
+pub struct Checkpoint {
+    pub record: Record,
+    tensors: BTreeMap<String, (Vec<usize>, TensorType, Vec<u8>)>,
+    /// For errors.
+    source: String,
+}
+
+impl Checkpoint {
+    /// Every Param and State buffer of a run. State of evaluation is not the run's.
+    pub fn take(arena: &Arena, exec: &mut dyn Executor, record: Record) -> Result<Self> {
+        let mut tensors = BTreeMap::new();
+        for named in arena.bufs() {
+            if let Some((name, shape)) = saved_as(&named.name, named.role, named.buf) {
+                let bytes = layout::to_torch(named.buf.shape, &exec.read(named.buf)?);
+                tensors.insert(name, (shape, tensor_type(named.buf), bytes));
+            }
+        }
+        Ok(Checkpoint { record, tensors, source: "this run".into() })
+    }
+
+    /// The file's bytes.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let views = self.tensors.iter().map(|(name, (shape, ty, bytes))| Ok((name.as_str(), TensorView::new(*ty, shape.clone(), bytes)?)));
+        let views: Vec<_> = views.collect::<Result<_, safetensors::SafeTensorError>>()?;
+        let metadata = std::iter::once((KEY.to_string(), serde_json::to_string(&self.record)?)).collect();
+        Ok(safetensors::serialize(views, Some(metadata))?)
+    }
+
+    /// Reads and examines a file.
+    pub fn load(path: &Path) -> Result<Self> {
+        let source = path.display().to_string();
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read the checkpoint {source}"))?;
+        let damaged = |e| anyhow!("{source} is not a whole safetensors file ({e}); was it cut off?");
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+        let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+        let Some(record) = header.metadata().as_ref().and_then(|m| m.get(KEY)) else {
+            bail!("{source} is a safetensors file, but none of wgraft's checkpoints (it has no `{KEY}` record)");
+        };
+        let record: Record = serde_json::from_str(record).with_context(|| format!("{source}: the record cannot be read"))?;
+        ensure!(record.format == Record::FORMAT, "{source} has format {}, this program reads {}", record.format, Record::FORMAT);
+        let tensors = file.tensors().into_iter().map(|(name, view)| (name, (view.shape().to_vec(), view.dtype(), view.data().to_vec())));
+        Ok(Checkpoint { record, tensors: tensors.collect(), source })
+    }
+
+    /// Writes the saved tensors into a run's buffers: those whose name `wanted` accepts, all of which must be there.
+    pub fn restore(&self, arena: &Arena, exec: &mut dyn Executor, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
+        for named in arena.bufs() {
+            let Some((name, shape)) = saved_as(&named.name, named.role, named.buf).filter(|(name, _)| wanted(name)) else { continue };
+            let Some((found, ty, bytes)) = self.tensors.get(&name) else {
+                bail!("{} holds no `{name}`: it is of another model", self.source);
+            };
+            ensure!(
+                (found, *ty) == (&shape, tensor_type(named.buf)),
+                "{}: `{name}` has shape {found:?}, the model wants {shape:?}: it is of another model",
+                self.source
+            );
+            exec.write(named.buf, &layout::from_torch(named.buf.shape, bytes))?;
+        }
+        Ok(())
+    }
+}
+
+impl Record {
+    pub const FORMAT: u32 = 1;
+
+    /// Before the first step.
+    pub fn new(stage: Stage, model: &ModelSettings, image: Image, classes: u32, seed: u64) -> Self {
+        let none = (0.0, 0);
+        Record {
+            format: Self::FORMAT,
+            stage,
+            model: model.clone(),
+            image,
+            classes,
+            seed,
+            step: 0,
+            best: None,
+            epoch_loss: none,
+            last_epoch_loss: none,
+        }
+    }
+}
+
+/// The name and shape under which a buffer is saved, if it is.
+fn saved_as(name: &str, role: Role, buf: Buf) -> Option<(String, Vec<usize>)> {
+    match role {
+        Role::Param { .. } => Some((name.to_string(), layout::torch_shape(name, buf.shape))),
+        // Evaluations have clocks of their own, which start over each time.
+        Role::State if !name.contains(' ') => Some((format!("state.{name}"), layout::torch_shape(name, buf.shape))),
+        _ => None,
+    }
+}
+
+fn tensor_type(buf: Buf) -> TensorType {
+    match buf.dtype {
+        Dtype::F32 => TensorType::F32,
+        Dtype::U32 => TensorType::U32,
+    }
+}

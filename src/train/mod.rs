@@ -1,0 +1,18 @@
+//! Training runs: what they are asked to do, the programs they record, the loop that drives them, and what they leave.
+
+mod checkpoint;
+mod driver;
+mod finetune;
+mod folder;
+mod plan;
+mod pretrain;
+pub mod quality;
+mod settings;
+
+pub use checkpoint::{Checkpoint, Record, Stage};
+pub use driver::{Driver, Judgement, Outcome, Session, Terminal};
+pub use finetune::{Classified, Finetune, predict_images};
+pub use folder::{RunFolder, checkpoint_path, find_checkpoint, latest, next_free};
+pub use plan::{Evaluation, Plan, RING, Recording, Training};
+pub use pretrain::{Pretrain, Pretrained};
+pub use settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS, Method, PretrainSettings, RunSettings, Schedule, augment_preset, overlay};

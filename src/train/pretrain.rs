@@ -1,0 +1,164 @@
+//! Pretraining an encoder: contrastively without labels, or supervised as a control.
+
+use anyhow::Result;
+
+use super::checkpoint::{Record, Stage};
+use super::driver::{Driver, Judgement, Outcome, Session};
+use super::plan::{AUGMENT_STREAM, Evaluation, Plan, Recording, Training, TrainingOptions};
+use super::quality::{embedding_std, knn_accuracy, unit_rows};
+use super::settings::{Method, PretrainSettings};
+use crate::buffer::Buf;
+use crate::data::{Dataset, Split};
+use crate::error::UsageError;
+use crate::exec::{Executor, Programs};
+use crate::kernels::sgd::SgdSettings;
+use crate::models;
+use crate::ops::{Batch, Clock, augmented_views, batch_images, batch_labels, cross_entropy, normalize, nt_xent};
+use crate::random;
+use crate::tape::Tape;
+
+/// Labelled training images that held-out ones are compared with.
+const BANK: u32 = 5_000;
+
+/// A pretraining run, recorded for one device.
+pub struct Pretrain {
+    pub settings: PretrainSettings,
+    pub plan: Plan,
+    /// Training images, without those held out.
+    pub samples: u32,
+    monitor: Monitor,
+}
+
+/// How a pretraining run ended.
+pub struct Pretrained {
+    pub outcome: Outcome,
+    pub knn_accuracy: Option<f64>,
+    pub embedding_std: f64,
+}
+
+/// Watches the embeddings: their spread always, their kNN accuracy where there are labels.
+#[derive(Clone)]
+struct Monitor {
+    bank: Evaluation,
+    bank_labels: Option<Vec<u32>>,
+    held_out: Option<(Evaluation, Option<Vec<u32>>)>,
+    classes: usize,
+}
+
+impl Monitor {
+    fn judge(&self, exec: &mut dyn Executor, programs: &Programs) -> Result<Judgement> {
+        let columns = self.bank.columns();
+        let bank = unit_rows(&self.bank.run(exec, programs)?, columns);
+        let held_out = match &self.held_out {
+            Some((evaluation, labels)) => Some((unit_rows(&evaluation.run(exec, programs)?, columns), labels)),
+            None => None,
+        };
+        let judged = held_out.as_ref().map_or(&bank, |(rows, _)| rows);
+        let mut values = vec![("embedding_std", embedding_std(judged, columns))];
+        let mut score = None;
+        if let (Some((queries, Some(labels))), Some(bank_labels)) = (&held_out, &self.bank_labels) {
+            let accuracy = knn_accuracy(&bank, bank_labels, queries, labels, columns, self.classes);
+            values.insert(0, ("knn_accuracy", accuracy));
+            score = Some(accuracy);
+        }
+        Ok(Judgement { score, values })
+    }
+}
+
+impl Pretrain {
+    /// Records the run. Fails with a [`UsageError`] where settings and data do not fit each other.
+    pub fn prepare(settings: PretrainSettings, data: &Dataset, binding_limit: u64) -> Result<Self> {
+        let run = &settings.run;
+        let (train, held_out) = data.train.hold_out(run.val, run.seed);
+        if run.batch > train.len() {
+            let text =
+                format!("--batch {} is larger than the {} training images; the largest batch is {}", run.batch, train.len(), train.len());
+            return Err(UsageError(text).into());
+        }
+        if settings.method == Method::Simclr && run.batch < 2 {
+            return Err(UsageError("--batch 1 has nothing to contrast with: simclr needs at least 2".into()).into());
+        }
+        if settings.method == Method::Supervised && train.labels.is_none() {
+            return Err(UsageError(format!("{} has no labels, --method supervised needs them", data.name)).into());
+        }
+        let mut r = Recording::new(run.seed, binding_limit);
+        let bufs = r.data("training", &train);
+        let sgd = SgdSettings { momentum: run.momentum, weight_decay: run.weight_decay, nesterov: run.nesterov, max_norm: run.clip_norm };
+        let options = TrainingOptions {
+            data: bufs,
+            samples: train.len(),
+            batch: run.batch,
+            drop_tail: true,
+            trained: &[models::ENCODER, models::HEAD],
+            sgd,
+            seed: run.seed,
+            total_steps: &|epoch| run.steps.unwrap_or(run.epochs * epoch),
+        };
+        let training = Training::record(&mut r, &options, &|t, batch, clock| step(t, &settings, data.classes, batch, clock))?;
+        let features = |t: &mut Tape<'_>, x: Buf| models::encoder(t, &settings.model, x);
+        let bank = Evaluation::record(&mut r, "bank", bufs, train.len().min(BANK), &features)?;
+        let held_out = evaluate_split(&mut r, "held-out", &held_out, &features)?;
+        let bank_labels = train.labels.as_ref().map(|labels| labels[..train.len().min(BANK) as usize].to_vec());
+        let monitor = Monitor { bank, bank_labels, held_out, classes: data.classes as usize };
+        let record = Record::new(Stage::Pretrained, &settings.model, train.image, data.classes, run.seed);
+        let plan = r.finish(training, settings.run.clone(), record);
+        Ok(Pretrain { plan, samples: train.len(), monitor, settings })
+    }
+
+    /// Trains to the end, or until told to stop.
+    pub fn run(&self, session: Session<'_>) -> Result<Pretrained> {
+        let hyper = |step| {
+            let lr = self.settings.run.lr_at(step, self.plan.training.total_steps);
+            [self.settings.temperature, lr, lr, 0.0]
+        };
+        let mut driver = Driver::start(&self.plan, &hyper, session)?;
+        let mut judge = |exec: &mut dyn Executor, programs: &Programs| self.monitor.judge(exec, programs);
+        let outcome = driver.run(Some(&mut judge))?;
+        let last = if outcome.judgement.values.is_empty() {
+            self.monitor.judge(&mut *driver.exec, &self.plan.programs)?
+        } else {
+            outcome.judgement.clone()
+        };
+        let value = |name| last.values.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
+        Ok(Pretrained { knn_accuracy: value("knn_accuracy"), embedding_std: value("embedding_std").unwrap_or(0.0), outcome })
+    }
+}
+
+/// One step from batch to loss.
+fn step(t: &mut Tape<'_>, settings: &PretrainSettings, classes: u32, batch: Batch, clock: Clock) -> Buf {
+    let key = random::key(settings.run.seed, AUGMENT_STREAM);
+    match settings.method {
+        Method::Simclr => {
+            let x = augmented_views(t, batch, clock.clock, 2, key, settings.augment);
+            let features = models::encoder(t, &settings.model, x);
+            let projected = models::projection_head(t, &settings.projection, features);
+            let z = normalize(t, "unit embeddings", projected);
+            nt_xent(t, "loss", z, clock.hyper)
+        }
+        Method::Supervised => {
+            let targets = batch_labels(t, batch);
+            let x = if settings.augment.is_none() {
+                batch_images(t, batch)
+            } else {
+                augmented_views(t, batch, clock.clock, 1, key, settings.augment)
+            };
+            let features = models::encoder(t, &settings.model, x);
+            let logits = models::classifier(t, classes, features);
+            cross_entropy(t, "loss", logits, targets, 0.0)
+        }
+    }
+}
+
+/// An evaluation over a split with its labels, unless the split is empty.
+pub(super) fn evaluate_split(
+    r: &mut Recording,
+    name: &str,
+    split: &Split,
+    forward: &dyn Fn(&mut Tape<'_>, Buf) -> Buf,
+) -> Result<Option<(Evaluation, Option<Vec<u32>>)>> {
+    if split.is_empty() {
+        return Ok(None);
+    }
+    let bufs = r.data(name, split);
+    Ok(Some((Evaluation::record(r, name, bufs, split.len(), forward)?, split.labels.clone())))
+}

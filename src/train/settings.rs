@@ -1,0 +1,265 @@
+//! What a run is asked to do. A run folder's `config.toml` is exactly this, resolved.
+//!
+//! Flags and files are laid over the defaults as trees of values, so that every setting is declared once.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::kernels::augment_draw::Ranges;
+use crate::models::{ModelKind, ModelSettings};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Schedule {
+    Constant,
+    /// Half a cosine from the full rate to zero.
+    Cosine,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Method {
+    /// Two augmented views of each image attract, all others repel (NT-Xent). Needs no labels.
+    Simclr,
+    /// Cross-entropy with all labels; the classifier is dropped afterwards.
+    Supervised,
+}
+
+/// Settings that all training shares.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunSettings {
+    /// A folder; the embedded digits if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<PathBuf>,
+    pub device: String,
+    pub threads: usize,
+    pub seed: u64,
+    pub epochs: u32,
+    /// Overrides `epochs`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u32>,
+    pub batch: u32,
+    pub lr: f32,
+    pub momentum: f32,
+    pub nesterov: bool,
+    pub weight_decay: f32,
+    pub schedule: Schedule,
+    /// Steps of linear rise at the start.
+    pub warmup: u32,
+    /// 0: no clipping.
+    pub clip_norm: f32,
+    /// Share of the training images held out for choosing `best`.
+    pub val: f64,
+    /// Steps; 0: at the end of epochs, at least 100 steps apart.
+    pub checkpoint_every: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PretrainSettings {
+    pub method: Method,
+    pub temperature: f32,
+    /// Widths of the projection head.
+    pub projection: Vec<u32>,
+    pub model: ModelSettings,
+    pub run: RunSettings,
+    pub augment: Ranges,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinetuneSettings {
+    /// A run folder, a checkpoint, or `scratch`.
+    pub from: String,
+    /// All labels if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels_per_class: Option<u32>,
+    /// Train the classifier alone (linear probe).
+    pub freeze: bool,
+    /// The encoder's learning rate as a share of the classifier's.
+    pub encoder_lr_scale: f32,
+    pub label_smoothing: f32,
+    pub model: ModelSettings,
+    pub run: RunSettings,
+    pub augment: Ranges,
+}
+
+/// With few labels, epochs are counted so that at least this many steps are taken.
+pub const MIN_FEW_LABEL_STEPS: u32 = 500;
+
+const NO_AUGMENT: Ranges =
+    Ranges { rotation: 0.0, scale: 0.0, aspect: 0.0, shear: 0.0, shift: 0.0, contrast: 0.0, brightness: 0.0, noise: 0.0, erase: 0 };
+
+/// The augmentation called `name`: none, light, medium or strong.
+pub fn augment_preset(name: &str) -> Result<Ranges, String> {
+    let light = Ranges { rotation: 12.0, scale: 0.15, aspect: 0.1, shear: 0.15, shift: 0.1, contrast: 0.2, ..NO_AUGMENT };
+    let medium = Ranges { rotation: 15.0, scale: 0.2, aspect: 0.15, shear: 0.2, shift: 0.15, contrast: 0.4, ..NO_AUGMENT };
+    let strong =
+        Ranges { rotation: 30.0, scale: 0.4, aspect: 0.25, shear: 0.4, shift: 0.25, contrast: 0.4, noise: 0.05, erase: 8, ..NO_AUGMENT };
+    match name {
+        "none" => Ok(NO_AUGMENT),
+        "light" => Ok(light),
+        "medium" => Ok(medium),
+        "strong" => Ok(strong),
+        _ => Err("say none, light, medium or strong; finer settings go into a --config file".into()),
+    }
+}
+
+impl Ranges {
+    pub fn is_none(&self) -> bool {
+        *self == NO_AUGMENT
+    }
+}
+
+/// The reference recipe: SGD, learning rate 0.01, momentum 0.9, batch 64, 10 epochs.
+fn reference_run() -> RunSettings {
+    RunSettings {
+        data: None,
+        device: "auto".into(),
+        threads: 0,
+        seed: 0,
+        epochs: 10,
+        steps: None,
+        batch: 64,
+        lr: 0.01,
+        momentum: 0.9,
+        nesterov: false,
+        weight_decay: 0.0,
+        schedule: Schedule::Constant,
+        warmup: 0,
+        clip_norm: 0.0,
+        val: 0.0,
+        checkpoint_every: 0,
+    }
+}
+
+impl Default for PretrainSettings {
+    fn default() -> Self {
+        PretrainSettings {
+            method: Method::Simclr,
+            temperature: 0.2,
+            projection: vec![256, 64],
+            model: ModelSettings { kind: ModelKind::Mlp, hidden: vec![512, 256] },
+            run: RunSettings {
+                epochs: 20,
+                batch: 256,
+                lr: 0.1,
+                weight_decay: 1e-4,
+                schedule: Schedule::Cosine,
+                warmup: 50,
+                val: 0.1,
+                ..reference_run()
+            },
+            augment: augment_preset("strong").expect("a preset"),
+        }
+    }
+}
+
+impl Default for FinetuneSettings {
+    fn default() -> Self {
+        FinetuneSettings {
+            from: "scratch".into(),
+            labels_per_class: None,
+            freeze: false,
+            encoder_lr_scale: 1.0,
+            label_smoothing: 0.0,
+            model: ModelSettings { kind: ModelKind::Mlp, hidden: vec![128] },
+            run: reference_run(),
+            augment: NO_AUGMENT,
+        }
+    }
+}
+
+/// Lays `over` on `base`: tables merge, null leaves alone, anything else replaces.
+pub fn overlay(base: &mut Value, over: Value) {
+    match (base, over) {
+        (_, Value::Null) => {}
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                overlay(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over,
+    }
+}
+
+impl RunSettings {
+    /// The first setting that makes no sense, said as a user would say it.
+    pub fn problem(&self) -> Option<String> {
+        let checks = [
+            (self.batch == 0, "--batch must be at least 1"),
+            (self.steps == Some(0) || (self.steps.is_none() && self.epochs == 0), "there is nothing to train: --epochs or --steps is 0"),
+            (!(self.lr.is_finite() && self.lr > 0.0), "--lr must be a positive number"),
+            (!(0.0..1.0).contains(&self.momentum), "--momentum must be at least 0 and below 1"),
+            (!(self.weight_decay.is_finite() && self.weight_decay >= 0.0), "--weight-decay must not be negative"),
+            (!(self.clip_norm.is_finite() && self.clip_norm >= 0.0), "--clip-norm must not be negative"),
+            (!(0.0..0.9).contains(&self.val), "--val is a share of the training images: at least 0 and below 0.9"),
+            (self.nesterov && self.momentum == 0.0, "--nesterov needs a --momentum"),
+        ];
+        checks.iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string())
+    }
+
+    /// The learning rate of `step` (counted from 0) among `total`.
+    pub fn lr_at(&self, step: u32, total: u32) -> f32 {
+        let rise = if self.warmup == 0 { 1.0 } else { (f64::from(step + 1) / f64::from(self.warmup)).min(1.0) };
+        let fall = match self.schedule {
+            Schedule::Constant => 1.0,
+            Schedule::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * f64::from(step) / f64::from(total)).cos()),
+        };
+        (f64::from(self.lr) * rise * fall) as f32
+    }
+}
+
+fn widths_problem(widths: &[u32], flag: &str) -> Option<String> {
+    (widths.is_empty() || widths.contains(&0)).then(|| format!("{flag} needs widths of at least 1, for instance 512,256"))
+}
+
+impl PretrainSettings {
+    /// The first setting that makes no sense.
+    pub fn problem(&self) -> Option<String> {
+        let cold = !(self.temperature.is_finite() && self.temperature >= 0.01);
+        let temperature = cold.then(|| "--temperature must be at least 0.01".to_string());
+        let widths = widths_problem(&self.model.hidden, "--hidden").or_else(|| widths_problem(&self.projection, "--projection"));
+        self.run.problem().or(temperature).or(widths)
+    }
+}
+
+impl FinetuneSettings {
+    /// The first setting that makes no sense.
+    pub fn problem(&self) -> Option<String> {
+        let checks = [
+            (self.labels_per_class == Some(0), "--labels-per-class must be at least 1"),
+            (!(0.0..1.0).contains(&self.label_smoothing), "--label-smoothing must be at least 0 and below 1"),
+            (!(self.encoder_lr_scale.is_finite() && self.encoder_lr_scale >= 0.0), "--encoder-lr-scale must not be negative"),
+        ];
+        let found = checks.iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string());
+        self.run.problem().or(found).or_else(|| widths_problem(&self.model.hidden, "--hidden"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overlay_keeps_what_is_not_said_and_unknown_keys_are_refused() {
+        let mut value = serde_json::to_value(PretrainSettings::default()).expect("plain data");
+        overlay(&mut value, serde_json::json!({ "temperature": 0.5, "run": { "seed": 7, "lr": null } }));
+        let settings: PretrainSettings = serde_json::from_value(value.clone()).expect("still settings");
+        assert_eq!((settings.temperature, settings.run.seed, settings.run.lr), (0.5, 7, PretrainSettings::default().run.lr));
+        overlay(&mut value, serde_json::json!({ "run": { "learning_rate": 1 } }));
+        let error = serde_json::from_value::<PretrainSettings>(value).expect_err("an unknown key").to_string();
+        assert!(error.contains("learning_rate"), "{error}");
+    }
+
+    #[test]
+    fn the_schedule_rises_then_falls() {
+        let run = RunSettings { lr: 1.0, warmup: 10, schedule: Schedule::Cosine, ..reference_run() };
+        assert!((run.lr_at(0, 100) - 0.1).abs() < 1e-6);
+        assert!((run.lr_at(50, 100) - 0.5).abs() < 1e-6);
+        assert!(run.lr_at(99, 100) < 1e-3);
+    }
+}

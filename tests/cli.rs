@@ -1,0 +1,301 @@
+//! The binary as a user runs it: help, exit codes, what it leaves behind, and what it says to bad input.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn wgraft(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wgraft")).args(args).current_dir(dir).output().expect("the binary runs")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// The JSON object on the last line of stdout, of a command that succeeded.
+fn json(dir: &Path, args: &[&str]) -> Value {
+    let output = wgraft(dir, &[args, &["--json"]].concat());
+    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(text.lines().last().expect("a last line")).expect("the last line is JSON")
+}
+
+/// Fails unless the command exits with `code`, and says all of `parts`, without a panic.
+fn refused(dir: &Path, args: &[&str], code: i32, parts: &[&str]) {
+    let output = wgraft(dir, args);
+    let text = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
+    assert!(!text.contains("panicked"), "{args:?}: {text}");
+    for part in parts {
+        assert!(text.contains(part), "{args:?}: no `{part}` in: {text}");
+    }
+}
+
+const SMALL: &[&str] = &["pretrain", "--device", "cpu", "--hidden", "24", "--projection", "12,8", "--batch", "32", "--steps", "40"];
+
+/// A folder with a small pretrained run `pre` and a classifier `tuned` made from it, shared by the tests that only read.
+fn runs() -> &'static Path {
+    static RUNS: OnceLock<TempDir> = OnceLock::new();
+    let dir = RUNS.get_or_init(|| {
+        let dir = tempfile::tempdir().expect("a place for runs");
+        let pretrained = json(dir.path(), &[SMALL, &["--out", "pre"]].concat());
+        for key in ["run", "steps", "final_loss", "knn_accuracy", "embedding_std", "device", "seconds"] {
+            assert!(!pretrained[key].is_null(), "pretrain: no `{key}` in {pretrained}");
+        }
+        assert_eq!(pretrained["steps"], 40);
+        let tune =
+            ["finetune", "--device", "cpu", "--from", "pre", "--labels-per-class", "5", "--steps", "150", "--lr", "0.05", "--out", "tuned"];
+        let tuned = json(dir.path(), &tune);
+        assert!(tuned["test_accuracy"].as_f64().is_some_and(|a| a > 0.4 && a < 1.0), "{tuned}");
+        assert!(tuned["test_loss"].is_f64() && tuned["samples"] == 10_000, "{tuned}");
+        dir
+    });
+    dir.path()
+}
+
+/// A copy of a shared run that a test may damage.
+fn copy_of(run: &str) -> TempDir {
+    let dir = tempfile::tempdir().expect("a place for a copy");
+    fs::create_dir_all(dir.path().join("run/checkpoints")).expect("a folder");
+    for file in ["config.toml", "metrics.jsonl", "checkpoints/last.safetensors", "checkpoints/best.safetensors"] {
+        fs::copy(runs().join(run).join(file), dir.path().join("run").join(file)).expect("the run has this file");
+    }
+    dir
+}
+
+fn picture(path: &Path, width: u32, height: u32, dark_on_light: bool) {
+    let stroke = |x: u32| 4 * x >= width && 4 * x < 3 * width;
+    let image = image::GrayImage::from_fn(width, height, |x, _| image::Luma([if stroke(x) != dark_on_light { 255 } else { 0 }]));
+    image.save(path).expect("the picture is written");
+}
+
+fn mnist(dir: &Path, images: usize, labels: usize) {
+    let mut file = vec![0, 0, 8, 3];
+    [images as u32, 4, 5].iter().for_each(|n| file.extend(n.to_be_bytes()));
+    file.extend((0..images * 20).map(|i| (i * 37 % 251) as u8));
+    fs::write(dir.join("train-images-idx3-ubyte"), file).expect("it is written");
+    let mut file = vec![0, 0, 8, 1];
+    file.extend((labels as u32).to_be_bytes());
+    file.extend((0..labels).map(|i| (i % 3) as u8));
+    fs::write(dir.join("train-labels-idx1-ubyte"), file).expect("it is written");
+}
+
+#[test]
+fn help_tells_every_verb_and_flag() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let help = |args: &[&str]| String::from_utf8_lossy(&wgraft(dir.path(), args).stdout).into_owned();
+    let all = help(&["--help"]);
+    for verb in ["pretrain", "finetune", "eval", "predict", "curve", "check", "devices", "show"] {
+        assert!(all.contains(verb), "--help does not name {verb}");
+        assert!(help(&[verb, "--help"]).contains("Usage"), "{verb} --help");
+    }
+    let flags = "--device --threads --seed --epochs --steps --batch --lr --momentum --weight-decay --schedule --warmup --clip-norm --val \
+                 --checkpoint-every --out --overwrite --resume --config --dry-run --json --data --temperature --method";
+    let pretrain = help(&["pretrain", "--help"]);
+    flags.split_whitespace().for_each(|flag| assert!(pretrain.contains(flag), "pretrain --help does not name {flag}"));
+}
+
+#[test]
+fn a_run_folder_is_complete_and_repeats() {
+    let run = runs().join("pre");
+    for file in ["config.toml", "metrics.jsonl", "train.log", "checkpoints/last.safetensors", "checkpoints/best.safetensors"] {
+        assert!(fs::metadata(run.join(file)).is_ok_and(|m| m.len() > 0), "{file} is missing or empty");
+    }
+    let rows = fs::read_to_string(run.join("metrics.jsonl")).expect("it is there");
+    let first: Value = serde_json::from_str(rows.lines().next().expect("a row")).expect("JSON");
+    for key in ["step", "epoch", "loss", "lr", "grad_norm", "samples_per_s"] {
+        assert!(first[key].is_number(), "no `{key}` in {first}");
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = run.join("config.toml");
+    json(dir.path(), &["pretrain", "--config", config.to_str().expect("UTF-8"), "--out", "again"]);
+    let bytes = |run: PathBuf| fs::read(run.join("checkpoints/last.safetensors")).expect("it is there");
+    assert!(bytes(run) == bytes(dir.path().join("again")), "the same config gave another checkpoint");
+}
+
+#[test]
+fn weights_have_plain_names_and_pytorchs_shapes() {
+    let bytes = fs::read(runs().join("tuned/checkpoints/last.safetensors")).expect("it is there");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("it is safetensors");
+    let shape = |name: &str| file.tensor(name).unwrap_or_else(|_| panic!("no {name}")).shape().to_vec();
+    assert_eq!(shape("encoder.0.weight"), [24, 784]);
+    assert_eq!(shape("encoder.0.bias"), [24]);
+    assert_eq!(shape("head.weight"), [10, 24]);
+    assert_eq!(shape("state.momentum.head.bias"), [10]);
+    assert!(file.names().iter().all(|name| !name.starts_with("projection")), "the projection head is dropped");
+}
+
+#[test]
+fn eval_and_predict_use_the_run() {
+    let tuned = json(runs(), &["eval", "tuned", "--device", "cpu"]);
+    assert_eq!(tuned["samples"], 10_000);
+    let dir = tempfile::tempdir().expect("a folder");
+    let run = runs().join("tuned");
+    picture(&dir.path().join("one.png"), 28, 28, false);
+    picture(&dir.path().join("dark.jpg"), 280, 280, true);
+    let predict = |files: &[&str]| json(dir.path(), &[&["predict", run.to_str().expect("UTF-8"), "--device", "cpu"], files].concat());
+    let found = predict(&["one.png"])["predictions"].clone();
+    assert_eq!(found[0]["file"], "one.png");
+    assert!(found[0]["class"].as_u64().is_some_and(|c| c < 10) && found[0]["probability"].as_f64().is_some_and(|p| p > 0.0 && p <= 1.0));
+    assert_eq!(predict(&["--invert", "dark.jpg"])["predictions"][0]["class"], found[0]["class"], "the same stroke, other size and paper");
+    // One of three cannot be read: the others are predicted, and the exit code says so.
+    fs::write(dir.path().join("broken.png"), b"not a picture").expect("it is written");
+    let output = wgraft(
+        dir.path(),
+        &["predict", run.to_str().expect("UTF-8"), "one.png", "broken.png", "missing.png", "dark.jpg", "--device", "cpu"],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
+    assert!(stderr(&output).contains("broken.png") && stderr(&output).contains("missing.png"), "{}", stderr(&output));
+}
+
+#[test]
+fn wrong_use_is_refused_with_code_2() {
+    let dir = runs();
+    refused(dir, &["pretrain", "--no-such-flag"], 2, &["--no-such-flag"]);
+    refused(dir, &["pretrain", "--out", "pre"], 2, &["pre exists", "--overwrite"]);
+    refused(dir, &["pretrain", "--resume", "--out", "nowhere"], 2, &["nowhere", "no run folder"]);
+    refused(dir, &["pretrain", "--device", "cpu", "--batch", "20000", "--out", "x"], 2, &["20000", "9000"]);
+    refused(dir, &["pretrain", "--device", "cpu", "--batch", "0", "--out", "x"], 2, &["--batch"]);
+    refused(dir, &["pretrain", "--device", "cpu", "--lr", "nan", "--out", "x"], 2, &["--lr"]);
+    refused(dir, &["pretrain", "--device", "cpu", "--temperature", "0", "--out", "x"], 2, &["--temperature"]);
+    refused(dir, &["pretrain", "--config", "tuned/config.toml", "--out", "x"], 2, &["finetune"]);
+    refused(dir, &["finetune", "--from", "pre", "--hidden", "7", "--out", "x"], 2, &["24"]);
+    refused(dir, &["eval", "pre", "--device", "cpu"], 2, &["finetune"]);
+    refused(dir, &["check", "--kernel", "zzz", "--device", "cpu"], 2, &["matmul"]);
+    assert!(!dir.join("x").exists(), "a refused command left a folder behind");
+}
+
+#[test]
+fn unknown_devices_are_listed_with_what_there_is() {
+    refused(runs(), &["pretrain", "--device", "vulkan:no such adapter", "--out", "x"], 2, &["no such adapter", "cpu"]);
+    refused(runs(), &["check", "--device", "99"], 2, &["`99`", "cpu"]);
+    refused(runs(), &["check", "--self-test", "--device", "cpu"], 3, &["adapter"]);
+}
+
+#[test]
+fn damaged_data_are_named() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let pretrain = |code, parts: &[&str]| {
+        refused(dir.path(), &["pretrain", "--device", "cpu", "--data", ".", "--batch", "4", "--out", "x"], code, parts)
+    };
+    refused(dir.path(), &["pretrain", "--data", "missing", "--out", "x"], 1, &["missing is not a folder"]);
+    pretrain(1, &["train-images-idx3-ubyte"]);
+    mnist(dir.path(), 30, 29);
+    pretrain(1, &["30 images", "29 labels"]);
+    mnist(dir.path(), 30, 30);
+    let images = dir.path().join("train-images-idx3-ubyte");
+    let whole = fs::read(&images).expect("it is there");
+    fs::write(&images, &whole[..whole.len() - 1]).expect("it is written");
+    pretrain(1, &["train-images-idx3-ubyte", "cut off"]);
+    fs::copy(dir.path().join("train-labels-idx1-ubyte"), &images).expect("it is copied");
+    pretrain(1, &["train-images-idx3-ubyte", "swapped"]);
+    fs::write(&images, [0x1F, 0x8B, 8, 0, 0, 0]).expect("it is written");
+    pretrain(1, &["gzip"]);
+    assert!(!dir.path().join("x").exists(), "a refused command left a folder behind");
+    // Sound, and with no labels at all: pretraining is still possible.
+    fs::write(&images, whole).expect("it is written");
+    fs::remove_file(dir.path().join("train-labels-idx1-ubyte")).expect("it is removed");
+    let done = json(
+        dir.path(),
+        &["pretrain", "--device", "cpu", "--data", ".", "--batch", "8", "--steps", "4", "--hidden", "8", "--out", "unlabelled"],
+    );
+    assert!(done["knn_accuracy"].is_null() && done["embedding_std"].is_f64(), "{done}");
+    refused(dir.path(), &["finetune", "--device", "cpu", "--data", ".", "--out", "x"], 2, &["no labels"]);
+}
+
+#[test]
+fn damaged_checkpoints_are_named() {
+    let dir = copy_of("tuned");
+    let best = dir.path().join("run/checkpoints/best.safetensors");
+    let eval = |code, parts: &[&str]| refused(dir.path(), &["eval", "run", "--device", "cpu"], code, parts);
+    let whole = fs::read(&best).expect("it is there");
+    fs::write(&best, &whole[..whole.len() / 2]).expect("it is written");
+    eval(1, &["best.safetensors", "cut off"]);
+    fs::write(&best, b"something else entirely").expect("it is written");
+    eval(1, &["best.safetensors", "safetensors"]);
+    let tensor = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, vec![1], &[0; 4]).expect("a tensor");
+    fs::write(&best, safetensors::serialize([("w", tensor)], None).expect("a file")).expect("it is written");
+    eval(1, &["none of wgraft's"]);
+    // Of another model: the record says one thing, the tensors another.
+    let text = String::from_utf8_lossy(&whole[..2000]).into_owned();
+    let at = text.find("[24]").expect("the record names the model");
+    let mut other = whole;
+    other[at..at + 4].copy_from_slice(b"[25]");
+    fs::write(&best, other).expect("it is written");
+    eval(1, &["encoder.0", "another model"]);
+    refused(dir.path(), &["eval", "missing.safetensors", "--device", "cpu"], 1, &["missing.safetensors"]);
+}
+
+#[test]
+fn places_that_cannot_be_written_are_named() {
+    refused(runs(), &[SMALL, &["--out", "/proc/wgraft"]].concat(), 1, &["/proc/wgraft"]);
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::create_dir(dir.path().join("photos")).and_then(|()| fs::write(dir.path().join("photos/cat.txt"), "mine")).expect("a file");
+    refused(dir.path(), &[SMALL, &["--out", "photos", "--overwrite"]].concat(), 2, &["photos", "no run folder"]);
+    assert_eq!(fs::read_to_string(dir.path().join("photos/cat.txt")).expect("it is still there"), "mine");
+}
+
+#[test]
+fn a_dry_run_trains_nothing() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let said = json(dir.path(), &["pretrain", "--dry-run", "--device", "cpu"]);
+    for key in ["parameters", "batch", "steps", "device_bytes", "device"] {
+        assert!(!said[key].is_null(), "no `{key}` in {said}");
+    }
+    assert_eq!(fs::read_dir(dir.path()).expect("it is there").count(), 0);
+}
+
+#[test]
+fn show_prints_a_call_per_line_with_shapes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let output = wgraft(dir.path(), &["show", "finetune"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    for part in ["train (", "encoder.0", "matmul", "[64x784]", "[128x784]", "update group 0", "tail ("] {
+        assert!(text.contains(part), "no `{part}` in {text}");
+    }
+}
+
+#[test]
+fn check_and_devices_report_as_documented() {
+    let checked = json(runs(), &["check", "--device", "cpu"]);
+    assert_eq!(checked["ok"], true);
+    let kernels = checked["kernels"].as_array().expect("a list");
+    assert_eq!(kernels.len(), wgraft::kernels::KERNELS.len());
+    for kernel in kernels {
+        assert!(kernel["name"].is_string() && kernel["cases"].is_u64() && kernel["worst"].is_f64() && kernel["ok"] == true, "{kernel}");
+    }
+    assert!(json(runs(), &["devices"])["adapters"].is_array());
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_and_resume_ends_with_the_same_bytes() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let long = [&SMALL[..SMALL.len() - 1], &["3000"]].concat();
+    json(dir.path(), &[&long[..], &["--out", "whole"]].concat());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wgraft"))
+        .args([&long[..], &["--out", "parts"]].concat())
+        .current_dir(dir.path())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary runs");
+    let metrics = dir.path().join("parts/metrics.jsonl");
+    while fs::metadata(&metrics).map_or(0, |m| m.len()) < 1000 {
+        assert!(child.try_wait().expect("it is ours").is_none(), "it ended before it was interrupted");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--resume --out parts"), "{}", stderr(&output));
+    json(dir.path(), &["pretrain", "--resume", "--out", "parts"]);
+    for name in ["last", "best"] {
+        let bytes = |run: &str| fs::read(dir.path().join(run).join(format!("checkpoints/{name}.safetensors"))).expect("it was saved");
+        assert!(bytes("whole") == bytes("parts"), "`{name}` differs after Ctrl-C and --resume");
+    }
+}

@@ -1,0 +1,529 @@
+//! Results and gradients that PyTorch computed in float64, on every path that computes them here.
+//!
+//! `tests/golden` holds the cases of this crate's ops; `WGRAFT_GOLDEN` names a folder with more.
+
+mod common;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use safetensors::{Dtype as Stored, SafeTensors};
+use wgraft::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, pad_rows, shape, unpad_rows};
+use wgraft::exec::{Cpu, Executor, Gpu, GpuDevice, GpuOptions, Programs, repeat};
+use wgraft::kernels::augment::Image;
+use wgraft::kernels::matmul::{Layout, Matmul};
+use wgraft::kernels::metrics::Row;
+use wgraft::kernels::sgd::SgdSettings;
+use wgraft::kernels::shuffle::Order;
+use wgraft::memory::HostMem;
+use wgraft::ops::{self, Activation, Clock, DataBufs};
+use wgraft::program::{EPSILON, Program, Tolerance};
+use wgraft::random::threefry;
+use wgraft::tape::Tape;
+
+/// The ops of golden cases; others are for other crates.
+const OPS: &[(&str, Op)] = &[
+    ("matmul", matmul),
+    ("linear", linear),
+    ("relu", relu),
+    ("softmax_cross_entropy", softmax_cross_entropy),
+    ("nt_xent", nt_xent),
+    ("info_nce", info_nce),
+    ("sgd", sgd),
+    ("trajectory", trajectory),
+];
+
+type Op = fn(&Case, &Engine) -> Vec<Found>;
+
+/// What a run left in a tensor, and how far from the truth each element may lie.
+struct Found {
+    tensor: String,
+    values: Vec<f64>,
+    bounds: Vec<f64>,
+}
+
+struct Tensor {
+    shape: Vec<usize>,
+    /// f64 holds every f32, u32 and u8.
+    values: Vec<f64>,
+}
+
+struct Case {
+    name: String,
+    op: String,
+    params: serde_json::Value,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Case {
+    fn read(path: &Path) -> Self {
+        let name = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();
+        let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let (_, header) = SafeTensors::read_metadata(&bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let metadata = header.metadata().clone().unwrap_or_default();
+        let entry = |key| metadata.get(key).unwrap_or_else(|| panic!("{name}: the metadata lack `{key}`"));
+        let params = serde_json::from_str(entry("params")).unwrap_or_else(|e| panic!("{name}: params: {e}"));
+        let read = |(tensor, view): (String, safetensors::tensor::TensorView)| {
+            let values = match view.dtype() {
+                Stored::F64 => view.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().expect("8 bytes"))).collect(),
+                Stored::F32 => view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("4 bytes")).into()).collect(),
+                Stored::U32 => view.data().chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().expect("4 bytes")).into()).collect(),
+                Stored::U8 => view.data().iter().map(|&b| b.into()).collect(),
+                other => panic!("{name}: `{tensor}` is {other:?}"),
+            };
+            (tensor, Tensor { shape: view.shape().to_vec(), values })
+        };
+        let tensors = SafeTensors::deserialize(&bytes).expect("the header was read").tensors().into_iter().map(read).collect();
+        Case { op: entry("op").clone(), params, tensors, name }
+    }
+
+    fn tensor(&self, name: &str) -> &Tensor {
+        self.tensors.get(name).unwrap_or_else(|| panic!("{}: no tensor `{name}`", self.name))
+    }
+
+    /// What PyTorch computed.
+    fn expected(&self) -> impl Iterator<Item = (&String, &Tensor)> {
+        self.tensors.iter().filter(|(name, _)| !name.starts_with("in."))
+    }
+
+    fn number(&self, param: &str) -> Option<f32> {
+        self.params.get(param).map(|v| v.as_f64().unwrap_or_else(|| panic!("{}: `{param}` is {v}", self.name)) as f32)
+    }
+
+    fn text(&self, param: &str) -> &str {
+        self.params[param].as_str().unwrap_or_else(|| panic!("{}: no text `{param}`", self.name))
+    }
+
+    /// A vector is one row.
+    fn shape(&self, name: &str) -> Shape {
+        match *self.tensor(name).shape {
+            [cols] => shape(1, cols as u32),
+            [rows, cols] => shape(rows as u32, cols as u32),
+            ref other => panic!("{}: `{name}` has shape {other:?}", self.name),
+        }
+    }
+
+    fn f32s(&self, name: &str) -> Vec<f32> {
+        self.tensor(name).values.iter().map(|&v| v as f32).collect()
+    }
+
+    fn u32s(&self, name: &str) -> Vec<u32> {
+        self.tensor(name).values.iter().map(|&v| v as u32).collect()
+    }
+
+    /// The tensor `in.name` as a buffer whose gradient is wanted.
+    fn input(&self, t: &mut Tape<'_>, name: &str) -> Buf {
+        let tensor = format!("in.{name}");
+        let buf = t.arena.buffer(name, Role::Input, Dtype::F32, self.shape(&tensor), Fill::F32(self.f32s(&tensor)));
+        t.want(buf);
+        buf
+    }
+
+    /// Step settings that hold the temperature.
+    fn temperature(&self, t: &mut Tape<'_>) -> Buf {
+        let temperature = self.number("temperature").expect("a temperature");
+        t.arena.buffer("settings", Role::Input, Dtype::F32, shape(1, 1), Fill::F32(vec![temperature]))
+    }
+}
+
+/// What runs a case.
+enum Engine {
+    Twins,
+    Fast,
+    Gpu(Arc<GpuDevice>),
+}
+
+impl Engine {
+    fn name(&self) -> String {
+        match self {
+            Engine::Twins => "twins".into(),
+            Engine::Fast => "fast".into(),
+            Engine::Gpu(gpu) => gpu.name(),
+        }
+    }
+
+    fn load(&self, arena: &Arena, programs: &Programs) -> Box<dyn Executor> {
+        let mem = HostMem::new(arena);
+        match self {
+            Engine::Twins => Box::new(Cpu::reference(mem, programs.clone())),
+            Engine::Fast => Box::new(Cpu::new(mem, programs.clone())),
+            Engine::Gpu(gpu) => {
+                let options = GpuOptions::default();
+                Box::new(Gpu::load(gpu.clone(), arena, &mem, programs.clone(), &options).expect("the program loads"))
+            }
+        }
+    }
+}
+
+/// How far a right result may lie from the truth: its kernel's tolerance, the rounding of the twin's f64 to f32, and what
+/// earlier kernels' errors become on their way. The last is tried out: several memories in which every result so far lies
+/// off by all of its kernel's tolerance, up or down.
+struct Walk {
+    right: HostMem,
+    moved: Vec<HostMem>,
+    outputs: u32,
+    bounds: HashMap<Buf, Vec<f64>>,
+}
+
+/// All errors in one direction, then directions at random.
+const PATTERNS: u32 = 4;
+
+/// Four patterns of errors are few, so twice the worst of them is allowed.
+const CARRIED: f64 = 2.0;
+
+impl Walk {
+    fn new(arena: &Arena) -> Self {
+        let moved = (0..PATTERNS).map(|_| HostMem::new(arena)).collect();
+        Walk { right: HostMem::new(arena), moved, outputs: 0, bounds: HashMap::new() }
+    }
+
+    fn write(&self, buf: Buf, words: &[u32]) {
+        self.moved.iter().chain([&self.right]).for_each(|mem| mem.write(buf, words));
+    }
+
+    fn run(&mut self, program: &Program) {
+        for call in &program.calls {
+            let outputs = call.kernel.outputs();
+            let own: Vec<Tolerance> = outputs.iter().map(|(name, ..)| call.kernel.tolerance(name, &self.right)).collect();
+            self.moved.iter().chain([&self.right]).for_each(|mem| call.kernel.twin(mem));
+            for ((_, buf, _), own) in outputs.into_iter().zip(own).filter(|((_, buf, _), _)| buf.dtype == Dtype::F32) {
+                let right = self.right.dense_f32(buf);
+                let own: Vec<f64> = right.iter().enumerate().map(|(i, &v)| own.bound(i, v.into())).collect();
+                let mut carried = 0.0_f64;
+                for (pattern, mem) in self.moved.iter().enumerate() {
+                    let mut values = mem.dense_f32(buf);
+                    for (i, (value, own)) in values.iter_mut().zip(&own).enumerate() {
+                        carried = carried.max(f64::from((*value - right[i]).abs()));
+                        let up = pattern == 0 || threefry([pattern as u32, self.outputs], [i as u32, 0])[0] & 1 == 0;
+                        // Away from zero if near it: what a ReLU passes is not to change.
+                        let up = if f64::from(value.abs()) > *own { up } else { *value > 0.0 };
+                        *value = (f64::from(*value) + if up { *own } else { -own }) as f32;
+                    }
+                    let bits: Vec<u32> = values.iter().map(|v| v.to_bits()).collect();
+                    mem.write(buf, &pad_rows(buf.shape, &bits));
+                }
+                let bounds = right.iter().zip(&own).map(|(v, own)| own + CARRIED * carried + EPSILON * f64::from(v.abs()));
+                self.bounds.insert(buf, bounds.collect());
+                self.outputs += 1;
+            }
+        }
+    }
+}
+
+/// Values without padding, which must hold zero.
+fn read(executor: &mut dyn Executor, buf: Buf) -> Vec<f64> {
+    let words = executor.read(buf).expect("the buffer can be read");
+    let dense = unpad_rows(buf.shape, &words);
+    assert!(pad_rows(buf.shape, &dense) == words, "the padding of {buf:?} is not zero");
+    dense.into_iter().map(|word| f32::from_bits(word).into()).collect()
+}
+
+fn write(executor: &mut dyn Executor, buf: Buf, values: &[f32]) {
+    executor.write(buf, &padded(buf, values)).expect("the buffer can be written");
+}
+
+fn padded(buf: Buf, values: &[f32]) -> Vec<u32> {
+    pad_rows(buf.shape, &values.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+}
+
+/// Runs a program once. `record` returns the tensors that its buffers hold in the end.
+fn once(engine: &Engine, record: impl FnOnce(&mut Tape<'_>) -> Vec<(&'static str, Buf)>) -> Vec<Found> {
+    let mut arena = Arena::new(0, u64::MAX);
+    let mut tape = Tape::new(&mut arena, "case", &[]);
+    let tensors = record(&mut tape);
+    let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
+    let mut walk = Walk::new(&arena);
+    walk.run(&programs[0]);
+    let mut executor = engine.load(&arena, &programs);
+    executor.run(&repeat(&programs, 0, 1)).expect("the program runs");
+    let found =
+        |(tensor, buf): (&str, Buf)| Found { tensor: tensor.into(), values: read(&mut *executor, buf), bounds: walk.bounds[&buf].clone() };
+    tensors.into_iter().map(found).collect()
+}
+
+/// Adds the gradients of `inputs` to the tensors of a case.
+fn with_gradients(t: &Tape<'_>, out: (&'static str, Buf), inputs: &[(&'static str, Buf)]) -> Vec<(&'static str, Buf)> {
+    let grads = inputs.iter().map(|&(tensor, x)| (tensor, t.recorded_grad(x).expect("every input got a gradient")));
+    std::iter::once(out).chain(grads).collect()
+}
+
+fn matmul(case: &Case, engine: &Engine) -> Vec<Found> {
+    once(engine, |t| {
+        let [a, b, dy] = ["a", "b", "dy"].map(|name| case.input(t, name));
+        let (y, da, db) = (t.scratch("y", dy.shape), t.scratch("da", a.shape), t.scratch("db", b.shape));
+        t.call("y", Matmul::new(Layout::NN, a, b, y));
+        t.call("da", Matmul::new(Layout::NT, dy, b, da));
+        t.call("db", Matmul::new(Layout::TN, a, dy, db));
+        vec![("out.y", y), ("grad.a", da), ("grad.b", db)]
+    })
+}
+
+fn linear(case: &Case, engine: &Engine) -> Vec<Found> {
+    let activation = match case.text("activation") {
+        "none" => Activation::None,
+        "relu" => Activation::Relu,
+        other => panic!("{}: activation `{other}`", case.name),
+    };
+    once(engine, |t| {
+        let [x, w, b, dy] = ["x", "w", "b", "dy"].map(|name| case.input(t, name));
+        let y = ops::linear(t, "y", x, w, b, activation);
+        t.backward(y, dy);
+        with_gradients(t, ("out.y", y), &[("grad.x", x), ("grad.w", w), ("grad.b", b)])
+    })
+}
+
+fn relu(case: &Case, engine: &Engine) -> Vec<Found> {
+    once(engine, |t| {
+        let [x, dy] = ["x", "dy"].map(|name| case.input(t, name));
+        let y = ops::relu(t, "y", x);
+        t.backward(y, dy);
+        with_gradients(t, ("out.y", y), &[("grad.x", x)])
+    })
+}
+
+fn softmax_cross_entropy(case: &Case, engine: &Engine) -> Vec<Found> {
+    once(engine, |t| {
+        let logits = case.input(t, "logits");
+        let targets = Fill::U32(case.u32s("in.targets"));
+        let targets = t.arena.buffer("targets", Role::Input, Dtype::U32, case.shape("in.targets"), targets);
+        let loss = ops::cross_entropy(t, "loss", logits, targets, case.number("label_smoothing").unwrap_or(0.0));
+        t.backward(loss, loss);
+        with_gradients(t, ("out.loss", loss), &[("grad.logits", logits)])
+    })
+}
+
+fn nt_xent(case: &Case, engine: &Engine) -> Vec<Found> {
+    once(engine, |t| {
+        let (z, hyper) = (case.input(t, "z"), case.temperature(t));
+        let unit = ops::normalize(t, "unit z", z);
+        let loss = ops::nt_xent(t, "loss", unit, hyper);
+        t.backward(loss, loss);
+        with_gradients(t, ("out.loss", loss), &[("grad.z", z)])
+    })
+}
+
+fn info_nce(case: &Case, engine: &Engine) -> Vec<Found> {
+    once(engine, |t| {
+        let (a, b, hyper) = (case.input(t, "a"), case.input(t, "b"), case.temperature(t));
+        let (queries, keys) = (ops::normalize(t, "queries", a), ops::normalize(t, "keys", b));
+        let loss = ops::info_nce(t, "loss", queries, keys, hyper);
+        t.backward(loss, loss);
+        with_gradients(t, ("out.loss", loss), &[("grad.a", a), ("grad.b", b)])
+    })
+}
+
+/// The parameters after each step, as the optimiser call at the end of a training step leaves them.
+fn sgd(case: &Case, engine: &Engine) -> Vec<Found> {
+    let settings = SgdSettings {
+        momentum: case.number("momentum").unwrap_or(0.0),
+        weight_decay: case.number("weight_decay").unwrap_or(0.0),
+        nesterov: case.params.get("nesterov").is_some_and(|v| v == true),
+        max_norm: 0.0,
+    };
+    let mut arena = Arena::new(0, u64::MAX);
+    let p = arena.param("p", 0, case.shape("in.p"), Fill::F32(case.f32s("in.p")));
+    let (grad, clock) = (arena.grad(p), Clock::new(&mut arena, "", 1));
+    let mut tape = Tape::new(&mut arena, "case", &[0]);
+    ops::start_step(&mut tape, clock);
+    ops::update(&mut tape, clock, &[0], settings);
+    let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
+    let [group, ..] = arena.group(0).expect("one parameter");
+
+    let schedule = [0.0, case.number("lr").expect("a learning rate"), 0.0, 0.0];
+    let (mut walk, mut executor) = (Walk::new(&arena), engine.load(&arena, &programs));
+    write(&mut *executor, clock.schedule, &schedule);
+    walk.write(clock.schedule, &padded(clock.schedule, &schedule));
+    let mut found = Found { tensor: "out.p".into(), values: Vec::new(), bounds: Vec::new() };
+    for grads in case.f32s("in.grads").chunks(p.cols() as usize) {
+        write(&mut *executor, grad, grads);
+        walk.write(grad, &padded(grad, grads));
+        executor.run(&repeat(&programs, 0, 1)).expect("the program runs");
+        walk.run(&programs[0]);
+        found.values.extend(read(&mut *executor, p));
+        found.bounds.extend(&walk.bounds[&group][..p.cols() as usize]);
+    }
+    vec![found]
+}
+
+/// Training as a trainer does it: one program, replayed; packed data, schedule and weights written by the host.
+fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
+    assert_eq!(case.text("optimizer"), "SGD lr 0.01 momentum 0.9", "{}", case.name);
+    assert_eq!(case.text("model"), "784-128-10 ReLU, PyTorch weight layout [out, in]", "{}", case.name);
+    let (steps, batch) = (case.tensor("out.losses").values.len() as u32, case.number("batch").expect("a batch size") as u32);
+    let pixels = case.shape("in.x");
+    let settings = SgdSettings { momentum: 0.9, weight_decay: 0.0, nesterov: false, max_norm: 0.0 };
+    let order = Order { samples: pixels.rows, repeats: 1, batch_stride: batch, steps_per_epoch: pixels.rows / batch, shuffle_key: None };
+
+    let mut arena = Arena::new(0, u64::MAX);
+    let data = DataBufs {
+        images: arena.input("images", Dtype::U32, shape(pixels.rows, pixels.cols / 4)),
+        labels: Some(arena.input("labels", Dtype::U32, case.shape("in.y"))),
+        image: Image { height: 28, width: 28, channels: 1 },
+    };
+    let (clock, ring) = (Clock::new(&mut arena, "", 1), arena.state("ring", Dtype::F32, shape(steps, 4)));
+    let mut tape = Tape::new(&mut arena, "train", &[0, 1]);
+    ops::start_step(&mut tape, clock);
+    let chosen = ops::batch_indices(&mut tape, data, clock.clock, order, batch);
+    let (x, targets) = (ops::batch_images(&mut tape, chosen), ops::batch_labels(&mut tape, chosen));
+    let names = ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"];
+    let weights = [0, 1, 2, 3].map(|i| tape.param(names[i], i as u8 / 2, case.shape(&format!("in.{}", names[i])), Fill::Zero));
+    let hidden = ops::linear(&mut tape, "fc1", x, weights[0], weights[1], Activation::Relu);
+    let logits = ops::linear(&mut tape, "fc2", hidden, weights[2], weights[3], Activation::None);
+    let loss = ops::cross_entropy(&mut tape, "loss", logits, targets, 0.0);
+    tape.backward(loss, loss);
+    let norm = ops::update(&mut tape, clock, &[0, 1], settings);
+    ops::report(&mut tape, clock, loss, norm, ring);
+    let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
+
+    let mut executor = engine.load(&arena, &programs);
+    let packed: Vec<u32> = case.u32s("in.x").chunks(4).map(|b| b[0] | b[1] << 8 | b[2] << 16 | b[3] << 24).collect();
+    executor.write(data.images, &pad_rows(data.images.shape, &packed)).expect("the images can be written");
+    let labels = data.labels.expect("declared above");
+    executor.write(labels, &pad_rows(labels.shape, &case.u32s("in.y"))).expect("the labels can be written");
+    write(&mut *executor, clock.schedule, &[0.0, 0.01, 0.01, 0.0]);
+    for (name, buf) in names.iter().zip(weights) {
+        write(&mut *executor, buf, &case.f32s(&format!("in.{name}")));
+    }
+    executor.run(&repeat(&programs, 0, steps as usize)).expect("the program runs");
+
+    let rows = executor.read(ring).expect("the ring can be read");
+    let rows: Vec<Row> = rows.chunks(4).map(|row| Row::from_bits([row[0], row[1], row[2], row[3]])).collect();
+    let losses: Vec<f64> = rows.iter().map(|row| row.loss.into()).collect();
+    for (step, row) in (1..).zip(&rows) {
+        assert_eq!(row.steps_done, step, "{}: steps done in the ring", case.name);
+        assert!(row.norm > 0.0, "{}: gradient norm of step {step}", case.name);
+    }
+    // Rounding errors feed back through the weights, so that no kernel's tolerance says anything about step 40; WGSL's
+    // `exp`, `log` and `/` are less exact than the CPU's.
+    let relative = if matches!(engine, Engine::Gpu(_)) { 1e-4 } else { 1e-5 };
+    let bounds = case.tensor("out.losses").values.iter().map(|loss| (relative * loss.abs()).max(1e-6)).collect();
+    let mut found = vec![Found { tensor: "out.losses".into(), values: losses, bounds }];
+    for (name, buf) in names.iter().zip(weights) {
+        let values = read(&mut *executor, buf);
+        found.push(Found { tensor: format!("out.{name}"), bounds: vec![1e-4; values.len()], values });
+    }
+    found
+}
+
+/// The largest share of its bound that any element used, or what is wrong. Every expected tensor must be there.
+fn judge(case: &Case, found: &[Found]) -> Result<f64, String> {
+    let unknown = found.iter().find(|f| !case.expected().any(|(name, _)| *name == f.tensor));
+    if let Some(Found { tensor, .. }) = unknown {
+        return Err(format!("{}: `{tensor}` is not in the file", case.name));
+    }
+    let mut worst = 0.0_f64;
+    for (tensor, expected) in case.expected() {
+        let Some(Found { values, bounds, .. }) = found.iter().find(|f| f.tensor == *tensor) else {
+            return Err(format!("{}: `{tensor}` was not computed", case.name));
+        };
+        let sizes = [expected.values.len(), values.len(), bounds.len()];
+        if sizes.iter().any(|&n| n != sizes[0] || n == 0) {
+            return Err(format!("{}: `{tensor}` has {} elements, computed {} with {} bounds", case.name, sizes[0], sizes[1], sizes[2]));
+        }
+        for (i, ((e, a), bound)) in expected.values.iter().zip(values).zip(bounds).enumerate() {
+            let difference = (e - a).abs();
+            // Neither a NaN nor a bound that allows everything passes.
+            let within = difference <= *bound && bound.is_finite();
+            if !within {
+                return Err(format!("{}: `{tensor}` element {i}: PyTorch has {e:e}, here {a:e}; allowed ±{bound:e}", case.name));
+            }
+            worst = worst.max(if difference == 0.0 { 0.0 } else { difference / bound });
+        }
+    }
+    Ok(worst)
+}
+
+/// The cases of a folder by file name.
+fn cases(folder: &Path) -> Vec<Case> {
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("the folder of golden cases {}: {e}", folder.display()));
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("the folder can be listed").path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|e| e == "safetensors"));
+    paths.sort();
+    assert!(!paths.is_empty(), "the folder of golden cases {} holds none", folder.display());
+    paths.iter().map(|path| Case::read(path)).collect()
+}
+
+fn own_cases() -> Vec<Case> {
+    cases(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden"))
+}
+
+fn op(case: &Case) -> Option<Op> {
+    OPS.iter().find(|(name, _)| *name == case.op).map(|&(_, op)| op)
+}
+
+#[test]
+fn results_are_pytorchs() {
+    let mut engines = vec![Engine::Twins, Engine::Fast];
+    engines.extend(common::gpu().map(Engine::Gpu));
+    let mut all = own_cases();
+    for (name, _) in OPS {
+        assert!(all.iter().any(|case| case.op == *name), "tests/golden holds no case of {name}");
+    }
+    for case in &all {
+        assert!(op(case).is_some(), "tests/golden: {} is of the unknown op `{}`", case.name, case.op);
+    }
+    if let Some(folder) = std::env::var_os("WGRAFT_GOLDEN") {
+        let folder = Path::new(&folder);
+        assert!(folder.is_dir(), "WGRAFT_GOLDEN names {}, which is not a folder", folder.display());
+        all.extend(cases(folder));
+    }
+
+    let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut failures = Vec::new();
+    let mut tally: BTreeMap<&str, (usize, Vec<f64>)> = BTreeMap::new();
+    for case in &all {
+        let Some(run) = op(case) else {
+            *unknown.entry(&case.op).or_default() += 1;
+            continue;
+        };
+        let (count, worst) = tally.entry(&case.op).or_insert_with(|| (0, vec![0.0; engines.len()]));
+        *count += 1;
+        for (engine, worst) in engines.iter().zip(worst) {
+            match judge(case, &run(case, engine)) {
+                Ok(share) => *worst = worst.max(share),
+                Err(what) => failures.push(format!("{}: {what}", engine.name())),
+            }
+        }
+    }
+
+    let names: Vec<String> = engines.iter().map(Engine::name).collect();
+    println!("worst share of the tolerance{}on {}", " ".repeat(12), names.join(" / "));
+    for (op, (count, worst)) in &tally {
+        let worst: Vec<String> = worst.iter().map(|w| format!("{w:.4}")).collect();
+        println!("{op:32} {count:3} cases  {}", worst.join(" / "));
+    }
+    let ran: usize = tally.values().map(|(count, _)| count).sum();
+    let skipped: usize = unknown.values().sum();
+    println!("{ran} golden cases ran, {skipped} are of unknown ops: {unknown:?}");
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// In each tensor of each case, the largest element off by 1 %, in the file or in the result.
+#[test]
+fn a_value_one_percent_off_is_noticed() {
+    let off = |values: &mut [f64]| {
+        let largest = values.iter_mut().max_by(|a, b| a.abs().total_cmp(&b.abs())).expect("tensors are not empty");
+        *largest = if *largest == 0.0 { 0.01 } else { *largest * 1.01 };
+    };
+    for mut case in own_cases() {
+        let mut found = op(&case).expect("a known op")(&case, &Engine::Fast);
+        judge(&case, &found).expect("the case passes as it is");
+        for i in 0..found.len() {
+            let name = found[i].tensor.clone();
+            let result = found[i].values.clone();
+            off(&mut found[i].values);
+            assert!(judge(&case, &found).is_err(), "{}: `{name}` computed 1 % off went unnoticed", case.name);
+            found[i].values[0] = f64::NAN;
+            assert!(judge(&case, &found).is_err(), "{}: `{name}` with a NaN went unnoticed", case.name);
+            found[i].values = result;
+
+            let stored = case.tensor(&name).values.clone();
+            off(&mut case.tensors.get_mut(&name).expect("judged above").values);
+            assert!(judge(&case, &found).is_err(), "{}: `{name}` stored 1 % off went unnoticed", case.name);
+            case.tensors.get_mut(&name).expect("judged above").values = stored;
+        }
+        found.pop();
+        assert!(judge(&case, &found).is_err(), "{}: a tensor left out went unnoticed", case.name);
+    }
+}

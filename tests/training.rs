@@ -1,0 +1,218 @@
+//! Wiring: losses fall to where they fell before, runs repeat and resume bit for bit, inputs matter, and a whole step on
+//! the GPU agrees with its twins call by call.
+
+mod common;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wgraft::buffer::{Dtype, Role};
+use wgraft::data::Dataset;
+use wgraft::exec::{Cpu, Device, Executor, Gpu, Lockstep, Span, lockstep};
+use wgraft::program::Program;
+use wgraft::train::{
+    Checkpoint, Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings, RunFolder, Session, Terminal, checkpoint_path,
+};
+
+static GO_ON: AtomicBool = AtomicBool::new(false);
+
+fn devices() -> Vec<Device> {
+    [Some(Device::Cpu), common::gpu().map(Device::Gpu)].into_iter().flatten().collect()
+}
+
+fn small_pretrain(steps: u32) -> Pretrain {
+    let mut settings = PretrainSettings::default();
+    settings.model.hidden = vec![33];
+    settings.projection = vec![18, 10];
+    settings.run.batch = 32;
+    settings.run.steps = Some(steps);
+    settings.run.warmup = 5;
+    settings.run.clip_norm = 5.0;
+    settings.run.val = 0.02;
+    settings.run.checkpoint_every = 1000;
+    let data = Dataset::embedded();
+    let first = |n: u32| (0..n).collect::<Vec<_>>();
+    let data = Dataset { train: data.train.select(&first(1500)), ..data };
+    Pretrain::prepare(settings, &data, 1 << 27).expect("sound settings")
+}
+
+fn small_finetune(steps: u32) -> Finetune {
+    let mut settings = FinetuneSettings { labels_per_class: Some(3), ..Default::default() };
+    settings.model.hidden = vec![33];
+    settings.run.steps = Some(steps);
+    settings.run.val = 0.02;
+    settings.run.clip_norm = 5.0;
+    Finetune::prepare(settings, &Dataset::embedded(), None, 1 << 27).expect("sound settings")
+}
+
+fn session(device: &Device, folder: Option<RunFolder>) -> Session<'_> {
+    Session { device, folder, resume: None, stop: &GO_ON, terminal: Terminal::new(true) }
+}
+
+fn hyper(_: u32) -> [f32; 4] {
+    [0.2, 0.05, 0.05, 0.0]
+}
+
+/// All that a run has learned, as bits.
+fn learned(plan: &Plan, exec: &mut dyn Executor) -> Vec<u32> {
+    let kept = plan.arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. } | Role::State));
+    kept.flat_map(|b| exec.read(b.buf).expect("the device reads")).collect()
+}
+
+#[test]
+fn losses_fall_to_where_they_fell_before() {
+    for device in devices() {
+        let outcome = small_pretrain(120).run(session(&device, None)).expect("it trains");
+        println!("{}: contrastive loss {:.4}, spread {:.3}", device.name(), outcome.outcome.final_loss, outcome.embedding_std);
+        // 64 views: without learning anything the loss is ln 63 = 4.14.
+        assert!((outcome.outcome.final_loss - 3.026).abs() < 0.1, "contrastive loss {}", outcome.outcome.final_loss);
+        assert!(outcome.embedding_std > 0.2, "the embeddings collapsed: {}", outcome.embedding_std);
+        let (outcome, test) = small_finetune(150).run(session(&device, None)).expect("it trains");
+        let test = test.expect("the digits have test images");
+        println!("{}: cross-entropy {:.4}, accuracy {:.4}", device.name(), outcome.final_loss, test.accuracy);
+        assert!(outcome.final_loss < 0.1, "cross-entropy {}", outcome.final_loss);
+        assert!(test.accuracy > 0.6, "accuracy {} with 30 labels", test.accuracy);
+    }
+}
+
+#[test]
+fn runs_repeat_bit_for_bit_however_steps_are_batched() {
+    let pretrain = small_pretrain(12);
+    let plan = &pretrain.plan;
+    for device in devices() {
+        let run = |chunk: u32| {
+            let mut exec = device.load(&plan.arena, plan.memory(&hyper), plan.programs.clone()).expect("it loads");
+            for from in (0..12).step_by(chunk as usize) {
+                exec.run(&plan.training.spans(&plan.programs, from, (from + chunk).min(12))).expect("it runs");
+            }
+            learned(plan, &mut *exec)
+        };
+        let reference = run(12);
+        assert!(reference.iter().any(|&w| w != 0));
+        for chunk in [1, 5, 12] {
+            assert!(run(chunk) == reference, "{}: {chunk} steps at a time gave other bits", device.name());
+        }
+    }
+}
+
+#[test]
+fn an_interrupted_run_ends_as_an_uninterrupted_one() {
+    for device in devices() {
+        let steps = if matches!(device, Device::Cpu) { 1500 } else { 300 };
+        let pretrain = small_pretrain(steps);
+        let root = tempfile::tempdir().expect("a place for files");
+        let folder = |name: &str| RunFolder::create(&root.path().join(name), false, "").expect("a new folder");
+        pretrain.run(session(&device, Some(folder("whole")))).expect("it trains");
+
+        let (stop, path) = (AtomicBool::new(false), root.path().join("parts"));
+        let parts = folder("parts");
+        let first = std::thread::scope(|scope| {
+            let watched = path.join("metrics.jsonl");
+            let (stop, device, pretrain) = (&stop, &device, &pretrain);
+            scope.spawn(move || {
+                while std::fs::metadata(&watched).map_or(0, |m| m.len()) < 400 {
+                    std::thread::yield_now();
+                }
+                stop.store(true, Ordering::Relaxed);
+            });
+            pretrain.run(Session { device, folder: Some(parts), resume: None, stop, terminal: Terminal::new(true) }).expect("it trains")
+        });
+        let at = first.outcome.steps;
+        assert!(first.outcome.interrupted && at > 0 && at < steps, "stopped at step {at} of {steps}");
+        let resume = Some(Checkpoint::load(&checkpoint_path(&path, "last")).expect("it was saved"));
+        // What a crash may leave behind: measurements of steps that the checkpoint does not have, and half a line.
+        let mut folder = RunFolder::open(&path).expect("it is there");
+        folder.metrics(&[serde_json::json!({ "step": at + 1, "loss": 9.0 })]).expect("it writes");
+        std::fs::OpenOptions::new()
+            .append(true)
+            .open(path.join("metrics.jsonl"))
+            .and_then(|mut f| std::io::Write::write_all(&mut f, b"{\"step"))
+            .expect("it writes");
+        let outcome = pretrain.run(Session { resume, ..session(&device, Some(folder)) }).expect("it goes on");
+        assert!(!outcome.outcome.interrupted);
+        for name in ["last", "best"] {
+            let bytes = |run: &str| std::fs::read(checkpoint_path(&root.path().join(run), name)).expect("it was saved");
+            assert!(bytes("whole") == bytes("parts"), "{}: `{name}` differs after resuming from step {at}", device.name());
+        }
+        let losses = |run: &str| -> Vec<(u64, String)> {
+            metrics(&root.path().join(run)).iter().map(|row| (row["step"].as_u64().unwrap_or(0), row["loss"].to_string())).collect()
+        };
+        assert_eq!(losses("whole"), losses("parts"), "metrics differ after resuming from step {at}");
+    }
+}
+
+fn metrics(run: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(run.join("metrics.jsonl")).expect("metrics were written");
+    text.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
+}
+
+/// The buffers that a program reads without having written them.
+fn inputs_of(plan: &Plan, program: &Program) -> Vec<(String, wgraft::buffer::Buf)> {
+    let bound: Vec<_> = program.calls.iter().flat_map(|c| c.kernel.bufs()).map(|(_, buf)| buf).collect();
+    let inputs = plan.arena.bufs().iter().filter(|b| b.role == Role::Input && bound.contains(&b.buf));
+    inputs.map(|b| (b.name.clone(), b.buf)).collect()
+}
+
+#[test]
+fn every_declared_input_matters() {
+    for plan in [&small_pretrain(4).plan, &small_finetune(4).plan] {
+        let program = &plan.programs[0];
+        let span = [Span { program: 0, calls: 0..program.calls.len() }];
+        let run = |changed: Option<(wgraft::buffer::Buf, usize)>| {
+            let mem = plan.memory(&hyper);
+            if let Some((buf, column)) = changed {
+                let mut words = mem.read(buf);
+                for (i, word) in words.iter_mut().enumerate().filter(|(i, _)| column == usize::MAX || i % 4 == column) {
+                    *word = match buf.dtype {
+                        Dtype::F32 => (f32::from_bits(*word) * 1.5).to_bits(),
+                        // Labels stay labels, pixels stay pixels.
+                        Dtype::U32 if buf.rows() == 1 => (*word + 1) % 10,
+                        Dtype::U32 => word.rotate_left(8) ^ (i as u32 & 1),
+                    };
+                }
+                mem.write(buf, &words);
+            }
+            let mut cpu = Cpu::new(mem, plan.programs.clone());
+            cpu.run(&span).expect("the CPU runs");
+            learned(plan, &mut cpu)
+        };
+        let reference = run(None);
+        let inputs = inputs_of(plan, program);
+        assert!(inputs.len() >= 3, "{inputs:?}");
+        for (name, buf) in inputs.into_iter().filter(|(name, _)| name != "metrics") {
+            assert!(run(Some((buf, usize::MAX))) != reference, "changing `{name}` changes nothing");
+            if name == "schedule" {
+                for column in [1, 2] {
+                    assert!(run(Some((buf, column))) != reference, "changing learning rate {column} changes nothing");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_whole_step_agrees_in_lockstep() {
+    let Some(device) = common::gpu() else { return };
+    for plan in [&small_pretrain(4).plan, &small_finetune(4).plan] {
+        for mode in [Lockstep::Resynced, Lockstep::FreeRunning { limit: 1e-4 }] {
+            let mut gpu =
+                Gpu::load(device.clone(), &plan.arena, &plan.memory(&hyper), plan.programs.clone(), &Default::default()).expect("it loads");
+            let mut cpu = Cpu::reference(plan.memory(&hyper), plan.programs.clone());
+            for program in 0..plan.programs.len() {
+                let found = lockstep(&mut gpu, &mut cpu, &plan.programs, program, mode).expect("both run");
+                assert!(found.is_empty(), "{mode:?}, {}: {:?}", plan.programs[program].name, found.first());
+            }
+            // The control: one weight changed on the device alone shows where both run freely, and first in the call that
+            // reads it.
+            let weight = plan.arena.find("encoder.0.weight").expect("the encoder has weights");
+            let mut words = gpu.read(weight).expect("it reads");
+            words[300] = 3.0_f32.to_bits();
+            gpu.write(weight, &words).expect("it writes");
+            let found = lockstep(&mut gpu, &mut cpu, &plan.programs, 0, mode).expect("both run");
+            match mode {
+                Lockstep::Resynced => assert!(found.is_empty(), "resynced inputs are the device's own"),
+                Lockstep::FreeRunning { .. } => assert_eq!(found.first().map(|d| d.label.as_str()), Some("encoder.0")),
+            }
+        }
+    }
+}
