@@ -224,7 +224,7 @@ pub struct CurveArgs {
     #[arg(long, default_value_t = 5)]
     pub draws: u32,
     /// Learning rates that each arm chooses from
-    #[arg(long, value_parser = finite::<f32>, value_delimiter = ',', value_name = "LR,...", default_value = "0.003,0.01,0.03,0.1")]
+    #[arg(long, value_parser = finite::<f32>, value_delimiter = ',', value_name = "LR,...", default_value = "0.01,0.03,0.1,0.3")]
     pub lr_grid: Vec<f32>,
     /// Training images held out to choose learning rates by
     #[arg(long, value_parser = finite::<f64>, value_name = "FRACTION", default_value_t = 0.1)]

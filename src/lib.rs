@@ -1,4 +1,28 @@
-//! wgraft
+//! wgraft pretrains an encoder on unlabelled data and grafts it onto a task with few labels, on any vendor's GPU.
+//!
+//! The one idea: **a training step is data**, an ordered list of kernel calls over named buffers
+//! ([`program::Program`]). The GPU executor and the CPU executor both run it. So comparing after every call, printing and
+//! replaying are functions over the list, not features inside a loop. A list is recorded once, by model code that reads like
+//! the maths ([`tape::Tape`]), and replayed; whatever differs from step to step lives in a buffer. A step needs nothing from
+//! the host: which samples form it, how they are augmented and at which learning rate is computed on the device from its clock.
+//!
+//! Modules, each importing only from those below it:
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`cli`], [`commands`] | the command line: types, then one file per verb |
+//! | [`train`] | runs: settings, recording, the loop that drives them, checkpoints, run folders |
+//! | [`models`] | networks, a line per layer |
+//! | [`ops`] | forward and backward side by side, with the cases that finite differences check |
+//! | [`kernels`] | the registry: a file per kernel with its twin, its tolerance and its cases |
+//! | [`exec`] | what runs programs: CPU, GPU; comparing them: checks, lockstep, mutations |
+//! | [`tape`], [`program`] | building and being a list of calls |
+//! | [`shader`] | WGSL text and its interface, read through naga |
+//! | [`buffer`], [`memory`], [`layout`] | shapes and the arena; host copies; PyTorch's shapes |
+//! | [`data`], [`random`] | data sets; counter-based random numbers |
+//!
+//! [`exec`] never names a kernel, and kernels never name an executor.
+
 pub mod buffer;
 pub mod cli;
 pub mod commands;

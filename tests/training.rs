@@ -24,6 +24,8 @@ fn small_pretrain(steps: u32) -> Pretrain {
     let mut settings = PretrainSettings::default();
     settings.model.hidden = vec![33];
     settings.projection = vec![18, 10];
+    settings.augment = augment_preset("medium").expect("a preset");
+    settings.run.lr = 0.1;
     settings.run.batch = 32;
     settings.run.steps = Some(steps);
     settings.run.warmup = 5;

@@ -26,37 +26,43 @@ fn spread(values: &[f64]) -> (f64, f64) {
     (mean, variance.sqrt())
 }
 
-/// Accuracy of one fine-tuning on the test images of `data`.
-fn accuracy(
-    args: &CurveArgs,
-    device: &Device,
-    data: &Dataset,
-    from: &Checkpoint,
-    arm: &Arm<'_>,
-    labels: u32,
-    lr: f32,
-    seed: u64,
-) -> Result<f64> {
-    let mut settings = FinetuneSettings {
-        from: arm.name.into(),
-        labels_per_class: Some(labels),
-        model: from.record.model.clone(),
-        augment: args.augment,
-        encoder_lr_scale: if arm.pretrained.is_some() { args.encoder_lr_scale } else { 1.0 },
-        ..FinetuneSettings::default()
-    };
-    settings.run.seed = seed;
-    settings.run.lr = lr;
-    settings.run.batch = args.batch;
-    settings.run.steps = Some(args.steps);
-    settings.run.schedule = Schedule::Cosine;
-    settings.run.warmup = 20.min(args.steps / 10);
-    let run = Finetune::prepare(settings, data, arm.pretrained.cloned(), device.binding_limit())?;
-    let (outcome, test) = run.run(session(device, None, None, true))?;
-    match test {
-        Some(test) => Ok(test.accuracy),
-        None if outcome.interrupted => bail!("interrupted"),
-        None => bail!("there are no labelled images to measure accuracy on"),
+/// What all fine-tunings of a curve have in common.
+struct Trials<'a> {
+    args: &'a CurveArgs,
+    device: &'a Device,
+    from: &'a Checkpoint,
+    labels_per_class: u32,
+}
+
+impl Trials<'_> {
+    /// Accuracy on the test images of `data` for each draw of labels.
+    fn run(&self, arm: &Arm<'_>, data: &Dataset, lr: f32) -> Result<Vec<f64>> {
+        (0..self.args.draws).map(|draw| self.accuracy(arm, data, lr, draw.into())).collect()
+    }
+
+    fn accuracy(&self, arm: &Arm<'_>, data: &Dataset, lr: f32, seed: u64) -> Result<f64> {
+        let Trials { args, device, from, labels_per_class } = *self;
+        let mut settings = FinetuneSettings {
+            from: arm.name.into(),
+            labels_per_class: Some(labels_per_class),
+            model: from.record.model.clone(),
+            augment: args.augment,
+            encoder_lr_scale: if arm.pretrained.is_some() { args.encoder_lr_scale } else { 1.0 },
+            ..FinetuneSettings::default()
+        };
+        settings.run.seed = seed;
+        settings.run.lr = lr;
+        settings.run.batch = args.batch;
+        settings.run.steps = Some(args.steps);
+        settings.run.schedule = Schedule::Cosine;
+        settings.run.warmup = 20.min(args.steps / 10);
+        let run = Finetune::prepare(settings, data, arm.pretrained.cloned(), device.binding_limit())?;
+        let (outcome, test) = run.run(session(device, None, None, true))?;
+        match test {
+            Some(test) => Ok(test.accuracy),
+            None if outcome.interrupted => bail!("interrupted"),
+            None => bail!("there are no labelled images to measure accuracy on"),
+        }
     }
 }
 
@@ -71,7 +77,7 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
     // Rates are chosen on images that are neither trained on nor tested on: here they take the place of the test images.
     let (rest, chosen_on) = data.train.hold_out(args.choose_on, u64::MAX);
     say!(
-        "learning rates chosen from {:?} on {} held-out training images with 2 draws; {} steps of {}, {} draws",
+        "learning rates chosen from {:?} on {} held-out training images; {} steps of {}, {} draws",
         args.lr_grid,
         chosen_on.len(),
         args.steps,
@@ -84,14 +90,14 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
     let mut table = Vec::new();
     say!("{:>16}  {:>22}  {:>22}  {:>16}", "labels per class", "pretrained", "scratch", "gain");
     for &labels in &args.labels_per_class {
+        let trials = Trials { args, device: &device, from: &from, labels_per_class: labels };
         let mut rates = Vec::new();
         let mut results: Vec<Vec<f64>> = Vec::new();
         for arm in &arms {
             let mut best = (f64::MIN, 0.0);
             for &lr in &args.lr_grid {
-                let scores = (0..2.min(args.draws)).map(|draw| accuracy(args, &device, &choosing, &from, arm, labels, lr, draw.into()));
                 // A rate at which training diverges is no candidate.
-                let score = scores.collect::<Result<Vec<_>>>().map_or(f64::MIN, |scores| spread(&scores).0);
+                let score = trials.run(arm, &choosing, lr).map_or(f64::MIN, |scores| spread(&scores).0);
                 if STOP.load(Ordering::Relaxed) {
                     return Ok(INTERRUPTED);
                 }
@@ -99,8 +105,7 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
             }
             ensure!(best.0 > f64::MIN, "{}: training diverges at every rate of the grid", arm.name);
             rates.push(best.1);
-            let draws = (0..args.draws).map(|draw| accuracy(args, &device, &testing, &from, arm, labels, best.1, draw.into()));
-            results.push(draws.collect::<Result<_>>()?);
+            results.push(trials.run(arm, &testing, best.1)?);
         }
         let gains: Vec<f64> = results[0].iter().zip(&results[1]).map(|(p, s)| p - s).collect();
         let percent = |values: &[f64]| {

@@ -172,20 +172,25 @@ impl<'a> Driver<'a> {
             // Nothing was held out to choose by: the last weights are the best there are.
             self.save_best()?;
         }
-        let (sum, count) = if self.record.epoch_loss.1 > 0 { self.record.epoch_loss } else { self.record.last_epoch_loss };
         Ok(Outcome {
             steps: self.record.step,
-            final_loss: sum / f64::from(count.max(1)),
+            final_loss: self.mean_loss(),
             interrupted,
             seconds: started.elapsed().as_secs_f64(),
             judgement,
         })
     }
 
-    /// Steps between judgements and between checkpoints: whole epochs, about ten in a run, at least 100 steps.
+    /// Of the last whole epoch, or of what there was of the first.
+    fn mean_loss(&self) -> f64 {
+        let (sum, count) = if self.record.last_epoch_loss.1 > 0 { self.record.last_epoch_loss } else { self.record.epoch_loss };
+        sum / f64::from(count.max(1))
+    }
+
+    /// Steps between judgements and between checkpoints: whole epochs, about five in a run, at least 100 steps.
     fn intervals(&self) -> (u32, u32) {
         let epoch = self.training.steps_per_epoch;
-        let steps = (self.training.total_steps / 10).max(100);
+        let steps = (self.training.total_steps / 5).max(100);
         let epochs = epoch * (steps + epoch / 2).div_euclid(epoch).max(1);
         (epochs, if self.plan.settings.checkpoint_every > 0 { self.plan.settings.checkpoint_every } else { epochs })
     }
@@ -260,8 +265,7 @@ impl<'a> Driver<'a> {
     fn report(&mut self, judgement: &Judgement) -> Result<()> {
         let epoch = f64::from(self.record.step) / f64::from(self.training.steps_per_epoch);
         let values = judgement.values.iter().map(|(name, value)| format!("{} {value:.4}", name.replace('_', " ")));
-        let loss = self.record.last_epoch_loss;
-        let line = format!("epoch {epoch:.0}  loss {:.4}  {}", loss.0 / f64::from(loss.1.max(1)), values.collect::<Vec<_>>().join("  "));
+        let line = format!("epoch {epoch:.1}  loss {:.4}  {}", self.mean_loss(), values.collect::<Vec<_>>().join("  "));
         self.say(&line);
         let mut row = json!({ "step": self.record.step, "epoch": epoch });
         judgement.values.iter().for_each(|(name, value)| row[*name] = json!(value));

@@ -141,12 +141,12 @@ impl Default for PretrainSettings {
         PretrainSettings {
             method: Method::Simclr,
             temperature: 0.2,
-            projection: vec![256, 64],
-            model: ModelSettings { kind: ModelKind::Mlp, hidden: vec![512, 256] },
+            projection: vec![64],
+            model: ModelSettings { kind: ModelKind::Mlp, hidden: vec![256, 128] },
             run: RunSettings {
-                epochs: 20,
-                batch: 256,
-                lr: 0.1,
+                epochs: 12,
+                batch: 128,
+                lr: 0.2,
                 weight_decay: 1e-4,
                 schedule: Schedule::Cosine,
                 warmup: 50,
