@@ -11,7 +11,7 @@ use wgraft::data::Dataset;
 use wgraft::exec::{Cpu, Device, Executor, Gpu, Lockstep, Span, lockstep};
 use wgraft::program::Program;
 use wgraft::train::{
-    Checkpoint, Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings, RunFolder, Session, Terminal, checkpoint_path,
+    Checkpoint, Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings, RunFolder, Session, Terminal, augment_preset, checkpoint_path,
 };
 
 static GO_ON: AtomicBool = AtomicBool::new(false);
