@@ -236,7 +236,7 @@ pub struct CurveArgs {
     #[arg(long, default_value_t = 64)]
     pub batch: u32,
     /// The pretrained encoder's learning rate as a share of the classifier's (from scratch, both learn alike)
-    #[arg(long, value_parser = finite::<f32>, value_name = "SHARE", default_value_t = 0.1)]
+    #[arg(long, value_parser = finite::<f32>, value_name = "SHARE", default_value_t = 0.3)]
     pub encoder_lr_scale: f32,
     /// How far training images are varied, in both arms: none, light, medium or strong
     #[arg(long, default_value = "medium", value_parser = augment_preset)]

@@ -117,6 +117,8 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
         let verdict = if gain > deviation / f64::from(args.draws).sqrt() { "" } else { "  no gain" };
         let column = |arm: usize| format!("{} (lr {})", percent(&results[arm]), rates[arm]);
         say!("{labels:>16}  {:>22}  {:>22}  {:>16}{verdict}", column(0), column(1), percent(&gains));
+        // As it was written, not as the nearest f32 is in f64.
+        let rate = |arm: usize| rates[arm].to_string().parse::<f64>().unwrap_or_default();
         table.push(json!({
             "labels_per_class": labels,
             "pretrained": results[0],
@@ -125,7 +127,7 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
             "scratch_mean": spread(&results[1]).0,
             "gain": gain,
             "gain_std": deviation,
-            "lr": { "pretrained": rates[0], "scratch": rates[1] },
+            "lr": { "pretrained": rate(0), "scratch": rate(1) },
         }));
     }
     print_json(args.device.json, || json!({ "device": device.name(), "budgets": table }));

@@ -104,7 +104,12 @@ fn open_settings<T: Default + Serialize + DeserializeOwned>(command: &str, outpu
 /// The folder for a run: a new one, or the one it goes on in.
 fn open_folder<T: Serialize>(command: &str, opened: &Opened<T>, output: &OutputArgs) -> Result<RunFolder> {
     if output.resume {
-        return RunFolder::open(&opened.path);
+        let mut folder = RunFolder::open(&opened.path)?;
+        if opened.resume.is_none() {
+            // It stopped before its first checkpoint, and starts over.
+            folder.cut_metrics(0)?;
+        }
+        return Ok(folder);
     }
     RunFolder::create(&opened.path, output.overwrite, &config_text(command, &opened.settings)?)
 }

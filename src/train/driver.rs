@@ -153,9 +153,12 @@ impl<'a> Driver<'a> {
         while self.record.step < total && !interrupted {
             let next = |every: u32| (self.record.step / every + 1) * every;
             let until = next(judge_every).min(next(save_every)).min(total);
+            let before = self.record.step;
             interrupted = self.advance(until)?;
             let step = self.record.step;
-            if let Some(judge) = judge.as_mut().filter(|_| step == total || step.is_multiple_of(judge_every)) {
+            // Ctrl-C between two steps makes no progress: what stands here was judged when it was reached.
+            let due = step > before && (step == total || step.is_multiple_of(judge_every));
+            if let Some(judge) = judge.as_mut().filter(|_| due) {
                 judgement = judge(&mut *self.exec, &self.plan.programs)?;
                 self.report(&judgement)?;
                 if judgement.score.is_some_and(|score| self.record.best.is_none_or(|(best, _)| score > best)) {

@@ -144,7 +144,7 @@ impl Default for PretrainSettings {
             projection: vec![64],
             model: ModelSettings { kind: ModelKind::Mlp, hidden: vec![256, 128] },
             run: RunSettings {
-                epochs: 12,
+                epochs: 11,
                 batch: 128,
                 lr: 0.2,
                 weight_decay: 1e-4,
