@@ -104,6 +104,7 @@ pub struct Session<'a> {
 pub struct Driver<'a> {
     plan: &'a Plan,
     training: &'a Training,
+    device: String,
     pub exec: Box<dyn Executor>,
     pub record: Record,
     folder: Option<RunFolder>,
@@ -131,7 +132,7 @@ impl<'a> Driver<'a> {
             }
             record = checkpoint.record;
         }
-        Ok(Driver { plan, training: &plan.training, exec, record, folder, terminal, stop, best: None })
+        Ok(Driver { plan, training: &plan.training, device: device.name(), exec, record, folder, terminal, stop, best: None })
     }
 
     /// The best weights: judged so in this run or in the one it resumed.
@@ -147,6 +148,7 @@ impl<'a> Driver<'a> {
         let started = Instant::now();
         let total = self.training.total_steps;
         self.terminal.start(total);
+        self.log(&format!("{}: steps {} to {total}, {} images each", self.device, self.record.step + 1, self.training.batch));
         let (judge_every, save_every) = self.intervals();
         let mut judgement = Judgement::default();
         let mut interrupted = false;
@@ -175,6 +177,8 @@ impl<'a> Driver<'a> {
             // Nothing was held out to choose by: the last weights are the best there are.
             self.save_best()?;
         }
+        let how = if interrupted { "interrupted" } else { "finished" };
+        self.log(&format!("{how} after step {}: loss {:.4}", self.record.step, self.mean_loss()));
         Ok(Outcome {
             steps: self.record.step,
             final_loss: self.mean_loss(),
@@ -282,6 +286,10 @@ impl<'a> Driver<'a> {
     /// A line for people and for `train.log`.
     pub fn say(&mut self, line: &str) {
         self.terminal.say(line);
+        self.log(line);
+    }
+
+    fn log(&mut self, line: &str) {
         if let Some(folder) = &mut self.folder {
             folder.log(line);
         }
