@@ -135,10 +135,11 @@ impl<'a> Driver<'a> {
         Ok(Driver { plan, training: &plan.training, device: device.name(), exec, record, folder, terminal, stop, best: None })
     }
 
-    /// The best weights: judged so in this run or in the one it resumed.
+    /// The best weights: judged so in this run or in the one it resumed. `None` if that file is gone.
     pub fn best(&self) -> Result<Option<Checkpoint>> {
-        match (&self.best, &self.folder) {
-            (None, Some(folder)) => Checkpoint::load(&checkpoint_path(folder.path(), "best")).map(Some),
+        let saved = self.folder.as_ref().map(|folder| checkpoint_path(folder.path(), "best")).filter(|path| path.is_file());
+        match (&self.best, saved) {
+            (None, Some(path)) => Checkpoint::load(&path).map(Some),
             (best, _) => Ok(best.clone()),
         }
     }
