@@ -218,3 +218,14 @@ fn a_whole_step_agrees_in_lockstep() {
         }
     }
 }
+
+#[test]
+fn several_steps_are_one_submission() {
+    let Some(device) = common::gpu() else { return };
+    let pretrain = small_pretrain(8);
+    let plan = &pretrain.plan;
+    let mut gpu = Gpu::load(device, &plan.arena, &plan.memory(&hyper), plan.programs.clone(), &Default::default()).expect("it loads");
+    gpu.run(&plan.training.spans(&plan.programs, 0, 8)).expect("it runs");
+    let calls = plan.programs[0].calls.len() as u64;
+    assert_eq!(gpu.counts(), (1, 8 * calls), "submissions and dispatches of eight steps of {calls} calls");
+}
