@@ -67,6 +67,12 @@ impl Buf {
         self.shape.cols
     }
 
+    /// Whether the two share any word.
+    pub(crate) fn overlaps(self, other: Buf) -> bool {
+        let (a, b) = (self.range(), other.range());
+        self.alloc == other.alloc && a.start < b.end && b.start < a.end
+    }
+
     pub(crate) fn range(self) -> std::ops::Range<usize> {
         self.offset as usize..self.offset as usize + self.shape.words() as usize
     }

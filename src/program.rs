@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use crate::buffer::{Arena, Buf, TooLarge};
 use crate::memory::HostMem;
-use crate::shader::{Access, DeviceClass, Variant};
+use crate::shader::{Access, DeviceClass, TexelGrid, Variant};
 
 /// WebGPU's default for storage buffers in one shader stage.
 const MAX_STORAGE_BUFFERS: usize = 8;
@@ -113,13 +113,20 @@ impl dyn Kernel + '_ {
 
     /// The variant that a device uses unless told otherwise.
     pub fn default_variant(&self, class: DeviceClass) -> usize {
-        self.variants().iter().position(|v| v.class.is_none_or(|c| c == class)).unwrap_or(0)
+        self.variants().iter().position(|v| v.default_for.contains(&class) && self.fits(v)).unwrap_or(0)
+    }
+
+    /// Whether the variant's textures can hold its operands. The first variant of a kernel has none.
+    pub fn fits(&self, variant: &Variant) -> bool {
+        let bufs = self.bufs();
+        let textures = variant.shader().bindings.iter().filter(|b| b.texture);
+        textures.into_iter().all(|b| bufs.iter().any(|(name, buf)| *name == b.name && TexelGrid::of(buf.shape).is_some()))
     }
 
     /// The buffers with what this call does to them.
     pub fn accesses(&self) -> Vec<(&'static str, Buf, Access)> {
         let shader = self.variants()[0].shader();
-        let access = |name| match shader.storage.iter().find(|b| b.name == name).map_or(Access::Read, |b| b.access) {
+        let access = |name| match shader.bindings.iter().find(|b| b.name == name).map_or(Access::Read, |b| b.access) {
             Access::ReadWrite if !self.accumulates() => Access::Write,
             access => access,
         };
@@ -215,16 +222,17 @@ fn refuse(kernel: &dyn Kernel, variant: &Variant) -> Result<(), String> {
     if kernel.invocations(variant) == 0 {
         return Err("nothing to do: the dispatch has size zero".into());
     }
-    if shader.storage.len() > MAX_STORAGE_BUFFERS {
-        return Err(format!("{} storage buffers, WebGPU grants {MAX_STORAGE_BUFFERS}", shader.storage.len()));
+    let storage = shader.bindings.iter().filter(|b| !b.texture).count();
+    if storage > MAX_STORAGE_BUFFERS {
+        return Err(format!("{storage} storage buffers, WebGPU grants {MAX_STORAGE_BUFFERS}"));
     }
-    same_names("binding", &bufs.iter().map(|b| b.0).collect::<Vec<_>>(), &shader.storage.iter().map(|b| &*b.name).collect::<Vec<_>>())?;
+    same_names("binding", &bufs.iter().map(|b| b.0).collect::<Vec<_>>(), &shader.bindings.iter().map(|b| &*b.name).collect::<Vec<_>>())?;
     same_names(
         "parameter",
         &params.iter().map(|p| p.0).collect::<Vec<_>>(),
         &shader.members().iter().map(|m| &*m.name).collect::<Vec<_>>(),
     )?;
-    for binding in &shader.storage {
+    for binding in &shader.bindings {
         let (name, buf) = bufs.iter().find(|(name, _)| *name == binding.name).expect("names agree");
         if buf.dtype != binding.dtype {
             return Err(format!("binding `{name}` holds {:?}, the shader wants {:?}", buf.dtype, binding.dtype));

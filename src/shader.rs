@@ -8,9 +8,9 @@ use std::fmt::Write;
 use std::sync::{LazyLock, Mutex};
 
 use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
-use naga::{AddressSpace, Handle, Scalar as NagaScalar, ScalarKind, Type, TypeInner};
+use naga::{AddressSpace, Handle, ImageClass, ImageDimension, Scalar as NagaScalar, ScalarKind, Type, TypeInner};
 
-use crate::buffer::Dtype;
+use crate::buffer::{Dtype, Shape};
 
 /// What executes shaders: chips, or a CPU pretending to be one. Barriers and shared memory pay on the first only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,19 +26,30 @@ pub struct Variant {
     pub parts: &'static [&'static str],
     /// Put before the source as `const NAME: u32`. Workgroup size `WG` is 64 unless given here.
     pub consts: &'static [(&'static str, u32)],
-    /// The devices that this variant is the default for; `None` is all.
-    pub class: Option<DeviceClass>,
+    /// The devices that this variant is the default for, if its operands fit; the others wait for `tune` to find them.
+    pub default_for: &'static [DeviceClass],
 }
 
 impl Variant {
     pub const fn plain(name: &'static str, parts: &'static [&'static str]) -> Self {
-        Variant { name, parts, consts: &[], class: None }
+        Variant { name, parts, consts: &[], default_for: &[DeviceClass::Hardware, DeviceClass::Software] }
     }
 
     /// The value of a constant of this variant.
     pub fn constant(&self, name: &str) -> u32 {
-        let found = self.consts.iter().find(|(n, _)| *n == name).map(|&(_, v)| v);
-        found.unwrap_or_else(|| if name == "WG" { 64 } else { panic!("`{}` has no constant `{name}`", self.name) })
+        self.find(name).unwrap_or_else(|| if name == "WG" { 64 } else { panic!("`{}` has no constant `{name}`", self.name) })
+    }
+
+    /// The value of a constant that only some variants have.
+    pub fn find(&self, name: &str) -> Option<u32> {
+        self.consts.iter().find(|(n, _)| *n == name).map(|&(_, v)| v)
+    }
+
+    /// The constants in one line, for people.
+    pub fn describe(&self) -> String {
+        let consts = self.consts.iter().map(|(name, value)| format!("{name} {value}").to_lowercase());
+        let textures = self.shader().bindings.iter().any(|b| b.texture).then(|| "textures".to_string());
+        consts.chain(textures).collect::<Vec<_>>().join(", ")
     }
 
     /// The complete WGSL module.
@@ -84,12 +95,43 @@ pub enum Access {
     ReadWrite,
 }
 
+/// A buffer as the shader sees it.
 #[derive(Clone, Debug)]
 pub struct Binding {
     pub name: String,
     pub index: u32,
     pub access: Access,
     pub dtype: Dtype,
+    /// Declared as `texture_2d<f32>`: the executor copies the buffer into one, laid out as [`TexelGrid`] says.
+    pub texture: bool,
+}
+
+/// How the quads of a matrix lie in a texture: in memory order, `rows_per_line` rows side by side in each line of texels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TexelGrid {
+    pub width: u32,
+    pub height: u32,
+    /// A power of two, so that shaders find a row with a mask and a shift.
+    pub rows_per_line: u32,
+}
+
+impl TexelGrid {
+    /// WebGPU's default for the sides of a texture.
+    const MAX_SIDE: u32 = 8192;
+    /// Quads: copies from buffers want lines of whole 256 bytes.
+    const LINE_ALIGN: u32 = 16;
+
+    /// `None` if no texture within WebGPU's default limits holds the matrix so.
+    pub fn of(shape: Shape) -> Option<Self> {
+        let quads = shape.stride() / 4;
+        (0..=13)
+            .map(|shift| {
+                let rows_per_line = 1 << shift;
+                TexelGrid { width: quads.saturating_mul(rows_per_line), height: shape.rows.div_ceil(rows_per_line), rows_per_line }
+            })
+            .find(|grid| (grid.height == 1 || grid.width.is_multiple_of(Self::LINE_ALIGN)) && grid.height <= Self::MAX_SIDE)
+            .filter(|grid| grid.width <= Self::MAX_SIDE)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -104,8 +146,8 @@ pub struct Member {
 pub struct Shader {
     pub source: String,
     pub module: naga::Module,
-    /// Storage buffers of group 0, by binding index.
-    pub storage: Vec<Binding>,
+    /// Buffers of group 0, by binding index.
+    pub bindings: Vec<Binding>,
     /// The uniform `params` of group 0: binding index, bytes, members.
     pub params: Option<(u32, u32, Vec<Member>)>,
     pub workgroup_size: u32,
@@ -119,11 +161,11 @@ impl Shader {
             return Err("expected one entry point".into());
         };
         let uses = info.get_entry_point(0);
-        let (mut storage, mut params) = (Vec::new(), None);
+        let (mut bindings, mut params) = (Vec::new(), None);
         for (handle, global) in module.global_variables.iter() {
             let (Some(name), Some(binding)) = (&global.name, global.binding) else { continue };
             match global.space {
-                AddressSpace::Storage { .. } if !uses[handle].is_empty() => storage.push(Binding {
+                AddressSpace::Storage { .. } if !uses[handle].is_empty() => bindings.push(Binding {
                     name: name.clone(),
                     index: binding.binding,
                     access: match (uses[handle].contains(GlobalUse::READ), uses[handle].contains(GlobalUse::WRITE)) {
@@ -132,15 +174,23 @@ impl Shader {
                         _ => Access::Read,
                     },
                     dtype: element_type(&module, global.ty)?,
+                    texture: false,
                 }),
-                AddressSpace::Storage { .. } => return Err(format!("binding `{name}` is never used")),
+                AddressSpace::Handle if !uses[handle].is_empty() => bindings.push(Binding {
+                    name: name.clone(),
+                    index: binding.binding,
+                    access: Access::Read,
+                    dtype: texel_type(&module, global.ty)?,
+                    texture: true,
+                }),
+                AddressSpace::Storage { .. } | AddressSpace::Handle => return Err(format!("binding `{name}` is never used")),
                 AddressSpace::Uniform if binding.group == 0 => params = Some(members(&module, global.ty, binding.binding)?),
                 _ => {}
             }
         }
-        storage.sort_by_key(|b| b.index);
+        bindings.sort_by_key(|b| b.index);
         let workgroup_size = entry.workgroup_size.iter().product();
-        Ok(Shader { source: source.into(), storage, params, workgroup_size, module })
+        Ok(Shader { source: source.into(), bindings, params, workgroup_size, module })
     }
 
     pub fn members(&self) -> &[Member] {
@@ -153,6 +203,17 @@ fn element_type(module: &naga::Module, ty: Handle<Type>) -> Result<Dtype, String
         TypeInner::Array { base, .. } => element_type(module, base),
         TypeInner::Vector { scalar, .. } | TypeInner::Scalar(scalar) => dtype(scalar),
         ref other => Err(format!("storage of {other:?}: expected f32, u32 or vectors of them")),
+    }
+}
+
+fn texel_type(module: &naga::Module, ty: Handle<Type>) -> Result<Dtype, String> {
+    match module.types[ty].inner {
+        TypeInner::Image {
+            dim: ImageDimension::D2,
+            arrayed: false,
+            class: ImageClass::Sampled { kind: ScalarKind::Float, multi: false },
+        } => Ok(Dtype::F32),
+        ref other => Err(format!("{other:?}: expected texture_2d<f32>")),
     }
 }
 

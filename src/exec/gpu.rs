@@ -10,7 +10,7 @@ use super::{DeviceError, Executor, Programs, Span};
 use crate::buffer::{Arena, Buf};
 use crate::memory::HostMem;
 use crate::program::Kernel;
-use crate::shader::{Access, DeviceClass, Shader, Variant};
+use crate::shader::{Access, Binding, DeviceClass, Shader, TexelGrid, Variant};
 
 /// WebGPU's default for groups along one dimension.
 const MAX_GROUPS: u64 = 65_535;
@@ -79,7 +79,7 @@ impl GpuDevice {
         });
         let launch_layout = device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
             label: Some("launch"),
-            entries: &[layout_entry(0, wgpu::BufferBindingType::Uniform, true)],
+            entries: &[layout_entry(0, buffer_type(wgpu::BufferBindingType::Uniform, true))],
         });
         Ok(GpuDevice { info, device, queue, launch_layout, pipelines: Mutex::default(), failure })
     }
@@ -121,8 +121,14 @@ impl GpuDevice {
         // host gives; mutated ones, too, as mutations move bounds by one and touch no counter.
         let module = unsafe { self.device.create_shader_module_trusted(descriptor, checks) };
         let storage = |access| wgpu::BufferBindingType::Storage { read_only: access == Access::Read };
-        let mut entries: Vec<_> = shader.storage.iter().map(|b| layout_entry(b.index, storage(b.access), false)).collect();
-        entries.extend(shader.params.iter().map(|(index, ..)| layout_entry(*index, wgpu::BufferBindingType::Uniform, false)));
+        let texels = wgpu::BindingType::Texture {
+            sample_type: wgpu::TextureSampleType::Float { filterable: false },
+            view_dimension: wgpu::TextureViewDimension::D2,
+            multisampled: false,
+        };
+        let ty = |b: &Binding| if b.texture { texels } else { buffer_type(storage(b.access), false) };
+        let mut entries: Vec<_> = shader.bindings.iter().map(|b| layout_entry(b.index, ty(b))).collect();
+        entries.extend(shader.params.iter().map(|(index, ..)| layout_entry(*index, buffer_type(wgpu::BufferBindingType::Uniform, false))));
         let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(name), entries: &entries });
         let pipeline_layout = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: Some(name),
@@ -145,13 +151,12 @@ impl GpuDevice {
     }
 }
 
-fn layout_entry(binding: u32, ty: wgpu::BufferBindingType, dynamic: bool) -> wgpu::BindGroupLayoutEntry {
-    wgpu::BindGroupLayoutEntry {
-        binding,
-        visibility: wgpu::ShaderStages::COMPUTE,
-        ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None },
-        count: None,
-    }
+fn layout_entry(binding: u32, ty: wgpu::BindingType) -> wgpu::BindGroupLayoutEntry {
+    wgpu::BindGroupLayoutEntry { binding, visibility: wgpu::ShaderStages::COMPUTE, ty, count: None }
+}
+
+fn buffer_type(ty: wgpu::BufferBindingType, has_dynamic_offset: bool) -> wgpu::BindingType {
+    wgpu::BindingType::Buffer { ty, has_dynamic_offset, min_binding_size: None }
 }
 
 /// A call, resolved.
@@ -160,6 +165,54 @@ struct Prepared {
     bind_group: wgpu::BindGroup,
     launches: Vec<Launch>,
     work: u64,
+    /// Textures that it reads, and those whose buffers it writes.
+    reads: Vec<usize>,
+    writes: Vec<usize>,
+}
+
+/// A buffer's copy in a texture, for variants that read it so.
+struct Texture {
+    buf: Buf,
+    grid: TexelGrid,
+    texture: wgpu::Texture,
+    view: wgpu::TextureView,
+    /// Nothing wrote to the buffer since it was copied.
+    current: bool,
+}
+
+impl Texture {
+    fn new(device: &wgpu::Device, buf: Buf) -> Self {
+        let grid = TexelGrid::of(buf.shape).expect("such variants are not chosen for buffers that do not fit");
+        let texture = device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("operand"),
+            size: wgpu::Extent3d { width: grid.width, height: grid.height, depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format: wgpu::TextureFormat::Rgba32Float,
+            usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+            view_formats: &[],
+        });
+        let view = texture.create_view(&Default::default());
+        Texture { buf, grid, texture, view, current: false }
+    }
+
+    fn copy(&self, encoder: &mut wgpu::CommandEncoder, buffer: &wgpu::Buffer) {
+        let TexelGrid { width, height, .. } = self.grid;
+        let quads = (self.buf.shape.words() / 4) as u32;
+        let (full, rest) = (quads / width, quads % width);
+        // A last line that is not full is a copy of its own: it must not read beyond the buffer.
+        for (y, width, lines) in [(0, width, full), (height - 1, rest, 1)] {
+            if width * lines > 0 {
+                let offset = 4 * u64::from(self.buf.offset) + 16 * u64::from(y * self.grid.width);
+                let bytes_per_row = (lines > 1).then_some(16 * width);
+                let layout = wgpu::TexelCopyBufferLayout { offset, bytes_per_row, rows_per_image: None };
+                let to = wgpu::TexelCopyTextureInfo { origin: wgpu::Origin3d { x: 0, y, z: 0 }, ..self.texture.as_image_copy() };
+                let extent = wgpu::Extent3d { width, height: lines, depth_or_array_layers: 1 };
+                encoder.copy_buffer_to_texture(wgpu::TexelCopyBufferInfo { buffer, layout }, to, extent);
+            }
+        }
+    }
 }
 
 /// A dispatch of `x` x `y` groups; `uniform` holds where its numbering starts.
@@ -213,6 +266,7 @@ pub struct Gpu {
     device: Arc<GpuDevice>,
     buffers: Vec<wgpu::Buffer>,
     programs: Vec<Vec<Prepared>>,
+    textures: Vec<Texture>,
     launch_group: wgpu::BindGroup,
     copies: VecDeque<Copy>,
     /// Staging buffers to use again.
@@ -257,29 +311,46 @@ impl Gpu {
         });
 
         let guard = 4 * u64::from(arena.guard_words());
+        let mut textures: Vec<Texture> = Vec::new();
         let mut plans = plans.into_iter();
-        let prepare = |call: &crate::program::Call| {
+        let mut prepare = |call: &crate::program::Call| {
             let Plan { pipeline, shader, params, launches } = plans.next().expect("one plan per call");
             let bufs = call.kernel.bufs();
-            let storage = shader.storage.iter().map(|binding| {
-                let buf = bufs.iter().find(|(name, _)| *name == binding.name).expect("push compared the names").1;
+            let buf = |binding: &Binding| bufs.iter().find(|(name, _)| *name == binding.name).expect("push compared the names").1;
+            let mut reads = Vec::new();
+            for buf in shader.bindings.iter().filter(|b| b.texture).map(buf) {
+                let known = textures.iter().position(|t| t.buf == buf);
+                reads.push(known.unwrap_or(textures.len()));
+                if known.is_none() {
+                    textures.push(Texture::new(&device.device, buf));
+                }
+            }
+            let resource = |binding: &Binding| {
+                let buf = buf(binding);
+                if binding.texture {
+                    let texture = textures.iter().find(|t| t.buf == buf).expect("made above");
+                    return BindingResource::TextureView(&texture.view);
+                }
                 let size = wgpu::BufferSize::new(4 * buf.shape.words() + guard);
-                let resource = BufferBinding { buffer: &buffers[buf.alloc as usize], offset: 4 * u64::from(buf.offset), size };
-                wgpu::BindGroupEntry { binding: binding.index, resource: BindingResource::Buffer(resource) }
-            });
-            let mut entries: Vec<_> = storage.collect();
+                BindingResource::Buffer(BufferBinding { buffer: &buffers[buf.alloc as usize], offset: 4 * u64::from(buf.offset), size })
+            };
+            let entry = |binding: &Binding| wgpu::BindGroupEntry { binding: binding.index, resource: resource(binding) };
+            let mut entries: Vec<_> = shader.bindings.iter().map(entry).collect();
             if let Some((index, bytes, _)) = shader.params {
                 entries.push(wgpu::BindGroupEntry { binding: index, resource: uniform_binding(params, bytes) });
             }
             let descriptor = wgpu::BindGroupDescriptor { label: Some(&call.label), layout: &pipeline.layout, entries: &entries };
             let bind_group = device.device.create_bind_group(&descriptor);
-            Prepared { pipeline, bind_group, launches, work: call.kernel.work() }
+            Prepared { pipeline, bind_group, launches, work: call.kernel.work(), reads, writes: Vec::new() }
         };
-        let programs = programs.iter().map(|p| p.calls.iter().collect::<Vec<_>>()).collect::<Vec<_>>();
-        let mut prepare = prepare;
-        let programs = programs.into_iter().map(|calls| calls.into_iter().map(&mut prepare).collect()).collect();
+        let mut prepared: Vec<Vec<Prepared>> = programs.iter().map(|p| p.calls.iter().map(&mut prepare).collect()).collect();
+        for (call, prepared) in programs.iter().zip(&mut prepared).flat_map(|(p, prepared)| p.calls.iter().zip(prepared)) {
+            let written: Vec<Buf> = call.kernel.outputs().into_iter().map(|(_, buf, _)| buf).collect();
+            prepared.writes = (0..textures.len()).filter(|&t| written.iter().any(|buf| buf.overlaps(textures[t].buf))).collect();
+        }
+        let programs = prepared;
         device.check()?;
-        Ok(Gpu { buffers, programs, launch_group, copies: VecDeque::new(), spare: Vec::new(), submits: 0, dispatches: 0, device })
+        Ok(Gpu { buffers, programs, textures, launch_group, copies: VecDeque::new(), spare: Vec::new(), submits: 0, dispatches: 0, device })
     }
 
     /// Submissions and dispatches so far.
@@ -289,19 +360,29 @@ impl Gpu {
 
     fn submit(&mut self, calls: &mut Vec<(usize, usize)>) -> Result<(), DeviceError> {
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            for (program, call) in calls.drain(..) {
-                let prepared = &self.programs[program][call];
-                pass.set_pipeline(&prepared.pipeline.pipeline);
-                pass.set_bind_group(0, &prepared.bind_group, &[]);
-                for launch in &prepared.launches {
-                    pass.set_bind_group(1, &self.launch_group, &[launch.uniform]);
-                    pass.dispatch_workgroups(launch.x, launch.y, 1);
-                    self.dispatches += 1;
+        let mut pass = None;
+        for (program, call) in calls.drain(..) {
+            let prepared = &self.programs[program][call];
+            for &texture in &prepared.reads {
+                let texture = &mut self.textures[texture];
+                if !texture.current {
+                    // Copies stand between passes.
+                    pass = None;
+                    texture.copy(&mut encoder, &self.buffers[texture.buf.alloc as usize]);
+                    texture.current = true;
                 }
             }
+            prepared.writes.iter().for_each(|&texture| self.textures[texture].current = false);
+            let pass = pass.get_or_insert_with(|| encoder.begin_compute_pass(&Default::default()).forget_lifetime());
+            pass.set_pipeline(&prepared.pipeline.pipeline);
+            pass.set_bind_group(0, &prepared.bind_group, &[]);
+            for launch in &prepared.launches {
+                pass.set_bind_group(1, &self.launch_group, &[launch.uniform]);
+                pass.dispatch_workgroups(launch.x, launch.y, 1);
+                self.dispatches += 1;
+            }
         }
+        drop(pass);
         self.device.queue.submit([encoder.finish()]);
         self.submits += 1;
         self.device.check()
@@ -353,7 +434,8 @@ struct Plan {
 fn plan(device: &GpuDevice, kernel: &dyn Kernel, options: &GpuOptions, uniforms: &mut Uniforms) -> Plan {
     let class = device.class();
     let variants = kernel.variants();
-    let variant = &variants[options.variant.filter(|&v| v < variants.len()).unwrap_or_else(|| kernel.default_variant(class))];
+    let fitting = |&v: &usize| variants.get(v).is_some_and(|v| kernel.fits(v));
+    let variant = &variants[options.variant.filter(fitting).unwrap_or_else(|| kernel.default_variant(class))];
     let shader = variant.shader();
     let mut block = vec![0; shader.params.as_ref().map_or(0, |(_, bytes, _)| *bytes as usize / 4)];
     for (name, value) in kernel.params() {
@@ -400,6 +482,7 @@ impl Executor for Gpu {
     fn write(&mut self, buf: Buf, words: &[u32]) -> Result<(), DeviceError> {
         assert_eq!(words.len() as u64, buf.shape.words(), "words for another buffer");
         self.device.queue.write_buffer(&self.buffers[buf.alloc as usize], 4 * u64::from(buf.offset), bytemuck::cast_slice(words));
+        self.textures.iter_mut().filter(|t| t.buf.overlaps(buf)).for_each(|t| t.current = false);
         self.device.check()
     }
 

@@ -32,11 +32,14 @@ pub struct Matmul {
     pub relu: bool,
     /// Add to the old contents of `c`, before bias and ReLU.
     pub accumulate: bool,
+    /// `[m, n]`: where it is not positive, a zero is stored or added in place of the product. With the output of a ReLU as
+    /// mask, the gradient of that output becomes the gradient of its input.
+    pub mask: Option<Buf>,
 }
 
 impl Matmul {
     pub fn new(layout: Layout, a: Buf, b: Buf, c: Buf) -> Self {
-        Matmul { layout, a, b, bias: None, c, relu: false, accumulate: false }
+        Matmul { layout, a, b, bias: None, c, relu: false, accumulate: false, mask: None }
     }
 
     /// (m, n, k)
@@ -45,46 +48,92 @@ impl Matmul {
         (self.c.rows() as usize, self.c.cols() as usize, k as usize)
     }
 
-    /// Σ_k f(a) f(b) (+ f(bias)) (+ f(old c)) for row `i`, k ascending, in f64.
-    fn row_sums(&self, a: &Rows<f32>, b: &Rows<f32>, bias: Option<&Rows<f32>>, old: &[f32], i: usize, f: impl Fn(f64) -> f64) -> Vec<f64> {
-        let (_, n, k) = self.sizes();
-        let mut sums = vec![0.0; n];
-        for k in 0..k {
-            let a = f(f64::from(if self.layout == Layout::TN { a.row(k)[i] } else { a.row(i)[k] }));
-            match self.layout {
-                Layout::NT => sums.iter_mut().enumerate().for_each(|(j, sum)| *sum += a * f(f64::from(b.row(j)[k]))),
-                _ => sums.iter_mut().zip(b.row(k)).for_each(|(sum, &b)| *sum += a * f(f64::from(b))),
-            }
+    fn operands<'a>(&self, m: &'a HostMem) -> Operands<'a> {
+        Operands {
+            layout: self.layout,
+            a: m.f32(self.a),
+            b: m.f32(self.b),
+            bias: self.bias.map(|bias| m.f32(bias)),
+            mask: self.mask.map(|mask| m.f32(mask)),
         }
-        for (j, sum) in sums.iter_mut().enumerate() {
-            *sum += if self.accumulate { f(f64::from(old[j])) } else { 0.0 };
-            *sum += bias.map_or(0.0, |bias| f(f64::from(bias.row(0)[j])));
-        }
-        sums
     }
 }
 
-const VARIANT: Variant = Variant::plain("matmul", &[wgsl!("matmul")]);
+struct Operands<'a> {
+    layout: Layout,
+    a: Rows<'a, f32>,
+    b: Rows<'a, f32>,
+    bias: Option<Rows<'a, f32>>,
+    mask: Option<Rows<'a, f32>>,
+}
+
+impl Operands<'_> {
+    /// [mask] Σ_k f(a) f(b) (+ f(old c)) (+ f(bias)) for row `i`, k ascending, in f64.
+    fn row(&self, i: usize, k: usize, old: Option<&[f32]>, sums: &mut [f64], f: impl Fn(f32) -> f64) {
+        sums.fill(0.0);
+        for k in 0..k {
+            let a = f(if self.layout == Layout::TN { self.a.row(k)[i] } else { self.a.row(i)[k] });
+            match self.layout {
+                Layout::NT => sums.iter_mut().enumerate().for_each(|(j, sum)| *sum += a * f(self.b.row(j)[k])),
+                _ => sums.iter_mut().zip(self.b.row(k)).for_each(|(sum, &b)| *sum += a * f(b)),
+            }
+        }
+        for (j, sum) in sums.iter_mut().enumerate() {
+            let open = self.mask.as_ref().is_none_or(|mask| mask.row(i)[j] > 0.0);
+            let product = if open { *sum } else { 0.0 };
+            *sum = product + old.map_or(0.0, |old| f(old[j])) + self.bias.as_ref().map_or(0.0, |bias| f(bias.row(0)[j]));
+        }
+    }
+}
+
+const VARIANT: Variant = Variant {
+    name: "matmul",
+    parts: &[wgsl!("matmul"), wgsl!("matmul_buffers"), wgsl!("matmul_registers")],
+    consts: &[],
+    default_for: &[],
+};
+const SHARED: &[&str] = &[wgsl!("matmul"), wgsl!("matmul_buffers"), wgsl!("matmul_shared")];
+const TEXTURES: &[&str] = &[wgsl!("matmul"), wgsl!("matmul_textures"), wgsl!("matmul_registers")];
 
 macro_rules! variants {
     ($layout:literal) => {
-        const { &[
-            Variant { consts: &[("WG", 64), ("LAYOUT", $layout), ("ROWS", 4), ("QUADS", 1)], class: Some(DeviceClass::Hardware), ..VARIANT },
-            Variant { consts: &[("WG", 8), ("LAYOUT", $layout), ("ROWS", 8), ("QUADS", 2)], class: Some(DeviceClass::Software), ..VARIANT },
-        ] }
+        const {
+            &[
+                Variant {
+                    parts: SHARED,
+                    consts: &[("WG", 64), ("LAYOUT", $layout), ("ROWS", 4), ("QUADS", 1), ("DEPTH", 32)],
+                    default_for: &[DeviceClass::Hardware],
+                    ..VARIANT
+                },
+                Variant { parts: SHARED, consts: &[("WG", 64), ("LAYOUT", $layout), ("ROWS", 8), ("QUADS", 2), ("DEPTH", 16)], ..VARIANT },
+                Variant { consts: &[("WG", 64), ("LAYOUT", $layout), ("ROWS", 4), ("QUADS", 1)], ..VARIANT },
+                Variant {
+                    parts: TEXTURES,
+                    consts: &[("WG", 8), ("LAYOUT", $layout), ("ROWS", 8), ("QUADS", 2)],
+                    default_for: &[DeviceClass::Software],
+                    ..VARIANT
+                },
+                Variant {
+                    consts: &[("WG", 8), ("LAYOUT", $layout), ("ROWS", 8), ("QUADS", 2)],
+                    default_for: &[DeviceClass::Software],
+                    ..VARIANT
+                },
+            ]
+        }
     };
 }
 
 impl Kernel for Matmul {
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        // Without a bias the shader never reads that binding, but something must be bound.
-        vec![("a", self.a), ("b", self.b), ("bias", self.bias.unwrap_or(self.b)), ("c", self.c)]
+        // Without a bias or a mask the shader never reads that binding, but something must be bound.
+        vec![("a", self.a), ("b", self.b), ("bias", self.bias.unwrap_or(self.b)), ("mask", self.mask.unwrap_or(self.b)), ("c", self.c)]
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
         let (m, n, k) = self.sizes();
         let quads = |buf| Scalar::U32(row_quads(buf));
-        let epilogue = u32::from(self.bias.is_some()) | u32::from(self.relu) << 1 | u32::from(self.accumulate) << 2;
+        let flags = [self.bias.is_some(), self.relu, self.accumulate, self.mask.is_some()];
+        let epilogue = flags.iter().enumerate().map(|(i, &flag)| u32::from(flag) << i).sum();
         vec![
             ("m", Scalar::U32(m as u32)),
             ("n", Scalar::U32(n as u32)),
@@ -105,8 +154,10 @@ impl Kernel for Matmul {
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {
-        let tiles = |size: u32, tile| u64::from(size.div_ceil(tile));
-        tiles(self.c.rows(), variant.constant("ROWS")) * tiles(row_quads(self.c), variant.constant("QUADS"))
+        // With a slice depth, an 8 x 8 group of invocations has one tile together.
+        let (side, invocations) = if variant.find("DEPTH").is_some() { (8, 64) } else { (1, 1) };
+        let tiles = |size: u32, tile: &str| u64::from(size.div_ceil(side * variant.constant(tile)));
+        tiles(self.c.rows(), "ROWS") * tiles(row_quads(self.c), "QUADS") * invocations
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -120,6 +171,7 @@ impl Kernel for Matmul {
             return Err(format!("{:?} of `a` {}x{} and `b` {}x{}: they sum over {k} and {k_of_b}", self.layout, a.rows, a.cols, b.rows, b.cols));
         }
         self.bias.map_or(Ok(()), |bias| has("bias", bias, 1, n))?;
+        self.mask.map_or(Ok(()), |mask| has("mask", mask, m, n))?;
         has("c", self.c, m, n)
     }
 
@@ -128,9 +180,10 @@ impl Kernel for Matmul {
     }
 
     fn twin(&self, m: &HostMem) {
-        let (a, b, bias) = (m.f32(self.a), m.f32(self.b), self.bias.map(|bias| m.f32(bias)));
+        let (operands, (_, n, k)) = (self.operands(m), self.sizes());
         m.f32_mut(self.c).for_each_row(|i, c| {
-            let sums = self.row_sums(&a, &b, bias.as_ref(), c, i, |v| v);
+            let mut sums = vec![0.0; n];
+            operands.row(i, k, self.accumulate.then_some(&*c), &mut sums, f64::from);
             for (c, sum) in c.iter_mut().zip(sums) {
                 *c = if self.relu && sum <= 0.0 { 0.0 } else { sum as f32 };
             }
@@ -139,46 +192,61 @@ impl Kernel for Matmul {
 
     fn fast(&self, mem: &HostMem) {
         let (m, n, k) = self.sizes();
-        let (a, b, bias) = (mem.f32(self.a), mem.f32(self.b), self.bias.map(|bias| mem.f32(bias)));
+        let operands = self.operands(mem);
         let mut c = mem.f32_mut(self.c);
         let (lda, ldb, ldc) = (self.a.shape.stride() as isize, self.b.shape.stride() as isize, self.c.shape.stride() as usize);
         // Strides of one step down m, along k, and along n.
         let (a_m, a_k) = if self.layout == Layout::TN { (1, lda) } else { (lda, 1) };
         let (b_k, b_n) = if self.layout == Layout::NT { (1, ldb) } else { (ldb, 1) };
-        let (a, b) = (a.padded(), b.padded());
+        let (a, b) = (operands.a.padded(), operands.b.padded());
+        // A product that is masked before it is added goes elsewhere first.
+        let apart = self.accumulate && self.mask.is_some();
         // How rows are split among threads does not change the order of any sum over k, so results do not depend on it.
         let threads = if m * n * k < 1 << 18 { 1 } else { rayon::current_num_threads() };
         let block = m.div_ceil(threads).next_multiple_of(8);
-        c.padded_mut().par_chunks_mut(block * ldc).enumerate().for_each(|(i, c)| {
-            let rows = c.len() / ldc;
-            let first = (i * block) as isize * a_m;
-            let beta = if self.accumulate { 1.0 } else { 0.0 };
+        let compute = |(i, c): (usize, &mut [f32])| {
+            let (rows, first) = (c.len() / ldc, i * block);
+            let mut product = vec![0.0; if apart { c.len() } else { 0 }];
+            let to = if apart { &mut product[..] } else { &mut *c };
+            let beta = if self.accumulate && !apart { 1.0 } else { 0.0 };
             // SAFETY: the strides above address exactly the padded rows of `a`, `b` and this block of `c`; `sizes`
-            // compared the shapes, and both slices span all rows of their buffers.
+            // compared the shapes, and all slices span all rows of their buffers.
             unsafe {
-                let a = a.as_ptr().offset(first);
-                matrixmultiply::sgemm(rows, k, n, 1.0, a, a_m, a_k, b.as_ptr(), b_k, b_n, beta, c.as_mut_ptr(), ldc as isize, 1);
+                let a = a.as_ptr().offset(first as isize * a_m);
+                matrixmultiply::sgemm(rows, k, n, 1.0, a, a_m, a_k, b.as_ptr(), b_k, b_n, beta, to.as_mut_ptr(), ldc as isize, 1);
             }
-            for row in c.chunks_mut(ldc) {
+            for (r, row) in c.chunks_mut(ldc).enumerate() {
                 row[n..].fill(0.0);
-                if let Some(bias) = &bias {
+                if let Some(mask) = operands.mask.as_ref().map(|mask| mask.row(first + r)) {
+                    if apart {
+                        row.iter_mut().zip(&product[r * ldc..]).zip(mask).for_each(|((c, p), &m)| *c += if m > 0.0 { *p } else { 0.0 });
+                    } else {
+                        row.iter_mut().zip(mask).for_each(|(c, &m)| *c = if m > 0.0 { *c } else { 0.0 });
+                    }
+                }
+                if let Some(bias) = &operands.bias {
                     row.iter_mut().zip(bias.row(0)).for_each(|(c, b)| *c += b);
                 }
                 if self.relu {
                     row.iter_mut().for_each(|c| *c = if *c <= 0.0 { 0.0 } else { *c });
                 }
             }
-        });
+        };
+        if threads == 1 {
+            compute((0, c.padded_mut()));
+        } else {
+            c.padded_mut().par_chunks_mut(block * ldc).enumerate().for_each(compute);
+        }
     }
 
     /// A dot product of length K in f32 errs by at most about K · 2^-24 · Σ|a||b|, in any order; doubled for products
     /// that are rounded on their own.
     fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
-        let (rows, _, k) = self.sizes();
-        let (a, b, bias) = (m.f32(self.a), m.f32(self.b), self.bias.map(|bias| m.f32(bias)));
-        let old = m.f32(self.c);
+        let (rows, n, k) = self.sizes();
+        let (operands, old) = (self.operands(m), m.f32(self.c));
         let bounds = (0..rows).into_par_iter().flat_map_iter(|i| {
-            let magnitudes = self.row_sums(&a, &b, bias.as_ref(), old.row(i), i, f64::abs);
+            let mut magnitudes = vec![0.0; n];
+            operands.row(i, k, self.accumulate.then(|| old.row(i)), &mut magnitudes, |v| f64::from(v.abs()));
             magnitudes.into_iter().map(|sum| 2.0 * EPSILON * (k + 2) as f64 * sum + 1e-30)
         });
         Tolerance::Each(bounds.collect())
@@ -206,6 +274,10 @@ pub fn cases(c: &mut Cases<'_>) {
                 let out = c.uniform(m, n);
                 let bias = (flags & 1 != 0).then_some(bias);
                 c.add(Matmul { bias, relu: flags & 2 != 0, accumulate: flags & 4 != 0, ..Matmul::new(layout, a, b, out) });
+            }
+            for accumulate in [false, true] {
+                let (out, mask) = (c.uniform(m, n), Some(c.uniform(m, n)));
+                c.add(Matmul { accumulate, mask, ..Matmul::new(layout, a, b, out) });
             }
         }
     }

@@ -1,0 +1,17 @@
+// Operands of a matmul in textures: a texel is a quad, a line of the texture holds a power of two of rows side by side.
+// Software adapters load texels as vectors, but storage lane by lane with a branch for each: eight times slower.
+@group(0) @binding(0) var a: texture_2d<f32>;
+@group(0) @binding(1) var b: texture_2d<f32>;
+
+fn texel(row: u32, quad: u32, quads: u32, width: u32) -> vec2<u32> {
+    let rows_per_line = width / quads;
+    return vec2((row & (rows_per_line - 1u)) * quads + quad, row >> firstTrailingBit(rows_per_line));
+}
+
+fn a_quad(row: u32, quad: u32) -> vec4<f32> {
+    return textureLoad(a, texel(row, quad, params.a_quads, textureDimensions(a).x), 0);
+}
+
+fn b_quad(row: u32, quad: u32) -> vec4<f32> {
+    return textureLoad(b, texel(row, quad, params.b_quads, textureDimensions(b).x), 0);
+}
