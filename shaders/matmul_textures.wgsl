@@ -3,15 +3,10 @@
 @group(0) @binding(0) var a: texture_2d<f32>;
 @group(0) @binding(1) var b: texture_2d<f32>;
 
-fn texel(row: u32, quad: u32, quads: u32, width: u32) -> vec2<u32> {
-    let rows_per_line = width / quads;
-    return vec2((row & (rows_per_line - 1u)) * quads + quad, row >> firstTrailingBit(rows_per_line));
-}
-
 fn a_quad(row: u32, quad: u32) -> vec4<f32> {
-    return textureLoad(a, texel(row, quad, params.a_quads, textureDimensions(a).x), 0);
+    return textureLoad(a, texel(row, quad, params.a_quads, params.a_line_shift), 0);
 }
 
 fn b_quad(row: u32, quad: u32) -> vec4<f32> {
-    return textureLoad(b, texel(row, quad, params.b_quads, textureDimensions(b).x), 0);
+    return textureLoad(b, texel(row, quad, params.b_quads, params.b_line_shift), 0);
 }

@@ -7,10 +7,8 @@ struct Params {
     weight_decay: f32,
     nesterov: u32,
     max_norm: f32, // 0: no clipping
+    line_shift: u32,
 }
-@group(0) @binding(0) var<storage, read_write> w: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> g: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> v: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> hyper: array<f32>;
 @group(0) @binding(4) var<storage, read> norm: array<f32>;
 @group(0) @binding(5) var<uniform> params: Params;
@@ -25,12 +23,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (params.max_norm > 0.0) {
         clip = min(1.0, params.max_norm / (norm[0] + 1e-6));
     }
-    let d = clip * g[i] + params.weight_decay * w[i];
-    let velocity = params.momentum * v[i] + d;
+    let weight = w_quad(i);
+    let d = clip * g_quad(i) + params.weight_decay * weight;
+    let velocity = params.momentum * v_quad(i) + d;
     v[i] = velocity;
     var direction = velocity;
     if (params.nesterov != 0u) {
         direction = d + params.momentum * velocity;
     }
-    w[i] -= hyper[params.lr_column] * direction;
+    w[i] = weight - hyper[params.lr_column] * direction;
 }

@@ -3,8 +3,8 @@
 struct Params {
     quads: u32,
     parts: u32,
+    line_shift: u32,
 }
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> partials: array<f32>;
 @group(0) @binding(2) var<uniform> params: Params;
 
@@ -16,7 +16,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     var sum = vec4(0.0);
     for (var q = i; q < params.quads; q += params.parts) {
-        sum += x[q] * x[q];
+        let quad = x_quad(q);
+        sum += quad * quad;
     }
     partials[i] = (sum.x + sum.y) + (sum.z + sum.w);
 }

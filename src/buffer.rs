@@ -67,6 +67,12 @@ impl Buf {
         self.shape.cols
     }
 
+    /// `count` rows from row `first`. Kernels can bind them if they start at a multiple of 64 words.
+    pub fn some_rows(self, first: u32, count: u32) -> Buf {
+        assert!(first + count <= self.rows() && (first * self.shape.stride()).is_multiple_of(ALIGN_WORDS));
+        Buf { offset: self.offset + first * self.shape.stride(), shape: shape(count, self.cols()), ..self }
+    }
+
     /// Whether the two share any word.
     pub(crate) fn overlaps(self, other: Buf) -> bool {
         let (a, b) = (self.range(), other.range());

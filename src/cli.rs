@@ -35,6 +35,10 @@ pub enum Command {
     Curve(CurveArgs),
     /// Compare every kernel on this device with its CPU twin (exit code 0: agree, 1: disagree, 3: could not run)
     Check(CheckArgs),
+    /// Measure what this device can do, and how much of that the standard workloads get
+    Bench(BenchArgs),
+    /// Time every kernel call of a training step, and say how near the device's limit each comes
+    Profile(StepArgs),
     /// List the adapters of this machine
     Devices(DevicesArgs),
     /// Print the programs that a run would execute, one kernel call per line
@@ -258,6 +262,50 @@ pub struct CheckArgs {
     pub kernel: Option<String>,
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// Only workloads whose name contains this
+    #[arg(long, value_name = "NAME")]
+    pub only: Option<String>,
+    /// Also what takes minutes: contrastive batches of up to 32,768 pairs
+    #[arg(long)]
+    pub large: bool,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// Which training step is meant.
+#[derive(Clone, Debug, Args)]
+pub struct StepArgs {
+    /// The step of this run folder [default: that of the verb below]
+    #[arg(conflicts_with_all = ["of", "hidden", "batch", "data"])]
+    pub run: Option<PathBuf>,
+    /// Whose step
+    #[arg(long, value_name = "VERB", default_value = "pretrain")]
+    pub of: Verb,
+    /// Network [default: mlp]
+    #[arg(long)]
+    pub model: Option<ModelKind>,
+    /// Widths of the hidden layers, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "WIDTHS")]
+    pub hidden: Option<Vec<u32>>,
+    /// Images per step
+    #[arg(long)]
+    pub batch: Option<u32>,
+    /// Folder with MNIST's four IDX files, plain or .gz [default: the embedded digits]
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// What trains.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub enum Verb {
+    Pretrain,
+    Finetune,
 }
 
 #[derive(Clone, Debug, Args)]

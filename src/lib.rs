@@ -11,6 +11,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`cli`], [`commands`] | the command line: types, then one file per verb |
+//! | [`bench`] | what the device can do, and how much of that the standard workloads get |
 //! | [`train`] | runs: settings, recording, the loop that drives them, checkpoints, run folders |
 //! | [`models`] | networks, a line per layer |
 //! | [`ops`] | forward and backward side by side, with the cases that finite differences check |
@@ -23,6 +24,7 @@
 //!
 //! [`exec`] never names a kernel, and kernels never name an executor.
 
+pub mod bench;
 pub mod buffer;
 pub mod cli;
 pub mod commands;

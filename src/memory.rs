@@ -14,6 +14,12 @@ pub struct HostMem {
     allocs: Vec<RwLock<Vec<u32>>>,
 }
 
+impl Clone for HostMem {
+    fn clone(&self) -> Self {
+        HostMem { allocs: (0..self.allocs.len()).map(|i| RwLock::new(self.alloc(i).clone())).collect() }
+    }
+}
+
 impl HostMem {
     /// First contents of every buffer of `arena`.
     pub fn new(arena: &Arena) -> Self {
@@ -61,6 +67,11 @@ impl HostMem {
     /// Values without padding, row by row.
     pub fn dense_f32(&self, buf: Buf) -> Vec<f32> {
         unpad_rows(buf.shape, &self.read(buf)).into_iter().map(f32::from_bits).collect()
+    }
+
+    /// Bytes of all allocations.
+    pub fn bytes(&self) -> u64 {
+        (0..self.allocs.len()).map(|i| 4 * self.alloc(i).len() as u64).sum()
     }
 
     pub(crate) fn alloc(&self, index: usize) -> RwLockReadGuard<'_, Vec<u32>> {

@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 use crate::buffer::{Arena, Buf, TooLarge};
 use crate::memory::HostMem;
-use crate::shader::{Access, DeviceClass, TexelGrid, Variant};
+use crate::shader::{Access, DeviceClass, Shader, TexelGrid, Variant};
 
 /// WebGPU's default for storage buffers in one shader stage.
 const MAX_STORAGE_BUFFERS: usize = 8;
@@ -72,6 +72,11 @@ pub trait Kernel: Send + Sync {
 
     fn variants(&self) -> &'static [Variant];
 
+    /// What of the call is known when its shader is compiled: constants put before the source, along with the variant's.
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        Vec::new()
+    }
+
     /// How many invocations the call needs; they fill one-dimensional workgroups.
     fn invocations(&self, variant: &Variant) -> u64;
 
@@ -95,9 +100,17 @@ pub trait Kernel: Send + Sync {
     /// The allowed difference in the output called `output`, given the inputs in `m`, before the call runs.
     fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance;
 
-    /// Rough arithmetic operations, for keeping dispatches short.
+    /// Multiplications and additions of the formula, where they are what the kernel is about.
+    fn flops(&self) -> u64 {
+        0
+    }
+
+    /// Rough operations of any kind, for keeping dispatches short.
     fn work(&self) -> u64 {
-        8 * self.bufs().iter().map(|(_, buf)| buf.shape.words()).sum::<u64>()
+        match self.flops() {
+            0 => 8 * self.bufs().iter().map(|(_, buf)| buf.shape.words()).sum::<u64>(),
+            flops => flops,
+        }
     }
 }
 
@@ -105,6 +118,15 @@ impl dyn Kernel + '_ {
     /// The shader's name, which is also the kernel's.
     pub fn name(&self) -> &'static str {
         self.variants()[0].name
+    }
+
+    /// The WGSL module of a variant for this call.
+    pub fn source(&self, variant: &Variant) -> String {
+        variant.source(&self.constants())
+    }
+
+    pub fn shader(&self, variant: &Variant) -> &'static Shader {
+        Shader::of(variant.name, self.source(variant))
     }
 
     pub fn groups(&self, variant: &Variant) -> u64 {
@@ -119,14 +141,14 @@ impl dyn Kernel + '_ {
     /// Whether the variant's textures can hold its operands. The first variant of a kernel has none.
     pub fn fits(&self, variant: &Variant) -> bool {
         let bufs = self.bufs();
-        let textures = variant.shader().bindings.iter().filter(|b| b.texture);
+        let textures = self.shader(variant).bindings.iter().filter(|b| b.texture);
         textures.into_iter().all(|b| bufs.iter().any(|(name, buf)| *name == b.name && TexelGrid::of(buf.shape).is_some()))
     }
 
     /// The buffers with what this call does to them.
     pub fn accesses(&self) -> Vec<(&'static str, Buf, Access)> {
-        let shader = self.variants()[0].shader();
-        let access = |name| match shader.bindings.iter().find(|b| b.name == name).map_or(Access::Read, |b| b.access) {
+        let shader = self.shader(&self.variants()[0]);
+        let access = |name| match shader.access(name) {
             Access::ReadWrite if !self.accumulates() => Access::Write,
             access => access,
         };
@@ -217,7 +239,7 @@ impl Program {
 /// The first reason why WebGPU, or the pairing of Rust and WGSL by name, would refuse this call.
 fn refuse(kernel: &dyn Kernel, variant: &Variant) -> Result<(), String> {
     kernel.check_shapes()?;
-    let shader = variant.shader();
+    let shader = kernel.shader(variant);
     let (bufs, params) = (kernel.bufs(), kernel.params());
     if kernel.invocations(variant) == 0 {
         return Err("nothing to do: the dispatch has size zero".into());

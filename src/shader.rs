@@ -45,17 +45,10 @@ impl Variant {
         self.consts.iter().find(|(n, _)| *n == name).map(|&(_, v)| v)
     }
 
-    /// The constants in one line, for people.
-    pub fn describe(&self) -> String {
-        let consts = self.consts.iter().map(|(name, value)| format!("{name} {value}").to_lowercase());
-        let textures = self.shader().bindings.iter().any(|b| b.texture).then(|| "textures".to_string());
-        consts.chain(textures).collect::<Vec<_>>().join(", ")
-    }
-
-    /// The complete WGSL module.
-    pub fn source(&self) -> String {
+    /// The complete WGSL module, with what a call adds to the constants.
+    pub fn source(&self, of_call: &[(&'static str, u32)]) -> String {
         let mut text = format!("const WG: u32 = {}u;\n", self.constant("WG"));
-        for (name, value) in self.consts.iter().filter(|(name, _)| *name != "WG") {
+        for (name, value) in self.consts.iter().chain(of_call).filter(|(name, _)| *name != "WG") {
             writeln!(text, "const {name}: u32 = {value}u;").expect("writing to a string");
         }
         text.push_str(include_str!("../shaders/common.wgsl"));
@@ -63,19 +56,6 @@ impl Variant {
             text.push_str(part);
         }
         text
-    }
-
-    /// This variant's module, parsed once per process.
-    pub fn shader(&self) -> &'static Shader {
-        static KNOWN: LazyLock<Mutex<HashMap<String, &'static Shader>>> = LazyLock::new(Default::default);
-        let source = self.source();
-        let known = KNOWN.lock().expect("no panic while looking").get(&source).copied();
-        known.unwrap_or_else(|| {
-            let shader = Shader::parse(&source).unwrap_or_else(|e| panic!("shaders/{}.wgsl: {e}", self.name));
-            let shader: &'static Shader = Box::leak(Box::new(shader));
-            KNOWN.lock().expect("no panic while inserting").insert(source, shader);
-            shader
-        })
     }
 }
 
@@ -102,7 +82,8 @@ pub struct Binding {
     pub index: u32,
     pub access: Access,
     pub dtype: Dtype,
-    /// Declared as `texture_2d<f32>`: the executor copies the buffer into one, laid out as [`TexelGrid`] says.
+    /// Declared as `texture_2d<f32>`: before the call, the executor copies the buffer into one, laid out as
+    /// [`TexelGrid`] says. Where the same buffer is bound to be written, too, the texture is called `old_` and its name.
     pub texture: bool,
 }
 
@@ -154,6 +135,19 @@ pub struct Shader {
 }
 
 impl Shader {
+    /// The module of a kernel's own text, parsed once per process. Panics if it is not valid, which is a mistake of its
+    /// author.
+    pub fn of(name: &str, source: String) -> &'static Shader {
+        static KNOWN: LazyLock<Mutex<HashMap<String, &'static Shader>>> = LazyLock::new(Default::default);
+        let known = KNOWN.lock().expect("no panic while looking").get(&source).copied();
+        known.unwrap_or_else(|| {
+            let shader = Shader::parse(&source).unwrap_or_else(|e| panic!("shaders/{name}.wgsl: {e}"));
+            let shader: &'static Shader = Box::leak(Box::new(shader));
+            KNOWN.lock().expect("no panic while inserting").insert(source, shader);
+            shader
+        })
+    }
+
     fn parse(source: &str) -> Result<Self, String> {
         let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
         let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module).map_err(|e| e.emit_to_string(source))?;
@@ -177,7 +171,7 @@ impl Shader {
                     texture: false,
                 }),
                 AddressSpace::Handle if !uses[handle].is_empty() => bindings.push(Binding {
-                    name: name.clone(),
+                    name: name.strip_prefix("old_").unwrap_or(name).into(),
                     index: binding.binding,
                     access: Access::Read,
                     dtype: texel_type(&module, global.ty)?,
@@ -191,6 +185,12 @@ impl Shader {
         bindings.sort_by_key(|b| b.index);
         let workgroup_size = entry.workgroup_size.iter().product();
         Ok(Shader { source: source.into(), bindings, params, workgroup_size, module })
+    }
+
+    /// What the shader does to the buffer called `name`, in all of its bindings.
+    pub fn access(&self, name: &str) -> Access {
+        let both = self.bindings.iter().filter(|b| b.name == name).map(|b| b.access);
+        both.reduce(|a, b| if a == b { a } else { Access::ReadWrite }).unwrap_or(Access::Read)
     }
 
     pub fn members(&self) -> &[Member] {

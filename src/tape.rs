@@ -13,6 +13,9 @@ pub struct GradTarget {
     pub buf: Buf,
     /// The first writer of a gradient overwrites; later ones add.
     pub accumulate: bool,
+    /// Zero the contribution where this is not positive: it is the output of a ReLU, and the gradient wanted is that of
+    /// the ReLU's input.
+    pub mask: Option<Buf>,
 }
 
 /// Records one program over the buffers of an arena.
@@ -25,6 +28,9 @@ pub struct Tape<'a> {
     wanted: HashSet<Buf>,
     named: HashSet<String>,
     grads: HashMap<Buf, Buf>,
+    /// Outputs of a ReLU, and those values whose gradient has a contribution that was not masked.
+    rectified: HashSet<Buf>,
+    unmasked: HashSet<Buf>,
     backward: Vec<(Buf, Backward)>,
     error: Option<RecordError>,
 }
@@ -39,6 +45,8 @@ impl<'a> Tape<'a> {
             wanted: HashSet::new(),
             named: HashSet::new(),
             grads: HashMap::new(),
+            rectified: HashSet::new(),
+            unmasked: HashSet::new(),
             backward: Vec::new(),
             error: None,
         }
@@ -65,6 +73,12 @@ impl<'a> Tape<'a> {
         self.scratch_of(name, Dtype::F32, shape)
     }
 
+    /// An intermediate value whose place several steps of one op use one after the other.
+    pub fn shared_scratch(&mut self, name: &str, shape: Shape) -> Buf {
+        let name = format!("{}/{name}", self.program.name);
+        self.arena.scratch(&name, Dtype::F32, shape)
+    }
+
     pub fn scratch_of(&mut self, name: &str, dtype: Dtype, shape: Shape) -> Buf {
         if !self.named.insert(name.to_string()) && self.error.is_none() {
             // The arena would hand out one buffer twice.
@@ -88,13 +102,34 @@ impl<'a> Tape<'a> {
         self.wanted.insert(buf);
     }
 
-    /// Where the gradient of `x` goes, or `None` if nothing wants it.
+    /// Declares that `y` is the output of a ReLU: writers of its gradient may go through the ReLU on their way.
+    pub fn rectified(&mut self, y: Buf) {
+        self.rectified.insert(y);
+    }
+
+    /// Whether every contribution to the gradient of `y` went through its ReLU.
+    pub fn arrived_masked(&self, y: Buf) -> bool {
+        self.rectified.contains(&y) && !self.unmasked.contains(&y)
+    }
+
+    /// Where the gradient of `x` goes, or `None` if nothing wants it. For writers that ignore masks.
     pub fn grad(&mut self, x: Buf) -> Option<GradTarget> {
+        self.unmasked.insert(x);
+        self.target(x, None)
+    }
+
+    /// As [`grad`](Tape::grad), for writers that apply the mask if there is one.
+    pub fn grad_masked(&mut self, x: Buf) -> Option<GradTarget> {
+        let mask = self.rectified.contains(&x).then_some(x);
+        self.target(x, mask)
+    }
+
+    fn target(&mut self, x: Buf, mask: Option<Buf>) -> Option<GradTarget> {
         if !self.wanted.contains(&x) {
             return None;
         }
         if let Some(&buf) = self.grads.get(&x) {
-            return Some(GradTarget { buf, accumulate: true });
+            return Some(GradTarget { buf, accumulate: true, mask });
         }
         let buf = match self.arena.role(x) {
             Some(Role::Param { .. }) => self.arena.grad(x),
@@ -104,7 +139,7 @@ impl<'a> Tape<'a> {
             }
         };
         self.grads.insert(x, buf);
-        Some(GradTarget { buf, accumulate: false })
+        Some(GradTarget { buf, accumulate: false, mask })
     }
 
     /// The gradient of `x` as far as it was recorded.
@@ -117,6 +152,7 @@ impl<'a> Tape<'a> {
     pub fn backward(&mut self, y: Buf, dy: Buf) {
         let mut pending = std::mem::take(&mut self.backward);
         self.grads.insert(y, dy);
+        self.unmasked.insert(y);
         while let Some((out, back)) = pending.pop() {
             if let Some(&d_out) = self.grads.get(&out) {
                 back(self, d_out);

@@ -16,7 +16,20 @@ use wgraft::program::{Kernel, Program, Scalar, Tolerance};
 use wgraft::shader::{Access, Binding, Variant};
 
 /// Parts in `shaders/` that belong to no kernel.
-const SHARED: &[&str] = &["common", "matmul_buffers", "matmul_registers", "matmul_shared", "matmul_textures", "random"];
+const SHARED: &[&str] = &[
+    "blocks",
+    "common",
+    "matmul_buffers",
+    "matmul_registers",
+    "matmul_shared",
+    "matmul_textures",
+    "random",
+    "sgd_buffers",
+    "sgd_textures",
+    "sum_squares_buffer",
+    "sum_squares_texture",
+    "texels",
+];
 
 /// Parameters are a few numbers: one slot of the executor's uniform buffer.
 const MAX_PARAMS_BYTES: u32 = 256;
@@ -28,7 +41,7 @@ fn record(entry: &wgraft::kernels::Entry) -> Program {
 
 /// The distinct texts behind a kernel's cases.
 fn texts(entry: &wgraft::kernels::Entry) -> BTreeSet<String> {
-    record(entry).calls.iter().flat_map(|call| call.kernel.variants()).map(Variant::source).collect()
+    record(entry).calls.iter().flat_map(|call| call.kernel.variants().iter().map(|v| call.kernel.source(v))).collect()
 }
 
 fn valid(source: &str) -> Result<(Module, ModuleInfo), String> {
@@ -131,7 +144,7 @@ fn every_shader_is_valid_portable_and_within_default_limits() {
 #[test]
 fn broken_shaders_are_rejected() {
     let entry = "@compute @workgroup_size(WG) fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32)";
-    let source = |globals: &str, body: &str| format!("{}\n{globals}\n{entry} {{ {body} }}", Variant::plain("test", &[]).source());
+    let source = |globals: &str, body: &str| format!("{}\n{globals}\n{entry} {{ {body} }}", Variant::plain("test", &[]).source(&[]));
     let buffers =
         |n: u32| (0..n).map(|i| format!("@group(0) @binding({i}) var<storage, read_write> b{i}: array<f32>;\n")).collect::<String>();
     let uses = |n: u32| (0..n).map(|i| format!("b{i}[invocation(group, lane)] = 1.0;\n")).collect::<String>();
@@ -150,7 +163,7 @@ fn broken_shaders_are_rejected() {
         ("16388 bytes of workgroup memory", source(&memory(4097), "shared_words[lane] = 1u;")),
         ("workgroups of 257x1x1", with_group(257)),
         ("a uniform of 272 bytes", source("@group(0) @binding(0) var<uniform> p: array<vec4<f32>, 17>;", "var x = p[lane];")),
-        ("not one entry point", Variant::plain("test", &[]).source()),
+        ("not one entry point", Variant::plain("test", &[]).source(&[])),
     ];
     for (why, source) in broken {
         let found = problem(&source).unwrap_or_else(|| panic!("`{why}` was accepted: {source}"));
@@ -168,7 +181,7 @@ fn calls_agree_with_their_shaders() {
             assert!(!call.kernel.outputs().is_empty(), "{}: nothing is written", entry.name);
             for (i, variant) in call.kernel.variants().iter().enumerate() {
                 let place = format!("{}, {}, variant {i}", entry.name, call.label);
-                let shader = variant.shader();
+                let shader = call.kernel.shader(variant);
                 assert_eq!(variant.name, entry.name, "{place}");
                 assert_eq!(shader.workgroup_size, variant.constant("WG"), "{place}");
                 assert_eq!(shader.module.entry_points[0].workgroup_size[0], variant.constant("WG"), "{place}: one-dimensional groups");
@@ -184,13 +197,13 @@ fn calls_agree_with_their_shaders() {
                 assert_eq!(rust, wgsl, "{place}: parameters");
 
                 // `accesses` asks the first variant, so all must do the same to their buffers.
-                for Binding { name, access, .. } in &call.kernel.variants()[0].shader().bindings {
-                    let (name, access) = (name.as_str(), *access);
-                    let binding = shader.bindings.iter().find(|b| b.name == name).expect("the names agree");
-                    assert_eq!(binding.access, access, "{place}: `{name}`");
+                let first = call.kernel.shader(&call.kernel.variants()[0]);
+                for Binding { name, .. } in &first.bindings {
+                    let access = first.access(name);
+                    assert_eq!(shader.access(name), access, "{place}: `{name}`");
                     // Pipelines bind what is only read as read-only, and the declaration has to say the same.
                     let mut globals = shader.module.global_variables.iter().map(|(_, global)| global);
-                    let declared = globals.find(|g| g.name.as_deref() == Some(name)).expect("the names agree").space;
+                    let declared = globals.find(|g| g.name.as_ref() == Some(name)).expect("the names agree").space;
                     let stores = matches!(declared, AddressSpace::Storage { access } if access.contains(StorageAccess::STORE));
                     assert_eq!(stores, access != Access::Read, "{place}: `{name}` is declared otherwise");
                 }

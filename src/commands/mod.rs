@@ -1,5 +1,6 @@
 //! One file per verb, and what verbs share: resolving settings, opening devices, run folders.
 
+mod bench;
 mod check;
 mod curve;
 mod devices;
@@ -7,7 +8,9 @@ mod eval;
 mod finetune;
 mod predict;
 mod pretrain;
+mod profile;
 mod show;
+mod step;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -41,6 +44,8 @@ pub fn run(command: Command) -> Result<u8> {
         Command::Predict(args) => predict::run(&args),
         Command::Curve(args) => curve::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Profile(args) => profile::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Show(args) => show::run(&args),
     }

@@ -7,7 +7,7 @@ use crate::buffer::{Arena, Buf, Dtype, shape};
 use crate::kernels::Entry;
 use crate::memory::HostMem;
 use crate::program::Tolerance;
-use crate::shader::Access;
+use crate::shader::{Access, Shader};
 
 /// Words behind every allocation of a check.
 const GUARD_WORDS: u32 = 256;
@@ -91,8 +91,8 @@ pub struct SelfTestReport {
 pub fn self_test_kernel(device: &Arc<GpuDevice>, entry: &Entry) -> Result<SelfTestReport, DeviceError> {
     let mut report = SelfTestReport { name: entry.name, mutations: Vec::new() };
     for variant in 0..variants(entry)? {
-        for text in texts(entry, variant)? {
-            for mutation in mutations(text.shader()) {
+        for shader in shaders(entry, variant)? {
+            for mutation in mutations(shader) {
                 let known = report.mutations.iter().position(|(now, was, _)| (now, was) == (&mutation.now, &mutation.was));
                 let at = known.unwrap_or_else(|| {
                     report.mutations.push((mutation.now.clone(), mutation.was.clone(), false));
@@ -100,8 +100,8 @@ pub fn self_test_kernel(device: &Arc<GpuDevice>, entry: &Entry) -> Result<SelfTe
                 });
                 if !report.mutations[at].2 {
                     let options = GpuOptions { variant: Some(variant), max_groups: None, source: Some(mutation.source) };
-                    let same_text = |v: &crate::shader::Variant| v.source() == text.source();
-                    report.mutations[at].2 = !run_cases(device, entry, &options, &same_text, true)?.failures.is_empty();
+                    let same = |text: &str| text == shader.source;
+                    report.mutations[at].2 = !run_cases(device, entry, &options, &same, true)?.failures.is_empty();
                 }
             }
         }
@@ -120,25 +120,25 @@ fn variants(entry: &Entry) -> Result<usize, DeviceError> {
 }
 
 /// The different modules behind one variant number: a kernel may have one per layout.
-fn texts(entry: &Entry, variant: usize) -> Result<Vec<&'static crate::shader::Variant>, DeviceError> {
-    let mut texts: Vec<&'static crate::shader::Variant> = Vec::new();
+fn shaders(entry: &Entry, variant: usize) -> Result<Vec<&'static Shader>, DeviceError> {
+    let mut found: Vec<&'static Shader> = Vec::new();
     for call in &record(entry)?.1.calls {
-        let candidate = call.kernel.variants().get(variant);
-        texts.extend(candidate.filter(|c| !texts.iter().any(|t| t.source() == c.source())));
+        let shader = call.kernel.variants().get(variant).map(|v| call.kernel.shader(v));
+        found.extend(shader.filter(|s| !found.iter().any(|f| f.source == s.source)));
     }
-    Ok(texts)
+    Ok(found)
 }
 
 fn run_cases(
     device: &Arc<GpuDevice>,
     entry: &Entry,
     options: &GpuOptions,
-    wanted: &dyn Fn(&crate::shader::Variant) -> bool,
+    wanted: &dyn Fn(&str) -> bool,
     stop_at_first: bool,
 ) -> Result<KernelReport, DeviceError> {
     let (arena, mut program) = record(entry)?;
     let number = options.variant.unwrap_or(0);
-    program.calls.retain(|call| call.kernel.variants().get(number).is_some_and(wanted));
+    program.calls.retain(|call| call.kernel.variants().get(number).is_some_and(|v| wanted(&call.kernel.source(v))));
     let programs = Arc::new(vec![program]);
     let mem = HostMem::new(&arena);
     for named in arena.bufs() {

@@ -1,8 +1,9 @@
 //! The CPU executor: the twins, or what was made fast and checked against them.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
-use super::{DeviceError, Executor, Programs, Span};
+use super::{DeviceError, Executor, Programs, Span, TimedBy, Timing};
 use crate::buffer::Buf;
 use crate::memory::HostMem;
 
@@ -29,14 +30,39 @@ impl Cpu {
     }
 }
 
-impl Executor for Cpu {
-    fn run(&mut self, work: &[Span]) -> Result<(), DeviceError> {
+impl Cpu {
+    fn each(&self, work: &[Span], mut done: impl FnMut()) {
         for span in work {
             for call in &self.programs[span.program].calls[span.calls.clone()] {
-                if self.reference { call.kernel.twin(&self.mem) } else { call.kernel.fast(&self.mem) }
+                if self.reference {
+                    call.kernel.twin(&self.mem)
+                } else {
+                    call.kernel.fast(&self.mem)
+                }
+                done();
             }
         }
+    }
+}
+
+impl Executor for Cpu {
+    fn run(&mut self, work: &[Span]) -> Result<(), DeviceError> {
+        self.each(work, || {});
         Ok(())
+    }
+
+    fn time(&mut self, work: &[Span]) -> Result<Timing, DeviceError> {
+        let (mut last, mut seconds) = (Instant::now(), Vec::new());
+        self.each(work, || {
+            let now = Instant::now();
+            seconds.push((now - last).as_secs_f64());
+            last = now;
+        });
+        Ok(Timing { clock: TimedBy::Host, seconds })
+    }
+
+    fn device_bytes(&self) -> u64 {
+        self.mem.bytes()
     }
 
     fn read(&mut self, buf: Buf) -> Result<Vec<u32>, DeviceError> {

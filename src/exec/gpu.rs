@@ -3,14 +3,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::Instant;
 
 use wgpu::{BindingResource, BufferBinding, BufferUsages};
 
-use super::{DeviceError, Executor, Programs, Span};
+use super::{DeviceError, Executor, Programs, Span, TimedBy, Timing};
 use crate::buffer::{Arena, Buf};
 use crate::memory::HostMem;
 use crate::program::Kernel;
-use crate::shader::{Access, Binding, DeviceClass, Shader, TexelGrid, Variant};
+use crate::shader::{Access, Binding, DeviceClass, Shader, TexelGrid};
 
 /// WebGPU's default for groups along one dimension.
 const MAX_GROUPS: u64 = 65_535;
@@ -60,7 +61,8 @@ impl GpuDevice {
             max_non_sampler_bindings: 10_000, // the default of a million costs memory on DX12
             ..wgpu::Limits::default()
         };
-        let descriptor = wgpu::DeviceDescriptor { label: Some("wgraft"), required_limits: limits, ..Default::default() };
+        let required_features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let descriptor = wgpu::DeviceDescriptor { label: Some("wgraft"), required_features, required_limits: limits, ..Default::default() };
         let opened = pollster::block_on(adapter.request_device(&descriptor));
         let (device, queue) = opened.map_err(|e| DeviceError(format!("{} ({}) cannot be opened: {e}", info.name, info.backend)))?;
         let failure = Arc::new(Mutex::new(None));
@@ -104,12 +106,11 @@ impl GpuDevice {
         }
     }
 
-    /// The pipeline for a variant, or for a text with the same interface; compiled once per text.
-    fn pipeline(&self, variant: &Variant, replaced: Option<&str>) -> Arc<Pipeline> {
-        let shader = variant.shader();
+    /// The pipeline for a shader, or for a text with the same interface; compiled once per text.
+    fn pipeline(&self, name: &str, shader: &Shader, replaced: Option<&str>) -> Arc<Pipeline> {
         let source = replaced.unwrap_or(&shader.source);
         let mut pipelines = self.pipelines.lock().expect("no panic while compiling");
-        pipelines.entry(source.into()).or_insert_with(|| Arc::new(self.create_pipeline(variant.name, shader, source))).clone()
+        pipelines.entry(source.into()).or_insert_with(|| Arc::new(self.create_pipeline(name, shader, source))).clone()
     }
 
     fn create_pipeline(&self, name: &str, shader: &Shader, source: &str) -> Pipeline {
@@ -268,6 +269,7 @@ pub struct Gpu {
     programs: Vec<Vec<Prepared>>,
     textures: Vec<Texture>,
     launch_group: wgpu::BindGroup,
+    uniform_bytes: u64,
     copies: VecDeque<Copy>,
     /// Staging buffers to use again.
     spare: Vec<wgpu::Buffer>,
@@ -350,7 +352,19 @@ impl Gpu {
         }
         let programs = prepared;
         device.check()?;
-        Ok(Gpu { buffers, programs, textures, launch_group, copies: VecDeque::new(), spare: Vec::new(), submits: 0, dispatches: 0, device })
+        let uniform_bytes = uniform.size();
+        Ok(Gpu {
+            buffers,
+            programs,
+            textures,
+            launch_group,
+            uniform_bytes,
+            copies: VecDeque::new(),
+            spare: Vec::new(),
+            submits: 0,
+            dispatches: 0,
+            device,
+        })
     }
 
     /// Submissions and dispatches so far.
@@ -358,22 +372,32 @@ impl Gpu {
         (self.submits, self.dispatches)
     }
 
-    fn submit(&mut self, calls: &mut Vec<(usize, usize)>) -> Result<(), DeviceError> {
-        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+    /// Records calls into one pass, or into more where copies stand between them; `timestamps` gives each call a pass
+    /// and a query at its end, and the first one at its beginning.
+    fn record(&mut self, encoder: &mut wgpu::CommandEncoder, calls: &[(usize, usize)], timestamps: Option<&wgpu::QuerySet>) {
         let mut pass = None;
-        for (program, call) in calls.drain(..) {
+        for (i, &(program, call)) in calls.iter().enumerate() {
             let prepared = &self.programs[program][call];
             for &texture in &prepared.reads {
                 let texture = &mut self.textures[texture];
                 if !texture.current {
                     // Copies stand between passes.
                     pass = None;
-                    texture.copy(&mut encoder, &self.buffers[texture.buf.alloc as usize]);
+                    texture.copy(encoder, &self.buffers[texture.buf.alloc as usize]);
                     texture.current = true;
                 }
             }
             prepared.writes.iter().for_each(|&texture| self.textures[texture].current = false);
-            let pass = pass.get_or_insert_with(|| encoder.begin_compute_pass(&Default::default()).forget_lifetime());
+            let timestamp_writes = timestamps.map(|query_set| wgpu::ComputePassTimestampWrites {
+                query_set,
+                beginning_of_pass_write_index: (i == 0).then_some(0),
+                end_of_pass_write_index: Some(i as u32 + 1),
+            });
+            if timestamps.is_some() {
+                pass = None;
+            }
+            let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+            let pass = pass.get_or_insert_with(|| encoder.begin_compute_pass(&descriptor).forget_lifetime());
             pass.set_pipeline(&prepared.pipeline.pipeline);
             pass.set_bind_group(0, &prepared.bind_group, &[]);
             for launch in &prepared.launches {
@@ -382,19 +406,50 @@ impl Gpu {
                 self.dispatches += 1;
             }
         }
-        drop(pass);
+    }
+
+    fn submit(&mut self, calls: &mut Vec<(usize, usize)>) -> Result<(), DeviceError> {
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        self.record(&mut encoder, calls, None);
+        calls.clear();
         self.device.queue.submit([encoder.finish()]);
         self.submits += 1;
         self.device.check()
     }
 
+    fn wait(&self) -> Result<(), DeviceError> {
+        let polled = self.device.device.poll(wgpu::PollType::wait_indefinitely());
+        self.device.check()?;
+        polled.map(drop).map_err(|e| DeviceError(format!("waiting for the device failed: {e}")))
+    }
+
+    /// Seconds of each call by the device's clock.
+    fn timestamps(&mut self, calls: &[(usize, usize)]) -> Result<Vec<f64>, DeviceError> {
+        let (device, count) = (&self.device.device, calls.len() as u32 + 1);
+        let descriptor = wgpu::QuerySetDescriptor { label: Some("times"), ty: wgpu::QueryType::Timestamp, count };
+        let (queries, bytes) = (device.create_query_set(&descriptor), 8 * u64::from(count));
+        let resolved = self.device.buffer("times", bytes / 4, BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC);
+        let mut encoder = device.create_command_encoder(&Default::default());
+        self.record(&mut encoder, calls, Some(&queries));
+        encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
+        let copy = self.copy_out(encoder, &resolved, 0, bytes);
+        let words = self.finish_copy(copy, true)?.unwrap_or_else(|_| unreachable!("waited for"));
+        let ticks: Vec<u64> = words.chunks(2).map(|pair| u64::from(pair[1]) << 32 | u64::from(pair[0])).collect();
+        let period = 1e-9 * f64::from(self.device.queue.get_timestamp_period());
+        Ok(ticks.windows(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period).collect())
+    }
+
     fn start_copy(&mut self, buf: Buf) -> Copy {
-        let bytes = 4 * buf.shape.words();
+        let encoder = self.device.device.create_command_encoder(&Default::default());
+        let buffer = self.buffers[buf.alloc as usize].clone();
+        self.copy_out(encoder, &buffer, 4 * u64::from(buf.offset), 4 * buf.shape.words())
+    }
+
+    /// Ends `encoder` with a copy of part of `buffer` to the host, and submits it.
+    fn copy_out(&mut self, mut encoder: wgpu::CommandEncoder, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Copy {
         let spare = self.spare.iter().position(|b| b.size() == bytes).map(|i| self.spare.swap_remove(i));
-        let staging =
-            spare.unwrap_or_else(|| self.device.buffer("staging", buf.shape.words(), BufferUsages::MAP_READ | BufferUsages::COPY_DST));
-        let mut encoder = self.device.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&self.buffers[buf.alloc as usize], 4 * u64::from(buf.offset), &staging, 0, bytes);
+        let staging = spare.unwrap_or_else(|| self.device.buffer("staging", bytes / 4, BufferUsages::MAP_READ | BufferUsages::COPY_DST));
+        encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
         let submission = self.device.queue.submit([encoder.finish()]);
         let (sender, mapped) = mpsc::channel();
         // A receiver that is gone has no use for the news.
@@ -436,7 +491,7 @@ fn plan(device: &GpuDevice, kernel: &dyn Kernel, options: &GpuOptions, uniforms:
     let variants = kernel.variants();
     let fitting = |&v: &usize| variants.get(v).is_some_and(|v| kernel.fits(v));
     let variant = &variants[options.variant.filter(fitting).unwrap_or_else(|| kernel.default_variant(class))];
-    let shader = variant.shader();
+    let shader = kernel.shader(variant);
     let mut block = vec![0; shader.params.as_ref().map_or(0, |(_, bytes, _)| *bytes as usize / 4)];
     for (name, value) in kernel.params() {
         let member = shader.members().iter().find(|m| m.name == name).expect("push compared the names");
@@ -449,7 +504,7 @@ fn plan(device: &GpuDevice, kernel: &dyn Kernel, options: &GpuOptions, uniforms:
     let launches =
         launches.map(|(first, x, y)| Launch { uniform: uniforms.place(vec![first as u32, x as u32, 0, 0]), x: x as u32, y: y as u32 });
     Plan {
-        pipeline: device.pipeline(variant, options.source.as_deref()),
+        pipeline: device.pipeline(variant.name, shader, options.source.as_deref()),
         shader,
         launches: launches.collect(),
         params: uniforms.place(block),
@@ -472,6 +527,29 @@ impl Executor for Gpu {
             }
         }
         if calls.is_empty() { Ok(()) } else { self.submit(&mut calls) }
+    }
+
+    fn time(&mut self, work: &[Span]) -> Result<Timing, DeviceError> {
+        let calls: Vec<(usize, usize)> = work.iter().flat_map(|span| span.calls.clone().map(|call| (span.program, call))).collect();
+        if self.device.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            let chunks = calls.chunks(wgpu::QUERY_SET_MAX_QUERIES as usize - 1).map(|chunk| self.timestamps(chunk));
+            return Ok(Timing { clock: TimedBy::Timestamps, seconds: chunks.collect::<Result<Vec<_>, _>>()?.concat() });
+        }
+        let mut timed = |calls: &[(usize, usize)]| -> Result<f64, DeviceError> {
+            self.wait()?;
+            let start = Instant::now();
+            self.submit(&mut calls.to_vec())?;
+            self.wait()?;
+            Ok(start.elapsed().as_secs_f64())
+        };
+        let idle = timed(&[])?;
+        let seconds = calls.iter().map(|&call| Ok((timed(&[call])? - idle).max(0.0))).collect::<Result<_, _>>()?;
+        Ok(Timing { clock: TimedBy::Waiting, seconds })
+    }
+
+    fn device_bytes(&self) -> u64 {
+        let textures = self.textures.iter().map(|t| 16 * u64::from(t.grid.width) * u64::from(t.grid.height));
+        self.buffers.iter().map(wgpu::Buffer::size).sum::<u64>() + textures.sum::<u64>() + self.uniform_bytes
     }
 
     fn read(&mut self, buf: Buf) -> Result<Vec<u32>, DeviceError> {

@@ -41,10 +41,45 @@ pub fn repeat(programs: &Programs, program: usize, times: usize) -> Vec<Span> {
     vec![Span { program, calls: 0..programs[program].calls.len() }; times]
 }
 
+/// How long each call took.
+#[derive(Clone, Debug)]
+pub struct Timing {
+    pub clock: TimedBy,
+    /// In the order of execution; with what a call needs done before it (copies into textures).
+    pub seconds: Vec<f64>,
+}
+
+/// Whose clock says how long a call took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TimedBy {
+    /// The host's, around a function that it runs itself.
+    Host,
+    /// The device's: timestamp queries around a pass per call.
+    Timestamps,
+    /// The host's, around a submission per call that it waits for, less what waiting for nothing takes.
+    Waiting,
+}
+
+impl std::fmt::Display for TimedBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            TimedBy::Host => "the host's clock",
+            TimedBy::Timestamps => "timestamp queries, a pass per call",
+            TimedBy::Waiting => "the host's clock, a submission per call (this device has no timestamps)",
+        })
+    }
+}
+
 /// Runs calls over buffers that live where it runs them.
 pub trait Executor {
     /// Queues spans in order. How many go into one submission never changes a bit.
     fn run(&mut self, work: &[Span]) -> Result<(), DeviceError>;
+
+    /// Runs spans with a clock on every call. Waits.
+    fn time(&mut self, work: &[Span]) -> Result<Timing, DeviceError>;
+
+    /// Bytes of memory that the loaded programs take on the device.
+    fn device_bytes(&self) -> u64;
 
     /// The padded words of a buffer, after everything queued so far. Waits.
     fn read(&mut self, buf: Buf) -> Result<Vec<u32>, DeviceError>;

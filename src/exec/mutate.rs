@@ -152,7 +152,8 @@ mod tests {
         for entry in KERNELS {
             let mut arena = crate::buffer::Arena::guarded(0, 64);
             let program = entry.record(&mut arena).expect("cases are valid");
-            let shader = program.calls[0].kernel.variants()[0].shader();
+            let kernel = &program.calls[0].kernel;
+            let shader = kernel.shader(&kernel.variants()[0]);
             let found = super::mutations(shader);
             assert!(found.iter().any(|m| m.now.contains("* 1.015625") || m.now.contains("+ 1u")), "{}: no store is mutated", entry.name);
             for mutation in found {

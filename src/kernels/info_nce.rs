@@ -30,16 +30,15 @@ impl Pairing {
     pub(super) fn counts(self, row: usize, col: usize) -> bool {
         self == Pairing::Diagonal || row != col
     }
-}
 
-/// Positives exist only where the matrix has the right shape.
-pub(super) fn check_pairing(pairing: Pairing, similarity: Buf) -> Result<(), String> {
-    let (rows, cols) = (similarity.rows(), similarity.cols());
-    let fits = match pairing {
-        Pairing::TwoViews => rows == cols && rows.is_multiple_of(2),
-        Pairing::Diagonal => rows <= cols,
-    };
-    if fits { Ok(()) } else { Err(format!("`similarity` is {rows}x{cols}, which {pairing:?} cannot pair")) }
+    /// Positives exist only where the matrix has the right shape.
+    pub(super) fn check(self, rows: u32, cols: u32) -> Result<(), String> {
+        let fits = match self {
+            Pairing::TwoViews => rows == cols && rows.is_multiple_of(2),
+            Pairing::Diagonal => rows <= cols,
+        };
+        if fits { Ok(()) } else { Err(format!("similarities of {rows}x{cols}, which {self:?} cannot pair")) }
+    }
 }
 
 /// The temperature is the first value of `hyper`.
@@ -94,7 +93,7 @@ impl Kernel for InfoNce {
     }
 
     fn check_shapes(&self) -> Result<(), String> {
-        check_pairing(self.pairing, self.similarity)?;
+        self.pairing.check(self.similarity.rows(), self.similarity.cols())?;
         has("loss", self.loss, 1, self.similarity.rows())?;
         has("log_sum", self.log_sum, 1, self.similarity.rows())
     }

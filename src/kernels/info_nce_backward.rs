@@ -1,6 +1,6 @@
 //! The gradient of mean InfoNCE with respect to the similarities.
 
-use super::info_nce::{Pairing, check_pairing, temperature};
+use super::info_nce::{Pairing, temperature};
 use super::{Cases, exp_error, has, quads, row_quads, same};
 use crate::buffer::Buf;
 use crate::memory::HostMem;
@@ -47,7 +47,7 @@ impl Kernel for InfoNceBackward {
     }
 
     fn check_shapes(&self) -> Result<(), String> {
-        check_pairing(self.pairing, self.similarity)?;
+        self.pairing.check(self.similarity.rows(), self.similarity.cols())?;
         same(&[("similarity", self.similarity), ("dsimilarity", self.dsimilarity)])?;
         has("log_sum", self.log_sum, 1, self.similarity.rows())
     }

@@ -4,7 +4,7 @@
 
 use rayon::prelude::*;
 
-use super::{Cases, has, row_quads};
+use super::{Cases, has, line_shift, row_quads};
 use crate::buffer::Buf;
 use crate::memory::{HostMem, Rows};
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -22,6 +22,7 @@ pub enum Layout {
     TN,
 }
 
+#[derive(Clone, Copy)]
 pub struct Matmul {
     pub layout: Layout,
     pub a: Buf,
@@ -88,39 +89,63 @@ impl Operands<'_> {
 
 const VARIANT: Variant = Variant {
     name: "matmul",
-    parts: &[wgsl!("matmul"), wgsl!("matmul_buffers"), wgsl!("matmul_registers")],
+    parts: &[wgsl!("blocks"), wgsl!("matmul"), wgsl!("matmul_buffers"), wgsl!("matmul_registers")],
     consts: &[],
     default_for: &[],
 };
-const SHARED: &[&str] = &[wgsl!("matmul"), wgsl!("matmul_buffers"), wgsl!("matmul_shared")];
-const TEXTURES: &[&str] = &[wgsl!("matmul"), wgsl!("matmul_textures"), wgsl!("matmul_registers")];
+const SHARED: &[&str] = &[wgsl!("blocks"), wgsl!("matmul"), wgsl!("matmul_buffers"), wgsl!("matmul_shared")];
+const TEXTURES: &[&str] = &[wgsl!("blocks"), wgsl!("matmul"), wgsl!("texels"), wgsl!("matmul_textures"), wgsl!("matmul_registers")];
 
-macro_rules! variants {
-    ($layout:literal) => {
-        const {
-            &[
-                Variant {
-                    parts: SHARED,
-                    consts: &[("WG", 64), ("LAYOUT", $layout), ("ROWS", 4), ("QUADS", 1), ("DEPTH", 32)],
-                    default_for: &[DeviceClass::Hardware],
-                    ..VARIANT
-                },
-                Variant { parts: SHARED, consts: &[("WG", 64), ("LAYOUT", $layout), ("ROWS", 8), ("QUADS", 2), ("DEPTH", 16)], ..VARIANT },
-                Variant { consts: &[("WG", 64), ("LAYOUT", $layout), ("ROWS", 4), ("QUADS", 1)], ..VARIANT },
-                Variant {
-                    parts: TEXTURES,
-                    consts: &[("WG", 8), ("LAYOUT", $layout), ("ROWS", 8), ("QUADS", 2)],
-                    default_for: &[DeviceClass::Software],
-                    ..VARIANT
-                },
-                Variant {
-                    consts: &[("WG", 8), ("LAYOUT", $layout), ("ROWS", 8), ("QUADS", 2)],
-                    default_for: &[DeviceClass::Software],
-                    ..VARIANT
-                },
-            ]
-        }
-    };
+const VARIANTS: &[Variant] = &[
+    Variant { parts: SHARED, consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1), ("DEPTH", 32)], default_for: &[DeviceClass::Hardware], ..VARIANT },
+    Variant { parts: SHARED, consts: &[("WG", 64), ("ROWS", 8), ("QUADS", 2), ("DEPTH", 16)], ..VARIANT },
+    Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1)], ..VARIANT },
+    Variant { parts: TEXTURES, consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 4)], default_for: &[DeviceClass::Software], ..VARIANT },
+    Variant { parts: TEXTURES, consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)], ..VARIANT },
+    Variant { consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)], default_for: &[DeviceClass::Software], ..VARIANT },
+];
+
+/// Invocations that cover `c` with the tiles of a variant of the matmul schemes.
+pub(super) fn tiles(c: Buf, variant: &Variant) -> u64 {
+    // With a slice depth, an 8 x 8 group of invocations has one tile together.
+    let (side, invocations) = if variant.find("DEPTH").is_some() { (8, 64) } else { (1, 1) };
+    let tiles = |size: u32, tile: &str| u64::from(size.div_ceil(side * variant.constant(tile)));
+    tiles(c.rows(), "ROWS") * tiles(row_quads(c), "QUADS") * invocations
+}
+
+/// Sizes and memory layout of a product on the CPU.
+#[derive(Clone, Copy)]
+pub(super) struct Gemm {
+    pub layout: Layout,
+    pub m: usize,
+    pub n: usize,
+    pub k: usize,
+    /// Floats from one row of the result to the next.
+    pub ldc: usize,
+    /// Add to the result's old contents.
+    pub accumulate: bool,
+}
+
+impl Gemm {
+    /// `a[m, k] · b[n, k]ᵀ` into dense rows.
+    pub fn nt(m: usize, n: usize, k: usize) -> Self {
+        Gemm { layout: Layout::NT, m, n, k, ldc: n, accumulate: false }
+    }
+}
+
+/// A product of `m` rows of the result from row `first`, on one thread.
+pub(super) fn gemm(of: Gemm, (a, first): (&Rows<f32>, usize), b: &Rows<f32>, c: &mut [f32]) {
+    let Gemm { layout, m, n, k, ldc, accumulate } = of;
+    let (lda, ldb) = (a.shape().stride() as usize, b.shape().stride() as usize);
+    // Strides of one step down m, along k, and along n.
+    let (a_m, a_k) = if layout == Layout::TN { (1, lda) } else { (lda, 1) };
+    let (b_k, b_n) = if layout == Layout::NT { (1, ldb) } else { (ldb, 1) };
+    let (a, b) = (&a.padded()[first * a_m..], b.padded());
+    assert!((m - 1) * a_m + (k - 1) * a_k < a.len() && (k - 1) * b_k + (n - 1) * b_n < b.len() && (m - 1) * ldc + n <= c.len());
+    let beta = if accumulate { 1.0 } else { 0.0 };
+    let [a_m, a_k, b_k, b_n, ldc] = [a_m, a_k, b_k, b_n, ldc].map(|stride| stride as isize);
+    // SAFETY: the last element of each operand that these strides address was compared with its slice just above.
+    unsafe { matrixmultiply::sgemm(m, k, n, 1.0, a.as_ptr(), a_m, a_k, b.as_ptr(), b_k, b_n, beta, c.as_mut_ptr(), ldc, 1) }
 }
 
 impl Kernel for Matmul {
@@ -132,8 +157,6 @@ impl Kernel for Matmul {
     fn params(&self) -> Vec<(&'static str, Scalar)> {
         let (m, n, k) = self.sizes();
         let quads = |buf| Scalar::U32(row_quads(buf));
-        let flags = [self.bias.is_some(), self.relu, self.accumulate, self.mask.is_some()];
-        let epilogue = flags.iter().enumerate().map(|(i, &flag)| u32::from(flag) << i).sum();
         vec![
             ("m", Scalar::U32(m as u32)),
             ("n", Scalar::U32(n as u32)),
@@ -141,23 +164,27 @@ impl Kernel for Matmul {
             ("a_quads", quads(self.a)),
             ("b_quads", quads(self.b)),
             ("c_quads", quads(self.c)),
-            ("epilogue", Scalar::U32(epilogue)),
+            ("a_line_shift", line_shift(self.a)),
+            ("b_line_shift", line_shift(self.b)),
         ]
     }
 
     fn variants(&self) -> &'static [Variant] {
-        match self.layout {
-            Layout::NN => variants!(0),
-            Layout::NT => variants!(1),
-            Layout::TN => variants!(2),
-        }
+        VARIANTS
+    }
+
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        vec![
+            ("LAYOUT", self.layout as u32),
+            ("MASK", self.mask.is_some().into()),
+            ("ACCUMULATE", self.accumulate.into()),
+            ("BIAS", self.bias.is_some().into()),
+            ("RELU", self.relu.into()),
+        ]
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {
-        // With a slice depth, an 8 x 8 group of invocations has one tile together.
-        let (side, invocations) = if variant.find("DEPTH").is_some() { (8, 64) } else { (1, 1) };
-        let tiles = |size: u32, tile: &str| u64::from(size.div_ceil(side * variant.constant(tile)));
-        tiles(self.c.rows(), "ROWS") * tiles(row_quads(self.c), "QUADS") * invocations
+        tiles(self.c, variant)
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -194,11 +221,7 @@ impl Kernel for Matmul {
         let (m, n, k) = self.sizes();
         let operands = self.operands(mem);
         let mut c = mem.f32_mut(self.c);
-        let (lda, ldb, ldc) = (self.a.shape.stride() as isize, self.b.shape.stride() as isize, self.c.shape.stride() as usize);
-        // Strides of one step down m, along k, and along n.
-        let (a_m, a_k) = if self.layout == Layout::TN { (1, lda) } else { (lda, 1) };
-        let (b_k, b_n) = if self.layout == Layout::NT { (1, ldb) } else { (ldb, 1) };
-        let (a, b) = (operands.a.padded(), operands.b.padded());
+        let ldc = self.c.shape.stride() as usize;
         // A product that is masked before it is added goes elsewhere first.
         let apart = self.accumulate && self.mask.is_some();
         // How rows are split among threads does not change the order of any sum over k, so results do not depend on it.
@@ -208,13 +231,8 @@ impl Kernel for Matmul {
             let (rows, first) = (c.len() / ldc, i * block);
             let mut product = vec![0.0; if apart { c.len() } else { 0 }];
             let to = if apart { &mut product[..] } else { &mut *c };
-            let beta = if self.accumulate && !apart { 1.0 } else { 0.0 };
-            // SAFETY: the strides above address exactly the padded rows of `a`, `b` and this block of `c`; `sizes`
-            // compared the shapes, and all slices span all rows of their buffers.
-            unsafe {
-                let a = a.as_ptr().offset(first as isize * a_m);
-                matrixmultiply::sgemm(rows, k, n, 1.0, a, a_m, a_k, b.as_ptr(), b_k, b_n, beta, to.as_mut_ptr(), ldc as isize, 1);
-            }
+            let of = Gemm { layout: self.layout, m: rows, n, k, ldc, accumulate: self.accumulate && !apart };
+            gemm(of, (&operands.a, first), &operands.b, to);
             for (r, row) in c.chunks_mut(ldc).enumerate() {
                 row[n..].fill(0.0);
                 if let Some(mask) = operands.mask.as_ref().map(|mask| mask.row(first + r)) {
@@ -252,7 +270,7 @@ impl Kernel for Matmul {
         Tolerance::Each(bounds.collect())
     }
 
-    fn work(&self) -> u64 {
+    fn flops(&self) -> u64 {
         let (m, n, k) = self.sizes();
         2 * (m * n * k) as u64
     }
@@ -267,17 +285,26 @@ pub fn cases(c: &mut Cases<'_>) {
                 Layout::NT => (c.uniform(m, k), c.uniform(n, k)),
                 Layout::TN => (c.uniform(k, m), c.uniform(k, n)),
             };
-            let bias = c.uniform(1, n);
             let out = c.output(m, n);
-            c.add(Matmul::new(layout, a, b, out));
-            for flags in 1..8 {
-                let out = c.uniform(m, n);
-                let bias = (flags & 1 != 0).then_some(bias);
-                c.add(Matmul { bias, relu: flags & 2 != 0, accumulate: flags & 4 != 0, ..Matmul::new(layout, a, b, out) });
-            }
-            for accumulate in [false, true] {
-                let (out, mask) = (c.uniform(m, n), Some(c.uniform(m, n)));
-                c.add(Matmul { accumulate, mask, ..Matmul::new(layout, a, b, out) });
+            let plain = Matmul::new(layout, a, b, out);
+            c.add(plain);
+            // Each epilogue in the layout whose product it follows in a training step, and all parts at once.
+            let (bias, mask) = (Some(c.uniform(1, n)), Some(c.uniform(m, n)));
+            let mut into = |matmul: Matmul| {
+                let c_buf = c.uniform(m, n);
+                c.add(Matmul { c: c_buf, ..matmul });
+            };
+            match layout {
+                Layout::NN => {
+                    into(Matmul { mask, ..plain });
+                    into(Matmul { mask, accumulate: true, ..plain });
+                }
+                Layout::NT => {
+                    into(Matmul { bias, ..plain });
+                    into(Matmul { bias, relu: true, ..plain });
+                    into(Matmul { mask, accumulate: true, bias, relu: true, ..plain });
+                }
+                Layout::TN => into(Matmul { accumulate: true, ..plain }),
             }
         }
     }

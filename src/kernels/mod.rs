@@ -4,7 +4,8 @@
 //! call struct (fields named as in the WGSL), its CPU twin, its tolerance with the reason for it, and its cases.
 
 use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, shape};
-use crate::program::{Kernel, Program, RecordError};
+use crate::program::{Kernel, Program, RecordError, Scalar};
+use crate::shader::TexelGrid;
 
 macro_rules! kernels {
     ($($name:ident,)*) => {
@@ -20,10 +21,15 @@ kernels! {
     augment_draw,
     collect,
     column_sums,
+    copy,
+    fma_chain,
     gather,
     gather_labels,
     info_nce,
     info_nce_backward,
+    info_nce_combine,
+    info_nce_gradient,
+    info_nce_partials,
     l2_normalize,
     l2_normalize_backward,
     matmul,
@@ -131,6 +137,16 @@ fn same(bufs: &[(&str, Buf)]) -> Result<(), String> {
 /// Quads (four words) in one row of `buf`.
 fn row_quads(buf: Buf) -> u32 {
     buf.shape.stride() / 4
+}
+
+/// `buf` as rows of one quad each: what a kernel sees that works through memory without asking for rows.
+fn quad_rows(buf: Buf) -> Buf {
+    Buf { shape: shape(quads(buf), 4), ..buf }
+}
+
+/// log2 of the rows in one line of the texture that holds `buf`, for variants that read it so.
+fn line_shift(buf: Buf) -> Scalar {
+    Scalar::U32(TexelGrid::of(buf.shape).map_or(0, |grid| grid.rows_per_line.ilog2()))
 }
 
 /// Quads in all of `buf`.

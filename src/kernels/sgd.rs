@@ -1,13 +1,16 @@
 //! One optimiser call per parameter group: SGD with momentum, Nesterov, weight decay and clipping, as PyTorch defines it.
 
-use super::{Cases, has, holds, quads, same};
+use super::{Cases, has, holds, line_shift, quad_rows, quads, same};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
-const VARIANTS: &[Variant] = &[Variant::plain("sgd", &[wgsl!("sgd")])];
+const VARIANTS: &[Variant] = &[
+    Variant { default_for: &[DeviceClass::Hardware], ..Variant::plain("sgd", &[wgsl!("sgd"), wgsl!("sgd_buffers")]) },
+    Variant { default_for: &[DeviceClass::Software], ..Variant::plain("sgd", &[wgsl!("sgd"), wgsl!("texels"), wgsl!("sgd_textures")]) },
+];
 
 /// `w`, `g`, `v` (momentum buffer): vectors of one length; `hyper`: the step's settings; `norm`: `[1, 1]`, of all
 /// gradients.
@@ -61,7 +64,7 @@ impl Sgd {
 
 impl Kernel for Sgd {
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("w", self.w), ("g", self.g), ("v", self.v), ("hyper", self.hyper), ("norm", self.norm)]
+        vec![("w", quad_rows(self.w)), ("g", quad_rows(self.g)), ("v", quad_rows(self.v)), ("hyper", self.hyper), ("norm", self.norm)]
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
@@ -72,6 +75,7 @@ impl Kernel for Sgd {
             ("weight_decay", Scalar::F32(self.settings.weight_decay)),
             ("nesterov", Scalar::U32(self.settings.nesterov.into())),
             ("max_norm", Scalar::F32(self.settings.max_norm)),
+            ("line_shift", line_shift(quad_rows(self.w))),
         ]
     }
 
@@ -115,8 +119,8 @@ impl Kernel for Sgd {
     /// A handful of roundings of the terms that were added.
     fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
         let (lr, clip) = self.factors(m);
-        let (w, g, v) = (m.dense_f32(self.w), m.dense_f32(self.g), m.dense_f32(self.v));
-        let bounds = w.iter().zip(&g).zip(&v).map(|((&w, &g), &v)| {
+        let (w, g, v) = (m.f32(self.w), m.f32(self.g), m.f32(self.v));
+        let bounds = w.padded().iter().zip(g.padded()).zip(v.padded()).map(|((&w, &g), &v)| {
             let magnitude = 16.0 * EPSILON * self.update(w, g, v, lr, clip).magnitude;
             if output == "v" { magnitude } else { 2.0 * lr * magnitude + 2.0 * EPSILON * f64::from(w.abs()) + 1e-37 }
         });

@@ -1,13 +1,22 @@
 //! Partial sums of squares: the first half of a norm.
 
-use super::{Cases, has, quads};
+use super::{Cases, has, line_shift, quad_rows, quads};
 use crate::buffer::Buf;
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
-const VARIANTS: &[Variant] = &[Variant::plain("sum_squares", &[wgsl!("sum_squares")])];
+const VARIANTS: &[Variant] = &[
+    Variant {
+        default_for: &[DeviceClass::Hardware],
+        ..Variant::plain("sum_squares", &[wgsl!("sum_squares"), wgsl!("sum_squares_buffer")])
+    },
+    Variant {
+        default_for: &[DeviceClass::Software],
+        ..Variant::plain("sum_squares", &[wgsl!("sum_squares"), wgsl!("texels"), wgsl!("sum_squares_texture")])
+    },
+];
 
 /// `x`: any shape; `partials`: `[1, parts]`.
 pub struct SumSquares {
@@ -24,11 +33,15 @@ impl SumSquares {
 
 impl Kernel for SumSquares {
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("partials", self.partials)]
+        vec![("x", quad_rows(self.x)), ("partials", self.partials)]
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("quads", Scalar::U32(quads(self.x))), ("parts", Scalar::U32(self.partials.cols()))]
+        vec![
+            ("quads", Scalar::U32(quads(self.x))),
+            ("parts", Scalar::U32(self.partials.cols())),
+            ("line_shift", line_shift(quad_rows(self.x))),
+        ]
     }
 
     fn variants(&self) -> &'static [Variant] {

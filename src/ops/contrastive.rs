@@ -4,73 +4,155 @@ use super::{GradientCase, case_input, normalize};
 use crate::buffer::{Buf, Dtype, Fill, Role, shape};
 use crate::kernels::info_nce::{InfoNce, Pairing};
 use crate::kernels::info_nce_backward::InfoNceBackward;
+use crate::kernels::info_nce_combine::InfoNceCombine;
+use crate::kernels::info_nce_gradient::InfoNceGradient;
+use crate::kernels::info_nce_partials::{InfoNcePartials, partials};
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::mean::Mean;
 use crate::tape::Tape;
+
+/// How the similarities of a contrastive loss are held.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Similarities {
+    /// As a matrix, computed once. Memory grows with the square of the batch.
+    Stored,
+    /// Computed in tiles, forward and once more backward, where a stripe of this many rows of their gradient exists at a
+    /// time. Memory grows with the batch alone (Cheng et al., Inf-CL, 2024; the online sum is flash attention's).
+    Streamed { stripe_rows: u32 },
+}
+
+impl Similarities {
+    /// What is faster at this size, or fits: a matter of the shape alone, so that equal runs stay equal on all devices.
+    pub fn of(rows: u32, cols: u32) -> Self {
+        const STORED: u64 = 1 << 22;
+        const STRIPE: u32 = 1 << 22;
+        if u64::from(rows) * u64::from(cols) <= STORED {
+            return Similarities::Stored;
+        }
+        // Stripes start where bindings may.
+        Similarities::Streamed { stripe_rows: (STRIPE / cols.next_multiple_of(4)).max(64) / 64 * 64 }
+    }
+}
 
 /// NT-Xent (SimCLR): `z`: `[2n, d]` unit rows, first views, then second views of the same n samples. Each row's positive
 /// is its other view, all remaining rows but itself are its negatives. `hyper` holds the temperature first. Returns the
 /// mean over all 2n rows, `[1, 1]`.
 pub fn nt_xent(t: &mut Tape<'_>, name: &str, z: Buf, hyper: Buf) -> Buf {
-    contrast(t, name, z, z, hyper, Pairing::TwoViews)
+    nt_xent_with(t, name, z, hyper, Similarities::of(z.rows(), z.rows()))
+}
+
+/// [`nt_xent`] with the similarities held as told.
+pub fn nt_xent_with(t: &mut Tape<'_>, name: &str, z: Buf, hyper: Buf, similarities: Similarities) -> Buf {
+    contrast(t, name, Contrast { a: z, b: z, hyper, pairing: Pairing::TwoViews }, similarities)
 }
 
 /// InfoNCE in one direction: `queries`, `keys`: `[n, d]` unit rows, row i's positive is key i. Returns the mean, `[1, 1]`.
 pub fn info_nce(t: &mut Tape<'_>, name: &str, queries: Buf, keys: Buf, hyper: Buf) -> Buf {
-    contrast(t, name, queries, keys, hyper, Pairing::Diagonal)
+    info_nce_with(t, name, queries, keys, hyper, Similarities::of(queries.rows(), keys.rows()))
 }
 
-fn contrast(t: &mut Tape<'_>, name: &str, a: Buf, b: Buf, hyper: Buf, pairing: Pairing) -> Buf {
-    let (rows, cols) = (a.rows(), b.rows());
-    let similarity = t.scratch(&format!("{name} similarity"), shape(rows, cols));
-    let (row_loss, log_sum) =
+/// [`info_nce`] with the similarities held as told.
+pub fn info_nce_with(t: &mut Tape<'_>, name: &str, queries: Buf, keys: Buf, hyper: Buf, similarities: Similarities) -> Buf {
+    contrast(t, name, Contrast { a: queries, b: keys, hyper, pairing: Pairing::Diagonal }, similarities)
+}
+
+/// What is contrasted: rows of `a` with rows of `b`. Over two views they are one matrix, and symmetry spares half of
+/// backward: the gradient of a similarity and of its mirror image are added before they meet the embeddings.
+#[derive(Clone, Copy)]
+struct Contrast {
+    a: Buf,
+    b: Buf,
+    hyper: Buf,
+    pairing: Pairing,
+}
+
+fn contrast(t: &mut Tape<'_>, name: &str, of: Contrast, similarities: Similarities) -> Buf {
+    let rows = of.a.rows();
+    let (per_row, log_sum) =
         (t.scratch(&format!("{name} per row"), shape(1, rows)), t.scratch(&format!("{name} log-sum-exp"), shape(1, rows)));
     let loss = t.scratch(name, shape(1, 1));
+    match similarities {
+        Similarities::Stored => stored(t, name, of, per_row, log_sum, loss),
+        Similarities::Streamed { stripe_rows } => streamed(t, name, of, per_row, log_sum, loss, stripe_rows),
+    }
+    loss
+}
+
+fn stored(t: &mut Tape<'_>, name: &str, of: Contrast, per_row: Buf, log_sum: Buf, loss: Buf) {
+    let Contrast { a, b, hyper, pairing } = of;
+    let similarity = t.scratch(&format!("{name} similarity"), shape(a.rows(), b.rows()));
     t.call(format!("{name}: similarity"), Matmul::new(Layout::NT, a, b, similarity));
-    t.call(format!("{name} per row"), InfoNce { similarity, hyper, loss: row_loss, log_sum, pairing });
-    t.call(name, Mean { x: row_loss, mean: loss });
+    t.call(format!("{name} per row"), InfoNce { similarity, hyper, loss: per_row, log_sum, pairing });
+    t.call(name, Mean { x: per_row, mean: loss });
     let name = name.to_string();
     t.op(&[a, b], loss, move |t, _| {
         let dsimilarity = t.scratch(&format!("{name} similarity.grad"), similarity.shape);
         t.call(format!("{name}: similarity gradient"), InfoNceBackward { similarity, log_sum, hyper, dsimilarity, pairing });
         if let Some(to) = t.grad(a) {
-            t.call(
-                format!("{name}: embedding gradient"),
-                Matmul { accumulate: to.accumulate, ..Matmul::new(Layout::NN, dsimilarity, b, to.buf) },
-            );
+            let product = Matmul { accumulate: to.accumulate, ..Matmul::new(Layout::NN, dsimilarity, b, to.buf) };
+            t.call(format!("{name}: embedding gradient"), product);
         }
         // Over two views a and b are one matrix, whose gradient is complete by now.
         if pairing == Pairing::Diagonal
             && let Some(to) = t.grad(b)
         {
-            t.call(
-                format!("{name}: key gradient"),
-                Matmul { accumulate: to.accumulate, ..Matmul::new(Layout::TN, dsimilarity, a, to.buf) },
-            );
+            let product = Matmul { accumulate: to.accumulate, ..Matmul::new(Layout::TN, dsimilarity, a, to.buf) };
+            t.call(format!("{name}: key gradient"), product);
         }
     });
-    loss
+}
+
+fn streamed(t: &mut Tape<'_>, name: &str, of: Contrast, per_row: Buf, log_sum: Buf, loss: Buf, stripe_rows: u32) {
+    let Contrast { a, b, hyper, pairing } = of;
+    let (rows, cols) = (a.rows(), b.rows());
+    let parts = partials(rows, cols);
+    let (largest, total) = (t.scratch(&format!("{name} largest"), parts), t.scratch(&format!("{name} total"), parts));
+    t.call(format!("{name}: sums by part"), InfoNcePartials { a, b, hyper, largest, total, pairing });
+    t.call(format!("{name} per row"), InfoNceCombine { a, b, largest, total, hyper, loss: per_row, log_sum, pairing });
+    t.call(name, Mean { x: per_row, mean: loss });
+    let name = name.to_string();
+    t.op(&[a, b], loss, move |t, _| {
+        let (da, db) = (t.grad(a), if pairing == Pairing::Diagonal { t.grad(b) } else { None });
+        for first_row in (0..rows).step_by(stripe_rows as usize) {
+            let count = stripe_rows.min(rows - first_row);
+            let some = |buf: Buf| buf.some_rows(first_row, count);
+            // One after the other, all stripes of a length use one buffer.
+            let stripe = t.shared_scratch(&format!("{name} gradient of {count} rows"), shape(count, cols));
+            let label = |what: &str| format!("{name}: {what}, rows {first_row} to {}", first_row + count);
+            t.call(label("similarity gradient"), InfoNceGradient { a: some(a), b, log_sum, hyper, c: stripe, first_row, rows, pairing });
+            if let Some(to) = da {
+                let product = Matmul { accumulate: to.accumulate, ..Matmul::new(Layout::NN, stripe, b, some(to.buf)) };
+                t.call(label("embedding gradient"), product);
+            }
+            if let Some(to) = db {
+                let accumulate = to.accumulate || first_row > 0;
+                t.call(label("key gradient"), Matmul { accumulate, ..Matmul::new(Layout::TN, stripe, some(a), to.buf) });
+            }
+        }
+    });
 }
 
 pub(super) fn gradient_cases() -> Vec<GradientCase> {
     fn hyper(t: &mut Tape<'_>, temperature: f32) -> Buf {
         t.arena.buffer("hyper", Role::Input, Dtype::F32, shape(1, 1), Fill::F32(vec![temperature]))
     }
-    fn two_views(t: &mut Tape<'_>, temperature: f32) -> (Vec<Buf>, Buf) {
+    fn two_views(t: &mut Tape<'_>, temperature: f32, similarities: Similarities) -> (Vec<Buf>, Buf) {
         let (x, hyper) = (case_input(t, "x", 8, 5), hyper(t, temperature));
         let z = normalize(t, "z", x);
-        (vec![x], nt_xent(t, "loss", z, hyper))
+        (vec![x], nt_xent_with(t, "loss", z, hyper, similarities))
     }
+    fn one_direction(t: &mut Tape<'_>, similarities: Similarities) -> (Vec<Buf>, Buf) {
+        let (x, y, hyper) = (case_input(t, "x", 6, 5), case_input(t, "y", 6, 5), hyper(t, 0.5));
+        let (queries, keys) = (normalize(t, "queries", x), normalize(t, "keys", y));
+        (vec![x, y], info_nce_with(t, "loss", queries, keys, hyper, similarities))
+    }
+    const STREAMED: Similarities = Similarities::Streamed { stripe_rows: 64 };
     vec![
-        GradientCase { name: "NT-Xent", record: |t| two_views(t, 0.5) },
-        GradientCase { name: "NT-Xent, cold", record: |t| two_views(t, 0.1) },
-        GradientCase {
-            name: "InfoNCE",
-            record: |t| {
-                let (x, y, hyper) = (case_input(t, "x", 6, 5), case_input(t, "y", 6, 5), hyper(t, 0.5));
-                let (queries, keys) = (normalize(t, "queries", x), normalize(t, "keys", y));
-                (vec![x, y], info_nce(t, "loss", queries, keys, hyper))
-            },
-        },
+        GradientCase { name: "NT-Xent", record: |t| two_views(t, 0.5, Similarities::Stored) },
+        GradientCase { name: "NT-Xent, cold", record: |t| two_views(t, 0.1, Similarities::Stored) },
+        GradientCase { name: "NT-Xent, streamed", record: |t| two_views(t, 0.5, STREAMED) },
+        GradientCase { name: "NT-Xent, streamed, cold", record: |t| two_views(t, 0.1, STREAMED) },
+        GradientCase { name: "InfoNCE", record: |t| one_direction(t, Similarities::Stored) },
+        GradientCase { name: "InfoNCE, streamed", record: |t| one_direction(t, STREAMED) },
     ]
 }

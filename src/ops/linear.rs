@@ -1,6 +1,6 @@
 //! y = x Wᵀ + b, with PyTorch's `[out, in]` weights.
 
-use super::{GradientCase, case_input, case_input_filled};
+use super::{GradientCase, case_input, case_input_filled, normalize};
 use crate::buffer::{Buf, Fill, shape};
 use crate::kernels::column_sums::ColumnSums;
 use crate::kernels::matmul::{Layout, Matmul};
@@ -17,11 +17,15 @@ pub enum Activation {
 pub fn linear(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, b: Buf, activation: Activation) -> Buf {
     let y = t.scratch(name, shape(x.rows(), w.rows()));
     let relu = activation == Activation::Relu;
+    if relu {
+        t.rectified(y);
+    }
     t.call(name, Matmul { bias: Some(b), relu, ..Matmul::new(Layout::NT, x, w, y) });
     let name = name.to_string();
     t.op(&[x, w, b], y, move |t, dy| {
         let dy = match activation {
             Activation::None => dy,
+            Activation::Relu if t.arrived_masked(y) => dy,
             Activation::Relu => {
                 let before = t.scratch(&format!("{name} before ReLU.grad"), y.shape);
                 t.call(format!("{name}: through ReLU"), ReluBackward { y, dy, dx: before, accumulate: false });
@@ -34,11 +38,19 @@ pub fn linear(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, b: Buf, activation: 
         if let Some(to) = t.grad(b) {
             t.call(format!("{name}: bias gradient"), ColumnSums { x: dy, sums: to.buf, accumulate: to.accumulate });
         }
-        if let Some(to) = t.grad(x) {
-            t.call(format!("{name}: input gradient"), Matmul { accumulate: to.accumulate, ..Matmul::new(Layout::NN, dy, w, to.buf) });
+        if let Some(to) = t.grad_masked(x) {
+            let product = Matmul { accumulate: to.accumulate, mask: to.mask, ..Matmul::new(Layout::NN, dy, w, to.buf) };
+            t.call(format!("{name}: input gradient"), product);
         }
     });
     y
+}
+
+/// A layer with every output well above or well below the kink of its ReLU, where there is no derivative to compare with.
+fn rectified_layer(t: &mut Tape<'_>) -> (Vec<Buf>, Buf) {
+    let (x, w) = (case_input(t, "x", 5, 7), case_input_filled(t, "w", shape(3, 7), Fill::Uniform(0.1)));
+    let b = case_input_filled(t, "b", shape(1, 3), Fill::F32(vec![1.0, -1.0, 0.9]));
+    (vec![x, w, b], linear(t, "h", x, w, b, Activation::Relu))
 }
 
 pub(super) fn gradient_cases() -> Vec<GradientCase> {
@@ -50,13 +62,27 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
                 (vec![x, w, b], linear(t, "y", x, w, b, Activation::None))
             },
         },
+        GradientCase { name: "linear with ReLU", record: rectified_layer },
         GradientCase {
-            name: "linear with ReLU",
+            name: "linear over linear with ReLU",
             record: |t| {
-                let (x, w) = (case_input(t, "x", 5, 7), case_input_filled(t, "w", shape(3, 7), Fill::Uniform(0.1)));
-                // Every output well above or well below the kink, where there is no derivative to compare with.
-                let b = case_input_filled(t, "b", shape(1, 3), Fill::F32(vec![1.0, -1.0, 0.9]));
-                (vec![x, w, b], linear(t, "y", x, w, b, Activation::Relu))
+                let (inputs, h) = rectified_layer(t);
+                let (square, zero) = (case_input(t, "square", 3, 3), case_input(t, "zero", 1, 3));
+                ([inputs, vec![square, zero]].concat(), linear(t, "y", h, square, zero, Activation::None))
+            },
+        },
+        GradientCase {
+            name: "linear with ReLU, used by two layers and by a third that applies no mask",
+            record: |t| {
+                let (inputs, h) = rectified_layer(t);
+                let (square, zero, bias) = (case_input(t, "square", 3, 3), case_input(t, "zero", 1, 3), case_input(t, "bias", 1, 5));
+                let y = linear(t, "y", h, square, zero, Activation::None);
+                let y2 = linear(t, "y2", h, square, zero, Activation::None);
+                let z = normalize(t, "z", h);
+                let sum = linear(t, "sum", y, y2, bias, Activation::None);
+                let five = case_input(t, "five", 3, 5);
+                let zy = linear(t, "sum times", sum, five, zero, Activation::None);
+                ([inputs, vec![square, zero, bias, five]].concat(), linear(t, "all", zy, z, bias, Activation::None))
             },
         },
         GradientCase {

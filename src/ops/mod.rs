@@ -9,7 +9,7 @@ mod normalize;
 mod relu;
 mod update;
 
-pub use contrastive::{info_nce, nt_xent};
+pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_with};
 pub use cross_entropy::cross_entropy;
 pub use input::{Batch, DataBufs, augmented_views, batch_images, batch_indices, batch_labels};
 pub use linear::{Activation, linear};

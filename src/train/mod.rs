@@ -13,6 +13,6 @@ pub use checkpoint::{Checkpoint, Record, Stage};
 pub use driver::{Driver, Judgement, Outcome, Session, Terminal};
 pub use finetune::{Classified, Finetune, predict_images};
 pub use folder::{RunFolder, checkpoint_path, find_checkpoint, latest, next_free};
-pub use plan::{Evaluation, Plan, RING, Recording, Training};
+pub use plan::{Evaluation, Plan, RING, Recording, Training, TrainingOptions};
 pub use pretrain::{Pretrain, Pretrained};
 pub use settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS, Method, PretrainSettings, RunSettings, Schedule, augment_preset, overlay};

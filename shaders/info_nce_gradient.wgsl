@@ -1,0 +1,40 @@
+// c = rows of the gradient of mean InfoNCE with respect to the similarities a·bᵀ, which are computed here once more and
+// never stored: g_ij = (p_ij - [j is i's positive]) / (rows τ). Over two views the gradient of the transpose is added, as
+// in info_nce_backward.
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    a_quads: u32,
+    b_quads: u32,
+    c_quads: u32,
+    a_line_shift: u32,
+    b_line_shift: u32,
+    first_row: u32, // of a in the whole
+    rows: u32, // of the whole
+    shift: u32,
+    two_views: u32,
+}
+@group(0) @binding(2) var<storage, read> log_sum: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> hyper: array<f32>;
+@group(0) @binding(4) var<storage, read_write> c: array<vec4<f32>>;
+@group(0) @binding(5) var<uniform> params: Params;
+
+fn store(row: u32, quad: u32, similarity: vec4<f32>) {
+    if ((row < params.m) & (quad < params.c_quads)) {
+        let i = params.first_row + row;
+        let col = 4u * quad + vec4(0u, 1u, 2u, 3u);
+        let inverse_temperature = 1.0 / hyper[0];
+        let z = similarity * inverse_temperature;
+        var g = exp(clamp(z - log_sum[i / 4u][i % 4u], vec4(-80.0), vec4(0.0)));
+        var positives = 1.0;
+        var counts = col < vec4(params.n);
+        if (params.two_views != 0u) {
+            g += exp(clamp(z - log_sum[quad], vec4(-80.0), vec4(0.0)));
+            positives = 2.0;
+            counts = counts & (col != vec4(i));
+        }
+        g -= select(vec4(0.0), vec4(positives), col == vec4((i + params.shift) % params.n));
+        c[row * params.c_quads + quad] = select(vec4(0.0), g * (inverse_temperature / f32(params.rows)), counts);
+    }
+}

@@ -1,0 +1,74 @@
+//! The training step that `profile` and `tune` are about.
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use super::{load_data, resolve};
+use crate::cli::{StepArgs, Verb};
+use crate::error::UsageError;
+use crate::exec::{Device, Executor, Span};
+use crate::train::{Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings};
+
+/// Steps of the recorded run: more than anyone times.
+const STEPS: u32 = 1 << 17;
+
+/// A run of which one step is wanted.
+pub struct Step {
+    pub title: String,
+    pub plan: Plan,
+}
+
+impl Step {
+    pub fn open(args: &StepArgs, device: &Device) -> Result<Self> {
+        let config = args.run.as_ref().map(|run| run.join("config.toml"));
+        let of = match &config {
+            None => args.of,
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| UsageError(format!("{} is no run folder", path.display())))?;
+                let command = toml::from_str::<toml::Table>(&text).ok().and_then(|t| Some(t.get("command")?.as_str()? == "finetune"));
+                match command.with_context(|| UsageError(format!("{} does not say which verb it is of", path.display())))? {
+                    true => Verb::Finetune,
+                    false => Verb::Pretrain,
+                }
+            }
+        };
+        let mut flags = json!({
+            "model": { "kind": args.model, "hidden": args.hidden },
+            "run": { "batch": args.batch, "data": args.data, "steps": STEPS, "device": args.device.device },
+        });
+        let limit = device.binding_limit();
+        let (plan, model, verb) = match of {
+            Verb::Pretrain => {
+                let settings: PretrainSettings = resolve("pretrain", config.as_deref(), flags)?;
+                settings.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))?;
+                let data = load_data(settings.run.data.as_deref())?;
+                let pretrain = Pretrain::prepare(settings, &data, limit)?;
+                (pretrain.plan, pretrain.settings.model, "pretrain")
+            }
+            Verb::Finetune => {
+                // The weights do not matter, their shapes do: a pretrained encoder's model is in its checkpoint.
+                if config.is_none() {
+                    flags["from"] = Value::from("scratch");
+                }
+                let settings: FinetuneSettings = resolve("finetune", config.as_deref(), flags)?;
+                settings.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))?;
+                let pretrained = super::finetune::load_pretrained(&settings.from)?;
+                let data = load_data(settings.run.data.as_deref())?;
+                let finetune = Finetune::prepare(settings, &data, pretrained, limit)?;
+                (finetune.plan, finetune.settings.model, "finetune")
+            }
+        };
+        let title = format!("{verb} step, {:?} {:?}, batch {}", model.kind, model.hidden, plan.training.batch);
+        Ok(Step { title, plan })
+    }
+
+    /// The work of one step.
+    pub fn spans(&self) -> Vec<Span> {
+        self.plan.training.spans(&self.plan.programs, 0, 1)
+    }
+
+    /// The run's programs on a device, with a learning rate of zero: timing moves no weight.
+    pub fn load(&self, device: &Device) -> Result<Box<dyn Executor>> {
+        Ok(device.load(&self.plan.arena, self.plan.memory(&|_| [0.5, 0.0, 0.0, 0.0]), self.plan.programs.clone())?)
+    }
+}

@@ -1,0 +1,54 @@
+//! y = x. Its speed is the device's memory bandwidth.
+
+use super::{Cases, quads, same};
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("copy", &[wgsl!("copy")])];
+
+/// `x`, `y`: of one shape.
+pub struct Copy {
+    pub x: Buf,
+    pub y: Buf,
+}
+
+impl Kernel for Copy {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("x", self.x), ("y", self.y)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![("quads", Scalar::U32(quads(self.x)))]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.x))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("x", self.x), ("y", self.y)])
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let x = m.f32(self.x);
+        m.f32_mut(self.y).for_each_row(|r, y| y.copy_from_slice(x.row(r)));
+    }
+
+    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+        Tolerance::Exact
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, cols) in [(1, 1), (3, 5), (17, 63), (1, 1027)] {
+        let (x, y) = (c.uniform(rows, cols), c.output(rows, cols));
+        c.add(Copy { x, y });
+    }
+}

@@ -1,0 +1,174 @@
+//! The gradient of mean InfoNCE with respect to the similarities, for some rows, from the embeddings: what backward makes
+//! of the similarity matrix without ever having it.
+
+use rayon::prelude::*;
+
+use super::info_nce::{Pairing, temperature};
+use super::info_nce_partials::{SIZES, embeddings, similarities};
+use super::matmul::{Gemm, Layout, gemm};
+use super::{Cases, exp_error, has, line_shift, row_quads};
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::{DeviceClass, Variant};
+use crate::wgsl;
+
+const VARIANT: Variant =
+    Variant::plain("info_nce_gradient", &[wgsl!("blocks"), wgsl!("matmul_buffers"), wgsl!("info_nce_gradient"), wgsl!("matmul_shared")]);
+const TEXTURES: &[&str] =
+    &[wgsl!("blocks"), wgsl!("texels"), wgsl!("matmul_textures"), wgsl!("info_nce_gradient"), wgsl!("matmul_registers")];
+
+const VARIANTS: &[Variant] = &[
+    Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1), ("DEPTH", 32)], default_for: &[DeviceClass::Hardware], ..VARIANT },
+    Variant { consts: &[("WG", 64), ("ROWS", 8), ("QUADS", 2), ("DEPTH", 16)], default_for: &[], ..VARIANT },
+    Variant {
+        parts: TEXTURES,
+        consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)],
+        default_for: &[DeviceClass::Software],
+        ..VARIANT
+    },
+];
+
+/// `a`: `[some rows, width]`, the rows from `first_row` of `rows` in all; `b`: `[cols, width]`; `log_sum`: `[1, rows]`;
+/// `hyper`: temperature first; `c`: `[some rows, cols]`.
+///
+/// For two views, `c` is the gradient plus that of the transposed similarities, as with
+/// [`InfoNceBackward`](super::info_nce_backward::InfoNceBackward).
+pub struct InfoNceGradient {
+    pub a: Buf,
+    pub b: Buf,
+    pub log_sum: Buf,
+    pub hyper: Buf,
+    pub c: Buf,
+    pub first_row: u32,
+    pub rows: u32,
+    pub pairing: Pairing,
+}
+
+impl InfoNceGradient {
+    /// The gradient for the logit `z` in row `i` of the whole and column `j`.
+    fn at(&self, z: f64, log_sum: &[f32], i: usize, j: usize, temperature: f64) -> f64 {
+        if !self.pairing.counts(i, j) {
+            return 0.0;
+        }
+        let two_views = self.pairing == Pairing::TwoViews;
+        // A probability: rounding must not make it exceed one.
+        let p = |row: usize| (z - f64::from(log_sum[row])).min(0.0).exp();
+        let positive = (i + self.pairing.shift(self.b.rows()) as usize) % self.b.rows() as usize;
+        let (p, positives) = if two_views { (p(i) + p(j), 2.0) } else { (p(i), 1.0) };
+        (p - if j == positive { positives } else { 0.0 }) / (f64::from(self.rows) * temperature)
+    }
+}
+
+impl Kernel for InfoNceGradient {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("a", self.a), ("b", self.b), ("log_sum", self.log_sum), ("hyper", self.hyper), ("c", self.c)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![
+            ("m", Scalar::U32(self.a.rows())),
+            ("n", Scalar::U32(self.b.rows())),
+            ("k", Scalar::U32(self.a.cols())),
+            ("a_quads", Scalar::U32(row_quads(self.a))),
+            ("b_quads", Scalar::U32(row_quads(self.b))),
+            ("c_quads", Scalar::U32(row_quads(self.c))),
+            ("a_line_shift", line_shift(self.a)),
+            ("b_line_shift", line_shift(self.b)),
+            ("first_row", Scalar::U32(self.first_row)),
+            ("rows", Scalar::U32(self.rows)),
+            ("shift", Scalar::U32(self.pairing.shift(self.b.rows()))),
+            ("two_views", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        vec![("LAYOUT", Layout::NT as u32)]
+    }
+
+    fn invocations(&self, variant: &Variant) -> u64 {
+        super::matmul::tiles(self.c, variant)
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        self.pairing.check(self.rows, self.b.rows())?;
+        has("b", self.b, self.b.rows(), self.a.cols())?;
+        has("log_sum", self.log_sum, 1, self.rows)?;
+        has("c", self.c, self.a.rows(), self.b.rows())?;
+        let end = self.first_row + self.a.rows();
+        if end <= self.rows { Ok(()) } else { Err(format!("rows {} to {end} of {}", self.first_row, self.rows)) }
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (a, b, log_sum) = (m.f32(self.a), m.f32(self.b), m.f32(self.log_sum));
+        let temperature = temperature(m, self.hyper);
+        m.f32_mut(self.c).for_each_row(|r, out| {
+            let (products, _) = similarities(&a, &b, r);
+            for (j, out) in out.iter_mut().enumerate() {
+                *out = self.at(products[j] / temperature, log_sum.row(0), self.first_row as usize + r, j, temperature) as f32;
+            }
+        });
+    }
+
+    fn fast(&self, m: &HostMem) {
+        const BLOCK: usize = 32;
+        let (a, b, log_sum) = (m.f32(self.a), m.f32(self.b), m.f32(self.log_sum));
+        let temperature = temperature(m, self.hyper);
+        let (stride, cols) = (self.c.shape.stride() as usize, self.c.cols() as usize);
+        m.f32_mut(self.c).padded_mut().par_chunks_mut(BLOCK * stride).enumerate().for_each(|(block, c)| {
+            let (first, count) = (block * BLOCK, c.len() / stride);
+            gemm(Gemm { ldc: stride, ..Gemm::nt(count, cols, self.a.cols() as usize) }, (&a, first), &b, c);
+            for (r, row) in c.chunks_mut(stride).enumerate() {
+                row[cols..].fill(0.0);
+                for (j, c) in row[..cols].iter_mut().enumerate() {
+                    let z = f64::from(*c) / temperature;
+                    *c = self.at(z, log_sum.row(0), self.first_row as usize + first + r, j, temperature) as f32;
+                }
+            }
+        });
+    }
+
+    /// As for [`InfoNceBackward`](super::info_nce_backward::InfoNceBackward), with logits that err as dot products do.
+    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+        let (a, b, log_sum) = (m.f32(self.a), m.f32(self.b), m.f32(self.log_sum));
+        let (temperature, log_sum) = (temperature(m, self.hyper), log_sum.row(0));
+        let bounds = (0..self.a.rows() as usize).flat_map(|r| {
+            let (products, magnitudes) = similarities(&a, &b, r);
+            let bound = |c: usize| {
+                let z = products[c] / temperature;
+                let logit = 2.0 * EPSILON * (f64::from(self.a.cols()) + 8.0) * magnitudes[c] / temperature;
+                let term = |log_sum: f32| {
+                    let x = (z - f64::from(log_sum)).min(0.0);
+                    (x + logit).min(0.0).exp() * (exp_error(x) + logit + 8.0 * EPSILON * (z.abs() + f64::from(log_sum.abs())))
+                };
+                let other = if self.pairing == Pairing::TwoViews { term(log_sum[c]) } else { 0.0 };
+                (term(log_sum[self.first_row as usize + r]) + other + 16.0 * EPSILON) / (f64::from(self.rows) * temperature)
+            };
+            (0..products.len()).map(bound).collect::<Vec<_>>()
+        });
+        Tolerance::Each(bounds.collect())
+    }
+
+    fn flops(&self) -> u64 {
+        2 * u64::from(self.a.rows()) * u64::from(self.b.rows()) * u64::from(self.a.cols())
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, cols, pairing) in SIZES {
+        for (width, temperature) in [(5, 0.05_f32), (33, 0.5)] {
+            let b = embeddings(c, cols, width);
+            let log_sum = c.floats((0..rows).map(|r| 1.0 / temperature + 0.1 * (r % 5) as f32));
+            let hyper = c.floats([temperature]);
+            for first_row in [0, rows / 2] {
+                let a = embeddings(c, rows - first_row, width);
+                let out = c.output(rows - first_row, cols);
+                c.add(InfoNceGradient { a, b, log_sum, hyper, c: out, first_row, rows, pairing });
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! InfoNCE without the similarity matrix, first half: a log-sum-exp per row and part of the columns.
+
+use rayon::prelude::*;
+
+use super::info_nce::{Pairing, temperature};
+use super::matmul::{Gemm, gemm};
+use super::{Cases, exp_error, has, line_shift, row_quads};
+use crate::buffer::{Buf, Shape, shape};
+use crate::memory::{HostMem, Rows};
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::{DeviceClass, Variant};
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[
+    Variant {
+        default_for: &[DeviceClass::Hardware],
+        ..Variant::plain("info_nce_partials", &[wgsl!("blocks"), wgsl!("matmul_buffers"), wgsl!("info_nce_partials")])
+    },
+    Variant {
+        consts: &[("WG", 8)],
+        default_for: &[DeviceClass::Software],
+        ..Variant::plain("info_nce_partials", &[wgsl!("blocks"), wgsl!("texels"), wgsl!("matmul_textures"), wgsl!("info_nce_partials")])
+    },
+];
+
+/// Rows of one invocation.
+const ROWS: u32 = 8;
+/// Invocations that keep a GPU busy.
+const BUSY: u32 = 16_384;
+
+/// `a`: `[rows, width]`, `b`: `[cols, width]`; `hyper`: temperature first; `largest`, `total`: of the shape that
+/// [`partials`] gives.
+pub struct InfoNcePartials {
+    pub a: Buf,
+    pub b: Buf,
+    pub hyper: Buf,
+    pub largest: Buf,
+    pub total: Buf,
+    pub pairing: Pairing,
+}
+
+/// The shape of partial results: a column per part of the columns, and as many parts as give work to all invocations.
+pub fn partials(rows: u32, cols: u32) -> Shape {
+    let wanted = BUSY / rows.div_ceil(ROWS);
+    shape(rows, wanted.min(cols / 64).next_power_of_two().clamp(4, 64))
+}
+
+/// Row `r` of a·bᵀ, and of |a|·|b|ᵀ, in f64.
+pub(super) fn similarities(a: &Rows<f32>, b: &Rows<f32>, r: usize) -> (Vec<f64>, Vec<f64>) {
+    let products = |c: usize| {
+        let terms = a.row(r).iter().zip(b.row(c)).map(|(&a, &b)| f64::from(a) * f64::from(b));
+        terms.fold((0.0, 0.0), |(sum, magnitude), term| (sum + term, magnitude + term.abs()))
+    };
+    (0..b.shape().rows as usize).map(products).unzip()
+}
+
+impl InfoNcePartials {
+    fn part_columns(&self) -> u32 {
+        self.b.rows().div_ceil(self.largest.cols()).next_multiple_of(8)
+    }
+
+    /// (largest, total) of each part of the columns in row `row`, whose logits are `z`.
+    fn row(&self, row: usize, z: impl Fn(usize) -> f64) -> Vec<(f64, f64)> {
+        let (step, cols) = (self.part_columns() as usize, self.b.rows() as usize);
+        let parts = (0..self.largest.cols() as usize).map(|part| {
+            let columns = (part * step..((part + 1) * step).min(cols)).filter(|&c| self.pairing.counts(row, c));
+            let largest = columns.clone().map(&z).fold(f64::from(-3.4e38_f32), f64::max);
+            (largest, columns.map(|c| (z(c) - largest).exp()).sum())
+        });
+        parts.collect()
+    }
+
+    fn write(&self, m: &HostMem, results: &[Vec<(f64, f64)>]) {
+        let put = |r: usize, out: &mut [f32], pick: &dyn Fn(&(f64, f64)) -> f64| {
+            out.iter_mut().zip(&results[r]).for_each(|(out, result)| *out = pick(result) as f32);
+        };
+        m.f32_mut(self.largest).for_each_row(|r, out| put(r, out, &|result| result.0));
+        m.f32_mut(self.total).for_each_row(|r, out| put(r, out, &|result| result.1));
+    }
+}
+
+impl Kernel for InfoNcePartials {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("a", self.a), ("b", self.b), ("hyper", self.hyper), ("largest", self.largest), ("total", self.total)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![
+            ("m", Scalar::U32(self.a.rows())),
+            ("n", Scalar::U32(self.b.rows())),
+            ("k", Scalar::U32(self.a.cols())),
+            ("a_quads", Scalar::U32(row_quads(self.a))),
+            ("b_quads", Scalar::U32(row_quads(self.b))),
+            ("a_line_shift", line_shift(self.a)),
+            ("b_line_shift", line_shift(self.b)),
+            ("parts", Scalar::U32(self.largest.cols())),
+            ("part_columns", Scalar::U32(self.part_columns())),
+            ("exclude_self", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        vec![("LAYOUT", super::matmul::Layout::NT as u32)]
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(self.a.rows().div_ceil(ROWS)) * u64::from(self.largest.cols())
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        self.pairing.check(self.a.rows(), self.b.rows())?;
+        has("b", self.b, self.b.rows(), self.a.cols())?;
+        let Shape { rows, cols } = partials(self.a.rows(), self.b.rows());
+        has("largest", self.largest, rows, cols)?;
+        has("total", self.total, rows, cols)
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (a, b, temperature) = (m.f32(self.a), m.f32(self.b), temperature(m, self.hyper));
+        let rows = (0..self.a.rows() as usize).into_par_iter().map(|r| {
+            let (products, _) = similarities(&a, &b, r);
+            self.row(r, |c| products[c] / temperature)
+        });
+        self.write(m, &rows.collect::<Vec<_>>());
+    }
+
+    fn fast(&self, m: &HostMem) {
+        const BLOCK: usize = 32;
+        let (a, b, temperature) = (m.f32(self.a), m.f32(self.b), temperature(m, self.hyper));
+        let (rows, cols) = (self.a.rows() as usize, self.b.rows() as usize);
+        let blocks = (0..rows.div_ceil(BLOCK)).into_par_iter().flat_map_iter(|block| {
+            let first = block * BLOCK;
+            let count = BLOCK.min(rows - first);
+            let mut products = vec![0.0; count * cols];
+            gemm(Gemm::nt(count, cols, self.a.cols() as usize), (&a, first), &b, &mut products);
+            (0..count).map(|i| self.row(first + i, |c| f64::from(products[i * cols + c]) / temperature)).collect::<Vec<_>>()
+        });
+        self.write(m, &blocks.collect::<Vec<_>>());
+    }
+
+    /// Logits err as dot products do; a sum of exponentials by the errors of their arguments and of `exp`, and by one
+    /// rounding per term.
+    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+        let (a, b, temperature) = (m.f32(self.a), m.f32(self.b), temperature(m, self.hyper));
+        let bounds = (0..self.a.rows() as usize).into_par_iter().flat_map_iter(|r| {
+            let (products, magnitudes) = similarities(&a, &b, r);
+            let worst = magnitudes.into_iter().fold(0.0, f64::max) / temperature;
+            let logit = 2.0 * EPSILON * (f64::from(self.a.cols()) + 8.0) * worst;
+            let parts = self.row(r, |c| products[c] / temperature);
+            let relative = 4.0 * logit + exp_error(20.0) + 2.0 * EPSILON * f64::from(self.part_columns());
+            parts.into_iter().map(move |(_, total)| if output == "largest" { logit } else { relative * total + 1e-30 }).collect::<Vec<_>>()
+        });
+        Tolerance::Each(bounds.collect())
+    }
+
+    fn flops(&self) -> u64 {
+        2 * u64::from(self.a.rows()) * u64::from(self.b.rows()) * u64::from(self.a.cols())
+    }
+}
+
+/// Embeddings of `rows` rows for a case: of about unit length.
+pub(super) fn embeddings(c: &mut Cases<'_>, rows: u32, width: u32) -> Buf {
+    c.filled(shape(rows, width), crate::buffer::Fill::Uniform((3.0 / width as f32).sqrt()))
+}
+
+/// (rows of a, rows of b, pairing) that cover one pair, ragged tiles, and several parts.
+pub(super) const SIZES: [(u32, u32, Pairing); 7] = [
+    (2, 2, Pairing::TwoViews),
+    (6, 6, Pairing::TwoViews),
+    (66, 66, Pairing::TwoViews),
+    (130, 130, Pairing::TwoViews),
+    (1, 1, Pairing::Diagonal),
+    (7, 9, Pairing::Diagonal),
+    (63, 700, Pairing::Diagonal),
+];
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, cols, pairing) in SIZES {
+        for (width, temperature) in [(5, 0.05), (33, 0.5)] {
+            let a = embeddings(c, rows, width);
+            let b = if pairing == Pairing::TwoViews { a } else { embeddings(c, cols, width) };
+            let Shape { rows, cols } = partials(rows, cols);
+            let (hyper, largest, total) = (c.floats([temperature]), c.output(rows, cols), c.output(rows, cols));
+            c.add(InfoNcePartials { a, b, hyper, largest, total, pairing });
+        }
+    }
+}
