@@ -1,5 +1,6 @@
 // Each invocation keeps ROWS x (4·QUADS) outputs in registers and loads blocks straight from the operands: no shared
-// memory, no barrier. ROWS x QUADS is 4x1, 8x2 or 8x4.
+// memory, no barrier. ROWS is 4, 8 or 16, QUADS is 1, 2 or 4; the
+// compiler drops the parts that others need.
 //
 // Blocks are written out, not looped over: with constant indices every compiler keeps `sum` in registers, while loops over
 // it are left as they are by some, which costs a third of the speed on llvmpipe.
@@ -10,48 +11,67 @@ fn store_block(row: u32, quad: u32, sum: mat4x4<f32>) {
     store(row + 3u, quad, sum[3]);
 }
 
+fn store_blocks(row: u32, quad: u32, s0: mat4x4<f32>, s1: mat4x4<f32>, s2: mat4x4<f32>, s3: mat4x4<f32>) {
+    store_block(row, quad, s0);
+    if (QUADS > 1u) {
+        store_block(row, quad + 1u, s1);
+    }
+    if (QUADS > 2u) {
+        store_block(row, quad + 2u, s2);
+        store_block(row, quad + 3u, s3);
+    }
+}
+
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let tile = invocation(group, lane);
     let tile_cols = (params.c_quads + QUADS - 1u) / QUADS;
     let row = (tile / tile_cols) * ROWS;
     let quad = (tile % tile_cols) * QUADS;
-    var sum: array<mat4x4<f32>, 8>; // quad q of rows 4·r to 4·r + 3 is sum[4·r + q]
+    var sum: array<mat4x4<f32>, 16>; // quad q of rows 4·r to 4·r + 3 is sum[4·r + q]
     for (var k = 0u; k < params.k; k += 4u) {
-        let rows = a_block(row, k);
-        var more_rows = mat4x4<f32>();
-        if (ROWS > 4u) {
-            more_rows = a_block(row + 4u, k);
-        }
-        let columns = b_block(4u * quad, k);
-        sum[0] = multiply_add(sum[0], rows, columns);
-        sum[4] = multiply_add(sum[4], more_rows, columns);
+        let columns0 = b_block(4u * quad, k);
+        var columns1 = mat4x4<f32>();
+        var columns2 = mat4x4<f32>();
+        var columns3 = mat4x4<f32>();
         if (QUADS > 1u) {
-            let columns = b_block(4u * quad + 4u, k);
-            sum[1] = multiply_add(sum[1], rows, columns);
-            sum[5] = multiply_add(sum[5], more_rows, columns);
+            columns1 = b_block(4u * quad + 4u, k);
         }
         if (QUADS > 2u) {
-            let columns = b_block(4u * quad + 8u, k);
-            sum[2] = multiply_add(sum[2], rows, columns);
-            sum[6] = multiply_add(sum[6], more_rows, columns);
-            let last_columns = b_block(4u * quad + 12u, k);
-            sum[3] = multiply_add(sum[3], rows, last_columns);
-            sum[7] = multiply_add(sum[7], more_rows, last_columns);
+            columns2 = b_block(4u * quad + 8u, k);
+            columns3 = b_block(4u * quad + 12u, k);
+        }
+        let rows0 = a_block(row, k);
+        sum[0] = multiply_add(sum[0], rows0, columns0);
+        sum[1] = multiply_add(sum[1], rows0, columns1);
+        sum[2] = multiply_add(sum[2], rows0, columns2);
+        sum[3] = multiply_add(sum[3], rows0, columns3);
+        if (ROWS > 4u) {
+            let rows1 = a_block(row + 4u, k);
+            sum[4] = multiply_add(sum[4], rows1, columns0);
+            sum[5] = multiply_add(sum[5], rows1, columns1);
+            sum[6] = multiply_add(sum[6], rows1, columns2);
+            sum[7] = multiply_add(sum[7], rows1, columns3);
+        }
+        if (ROWS > 8u) {
+            let rows2 = a_block(row + 8u, k);
+            sum[8] = multiply_add(sum[8], rows2, columns0);
+            sum[9] = multiply_add(sum[9], rows2, columns1);
+            sum[10] = multiply_add(sum[10], rows2, columns2);
+            sum[11] = multiply_add(sum[11], rows2, columns3);
+            let rows3 = a_block(row + 12u, k);
+            sum[12] = multiply_add(sum[12], rows3, columns0);
+            sum[13] = multiply_add(sum[13], rows3, columns1);
+            sum[14] = multiply_add(sum[14], rows3, columns2);
+            sum[15] = multiply_add(sum[15], rows3, columns3);
         }
     }
-    store_block(row, quad, sum[0]);
+    store_blocks(row, quad, sum[0], sum[1], sum[2], sum[3]);
     if (ROWS > 4u) {
-        store_block(row + 4u, quad, sum[4]);
+        store_blocks(row + 4u, quad, sum[4], sum[5], sum[6], sum[7]);
     }
-    if (QUADS > 1u) {
-        store_block(row, quad + 1u, sum[1]);
-        store_block(row + 4u, quad + 1u, sum[5]);
-    }
-    if (QUADS > 2u) {
-        store_block(row, quad + 2u, sum[2]);
-        store_block(row + 4u, quad + 2u, sum[6]);
-        store_block(row, quad + 3u, sum[3]);
-        store_block(row + 4u, quad + 3u, sum[7]);
+    if (ROWS > 8u) {
+        store_blocks(row + 8u, quad, sum[8], sum[9], sum[10], sum[11]);
+        store_blocks(row + 12u, quad, sum[12], sum[13], sum[14], sum[15]);
     }
 }

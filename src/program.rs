@@ -135,7 +135,8 @@ impl dyn Kernel + '_ {
 
     /// The variant that a device uses unless told otherwise.
     pub fn default_variant(&self, class: DeviceClass) -> usize {
-        self.variants().iter().position(|v| v.default_for.contains(&class) && self.fits(v)).unwrap_or(0)
+        let suits = |v: &Variant| v.default_for.contains(&class) && self.fits(v) && self.invocations(v) >= v.least_invocations;
+        self.variants().iter().position(suits).unwrap_or(0)
     }
 
     /// Whether the variant's textures can hold its operands. The first variant of a kernel has none.

@@ -28,11 +28,13 @@ pub struct Variant {
     pub consts: &'static [(&'static str, u32)],
     /// The devices that this variant is the default for, if its operands fit; the others wait for `tune` to find them.
     pub default_for: &'static [DeviceClass],
+    /// Large tiles leave a device idle where there are few: the variant is no default for calls with fewer invocations.
+    pub least_invocations: u64,
 }
 
 impl Variant {
     pub const fn plain(name: &'static str, parts: &'static [&'static str]) -> Self {
-        Variant { name, parts, consts: &[], default_for: &[DeviceClass::Hardware, DeviceClass::Software] }
+        Variant { name, parts, consts: &[], default_for: &[DeviceClass::Hardware, DeviceClass::Software], least_invocations: 0 }
     }
 
     /// The value of a constant of this variant.

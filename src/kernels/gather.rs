@@ -1,5 +1,7 @@
 //! A batch of samples as floats: packed bytes divided by 255.
 
+use std::sync::LazyLock;
+
 use super::{Cases, has, quads, row_quads};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
@@ -50,6 +52,16 @@ impl Kernel for Gather {
             for (x, &byte) in x.iter_mut().zip(bytes) {
                 *x = f32::from(byte) / 255.0;
             }
+        });
+    }
+
+    fn fast(&self, m: &HostMem) {
+        static FLOATS: LazyLock<[f32; 256]> = LazyLock::new(|| std::array::from_fn(|byte| byte as f32 / 255.0));
+        let floats: &[f32; 256] = &FLOATS;
+        let (data, indices) = (m.u32(self.data), m.u32(self.indices));
+        m.f32_mut(self.x).for_each_row(|r, x| {
+            let bytes: &[u8] = bytemuck::cast_slice(data.row(indices.row(0)[r] as usize));
+            x.iter_mut().zip(bytes).for_each(|(x, &byte)| *x = floats[usize::from(byte)]);
         });
     }
 

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::info_nce::{Pairing, temperature};
 use super::info_nce_partials::{SIZES, embeddings, similarities};
-use super::matmul::{Gemm, Layout, gemm};
+use super::matmul::{Gemm, Layout};
 use super::{Cases, exp_error, has, line_shift, row_quads};
 use crate::buffer::Buf;
 use crate::memory::HostMem;
@@ -121,7 +121,7 @@ impl Kernel for InfoNceGradient {
         let (stride, cols) = (self.c.shape.stride() as usize, self.c.cols() as usize);
         m.f32_mut(self.c).padded_mut().par_chunks_mut(BLOCK * stride).enumerate().for_each(|(block, c)| {
             let (first, count) = (block * BLOCK, c.len() / stride);
-            gemm(Gemm { ldc: stride, ..Gemm::nt(count, cols, self.a.cols() as usize) }, (&a, first), &b, c);
+            Gemm { ldc: stride, ..Gemm::nt(count, cols, self.a.cols() as usize) }.run(&a, first, &b, c);
             for (r, row) in c.chunks_mut(stride).enumerate() {
                 row[cols..].fill(0.0);
                 for (j, c) in row[..cols].iter_mut().enumerate() {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::info_nce::{Pairing, temperature};
-use super::matmul::{Gemm, gemm};
+use super::matmul::Gemm;
 use super::{Cases, exp_error, has, line_shift, row_quads};
 use crate::buffer::{Buf, Shape, shape};
 use crate::memory::{HostMem, Rows};
@@ -136,7 +136,7 @@ impl Kernel for InfoNcePartials {
             let first = block * BLOCK;
             let count = BLOCK.min(rows - first);
             let mut products = vec![0.0; count * cols];
-            gemm(Gemm::nt(count, cols, self.a.cols() as usize), (&a, first), &b, &mut products);
+            Gemm::nt(count, cols, self.a.cols() as usize).run(&a, first, &b, &mut products);
             (0..count).map(|i| self.row(first + i, |c| f64::from(products[i * cols + c]) / temperature)).collect::<Vec<_>>()
         });
         self.write(m, &blocks.collect::<Vec<_>>());

@@ -87,22 +87,26 @@ impl Operands<'_> {
     }
 }
 
-const VARIANT: Variant = Variant {
-    name: "matmul",
-    parts: &[wgsl!("blocks"), wgsl!("matmul"), wgsl!("matmul_buffers"), wgsl!("matmul_registers")],
-    consts: &[],
-    default_for: &[],
-};
-const SHARED: &[&str] = &[wgsl!("blocks"), wgsl!("matmul"), wgsl!("matmul_buffers"), wgsl!("matmul_shared")];
-const TEXTURES: &[&str] = &[wgsl!("blocks"), wgsl!("matmul"), wgsl!("texels"), wgsl!("matmul_textures"), wgsl!("matmul_registers")];
+const SHARED: Variant = scheme(&[wgsl!("blocks"), wgsl!("matmul"), wgsl!("matmul_buffers"), wgsl!("matmul_shared")]);
+const REGISTERS: Variant = scheme(&[wgsl!("blocks"), wgsl!("matmul"), wgsl!("matmul_buffers"), wgsl!("matmul_registers")]);
+const TEXTURES: Variant =
+    scheme(&[wgsl!("blocks"), wgsl!("matmul"), wgsl!("texels"), wgsl!("matmul_textures"), wgsl!("matmul_registers")]);
+
+/// No default for any device.
+const fn scheme(parts: &'static [&'static str]) -> Variant {
+    Variant { default_for: &[], ..Variant::plain("matmul", parts) }
+}
+
+const HARDWARE: &[DeviceClass] = &[DeviceClass::Hardware];
+const SOFTWARE: &[DeviceClass] = &[DeviceClass::Software];
 
 const VARIANTS: &[Variant] = &[
-    Variant { parts: SHARED, consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1), ("DEPTH", 32)], default_for: &[DeviceClass::Hardware], ..VARIANT },
-    Variant { parts: SHARED, consts: &[("WG", 64), ("ROWS", 8), ("QUADS", 2), ("DEPTH", 16)], ..VARIANT },
-    Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1)], ..VARIANT },
-    Variant { parts: TEXTURES, consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 4)], default_for: &[DeviceClass::Software], ..VARIANT },
-    Variant { parts: TEXTURES, consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)], ..VARIANT },
-    Variant { consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)], default_for: &[DeviceClass::Software], ..VARIANT },
+    Variant { consts: &[("WG", 64), ("ROWS", 8), ("QUADS", 2), ("DEPTH", 16)], default_for: HARDWARE, least_invocations: 4096, ..SHARED },
+    Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1), ("DEPTH", 32)], default_for: HARDWARE, ..SHARED },
+    Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1)], ..REGISTERS },
+    Variant { consts: &[("WG", 8), ("ROWS", 16), ("QUADS", 4)], default_for: SOFTWARE, least_invocations: 4096, ..TEXTURES },
+    Variant { consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 4)], default_for: SOFTWARE, ..TEXTURES },
+    Variant { consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)], default_for: SOFTWARE, ..REGISTERS },
 ];
 
 /// Invocations that cover `c` with the tiles of a variant of the matmul schemes.
@@ -133,19 +137,56 @@ impl Gemm {
     }
 }
 
-/// A product of `m` rows of the result from row `first`, on one thread.
-pub(super) fn gemm(of: Gemm, (a, first): (&Rows<f32>, usize), b: &Rows<f32>, c: &mut [f32]) {
-    let Gemm { layout, m, n, k, ldc, accumulate } = of;
-    let (lda, ldb) = (a.shape().stride() as usize, b.shape().stride() as usize);
-    // Strides of one step down m, along k, and along n.
-    let (a_m, a_k) = if layout == Layout::TN { (1, lda) } else { (lda, 1) };
-    let (b_k, b_n) = if layout == Layout::NT { (1, ldb) } else { (ldb, 1) };
-    let (a, b) = (&a.padded()[first * a_m..], b.padded());
-    assert!((m - 1) * a_m + (k - 1) * a_k < a.len() && (k - 1) * b_k + (n - 1) * b_n < b.len() && (m - 1) * ldc + n <= c.len());
-    let beta = if accumulate { 1.0 } else { 0.0 };
-    let [a_m, a_k, b_k, b_n, ldc] = [a_m, a_k, b_k, b_n, ldc].map(|stride| stride as isize);
-    // SAFETY: the last element of each operand that these strides address was compared with its slice just above.
-    unsafe { matrixmultiply::sgemm(m, k, n, 1.0, a.as_ptr(), a_m, a_k, b.as_ptr(), b_k, b_n, beta, c.as_mut_ptr(), ldc, 1) }
+impl Gemm {
+    /// Rows of the result from row `first` of `a`, into `c`, on one thread.
+    pub fn run(self, a: &Rows<f32>, first: usize, b: &Rows<f32>, c: &mut [f32]) {
+        self.compute(a, first, b, c, 1);
+    }
+
+    /// The whole result, on all threads where that pays. How it is divided among them changes the order of no sum.
+    pub fn run_parallel(self, a: &Rows<f32>, b: &Rows<f32>, c: &mut [f32]) {
+        let worth = self.m * self.n * self.k >= 1 << 18;
+        self.compute(a, 0, b, c, if worth { rayon::current_num_threads() } else { 1 });
+    }
+
+    fn compute(self, a: &Rows<f32>, first: usize, b: &Rows<f32>, c: &mut [f32], threads: usize) {
+        /// A place in the result that one thread writes.
+        struct Part(*mut f32);
+        // SAFETY: parts are rows or columns of the result that no other part has.
+        unsafe impl Send for Part {}
+
+        let Gemm { layout, m, n, k, ldc, accumulate } = self;
+        let (lda, ldb) = (a.shape().stride() as usize, b.shape().stride() as usize);
+        // Strides of one step down m, along k, and along n.
+        let (a_m, a_k) = if layout == Layout::TN { (1, lda) } else { (lda, 1) };
+        let (b_k, b_n) = if layout == Layout::NT { (1, ldb) } else { (ldb, 1) };
+        let (a, b) = (&a.padded()[first * a_m..], b.padded());
+        assert!((m - 1) * a_m + (k - 1) * a_k < a.len() && (k - 1) * b_k + (n - 1) * b_n < b.len() && (m - 1) * ldc + n <= c.len());
+        let beta = if accumulate { 1.0 } else { 0.0 };
+        let strides = [a_m, a_k, b_k, b_n, ldc].map(|stride| stride as isize);
+        let gemm = |rows: usize, cols: usize, a: &[f32], b: &[f32], c: Part| {
+            let [a_m, a_k, b_k, b_n, ldc] = strides;
+            // SAFETY: the last element of each whole operand that these strides address was compared with its slice
+            // above, and parts end where the whole does or before.
+            unsafe { matrixmultiply::sgemm(rows, k, cols, 1.0, a.as_ptr(), a_m, a_k, b.as_ptr(), b_k, b_n, beta, c.0, ldc, 1) }
+        };
+        if threads == 1 {
+            return gemm(m, n, a, b, Part(c.as_mut_ptr()));
+        }
+        // Each thread repacks the whole operand that is not divided: that should be the smaller one.
+        let by_columns = n > m;
+        let size = if by_columns { n } else { m };
+        let block = size.div_ceil(threads).next_multiple_of(8);
+        let parts = (0..size.div_ceil(block)).map(|i| {
+            let (from, count) = (i * block, block.min(size - i * block));
+            // SAFETY: `from` is a row or a column of the result.
+            (from, count, Part(unsafe { c.as_mut_ptr().add(if by_columns { from } else { from * ldc }) }))
+        });
+        parts.collect::<Vec<_>>().into_par_iter().for_each(|(from, count, part)| match by_columns {
+            true => gemm(m, count, a, &b[from * b_n..], part),
+            false => gemm(count, n, &a[from * a_m..], b, part),
+        });
+    }
 }
 
 impl Kernel for Matmul {
@@ -224,37 +265,26 @@ impl Kernel for Matmul {
         let ldc = self.c.shape.stride() as usize;
         // A product that is masked before it is added goes elsewhere first.
         let apart = self.accumulate && self.mask.is_some();
-        // How rows are split among threads does not change the order of any sum over k, so results do not depend on it.
-        let threads = if m * n * k < 1 << 18 { 1 } else { rayon::current_num_threads() };
-        let block = m.div_ceil(threads).next_multiple_of(8);
-        let compute = |(i, c): (usize, &mut [f32])| {
-            let (rows, first) = (c.len() / ldc, i * block);
-            let mut product = vec![0.0; if apart { c.len() } else { 0 }];
-            let to = if apart { &mut product[..] } else { &mut *c };
-            let of = Gemm { layout: self.layout, m: rows, n, k, ldc, accumulate: self.accumulate && !apart };
-            gemm(of, (&operands.a, first), &operands.b, to);
-            for (r, row) in c.chunks_mut(ldc).enumerate() {
-                row[n..].fill(0.0);
-                if let Some(mask) = operands.mask.as_ref().map(|mask| mask.row(first + r)) {
-                    if apart {
-                        row.iter_mut().zip(&product[r * ldc..]).zip(mask).for_each(|((c, p), &m)| *c += if m > 0.0 { *p } else { 0.0 });
-                    } else {
-                        row.iter_mut().zip(mask).for_each(|(c, &m)| *c = if m > 0.0 { *c } else { 0.0 });
-                    }
-                }
-                if let Some(bias) = &operands.bias {
-                    row.iter_mut().zip(bias.row(0)).for_each(|(c, b)| *c += b);
-                }
-                if self.relu {
-                    row.iter_mut().for_each(|c| *c = if *c <= 0.0 { 0.0 } else { *c });
+        let mut product = vec![0.0; if apart { c.padded_mut().len() } else { 0 }];
+        let to = if apart { &mut product[..] } else { c.padded_mut() };
+        let of = Gemm { layout: self.layout, m, n, k, ldc, accumulate: self.accumulate && !apart };
+        of.run_parallel(&operands.a, &operands.b, to);
+        c.for_each_row(|r, row| {
+            if let Some(mask) = operands.mask.as_ref().map(|mask| mask.row(r)) {
+                let open = |mask: f32, value: f32| if mask > 0.0 { value } else { 0.0 };
+                if apart {
+                    row.iter_mut().zip(&product[r * ldc..]).zip(mask).for_each(|((c, &p), &m)| *c += open(m, p));
+                } else {
+                    row.iter_mut().zip(mask).for_each(|(c, &m)| *c = open(m, *c));
                 }
             }
-        };
-        if threads == 1 {
-            compute((0, c.padded_mut()));
-        } else {
-            c.padded_mut().par_chunks_mut(block * ldc).enumerate().for_each(compute);
-        }
+            if let Some(bias) = &operands.bias {
+                row.iter_mut().zip(bias.row(0)).for_each(|(c, b)| *c += b);
+            }
+            if self.relu {
+                row.iter_mut().for_each(|c| *c = if *c <= 0.0 { 0.0 } else { *c });
+            }
+        });
     }
 
     /// A dot product of length K in f32 errs by at most about K · 2^-24 · Σ|a||b|, in any order; doubled for products
