@@ -39,6 +39,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Time every kernel call of a training step, and say how near the device's limit each comes
     Profile(StepArgs),
+    /// Find the fastest variant of each kernel of a training step on this device, and keep the choice for training
+    Tune(StepArgs),
     /// List the adapters of this machine
     Devices(DevicesArgs),
     /// Print the programs that a run would execute, one kernel call per line

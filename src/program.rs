@@ -129,6 +129,15 @@ impl dyn Kernel + '_ {
         Shader::of(variant.name, self.source(variant))
     }
 
+    /// What tells variant number `variant` from the others, for people and for the file of tuned choices.
+    pub fn describe(&self, variant: usize) -> String {
+        let variant = &self.variants()[variant];
+        let scheme = if variant.find("DEPTH").is_some() { "shared memory" } else { "registers" };
+        let from = if self.shader(variant).bindings.iter().any(|b| b.texture) { "textures" } else { "buffers" };
+        let consts = variant.consts.iter().map(|(name, value)| format!(", {} {value}", name.to_lowercase()));
+        format!("{scheme}, {from}{}", consts.collect::<String>())
+    }
+
     pub fn groups(&self, variant: &Variant) -> u64 {
         self.invocations(variant).div_ceil(u64::from(variant.constant("WG")))
     }

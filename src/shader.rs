@@ -104,6 +104,9 @@ impl TexelGrid {
     /// Quads: copies from buffers want lines of whole 256 bytes.
     const LINE_ALIGN: u32 = 16;
 
+    /// Long lines make fewer copies of it, so lines are at least this long where there are rows to fill them.
+    const GOOD_LINE: u32 = 512;
+
     /// `None` if no texture within WebGPU's default limits holds the matrix so.
     pub fn of(shape: Shape) -> Option<Self> {
         let quads = shape.stride() / 4;
@@ -112,7 +115,10 @@ impl TexelGrid {
                 let rows_per_line = 1 << shift;
                 TexelGrid { width: quads.saturating_mul(rows_per_line), height: shape.rows.div_ceil(rows_per_line), rows_per_line }
             })
-            .find(|grid| (grid.height == 1 || grid.width.is_multiple_of(Self::LINE_ALIGN)) && grid.height <= Self::MAX_SIDE)
+            .find(|grid| {
+                let aligned = grid.height == 1 || grid.width.is_multiple_of(Self::LINE_ALIGN) && grid.width >= Self::GOOD_LINE;
+                aligned && grid.height <= Self::MAX_SIDE
+            })
             .filter(|grid| grid.width <= Self::MAX_SIDE)
     }
 }

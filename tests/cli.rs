@@ -1,5 +1,7 @@
 //! The binary as a user runs it: help, exit codes, what it leaves behind, and what it says to bad input.
 
+mod common;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -9,7 +11,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 fn wgraft(dir: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_wgraft")).args(args).current_dir(dir).output().expect("the binary runs")
+    // What was tuned on this machine is no part of a test.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wgraft"));
+    command.args(args).current_dir(dir).env("WGRAFT_CACHE", dir.join("cache")).output().expect("the binary runs")
 }
 
 fn stderr(output: &Output) -> String {
@@ -298,4 +302,47 @@ fn ctrl_c_saves_and_resume_ends_with_the_same_bytes() {
         let bytes = |run: &str| fs::read(dir.path().join(run).join(format!("checkpoints/{name}.safetensors"))).expect("it was saved");
         assert!(bytes("whole") == bytes("parts"), "`{name}` differs after Ctrl-C and --resume");
     }
+}
+
+#[test]
+fn bench_and_profile_measure() {
+    let dir = tempfile::tempdir().expect("a place for files");
+    let found = json(dir.path(), &["bench", "--device", "cpu", "--only", "64x128x10"]);
+    assert!(["fma_gflops", "copy_gb_per_s"].iter().all(|limit| found["roofline"][limit].as_f64().is_some_and(|v| v > 0.0)), "{found}");
+    let workload = &found["workloads"][0];
+    let numbers = ["ms", "gflops", "fraction_of_peak", "device_bytes"].map(|key| workload[key].as_f64().unwrap_or(0.0));
+    assert!(workload["name"] == "matmul NT 64x128x10" && numbers.iter().all(|&n| n > 0.0), "{found}");
+    refused(dir.path(), &["bench", "--device", "cpu", "--only", "nothing"], 2, &["no workload matches", "matmul 256"]);
+
+    let found = json(dir.path(), &["profile", "--device", "cpu", "--of", "finetune", "--hidden", "8", "--batch", "4"]);
+    let calls = found["calls"].as_array().expect("a list of calls");
+    assert!(calls.iter().any(|call| call["label"] == "encoder.0: weight gradient" && call["kernel"] == "matmul"), "{found}");
+    let sum: f64 = calls.iter().map(|call| call["ms"].as_f64().expect("a time")).sum();
+    assert!((sum / found["sum_ms"].as_f64().expect("a time") - 1.0).abs() < 1e-9, "{found}");
+    let sorted = calls.windows(2).all(|pair| pair[0]["ms"].as_f64() >= pair[1]["ms"].as_f64());
+    assert!(sorted, "{found}");
+    let of_run = json(runs(), &["profile", "tuned", "--device", "cpu"]);
+    assert!(of_run["step"].as_str().is_some_and(|step| step.contains("finetune") && step.contains("[24]")), "{of_run}");
+    refused(dir.path(), &["profile", "nowhere", "--device", "cpu"], 2, &["nowhere", "no run folder"]);
+    refused(dir.path(), &["tune", "--device", "cpu"], 3, &["nothing to tune", "devices"]);
+}
+
+#[test]
+fn tuned_choices_are_kept_and_a_broken_file_is_no_obstacle() {
+    if common::gpu().is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a place for files");
+    let found = json(dir.path(), &["tune", "--of", "finetune", "--hidden", "8", "--batch", "4"]);
+    let kinds = found["kinds"].as_array().expect("a list of kinds");
+    let one = |kind: &Value, key: &str| kind["candidates"].as_array().map_or(0, |all| all.iter().filter(|c| c[key] == true).count());
+    assert!(kinds.len() > 3 && kinds.iter().all(|kind| one(kind, "chosen") == 1 && one(kind, "default") == 1), "{found}");
+    let file = dir.path().join("cache/tuned.json");
+    let kept: Value = serde_json::from_str(&fs::read_to_string(&file).expect("choices were kept")).expect("it is JSON");
+    let choices = kept.as_object().and_then(|adapters| adapters.values().next()).and_then(Value::as_object).expect("one adapter");
+    assert_eq!(choices.len(), kinds.len());
+
+    fs::write(&file, "{").expect("it writes");
+    let output = wgraft(dir.path(), &["finetune", "--from", "scratch", "--hidden", "8", "--labels-per-class", "1", "--dry-run"]);
+    assert!(output.status.success() && stderr(&output).contains("going on without tuned choices"), "{}", stderr(&output));
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wgraft::buffer::{Dtype, Role};
 use wgraft::data::Dataset;
-use wgraft::exec::{Cpu, Device, Executor, Gpu, Lockstep, Span, lockstep};
+use wgraft::exec::{Counts, Cpu, Device, Executor, Gpu, Lockstep, Span, lockstep};
 use wgraft::program::Program;
 use wgraft::train::{
     Checkpoint, Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings, RunFolder, Session, Terminal, augment_preset, checkpoint_path,
@@ -220,12 +220,32 @@ fn a_whole_step_agrees_in_lockstep() {
 }
 
 #[test]
-fn several_steps_are_one_submission() {
+fn what_a_step_asks_of_the_device_is_constant() {
     let Some(device) = common::gpu() else { return };
-    let pretrain = small_pretrain(8);
-    let plan = &pretrain.plan;
-    let mut gpu = Gpu::load(device, &plan.arena, &plan.memory(&hyper), plan.programs.clone(), &Default::default()).expect("it loads");
-    gpu.run(&plan.training.spans(&plan.programs, 0, 8)).expect("it runs");
-    let calls = plan.programs[0].calls.len() as u64;
-    assert_eq!(gpu.counts(), (1, 8 * calls), "submissions and dispatches of eight steps of {calls} calls");
+    for plan in [&small_pretrain(24).plan, &small_finetune(24).plan] {
+        let mut gpu =
+            Gpu::load(device.clone(), &plan.arena, &plan.memory(&hyper), plan.programs.clone(), &Default::default()).expect("it loads");
+        let mut run = |from: u32| {
+            let before = gpu.counts();
+            gpu.run(&plan.training.spans(&plan.programs, from, from + 8)).expect("it runs");
+            gpu.read_later(plan.training.ring).expect("it copies");
+            gpu.arrived(true).expect("the copy arrives");
+            let after = gpu.counts();
+            Counts {
+                submits: after.submits - before.submits,
+                dispatches: after.dispatches - before.dispatches,
+                texture_copies: after.texture_copies - before.texture_copies,
+                uploaded: after.uploaded - before.uploaded,
+                readbacks: after.readbacks - before.readbacks,
+            }
+        };
+        // What stays the same from step to step is copied in the first one only.
+        run(0);
+        let counts = run(8);
+        let calls = plan.programs[0].calls.len() as u64;
+        let expected = Counts { submits: 1, dispatches: 8 * calls, texture_copies: counts.texture_copies, uploaded: 0, readbacks: 1 };
+        assert_eq!(counts, expected, "eight steps of {calls} calls and one look at the metrics");
+        assert_eq!(run(16), expected, "eight more");
+        assert!(counts.texture_copies.is_multiple_of(8) && counts.texture_copies <= 2 * counts.dispatches);
+    }
 }

@@ -10,6 +10,8 @@ use super::Workload;
 /// Seconds that one round of repetitions aims at.
 const ROUND_SECONDS: f64 = 0.15;
 const ROUNDS: usize = 5;
+/// Work that takes longer needs no second round: compiling its kernels is a small part of it.
+const LONG_SECONDS: f64 = 20.0;
 
 /// Time per repetition.
 #[derive(Clone, Copy, Debug)]
@@ -59,15 +61,15 @@ impl Loaded {
         Ok(start.elapsed().as_secs_f64())
     }
 
-    /// Rounds of as many repetitions as fit into a moment, after one that warms up.
+    /// Rounds of as many repetitions as fit into a moment, after some that warm up.
     pub fn measure(&mut self) -> Result<Measured, DeviceError> {
-        self.run(1)?;
-        let once = self.run(1)?;
-        let times = ((ROUND_SECONDS / once) as usize).clamp(1, 10_000);
-        // What takes long enough is steady enough.
-        let count = if once > 4.0 { 1 } else { ROUNDS };
-        let mut rounds = (0..count).map(|_| Ok(self.run(times)? / times as f64)).collect::<Result<Vec<f64>, DeviceError>>()?;
+        let first = self.run(1)?;
+        if first > LONG_SECONDS {
+            return Ok(Measured { seconds: first, best: first });
+        }
+        let times = ((ROUND_SECONDS / self.run(1)?) as usize).clamp(1, 10_000);
+        let mut rounds = (0..ROUNDS).map(|_| Ok(self.run(times)? / times as f64)).collect::<Result<Vec<f64>, DeviceError>>()?;
         rounds.sort_by(f64::total_cmp);
-        Ok(Measured { seconds: rounds[count / 2], best: rounds[0] })
+        Ok(Measured { seconds: rounds[ROUNDS / 2], best: rounds[0] })
     }
 }

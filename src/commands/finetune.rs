@@ -4,7 +4,8 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{
-    catch_interrupts, describe, explain_too_large, interrupted, load_data, open_device, open_folder, open_settings, print_json, session,
+    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, open_folder, open_settings, print_json,
+    session,
 };
 use crate::cli::FinetuneArgs;
 use crate::error::UsageError;
@@ -65,7 +66,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     if outcome.interrupted {
         return Ok(interrupted(COMMAND, &opened.path, &outcome));
     }
-    say!("done in {:.0} s: training loss {:.4}", outcome.seconds, outcome.final_loss);
+    say!("done in {}: training loss {:.4}", duration(&outcome), outcome.final_loss);
     match &test {
         Some(test) => say!("test: accuracy {:.2} %, loss {:.4}, {} images", 100.0 * test.accuracy, test.loss, test.samples),
         None => say!("there are no labelled test images to measure it on"),
@@ -82,6 +83,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
             "samples": test.map(|t| t.samples),
             "device": device.name(),
             "seconds": outcome.seconds,
+            "device_busy": outcome.device_busy,
         })
     });
     Ok(0)

@@ -11,6 +11,7 @@ mod pretrain;
 mod profile;
 mod show;
 mod step;
+mod tune;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ pub fn run(command: Command) -> Result<u8> {
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Profile(args) => profile::run(&args),
+        Command::Tune(args) => tune::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Show(args) => show::run(&args),
     }
@@ -130,6 +132,8 @@ fn open_device(spec: &str, threads: usize) -> Result<Device> {
     }
     let parsed: DeviceSpec = spec.parse().map_err(UsageError)?;
     let device = Device::open(&parsed)?;
+    let choices = tune::choices(&device);
+    let device = device.with_choices(choices);
     let why = match (&parsed, &device) {
         (DeviceSpec::Auto, Device::Cpu) => ", as no graphics driver was found",
         (DeviceSpec::Auto, _) if device.is_software_adapter() => {
@@ -201,6 +205,12 @@ fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8>
         })
     });
     Ok(0)
+}
+
+/// How long a run took, and how much of that the device worked.
+fn duration(outcome: &Outcome) -> String {
+    let busy = outcome.device_busy.map_or(String::new(), |share| format!(" (device busy {:.0} %)", 100.0 * share));
+    format!("{:.0} s{busy}", outcome.seconds)
 }
 
 /// After Ctrl-C: how to go on.

@@ -2,7 +2,8 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{
-    catch_interrupts, describe, explain_too_large, interrupted, load_data, open_device, open_folder, open_settings, print_json, session,
+    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, open_folder, open_settings, print_json,
+    session,
 };
 use crate::cli::PretrainArgs;
 use crate::error::UsageError;
@@ -40,8 +41,8 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
     }
     let knn = done.knn_accuracy.map_or(String::new(), |knn| format!(", kNN accuracy {:.2} %", 100.0 * knn));
     say!(
-        "done in {:.0} s: loss {:.4}{knn}, embedding spread {:.2} (0 is collapse, 1 is even)",
-        outcome.seconds,
+        "done in {}: loss {:.4}{knn}, embedding spread {:.2} (0 is collapse, 1 is even)",
+        duration(outcome),
         outcome.final_loss,
         done.embedding_std
     );
@@ -56,6 +57,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
             "embedding_std": done.embedding_std,
             "device": device.name(),
             "seconds": outcome.seconds,
+            "device_busy": outcome.device_busy,
         })
     });
     Ok(0)

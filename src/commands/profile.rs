@@ -18,7 +18,8 @@ pub fn run(args: &StepArgs) -> Result<u8> {
     let roofline = Roofline::measure(&device)?;
     let spans = step.spans();
     let calls: Vec<&Call> = spans.iter().flat_map(|s| &step.plan.programs[s.program].calls[s.calls.clone()]).collect();
-    let mut loaded = Loaded::with(step.load(&device)?, spans, step.plan.training.clock.clock);
+    let exec = device.load(&step.plan.arena, step.memory(), step.plan.programs.clone())?;
+    let mut loaded = Loaded::with(exec, spans, step.plan.training.clock.clock);
     let timing = loaded.profile(STEPS)?;
     let whole = loaded.measure()?.seconds;
     let sum: f64 = timing.seconds.iter().sum();

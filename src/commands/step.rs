@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::{load_data, resolve};
 use crate::cli::{StepArgs, Verb};
 use crate::error::UsageError;
-use crate::exec::{Device, Executor, Span};
+use crate::exec::{Device, Span};
+use crate::memory::HostMem;
 use crate::train::{Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings};
 
 /// Steps of the recorded run: more than anyone times.
@@ -24,7 +25,7 @@ impl Step {
         let of = match &config {
             None => args.of,
             Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| UsageError(format!("{} is no run folder", path.display())))?;
+                let text = std::fs::read_to_string(path).map_err(|e| UsageError(format!("{} is no run folder: {e}", path.display())))?;
                 let command = toml::from_str::<toml::Table>(&text).ok().and_then(|t| Some(t.get("command")?.as_str()? == "finetune"));
                 match command.with_context(|| UsageError(format!("{} does not say which verb it is of", path.display())))? {
                     true => Verb::Finetune,
@@ -67,8 +68,8 @@ impl Step {
         self.plan.training.spans(&self.plan.programs, 0, 1)
     }
 
-    /// The run's programs on a device, with a learning rate of zero: timing moves no weight.
-    pub fn load(&self, device: &Device) -> Result<Box<dyn Executor>> {
-        Ok(device.load(&self.plan.arena, self.plan.memory(&|_| [0.5, 0.0, 0.0, 0.0]), self.plan.programs.clone())?)
+    /// First contents of its buffers, with a learning rate of zero: timing moves no weight.
+    pub fn memory(&self) -> HostMem {
+        self.plan.memory(&|_| [0.5, 0.0, 0.0, 0.0])
     }
 }

@@ -46,7 +46,7 @@ impl KernelReport {
 pub fn check_kernel(device: &Arc<GpuDevice>, entry: &Entry, max_groups: Option<u64>) -> Result<KernelReport, DeviceError> {
     let mut report = KernelReport { name: entry.name, ..Default::default() };
     for variant in 0..variants(entry)? {
-        let options = GpuOptions { variant: Some(variant), max_groups, source: None };
+        let options = GpuOptions { variant: Some(variant), max_groups, ..Default::default() };
         let one = run_cases(device, entry, &options, &|_| true, false)?;
         report.cases += one.cases;
         report.worst = report.worst.max(one.worst);
@@ -99,7 +99,7 @@ pub fn self_test_kernel(device: &Arc<GpuDevice>, entry: &Entry) -> Result<SelfTe
                     report.mutations.len() - 1
                 });
                 if !report.mutations[at].2 {
-                    let options = GpuOptions { variant: Some(variant), max_groups: None, source: Some(mutation.source) };
+                    let options = GpuOptions { variant: Some(variant), source: Some(mutation.source), ..Default::default() };
                     let same = |text: &str| text == shader.source;
                     report.mutations[at].2 = !run_cases(device, entry, &options, &same, true)?.failures.is_empty();
                 }

@@ -61,6 +61,10 @@ impl Executor for Cpu {
         Ok(Timing { clock: TimedBy::Host, seconds })
     }
 
+    fn busy_seconds(&mut self) -> Result<Option<f64>, DeviceError> {
+        Ok(None)
+    }
+
     fn device_bytes(&self) -> u64 {
         self.mem.bytes()
     }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Cpu, DeviceError, Executor, Gpu, GpuDevice, Programs};
+use super::{Choices, Cpu, DeviceError, Executor, Gpu, GpuDevice, Programs};
 use crate::buffer::Arena;
 use crate::error::UsageError;
 use crate::memory::HostMem;
@@ -121,6 +121,19 @@ impl Device {
             Some(index) => Ok(Device::Gpu(Arc::new(GpuDevice::open(&adapters[index])?))),
             None => Err(UsageError(format!("no device matches `{}`; there {}", spec_text(spec), list(&summaries))).into()),
         }
+    }
+
+    /// Adapter and driver, which tuned choices depend on; the CPU path has none.
+    pub fn identity(&self) -> Option<String> {
+        if let Device::Gpu(gpu) = self { Some(gpu.identity()) } else { None }
+    }
+
+    /// The same device, freshly opened, with what tuning found for it.
+    pub fn with_choices(mut self, choices: Choices) -> Self {
+        if let Device::Gpu(gpu) = &mut self {
+            Arc::get_mut(gpu).expect("nobody has the device yet").choices = choices;
+        }
+        self
     }
 
     /// Backend and name, for people.

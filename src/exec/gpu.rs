@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use wgpu::{BindingResource, BufferBinding, BufferUsages};
 
-use super::{DeviceError, Executor, Programs, Span, TimedBy, Timing};
+use super::{Choices, DeviceError, Executor, Programs, Span, TimedBy, Timing, call_key};
 use crate::buffer::{Arena, Buf};
 use crate::memory::HostMem;
 use crate::program::Kernel;
@@ -17,11 +17,17 @@ use crate::shader::{Access, Binding, DeviceClass, Shader, TexelGrid};
 const MAX_GROUPS: u64 = 65_535;
 
 /// Operations in one dispatch and in one submission: about 50 and 100 ms of a slow device of the class. Windows and
-/// macOS kill what runs for seconds.
+/// macOS kill what runs for seconds. Submissions adapt to the speed that is seen, up to [`FASTER`] times this and more.
 const DISPATCH_WORK: [u64; 2] = [5_000_000_000, 500_000_000];
 const SUBMIT_WORK: [u64; 2] = [10_000_000_000, 1_000_000_000];
+/// What one submission aims at once the device's speed is known.
+const SUBMIT_SECONDS: f64 = 0.08;
+/// How far submissions may leave their first size: a host that is late to look must not make them tiny or endless.
+const FASTER: u64 = 32;
 /// Recording takes host time as well: tiny dispatches are submitted in batches of this many.
 const SUBMIT_DISPATCHES: usize = 2_000;
+/// Submissions with timestamps that wait to be read; a query set holds two for each.
+const TIMED_SUBMITS: u32 = 2_048;
 
 /// An open adapter with the pipelines made so far.
 pub struct GpuDevice {
@@ -29,6 +35,7 @@ pub struct GpuDevice {
     device: wgpu::Device,
     queue: wgpu::Queue,
     launch_layout: wgpu::BindGroupLayout,
+    pub(super) choices: Choices,
     pipelines: Mutex<HashMap<String, Arc<Pipeline>>>,
     /// The first error that no call returned: validation, memory, a lost device.
     failure: Arc<Mutex<Option<String>>>,
@@ -48,6 +55,8 @@ pub struct GpuOptions {
     pub max_groups: Option<u64>,
     /// Compile this text instead of the kernel's own.
     pub source: Option<String>,
+    /// Ignore tuned choices.
+    pub defaults: bool,
 }
 
 impl GpuDevice {
@@ -83,11 +92,28 @@ impl GpuDevice {
             label: Some("launch"),
             entries: &[layout_entry(0, buffer_type(wgpu::BufferBindingType::Uniform, true))],
         });
-        Ok(GpuDevice { info, device, queue, launch_layout, pipelines: Mutex::default(), failure })
+        Ok(GpuDevice { info, device, queue, launch_layout, choices: Choices::default(), pipelines: Mutex::default(), failure })
     }
 
     pub fn name(&self) -> String {
         format!("{}: {}", self.info.backend, self.info.name)
+    }
+
+    /// What tuned choices depend on: the adapter and its driver.
+    pub(super) fn identity(&self) -> String {
+        format!("{}; {} {}", self.name(), self.info.driver, self.info.driver_info)
+    }
+
+    /// The variant to run `kernel` with: as told, as tuned, or the default.
+    fn variant(&self, kernel: &dyn Kernel, options: &GpuOptions) -> usize {
+        let variants = kernel.variants();
+        let fitting = |v: &usize| variants.get(*v).is_some_and(|v| kernel.fits(v));
+        let tuned = || {
+            let looked_up = variants.len() > 1 && !options.defaults && !self.choices.is_empty();
+            let chosen = looked_up.then(|| self.choices.get(&call_key(kernel)))??;
+            (0..variants.len()).find(|v| kernel.describe(*v) == *chosen).filter(fitting)
+        };
+        options.variant.filter(fitting).or_else(tuned).unwrap_or_else(|| kernel.default_variant(self.class()))
     }
 
     pub fn class(&self) -> DeviceClass {
@@ -141,10 +167,18 @@ impl GpuDevice {
             layout: Some(&pipeline_layout),
             module: &module,
             entry_point: None,
-            compilation_options: Default::default(),
+            // Our kernels write workgroup memory before they read it.
+            compilation_options: wgpu::PipelineCompilationOptions { zero_initialize_workgroup_memory: false, ..Default::default() },
             cache: None,
         });
         Pipeline { pipeline, layout }
+    }
+
+    /// Room for `count` timestamps, and a buffer that takes them.
+    fn queries(&self, count: u32) -> (wgpu::QuerySet, wgpu::Buffer) {
+        let descriptor = wgpu::QuerySetDescriptor { label: Some("times"), ty: wgpu::QueryType::Timestamp, count };
+        let resolved = self.buffer("times", 2 * u64::from(count), BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC);
+        (self.device.create_query_set(&descriptor), resolved)
     }
 
     fn buffer(&self, label: &str, words: u64, usage: BufferUsages) -> wgpu::Buffer {
@@ -260,6 +294,69 @@ struct Copy {
     staging: wgpu::Buffer,
     mapped: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
     submission: wgpu::SubmissionIndex,
+    /// Work submitted before it.
+    after: u64,
+}
+
+/// What an executor has asked of its device so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    pub submits: u64,
+    pub dispatches: u64,
+    /// Copies of buffers into textures.
+    pub texture_copies: u64,
+    /// Bytes that the host wrote.
+    pub uploaded: u64,
+    /// Copies back to the host.
+    pub readbacks: u64,
+}
+
+/// Learns from arrivals how much work the device does in a second.
+struct Pace {
+    /// Work in one submission.
+    most: u64,
+    bounds: (u64, u64),
+    submitted: u64,
+    /// When the last copy arrived, the work before it, and whether the device had more to do.
+    last: Option<(Instant, u64, bool)>,
+}
+
+impl Pace {
+    fn new(class: DeviceClass) -> Self {
+        let first = SUBMIT_WORK[class as usize];
+        Pace { most: first, bounds: (first / FASTER, first * FASTER), submitted: 0, last: None }
+    }
+
+    /// A copy of what stood there `after` some work has arrived.
+    fn arrived(&mut self, after: u64) {
+        let now = Instant::now();
+        if let Some((then, before, true)) = self.last
+            && after > before
+        {
+            let per_second = (after - before) as f64 / (now - then).as_secs_f64().max(1e-6);
+            self.most = ((per_second * SUBMIT_SECONDS) as u64).clamp(self.bounds.0, self.bounds.1);
+        }
+        self.last = Some((now, after, self.submitted > after));
+    }
+}
+
+/// Timestamps at both ends of every submission.
+struct Stopwatch {
+    queries: wgpu::QuerySet,
+    resolved: wgpu::Buffer,
+    submits: u32,
+    seconds: f64,
+}
+
+impl Stopwatch {
+    /// `None` where the device has no timestamps.
+    fn new(device: &GpuDevice) -> Option<Self> {
+        let has = device.device.features().contains(wgpu::Features::TIMESTAMP_QUERY);
+        has.then(|| {
+            let (queries, resolved) = device.queries(2 * TIMED_SUBMITS);
+            Stopwatch { queries, resolved, submits: 0, seconds: 0.0 }
+        })
+    }
 }
 
 /// Programs loaded on an adapter.
@@ -273,8 +370,9 @@ pub struct Gpu {
     copies: VecDeque<Copy>,
     /// Staging buffers to use again.
     spare: Vec<wgpu::Buffer>,
-    submits: u64,
-    dispatches: u64,
+    counts: Counts,
+    pace: Pace,
+    stopwatch: Option<Stopwatch>,
 }
 
 impl Gpu {
@@ -352,24 +450,24 @@ impl Gpu {
         }
         let programs = prepared;
         device.check()?;
-        let uniform_bytes = uniform.size();
+        let (pace, stopwatch) = (Pace::new(device.class()), Stopwatch::new(&device));
         Ok(Gpu {
+            uniform_bytes: uniform.size(),
             buffers,
             programs,
             textures,
             launch_group,
-            uniform_bytes,
             copies: VecDeque::new(),
             spare: Vec::new(),
-            submits: 0,
-            dispatches: 0,
+            counts: Counts::default(),
+            pace,
+            stopwatch,
             device,
         })
     }
 
-    /// Submissions and dispatches so far.
-    pub fn counts(&self) -> (u64, u64) {
-        (self.submits, self.dispatches)
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// Records calls into one pass, or into more where copies stand between them; `timestamps` gives each call a pass
@@ -385,6 +483,7 @@ impl Gpu {
                     pass = None;
                     texture.copy(encoder, &self.buffers[texture.buf.alloc as usize]);
                     texture.current = true;
+                    self.counts.texture_copies += 1;
                 }
             }
             prepared.writes.iter().for_each(|&texture| self.textures[texture].current = false);
@@ -403,18 +502,68 @@ impl Gpu {
             for launch in &prepared.launches {
                 pass.set_bind_group(1, &self.launch_group, &[launch.uniform]);
                 pass.dispatch_workgroups(launch.x, launch.y, 1);
-                self.dispatches += 1;
+                self.counts.dispatches += 1;
             }
         }
     }
 
     fn submit(&mut self, calls: &mut Vec<(usize, usize)>) -> Result<(), DeviceError> {
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
+        if self.stopwatch.as_ref().is_some_and(|s| s.submits == TIMED_SUBMITS) {
+            self.read_stopwatch()?;
+        }
+        self.mark(&mut encoder, 0);
         self.record(&mut encoder, calls, None);
+        self.mark(&mut encoder, 1);
+        self.pace.submitted += calls.iter().map(|&(program, call)| self.programs[program][call].work).sum::<u64>();
         calls.clear();
         self.device.queue.submit([encoder.finish()]);
-        self.submits += 1;
+        self.counts.submits += 1;
+        if let Some(stopwatch) = &mut self.stopwatch {
+            stopwatch.submits += 1;
+        }
         self.device.check()
+    }
+
+    /// A timestamp at the beginning (0) or the end (1) of a submission: that of an empty pass, as what lies between may
+    /// be several passes.
+    fn mark(&mut self, encoder: &mut wgpu::CommandEncoder, end: u32) {
+        if let Some(stopwatch) = &self.stopwatch {
+            let timestamp_writes = Some(wgpu::ComputePassTimestampWrites {
+                query_set: &stopwatch.queries,
+                beginning_of_pass_write_index: Some(2 * stopwatch.submits + end),
+                end_of_pass_write_index: None,
+            });
+            drop(encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: None, timestamp_writes }));
+        }
+    }
+
+    /// Adds the submissions since the last time to the stopwatch. Waits for them.
+    fn read_stopwatch(&mut self) -> Result<(), DeviceError> {
+        let Some(Stopwatch { queries, resolved, submits, .. }) = self.stopwatch.as_ref().filter(|s| s.submits > 0) else { return Ok(()) };
+        let (queries, resolved, count) = (queries.clone(), resolved.clone(), 2 * submits);
+        let encoder = self.device.device.create_command_encoder(&Default::default());
+        let ticks = self.ticks(encoder, &queries, &resolved, count)?;
+        let stopwatch = self.stopwatch.as_mut().expect("just looked");
+        stopwatch.submits = 0;
+        stopwatch.seconds += ticks.chunks(2).map(|pair| pair[1] - pair[0]).sum::<f64>();
+        Ok(())
+    }
+
+    /// The first `count` timestamps, in seconds since some moment, after what is in `encoder`.
+    fn ticks(
+        &mut self,
+        mut encoder: wgpu::CommandEncoder,
+        queries: &wgpu::QuerySet,
+        resolved: &wgpu::Buffer,
+        count: u32,
+    ) -> Result<Vec<f64>, DeviceError> {
+        encoder.resolve_query_set(queries, 0..count, resolved, 0);
+        let copy = self.copy_out(encoder, resolved, 0, 8 * u64::from(count));
+        let words = self.finish_copy(copy, true)?.unwrap_or_else(|_| unreachable!("waited for"));
+        let ticks: Vec<u64> = words.chunks(2).map(|pair| u64::from(pair[1]) << 32 | u64::from(pair[0])).collect();
+        let period = 1e-9 * f64::from(self.device.queue.get_timestamp_period());
+        Ok(ticks.iter().map(|&tick| tick.saturating_sub(ticks[0]) as f64 * period).collect())
     }
 
     fn wait(&self) -> Result<(), DeviceError> {
@@ -425,18 +574,12 @@ impl Gpu {
 
     /// Seconds of each call by the device's clock.
     fn timestamps(&mut self, calls: &[(usize, usize)]) -> Result<Vec<f64>, DeviceError> {
-        let (device, count) = (&self.device.device, calls.len() as u32 + 1);
-        let descriptor = wgpu::QuerySetDescriptor { label: Some("times"), ty: wgpu::QueryType::Timestamp, count };
-        let (queries, bytes) = (device.create_query_set(&descriptor), 8 * u64::from(count));
-        let resolved = self.device.buffer("times", bytes / 4, BufferUsages::QUERY_RESOLVE | BufferUsages::COPY_SRC);
-        let mut encoder = device.create_command_encoder(&Default::default());
+        let count = calls.len() as u32 + 1;
+        let (queries, resolved) = self.device.queries(count);
+        let mut encoder = self.device.device.create_command_encoder(&Default::default());
         self.record(&mut encoder, calls, Some(&queries));
-        encoder.resolve_query_set(&queries, 0..count, &resolved, 0);
-        let copy = self.copy_out(encoder, &resolved, 0, bytes);
-        let words = self.finish_copy(copy, true)?.unwrap_or_else(|_| unreachable!("waited for"));
-        let ticks: Vec<u64> = words.chunks(2).map(|pair| u64::from(pair[1]) << 32 | u64::from(pair[0])).collect();
-        let period = 1e-9 * f64::from(self.device.queue.get_timestamp_period());
-        Ok(ticks.windows(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 * period).collect())
+        let ticks = self.ticks(encoder, &queries, &resolved, count)?;
+        Ok(ticks.windows(2).map(|pair| (pair[1] - pair[0]).max(0.0)).collect())
     }
 
     fn start_copy(&mut self, buf: Buf) -> Copy {
@@ -454,7 +597,8 @@ impl Gpu {
         let (sender, mapped) = mpsc::channel();
         // A receiver that is gone has no use for the news.
         staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
-        Copy { staging, mapped, submission }
+        self.counts.readbacks += 1;
+        Copy { staging, mapped, submission, after: self.pace.submitted }
     }
 
     /// The words of a copy, or the copy itself if it has not arrived.
@@ -472,6 +616,7 @@ impl Gpu {
             Err(mpsc::TryRecvError::Empty) if !wait => return Ok(Err(copy)),
             Err(e) => return Err(failed(&e)),
         }
+        self.pace.arrived(copy.after);
         let words = bytemuck::pod_collect_to_vec(&copy.staging.get_mapped_range(..).map_err(|e| failed(&e))?);
         copy.staging.unmap();
         self.spare.push(copy.staging);
@@ -488,9 +633,7 @@ struct Plan {
 
 fn plan(device: &GpuDevice, kernel: &dyn Kernel, options: &GpuOptions, uniforms: &mut Uniforms) -> Plan {
     let class = device.class();
-    let variants = kernel.variants();
-    let fitting = |&v: &usize| variants.get(v).is_some_and(|v| kernel.fits(v));
-    let variant = &variants[options.variant.filter(fitting).unwrap_or_else(|| kernel.default_variant(class))];
+    let variant = &kernel.variants()[device.variant(kernel, options)];
     let shader = kernel.shader(variant);
     let mut block = vec![0; shader.params.as_ref().map_or(0, |(_, bytes, _)| *bytes as usize / 4)];
     for (name, value) in kernel.params() {
@@ -513,7 +656,7 @@ fn plan(device: &GpuDevice, kernel: &dyn Kernel, options: &GpuOptions, uniforms:
 
 impl Executor for Gpu {
     fn run(&mut self, work: &[Span]) -> Result<(), DeviceError> {
-        let most = SUBMIT_WORK[self.device.class() as usize];
+        let most = self.pace.most;
         let (mut calls, mut queued) = (Vec::new(), 0);
         for span in work {
             for call in span.calls.clone() {
@@ -547,6 +690,11 @@ impl Executor for Gpu {
         Ok(Timing { clock: TimedBy::Waiting, seconds })
     }
 
+    fn busy_seconds(&mut self) -> Result<Option<f64>, DeviceError> {
+        self.read_stopwatch()?;
+        Ok(self.stopwatch.as_ref().map(|stopwatch| stopwatch.seconds))
+    }
+
     fn device_bytes(&self) -> u64 {
         let textures = self.textures.iter().map(|t| 16 * u64::from(t.grid.width) * u64::from(t.grid.height));
         self.buffers.iter().map(wgpu::Buffer::size).sum::<u64>() + textures.sum::<u64>() + self.uniform_bytes
@@ -559,6 +707,7 @@ impl Executor for Gpu {
 
     fn write(&mut self, buf: Buf, words: &[u32]) -> Result<(), DeviceError> {
         assert_eq!(words.len() as u64, buf.shape.words(), "words for another buffer");
+        self.counts.uploaded += 4 * buf.shape.words();
         self.device.queue.write_buffer(&self.buffers[buf.alloc as usize], 4 * u64::from(buf.offset), bytemuck::cast_slice(words));
         self.textures.iter_mut().filter(|t| t.buf.overlaps(buf)).for_each(|t| t.current = false);
         self.device.check()

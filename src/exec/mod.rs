@@ -6,6 +6,7 @@ mod device;
 mod gpu;
 mod lockstep;
 mod mutate;
+mod tune;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,9 +14,10 @@ use std::sync::Arc;
 pub use check::{CaseFailure, KernelReport, SelfTestReport, check_fast, check_kernel, compare, self_test_kernel};
 pub use cpu::Cpu;
 pub use device::{AdapterSummary, Device, DeviceSpec, adapters};
-pub use gpu::{Gpu, GpuDevice, GpuOptions};
+pub use gpu::{Counts, Gpu, GpuDevice, GpuOptions};
 pub use lockstep::{Divergence, Lockstep, lockstep};
 pub use mutate::{Mutation, mutations};
+pub use tune::{Candidate, Choices, Tuned, call_key, tune};
 
 use crate::buffer::Buf;
 use crate::program::Program;
@@ -77,6 +79,9 @@ pub trait Executor {
 
     /// Runs spans with a clock on every call. Waits.
     fn time(&mut self, work: &[Span]) -> Result<Timing, DeviceError>;
+
+    /// Seconds that the device was at work on what was submitted so far, by its own clock. `None` if it has none. Waits.
+    fn busy_seconds(&mut self) -> Result<Option<f64>, DeviceError>;
 
     /// Bytes of memory that the loaded programs take on the device.
     fn device_bytes(&self) -> u64;

@@ -104,7 +104,7 @@ const VARIANTS: &[Variant] = &[
     Variant { consts: &[("WG", 64), ("ROWS", 8), ("QUADS", 2), ("DEPTH", 16)], default_for: HARDWARE, least_invocations: 4096, ..SHARED },
     Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1), ("DEPTH", 32)], default_for: HARDWARE, ..SHARED },
     Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1)], ..REGISTERS },
-    Variant { consts: &[("WG", 8), ("ROWS", 16), ("QUADS", 4)], default_for: SOFTWARE, least_invocations: 4096, ..TEXTURES },
+    Variant { consts: &[("WG", 8), ("ROWS", 16), ("QUADS", 4)], default_for: SOFTWARE, least_invocations: 32, ..TEXTURES },
     Variant { consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 4)], default_for: SOFTWARE, ..TEXTURES },
     Variant { consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)], default_for: SOFTWARE, ..REGISTERS },
 ];

@@ -85,6 +85,8 @@ pub struct Outcome {
     pub final_loss: f64,
     pub interrupted: bool,
     pub seconds: f64,
+    /// The share of those seconds that the device was at work, where it has a clock.
+    pub device_busy: Option<f64>,
     pub judgement: Judgement,
 }
 
@@ -180,13 +182,9 @@ impl<'a> Driver<'a> {
         }
         let how = if interrupted { "interrupted" } else { "finished" };
         self.log(&format!("{how} after step {}: loss {:.4}", self.record.step, self.mean_loss()));
-        Ok(Outcome {
-            steps: self.record.step,
-            final_loss: self.mean_loss(),
-            interrupted,
-            seconds: started.elapsed().as_secs_f64(),
-            judgement,
-        })
+        let seconds = started.elapsed().as_secs_f64();
+        let device_busy = self.exec.busy_seconds()?.map(|busy| busy / seconds.max(1e-9));
+        Ok(Outcome { steps: self.record.step, final_loss: self.mean_loss(), interrupted, seconds, device_busy, judgement })
     }
 
     /// Of the last whole epoch, or of what there was of the first.
