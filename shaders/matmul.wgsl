@@ -12,6 +12,8 @@ struct Params {
     c_quads: u32,
     a_line_shift: u32, // log2 of the rows in a line of the texture, for variants that have operands in textures
     b_line_shift: u32,
+    part_k: u32, // k is cut into parts of this length, a multiple of every DEPTH; c holds the products of the parts below
+                 // each other
 }
 @group(0) @binding(2) var<storage, read> bias: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> mask: array<vec4<f32>>;
@@ -19,9 +21,9 @@ struct Params {
 @group(0) @binding(5) var<uniform> params: Params;
 
 // One `if` and no return: drivers that run lanes under masks compile it four times faster so.
-fn store(row: u32, quad: u32, sum: vec4<f32>) {
+fn store(part: u32, row: u32, quad: u32, sum: vec4<f32>) {
     if ((row < params.m) & (quad < params.c_quads)) {
-        let at = row * params.c_quads + quad;
+        let at = (part * params.m + row) * params.c_quads + quad;
         var value = sum;
         if (MASK != 0u) {
             value = select(vec4(0.0), value, mask[at] > vec4(0.0));

@@ -4,21 +4,21 @@
 //
 // Blocks are written out, not looped over: with constant indices every compiler keeps `sum` in registers, while loops over
 // it are left as they are by some, which costs a third of the speed on llvmpipe.
-fn store_block(row: u32, quad: u32, sum: mat4x4<f32>) {
-    store(row, quad, sum[0]);
-    store(row + 1u, quad, sum[1]);
-    store(row + 2u, quad, sum[2]);
-    store(row + 3u, quad, sum[3]);
+fn store_block(part: u32, row: u32, quad: u32, sum: mat4x4<f32>) {
+    store(part, row, quad, sum[0]);
+    store(part, row + 1u, quad, sum[1]);
+    store(part, row + 2u, quad, sum[2]);
+    store(part, row + 3u, quad, sum[3]);
 }
 
-fn store_blocks(row: u32, quad: u32, s0: mat4x4<f32>, s1: mat4x4<f32>, s2: mat4x4<f32>, s3: mat4x4<f32>) {
-    store_block(row, quad, s0);
+fn store_blocks(part: u32, row: u32, quad: u32, s0: mat4x4<f32>, s1: mat4x4<f32>, s2: mat4x4<f32>, s3: mat4x4<f32>) {
+    store_block(part, row, quad, s0);
     if (QUADS > 1u) {
-        store_block(row, quad + 1u, s1);
+        store_block(part, row, quad + 1u, s1);
     }
     if (QUADS > 2u) {
-        store_block(row, quad + 2u, s2);
-        store_block(row, quad + 3u, s3);
+        store_block(part, row, quad + 2u, s2);
+        store_block(part, row, quad + 3u, s3);
     }
 }
 
@@ -26,10 +26,13 @@ fn store_blocks(row: u32, quad: u32, s0: mat4x4<f32>, s1: mat4x4<f32>, s2: mat4x
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let tile = invocation(group, lane);
     let tile_cols = (params.c_quads + QUADS - 1u) / QUADS;
-    let row = (tile / tile_cols) * ROWS;
+    let tile_rows = (params.m + ROWS - 1u) / ROWS;
+    let part = tile / (tile_cols * tile_rows);
+    let row = (tile / tile_cols % tile_rows) * ROWS;
     let quad = (tile % tile_cols) * QUADS;
     var sum: array<mat4x4<f32>, 16>; // quad q of rows 4·r to 4·r + 3 is sum[4·r + q]
-    for (var k = 0u; k < params.k; k += 4u) {
+    let end = min((part + 1u) * params.part_k, params.k);
+    for (var k = part * params.part_k; k < end; k += 4u) {
         let columns0 = b_block(4u * quad, k);
         var columns1 = mat4x4<f32>();
         var columns2 = mat4x4<f32>();
@@ -66,12 +69,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sum[15] = multiply_add(sum[15], rows3, columns3);
         }
     }
-    store_blocks(row, quad, sum[0], sum[1], sum[2], sum[3]);
+    store_blocks(part, row, quad, sum[0], sum[1], sum[2], sum[3]);
     if (ROWS > 4u) {
-        store_blocks(row + 4u, quad, sum[4], sum[5], sum[6], sum[7]);
+        store_blocks(part, row + 4u, quad, sum[4], sum[5], sum[6], sum[7]);
     }
     if (ROWS > 8u) {
-        store_blocks(row + 8u, quad, sum[8], sum[9], sum[10], sum[11]);
-        store_blocks(row + 12u, quad, sum[12], sum[13], sum[14], sum[15]);
+        store_blocks(part, row + 8u, quad, sum[8], sum[9], sum[10], sum[11]);
+        store_blocks(part, row + 12u, quad, sum[12], sum[13], sum[14], sum[15]);
     }
 }

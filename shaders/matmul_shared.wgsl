@@ -22,7 +22,9 @@ var<workgroup> b_slice: array<array<vec4<f32>, B_BLOCKS + 1u>, DEPTH>;
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let tile = invocation(group, 0u) / WG;
     let tile_cols = (params.c_quads + B_BLOCKS - 1u) / B_BLOCKS;
-    let first_row = (tile / tile_cols) * (4u * A_BLOCKS);
+    let tile_rows = (params.m + 4u * A_BLOCKS - 1u) / (4u * A_BLOCKS);
+    let part = tile / (tile_cols * tile_rows);
+    let first_row = (tile / tile_cols % tile_rows) * (4u * A_BLOCKS);
     let first_quad = (tile % tile_cols) * B_BLOCKS;
     let y = lane / SIDE;
     let x = lane % SIDE;
@@ -32,9 +34,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sum[r][q] = vec4(0.0);
         }
     }
-    let slices = (params.k + DEPTH - 1u) / DEPTH;
-    for (var slice = 0u; slice < slices; slice++) {
-        let k = slice * DEPTH;
+    let end = min((part + 1u) * params.part_k, params.k);
+    for (var k = part * params.part_k; k < end; k += DEPTH) {
         for (var i = lane; i < A_BLOCKS * K_BLOCKS; i += WG) {
             let block = a_block(first_row + 4u * (i / K_BLOCKS), k + 4u * (i % K_BLOCKS));
             for (var j = 0u; j < 4u; j++) {
@@ -48,7 +49,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
         }
         workgroupBarrier();
-        let depth = min(DEPTH, params.k - k);
+        let depth = min(DEPTH, end - k);
         for (var j = 0u; j < depth; j++) {
             for (var q = 0u; q < QUADS; q++) {
                 let columns = b_slice[j][x + SIDE * q];
@@ -65,7 +66,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     for (var r = 0u; r < ROWS; r++) {
         for (var q = 0u; q < QUADS; q++) {
-            store(first_row + 4u * (y + SIDE * (r / 4u)) + r % 4u, first_quad + x + SIDE * q, sum[r][q]);
+            store(part, first_row + 4u * (y + SIDE * (r / 4u)) + r % 4u, first_quad + x + SIDE * q, sum[r][q]);
         }
     }
 }

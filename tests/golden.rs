@@ -328,7 +328,8 @@ fn sgd(case: &Case, engine: &Engine) -> Vec<Found> {
     ops::start_step(&mut tape, clock);
     ops::update(&mut tape, clock, &[0], settings);
     let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
-    let [group, ..] = arena.group(0).expect("one parameter");
+    let outputs = programs[0].calls.iter().flat_map(|call| call.kernel.outputs());
+    let group = outputs.into_iter().find(|(name, ..)| *name == "w").expect("weights are updated").1;
 
     let schedule = [0.0, case.number("lr").expect("a learning rate"), 0.0, 0.0];
     let (mut walk, mut executor) = (Walk::new(&arena), engine.load(&arena, &programs));

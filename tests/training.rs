@@ -225,6 +225,7 @@ fn what_a_step_asks_of_the_device_is_constant() {
     for plan in [&small_pretrain(24).plan, &small_finetune(24).plan] {
         let mut gpu =
             Gpu::load(device.clone(), &plan.arena, &plan.memory(&hyper), plan.programs.clone(), &Default::default()).expect("it loads");
+        let gpu_bytes = gpu.device_bytes();
         let mut run = |from: u32| {
             let before = gpu.counts();
             gpu.run(&plan.training.spans(&plan.programs, from, from + 8)).expect("it runs");
@@ -239,6 +240,8 @@ fn what_a_step_asks_of_the_device_is_constant() {
                 readbacks: after.readbacks - before.readbacks,
             }
         };
+        let (predicted, taken) = (Device::Gpu(device.clone()).bytes_of(&plan.arena, &plan.programs), gpu_bytes);
+        assert!((predicted as f64 / taken as f64 - 1.0).abs() < 0.1, "{predicted} bytes predicted, {taken} taken");
         // What stays the same from step to step is copied in the first one only.
         run(0);
         let counts = run(8);

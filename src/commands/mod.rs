@@ -183,7 +183,7 @@ fn catch_interrupts() {
 fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8> {
     let training = &plan.training;
     let parameters: u64 = plan.arena.groups().into_iter().flat_map(|g| plan.arena.params(g)).map(|b| b.shape.len()).sum();
-    let bytes = plan.arena.bytes();
+    let bytes = device.bytes_of(&plan.arena, &plan.programs);
     say!("model          {model}");
     for group in plan.arena.groups() {
         for buf in plan.arena.params(group) {

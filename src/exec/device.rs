@@ -152,6 +152,14 @@ impl Device {
         }
     }
 
+    /// Bytes of memory that loading `programs` takes.
+    pub fn bytes_of(&self, arena: &Arena, programs: &Programs) -> u64 {
+        match self {
+            Device::Cpu => arena.bytes(),
+            Device::Gpu(gpu) => gpu.bytes_of(arena, programs),
+        }
+    }
+
     pub fn is_software_adapter(&self) -> bool {
         matches!(self, Device::Gpu(gpu) if gpu.class() == DeviceClass::Software)
     }

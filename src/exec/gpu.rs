@@ -116,6 +116,22 @@ impl GpuDevice {
         options.variant.filter(fitting).or_else(tuned).unwrap_or_else(|| kernel.default_variant(self.class()))
     }
 
+    /// Bytes that loading would take: [`Executor::device_bytes`] foretold.
+    pub(super) fn bytes_of(&self, arena: &Arena, programs: &Programs) -> u64 {
+        let mut textures: Vec<Buf> = Vec::new();
+        for call in programs.iter().flat_map(|p| &p.calls) {
+            let kernel = &*call.kernel;
+            let shader = kernel.shader(&kernel.variants()[self.variant(kernel, &GpuOptions::default())]);
+            for (name, buf) in kernel.bufs() {
+                if shader.bindings.iter().any(|b| b.texture && b.name == name) && !textures.contains(&buf) {
+                    textures.push(buf);
+                }
+            }
+        }
+        let texels = textures.iter().filter_map(|buf| TexelGrid::of(buf.shape)).map(|grid| u64::from(grid.width) * u64::from(grid.height));
+        arena.bytes() + 16 * texels.sum::<u64>()
+    }
+
     pub fn class(&self) -> DeviceClass {
         if self.info.device_type == wgpu::DeviceType::Cpu { DeviceClass::Software } else { DeviceClass::Hardware }
     }

@@ -75,6 +75,7 @@ impl Kernel for InfoNceGradient {
             ("c_quads", Scalar::U32(row_quads(self.c))),
             ("a_line_shift", line_shift(self.a)),
             ("b_line_shift", line_shift(self.b)),
+            ("part_k", Scalar::U32(super::matmul::whole(self.a.cols()))),
             ("first_row", Scalar::U32(self.first_row)),
             ("rows", Scalar::U32(self.rows)),
             ("shift", Scalar::U32(self.pairing.shift(self.b.rows()))),
@@ -91,7 +92,7 @@ impl Kernel for InfoNceGradient {
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {
-        super::matmul::tiles(self.c, variant)
+        super::matmul::tiles(self.c, 1, variant)
     }
 
     fn check_shapes(&self) -> Result<(), String> {

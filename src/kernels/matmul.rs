@@ -2,6 +2,8 @@
 //!
 //! With `a` and `b` the same buffer of unit rows and [`Layout::NT`] this is the contrastive similarity matrix.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::{Cases, has, line_shift, row_quads};
@@ -36,17 +38,41 @@ pub struct Matmul {
     /// `[m, n]`: where it is not positive, a zero is stored or added in place of the product. With the output of a ReLU as
     /// mask, the gradient of that output becomes the gradient of its input.
     pub mask: Option<Buf>,
+    /// More than one: k is cut into as many parts, and `c` is `[parts * m, n]`, a product of each part below the other.
+    /// Nothing else may then be asked for.
+    pub parts: u32,
 }
 
 impl Matmul {
     pub fn new(layout: Layout, a: Buf, b: Buf, c: Buf) -> Self {
-        Matmul { layout, a, b, bias: None, c, relu: false, accumulate: false, mask: None }
+        Matmul { layout, a, b, bias: None, c, relu: false, accumulate: false, mask: None, parts: 1 }
+    }
+
+    /// Into how many parts to cut k so that a small product of long rows keeps a GPU busy; by the shape alone.
+    pub fn parts_for(layout: Layout, a: Buf, c: Buf) -> u32 {
+        const SMALL: u64 = 1 << 17;
+        const PART: u32 = 1024;
+        let k = if layout == Layout::TN { a.rows() } else { a.cols() };
+        if c.shape.len() <= SMALL { (k / PART).clamp(1, 16) } else { 1 }
+    }
+
+    /// The k of part `part`.
+    fn part(&self, part: usize) -> Range<usize> {
+        let (_, _, k) = self.sizes();
+        let step = self.part_k() as usize;
+        (part * step).min(k)..((part + 1) * step).min(k)
+    }
+
+    /// Length of a part of k.
+    fn part_k(&self) -> u32 {
+        let (_, _, k) = self.sizes();
+        whole((k as u32).div_ceil(self.parts))
     }
 
     /// (m, n, k)
     fn sizes(&self) -> (usize, usize, usize) {
         let k = if self.layout == Layout::TN { self.a.rows() } else { self.a.cols() };
-        (self.c.rows() as usize, self.c.cols() as usize, k as usize)
+        (self.c.rows() as usize / self.parts as usize, self.c.cols() as usize, k as usize)
     }
 
     fn operands<'a>(&self, m: &'a HostMem) -> Operands<'a> {
@@ -69,10 +95,10 @@ struct Operands<'a> {
 }
 
 impl Operands<'_> {
-    /// [mask] Σ_k f(a) f(b) (+ f(old c)) (+ f(bias)) for row `i`, k ascending, in f64.
-    fn row(&self, i: usize, k: usize, old: Option<&[f32]>, sums: &mut [f64], f: impl Fn(f32) -> f64) {
+    /// [mask] Σ_k f(a) f(b) (+ f(old c)) (+ f(bias)) for row `i` and some k, ascending, in f64.
+    fn row(&self, i: usize, k: Range<usize>, old: Option<&[f32]>, sums: &mut [f64], f: impl Fn(f32) -> f64) {
         sums.fill(0.0);
-        for k in 0..k {
+        for k in k {
             let a = f(if self.layout == Layout::TN { self.a.row(k)[i] } else { self.a.row(i)[k] });
             match self.layout {
                 Layout::NT => sums.iter_mut().enumerate().for_each(|(j, sum)| *sum += a * f(self.b.row(j)[k])),
@@ -109,12 +135,17 @@ const VARIANTS: &[Variant] = &[
     Variant { consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)], default_for: SOFTWARE, ..REGISTERS },
 ];
 
-/// Invocations that cover `c` with the tiles of a variant of the matmul schemes.
-pub(super) fn tiles(c: Buf, variant: &Variant) -> u64 {
+/// `k` rounded up to whole slices of every variant.
+pub(super) fn whole(k: u32) -> u32 {
+    k.next_multiple_of(32)
+}
+
+/// Invocations that cover `c`, which holds `parts` products, with the tiles of a variant of the matmul schemes.
+pub(super) fn tiles(c: Buf, parts: u32, variant: &Variant) -> u64 {
     // With a slice depth, an 8 x 8 group of invocations has one tile together.
     let (side, invocations) = if variant.find("DEPTH").is_some() { (8, 64) } else { (1, 1) };
     let tiles = |size: u32, tile: &str| u64::from(size.div_ceil(side * variant.constant(tile)));
-    tiles(c.rows(), "ROWS") * tiles(row_quads(c), "QUADS") * invocations
+    u64::from(parts) * tiles(c.rows() / parts, "ROWS") * tiles(row_quads(c), "QUADS") * invocations
 }
 
 /// Sizes and memory layout of a product on the CPU.
@@ -124,6 +155,8 @@ pub(super) struct Gemm {
     pub m: usize,
     pub n: usize,
     pub k: usize,
+    /// Where in the operands' k the sums begin.
+    pub from_k: usize,
     /// Floats from one row of the result to the next.
     pub ldc: usize,
     /// Add to the result's old contents.
@@ -133,7 +166,7 @@ pub(super) struct Gemm {
 impl Gemm {
     /// `a[m, k] · b[n, k]ᵀ` into dense rows.
     pub fn nt(m: usize, n: usize, k: usize) -> Self {
-        Gemm { layout: Layout::NT, m, n, k, ldc: n, accumulate: false }
+        Gemm { layout: Layout::NT, m, n, k, from_k: 0, ldc: n, accumulate: false }
     }
 }
 
@@ -155,12 +188,12 @@ impl Gemm {
         // SAFETY: parts are rows or columns of the result that no other part has.
         unsafe impl Send for Part {}
 
-        let Gemm { layout, m, n, k, ldc, accumulate } = self;
+        let Gemm { layout, m, n, k, from_k, ldc, accumulate } = self;
         let (lda, ldb) = (a.shape().stride() as usize, b.shape().stride() as usize);
         // Strides of one step down m, along k, and along n.
         let (a_m, a_k) = if layout == Layout::TN { (1, lda) } else { (lda, 1) };
         let (b_k, b_n) = if layout == Layout::NT { (1, ldb) } else { (ldb, 1) };
-        let (a, b) = (&a.padded()[first * a_m..], b.padded());
+        let (a, b) = (&a.padded()[first * a_m + from_k * a_k..], &b.padded()[from_k * b_k..]);
         assert!((m - 1) * a_m + (k - 1) * a_k < a.len() && (k - 1) * b_k + (n - 1) * b_n < b.len() && (m - 1) * ldc + n <= c.len());
         let beta = if accumulate { 1.0 } else { 0.0 };
         let strides = [a_m, a_k, b_k, b_n, ldc].map(|stride| stride as isize);
@@ -207,6 +240,7 @@ impl Kernel for Matmul {
             ("c_quads", quads(self.c)),
             ("a_line_shift", line_shift(self.a)),
             ("b_line_shift", line_shift(self.b)),
+            ("part_k", Scalar::U32(self.part_k())),
         ]
     }
 
@@ -225,7 +259,7 @@ impl Kernel for Matmul {
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {
-        tiles(self.c, variant)
+        tiles(self.c, self.parts, variant)
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -240,7 +274,10 @@ impl Kernel for Matmul {
         }
         self.bias.map_or(Ok(()), |bias| has("bias", bias, 1, n))?;
         self.mask.map_or(Ok(()), |mask| has("mask", mask, m, n))?;
-        has("c", self.c, m, n)
+        if self.parts > 1 && (self.bias.is_some() || self.mask.is_some() || self.relu || self.accumulate) {
+            return Err("an epilogue of a product in parts: it belongs to their sum".into());
+        }
+        has("c", self.c, self.parts * m, n)
     }
 
     fn accumulates(&self) -> bool {
@@ -248,10 +285,10 @@ impl Kernel for Matmul {
     }
 
     fn twin(&self, m: &HostMem) {
-        let (operands, (_, n, k)) = (self.operands(m), self.sizes());
+        let (operands, (rows, n, _)) = (self.operands(m), self.sizes());
         m.f32_mut(self.c).for_each_row(|i, c| {
             let mut sums = vec![0.0; n];
-            operands.row(i, k, self.accumulate.then_some(&*c), &mut sums, f64::from);
+            operands.row(i % rows, self.part(i / rows), self.accumulate.then_some(&*c), &mut sums, f64::from);
             for (c, sum) in c.iter_mut().zip(sums) {
                 *c = if self.relu && sum <= 0.0 { 0.0 } else { sum as f32 };
             }
@@ -267,8 +304,15 @@ impl Kernel for Matmul {
         let apart = self.accumulate && self.mask.is_some();
         let mut product = vec![0.0; if apart { c.padded_mut().len() } else { 0 }];
         let to = if apart { &mut product[..] } else { c.padded_mut() };
-        let of = Gemm { layout: self.layout, m, n, k, ldc, accumulate: self.accumulate && !apart };
-        of.run_parallel(&operands.a, &operands.b, to);
+        let of = Gemm { layout: self.layout, m, n, k, from_k: 0, ldc, accumulate: self.accumulate && !apart };
+        if self.parts == 1 {
+            of.run_parallel(&operands.a, &operands.b, to);
+        } else {
+            to.par_chunks_mut(m * ldc).enumerate().for_each(|(part, c)| match self.part(part) {
+                ks if ks.is_empty() => c.fill(0.0),
+                ks => Gemm { k: ks.len(), from_k: ks.start, ..of }.run(&operands.a, 0, &operands.b, c),
+            });
+        }
         c.for_each_row(|r, row| {
             if let Some(mask) = operands.mask.as_ref().map(|mask| mask.row(r)) {
                 let open = |mask: f32, value: f32| if mask > 0.0 { value } else { 0.0 };
@@ -292,9 +336,9 @@ impl Kernel for Matmul {
     fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
         let (rows, n, k) = self.sizes();
         let (operands, old) = (self.operands(m), m.f32(self.c));
-        let bounds = (0..rows).into_par_iter().flat_map_iter(|i| {
+        let bounds = (0..self.c.rows() as usize).into_par_iter().flat_map_iter(|i| {
             let mut magnitudes = vec![0.0; n];
-            operands.row(i, k, self.accumulate.then(|| old.row(i)), &mut magnitudes, |v| f64::from(v.abs()));
+            operands.row(i % rows, self.part(i / rows), self.accumulate.then(|| old.row(i)), &mut magnitudes, |v| f64::from(v.abs()));
             magnitudes.into_iter().map(|sum| 2.0 * EPSILON * (k + 2) as f64 * sum + 1e-30)
         });
         Tolerance::Each(bounds.collect())
@@ -336,6 +380,14 @@ pub fn cases(c: &mut Cases<'_>) {
                 }
                 Layout::TN => into(Matmul { accumulate: true, ..plain }),
             }
+        }
+    }
+    // k in parts, of which the last may be shorter or empty.
+    for (m, n, k, parts) in [(3, 5, 7, 2), (33, 10, 65, 2), (9, 17, 129, 3), (64, 12, 128, 4)] {
+        for layout in [Layout::NN, Layout::TN] {
+            let a = if layout == Layout::TN { c.uniform(k, m) } else { c.uniform(m, k) };
+            let (b, out) = (c.uniform(k, n), c.output(parts * m, n));
+            c.add(Matmul { parts, ..Matmul::new(layout, a, b, out) });
         }
     }
     // The similarity matrix: both operands in one buffer.

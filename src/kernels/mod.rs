@@ -42,6 +42,7 @@ kernels! {
     shuffle,
     softmax_cross_entropy,
     softmax_cross_entropy_backward,
+    sum_parts,
     sum_squares,
     tick,
 }

@@ -1,6 +1,6 @@
 //! Contrastive losses over unit rows. Rows that were not normalised before give a loss, but not the published one.
 
-use super::{GradientCase, case_input, normalize};
+use super::{GradientCase, case_input, normalize, product_into};
 use crate::buffer::{Buf, Dtype, Fill, Role, shape};
 use crate::kernels::info_nce::{InfoNce, Pairing};
 use crate::kernels::info_nce_backward::InfoNceBackward;
@@ -9,7 +9,7 @@ use crate::kernels::info_nce_gradient::InfoNceGradient;
 use crate::kernels::info_nce_partials::{InfoNcePartials, partials};
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::mean::Mean;
-use crate::tape::Tape;
+use crate::tape::{GradTarget, Tape};
 
 /// How the similarities of a contrastive loss are held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,15 +89,13 @@ fn stored(t: &mut Tape<'_>, name: &str, of: Contrast, per_row: Buf, log_sum: Buf
         let dsimilarity = t.scratch(&format!("{name} similarity.grad"), similarity.shape);
         t.call(format!("{name}: similarity gradient"), InfoNceBackward { similarity, log_sum, hyper, dsimilarity, pairing });
         if let Some(to) = t.grad(a) {
-            let product = Matmul { accumulate: to.accumulate, ..Matmul::new(Layout::NN, dsimilarity, b, to.buf) };
-            t.call(format!("{name}: embedding gradient"), product);
+            product_into(t, format!("{name}: embedding gradient"), Layout::NN, dsimilarity, b, to);
         }
         // Over two views a and b are one matrix, whose gradient is complete by now.
         if pairing == Pairing::Diagonal
             && let Some(to) = t.grad(b)
         {
-            let product = Matmul { accumulate: to.accumulate, ..Matmul::new(Layout::TN, dsimilarity, a, to.buf) };
-            t.call(format!("{name}: key gradient"), product);
+            product_into(t, format!("{name}: key gradient"), Layout::TN, dsimilarity, a, to);
         }
     });
 }
@@ -121,12 +119,11 @@ fn streamed(t: &mut Tape<'_>, name: &str, of: Contrast, per_row: Buf, log_sum: B
             let label = |what: &str| format!("{name}: {what}, rows {first_row} to {}", first_row + count);
             t.call(label("similarity gradient"), InfoNceGradient { a: some(a), b, log_sum, hyper, c: stripe, first_row, rows, pairing });
             if let Some(to) = da {
-                let product = Matmul { accumulate: to.accumulate, ..Matmul::new(Layout::NN, stripe, b, some(to.buf)) };
-                t.call(label("embedding gradient"), product);
+                product_into(t, label("embedding gradient"), Layout::NN, stripe, b, GradTarget { buf: some(to.buf), ..to });
             }
             if let Some(to) = db {
                 let accumulate = to.accumulate || first_row > 0;
-                t.call(label("key gradient"), Matmul { accumulate, ..Matmul::new(Layout::TN, stripe, some(a), to.buf) });
+                product_into(t, label("key gradient"), Layout::TN, stripe, some(a), GradTarget { accumulate, ..to });
             }
         }
     });

@@ -1,6 +1,6 @@
 //! y = x Wᵀ + b, with PyTorch's `[out, in]` weights.
 
-use super::{GradientCase, case_input, case_input_filled, normalize};
+use super::{GradientCase, case_input, case_input_filled, normalize, product_into};
 use crate::buffer::{Buf, Fill, shape};
 use crate::kernels::column_sums::ColumnSums;
 use crate::kernels::matmul::{Layout, Matmul};
@@ -33,14 +33,13 @@ pub fn linear(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, b: Buf, activation: 
             }
         };
         if let Some(to) = t.grad(w) {
-            t.call(format!("{name}: weight gradient"), Matmul { accumulate: to.accumulate, ..Matmul::new(Layout::TN, dy, x, to.buf) });
+            product_into(t, format!("{name}: weight gradient"), Layout::TN, dy, x, to);
         }
         if let Some(to) = t.grad(b) {
             t.call(format!("{name}: bias gradient"), ColumnSums { x: dy, sums: to.buf, accumulate: to.accumulate });
         }
         if let Some(to) = t.grad_masked(x) {
-            let product = Matmul { accumulate: to.accumulate, mask: to.mask, ..Matmul::new(Layout::NN, dy, w, to.buf) };
-            t.call(format!("{name}: input gradient"), product);
+            product_into(t, format!("{name}: input gradient"), Layout::NN, dy, w, to);
         }
     });
     y

@@ -18,7 +18,22 @@ pub use relu::relu;
 pub use update::{Clock, report, start_step, update};
 
 use crate::buffer::{Buf, Fill, Shape, shape};
-use crate::tape::Tape;
+use crate::kernels::matmul::{Layout, Matmul};
+use crate::kernels::sum_parts::SumParts;
+use crate::tape::{GradTarget, Tape};
+
+/// Records a product into a gradient: at once, or for long sums and few results in parts of k that are added after.
+fn product_into(t: &mut Tape<'_>, label: String, layout: Layout, a: Buf, b: Buf, to: GradTarget) {
+    let parts = Matmul::parts_for(layout, a, to.buf);
+    if parts == 1 {
+        return t.call(label, Matmul { accumulate: to.accumulate, mask: to.mask, ..Matmul::new(layout, a, b, to.buf) });
+    }
+    let products = t.shared_scratch(&format!("products in {parts} parts of {}x{}", to.buf.rows(), to.buf.cols()), {
+        shape(parts * to.buf.rows(), to.buf.cols())
+    });
+    t.call(format!("{label}, in parts"), Matmul { parts, ..Matmul::new(layout, a, b, products) });
+    t.call(label, SumParts { products, mask: to.mask, c: to.buf, accumulate: to.accumulate });
+}
 
 /// An op as the gradient test runs it: finite differences of the output against the recorded backward pass.
 pub struct GradientCase {

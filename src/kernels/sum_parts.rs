@@ -1,0 +1,96 @@
+//! The second half of a product whose k was cut into parts: their sum.
+
+use super::{Cases, has, quads};
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("sum_parts", &[wgsl!("sum_parts")])];
+
+/// `products`: `[parts * rows, cols]`; `mask`, `c`: `[rows, cols]`.
+pub struct SumParts {
+    pub products: Buf,
+    /// Where it is not positive, a zero is stored or added in place of the sum.
+    pub mask: Option<Buf>,
+    pub c: Buf,
+    pub accumulate: bool,
+}
+
+impl SumParts {
+    /// Σ f(products) for element `col` of row `row`.
+    fn sum(&self, products: &crate::memory::Rows<f32>, row: usize, col: usize, f: impl Fn(f64) -> f64) -> f64 {
+        let rows = self.c.rows() as usize;
+        (row..self.products.rows() as usize).step_by(rows).map(|r| f(f64::from(products.row(r)[col]))).sum()
+    }
+}
+
+impl Kernel for SumParts {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        // Without a mask the shader never reads that binding, but something must be bound.
+        vec![("products", self.products), ("mask", self.mask.unwrap_or(self.products)), ("c", self.c)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![
+            ("quads", Scalar::U32(quads(self.c))),
+            ("parts", Scalar::U32(self.products.rows() / self.c.rows())),
+            ("accumulate", Scalar::U32(self.accumulate.into())),
+            ("masked", Scalar::U32(self.mask.is_some().into())),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.c))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        let rows = self.products.rows().next_multiple_of(self.c.rows().max(1));
+        has("products", self.products, rows, self.c.cols())?;
+        self.mask.map_or(Ok(()), |mask| has("mask", mask, self.c.rows(), self.c.cols()))
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (products, mask) = (m.f32(self.products), self.mask.map(|mask| m.f32(mask)));
+        m.f32_mut(self.c).for_each_row(|r, c| {
+            for (col, c) in c.iter_mut().enumerate() {
+                let open = mask.as_ref().is_none_or(|mask| mask.row(r)[col] > 0.0);
+                let sum = if open { self.sum(&products, r, col, |v| v) } else { 0.0 };
+                *c = (sum + if self.accumulate { f64::from(*c) } else { 0.0 }) as f32;
+            }
+        });
+    }
+
+    /// One rounding per part.
+    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+        let (products, old) = (m.f32(self.products), m.f32(self.c));
+        let terms = f64::from(self.products.rows() / self.c.rows()) + 1.0;
+        let bounds = (0..self.c.rows() as usize).flat_map(|r| {
+            let bound = |col: usize| {
+                let before = if self.accumulate { f64::from(old.row(r)[col].abs()) } else { 0.0 };
+                2.0 * EPSILON * terms * (self.sum(&products, r, col, f64::abs) + before) + 1e-30
+            };
+            (0..self.c.cols() as usize).map(bound).collect::<Vec<_>>()
+        });
+        Tolerance::Each(bounds.collect())
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, cols, parts) in [(1, 1, 1), (3, 5, 2), (33, 10, 7), (64, 65, 16)] {
+        for (masked, accumulate) in [(false, false), (true, false), (false, true), (true, true)] {
+            let (products, out) = (c.uniform(parts * rows, cols), c.uniform(rows, cols));
+            let mask = masked.then(|| c.uniform(rows, cols));
+            c.add(SumParts { products, mask, c: out, accumulate });
+        }
+    }
+}
