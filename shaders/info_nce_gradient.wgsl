@@ -10,6 +10,7 @@ struct Params {
     c_quads: u32,
     a_line_shift: u32,
     b_line_shift: u32,
+    parts: u32, // of k, as in matmul: one
     part_k: u32,
     first_row: u32, // of a in the whole
     rows: u32, // of the whole
@@ -22,7 +23,7 @@ struct Params {
 @group(0) @binding(5) var<uniform> params: Params;
 
 fn store(part: u32, row: u32, quad: u32, similarity: vec4<f32>) {
-    if ((row < params.m) & (quad < params.c_quads)) {
+    if ((part < params.parts) & (row < params.m) & (quad < params.c_quads)) {
         let i = params.first_row + row;
         let col = 4u * quad + vec4(0u, 1u, 2u, 3u);
         let inverse_temperature = 1.0 / hyper[0];

@@ -12,6 +12,7 @@ struct Params {
     c_quads: u32,
     a_line_shift: u32, // log2 of the rows in a line of the texture, for variants that have operands in textures
     b_line_shift: u32,
+    parts: u32,
     part_k: u32, // k is cut into parts of this length, a multiple of every DEPTH; c holds the products of the parts below
                  // each other
 }
@@ -22,7 +23,7 @@ struct Params {
 
 // One `if` and no return: drivers that run lanes under masks compile it four times faster so.
 fn store(part: u32, row: u32, quad: u32, sum: vec4<f32>) {
-    if ((row < params.m) & (quad < params.c_quads)) {
+    if ((part < params.parts) & (row < params.m) & (quad < params.c_quads)) {
         let at = (part * params.m + row) * params.c_quads + quad;
         var value = sum;
         if (MASK != 0u) {

@@ -1,7 +1,7 @@
 //! Negative controls: small mistakes put into a shader's text, which a check that deserves its name must notice.
 
 use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ValidationFlags, Validator};
-use naga::{AddressSpace, BinaryOperator, Block, Expression, Function, Handle, ScalarKind, Statement};
+use naga::{AddressSpace, BinaryOperator, Block, Expression, Function, Handle, Literal, ScalarKind, Statement};
 
 use crate::shader::Shader;
 
@@ -39,28 +39,28 @@ pub fn mutations(shader: &Shader) -> Vec<Mutation> {
 type Edit = (std::ops::Range<usize>, String);
 
 fn find(shader: &Shader, function: &Function, info: &FunctionInfo, edits: &mut Vec<Edit>) {
-    for (handle, expression) in function.expressions.iter() {
-        let Expression::Binary { op, left, right } = *expression else { continue };
+    let constant = |e: Handle<Expression>| matches!(function.expressions[e], Expression::Literal(_) | Expression::Constant(_));
+    let bound = |handle: Handle<Expression>| {
+        let Expression::Binary { op, left, right } = function.expressions[handle] else { return None };
         let ordering =
             matches!(op, BinaryOperator::Less | BinaryOperator::LessEqual | BinaryOperator::Greater | BinaryOperator::GreaterEqual);
         let integer = matches!(info[left].ty.inner_with(&shader.module.types).scalar_kind(), Some(ScalarKind::Uint));
-        let against_constant = |e: Handle<Expression>| matches!(function.expressions[e], Expression::Literal(_) | Expression::Constant(_));
         // Loops over a tile's constant size are not bounds of the data.
-        if !ordering || !integer || against_constant(left) || against_constant(right) {
-            continue;
+        if !ordering || !integer || constant(left) || constant(right) {
+            return None;
         }
-        if let Some(range) = function.expressions.get_span(handle).to_range() {
-            edits.extend(shift_bound(&shader.source, range, "(L) + 1u OP (R)"));
-        }
-    }
-    visit(&function.body, &mut |statement, span| match statement {
+        let range = function.expressions.get_span(handle).to_range()?;
+        shift_bound(&shader.source, range, "(L) + 1u OP (R)")
+    };
+    visit(function, &function.body, &mut |statement, span| match statement {
+        Statement::Emit(expressions) => edits.extend(expressions.clone().filter_map(bound)),
         Statement::Store { pointer, value } if is_storage(shader, function, *pointer) => {
             let float = matches!(info[*value].ty.inner_with(&shader.module.types).scalar_kind(), Some(ScalarKind::Float));
             edits.extend(span.to_range().and_then(|range| scale_store(&shader.source, range, float)));
         }
         Statement::If { condition, accept, .. } if matches!(accept.last(), Some(Statement::Return { .. })) => {
             if let Expression::Binary { op: BinaryOperator::GreaterEqual, right, .. } = function.expressions[*condition]
-                && !matches!(function.expressions[right], Expression::Literal(_) | Expression::Constant(_))
+                && !constant(right)
                 && let Some(range) = function.expressions.get_span(*condition).to_range()
             {
                 edits.extend(shift_bound(&shader.source, range, "(L) > (R)"));
@@ -70,13 +70,22 @@ fn find(shader: &Shader, function: &Function, info: &FunctionInfo, edits: &mut V
     });
 }
 
-fn visit(block: &Block, f: &mut impl FnMut(&Statement, naga::Span)) {
+/// Calls `f` for every statement but those behind a condition that is false by constants alone: a mistake there does
+/// nothing.
+fn visit(function: &Function, block: &Block, f: &mut impl FnMut(&Statement, naga::Span)) {
     for (statement, span) in block.span_iter() {
         f(statement, *span);
         match statement {
-            Statement::Block(inner) => visit(inner, f),
-            Statement::If { accept, reject, .. } => [accept, reject].into_iter().for_each(|b| visit(b, f)),
-            Statement::Loop { body, continuing, .. } => [body, continuing].into_iter().for_each(|b| visit(b, f)),
+            Statement::Block(inner) => visit(function, inner, f),
+            Statement::If { condition, accept, reject } => {
+                let known = match function.expressions[*condition] {
+                    Expression::Literal(Literal::Bool(known)) => Some(known),
+                    _ => None,
+                };
+                let live = [(true, accept), (false, reject)].into_iter().filter(|(side, _)| known.is_none_or(|known| known == *side));
+                live.for_each(|(_, block)| visit(function, block, f));
+            }
+            Statement::Loop { body, continuing, .. } => [body, continuing].into_iter().for_each(|b| visit(function, b, f)),
             _ => {}
         }
     }

@@ -75,6 +75,7 @@ impl Kernel for InfoNceGradient {
             ("c_quads", Scalar::U32(row_quads(self.c))),
             ("a_line_shift", line_shift(self.a)),
             ("b_line_shift", line_shift(self.b)),
+            ("parts", Scalar::U32(1)),
             ("part_k", Scalar::U32(super::matmul::whole(self.a.cols()))),
             ("first_row", Scalar::U32(self.first_row)),
             ("rows", Scalar::U32(self.rows)),

@@ -240,6 +240,7 @@ impl Kernel for Matmul {
             ("c_quads", quads(self.c)),
             ("a_line_shift", line_shift(self.a)),
             ("b_line_shift", line_shift(self.b)),
+            ("parts", Scalar::U32(self.parts)),
             ("part_k", Scalar::U32(self.part_k())),
         ]
     }
@@ -362,24 +363,14 @@ pub fn cases(c: &mut Cases<'_>) {
             let out = c.output(m, n);
             let plain = Matmul::new(layout, a, b, out);
             c.add(plain);
-            // Each epilogue in the layout whose product it follows in a training step, and all parts at once.
+            // Every part of the epilogue, in the layout whose product it follows in a training step.
             let (bias, mask) = (Some(c.uniform(1, n)), Some(c.uniform(m, n)));
-            let mut into = |matmul: Matmul| {
-                let c_buf = c.uniform(m, n);
-                c.add(Matmul { c: c_buf, ..matmul });
-            };
-            match layout {
-                Layout::NN => {
-                    into(Matmul { mask, ..plain });
-                    into(Matmul { mask, accumulate: true, ..plain });
-                }
-                Layout::NT => {
-                    into(Matmul { bias, ..plain });
-                    into(Matmul { bias, relu: true, ..plain });
-                    into(Matmul { mask, accumulate: true, bias, relu: true, ..plain });
-                }
-                Layout::TN => into(Matmul { accumulate: true, ..plain }),
-            }
+            let product = Matmul { c: c.uniform(m, n), ..plain };
+            c.add(match layout {
+                Layout::NN => Matmul { mask, accumulate: true, ..product },
+                Layout::NT => Matmul { bias, relu: true, ..product },
+                Layout::TN => Matmul { accumulate: true, ..product },
+            });
         }
     }
     // k in parts, of which the last may be shorter or empty.
