@@ -22,7 +22,16 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> c: array<vec4<f32>>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-fn store(part: u32, row: u32, quad: u32, similarity: vec4<f32>) {
+// log_sum of four columns.
+fn column_shift(quad: u32) -> vec4<f32> {
+    var shift = vec4(0.0);
+    if (params.two_views != 0u) {
+        shift = log_sum[min(quad, params.c_quads - 1u)];
+    }
+    return shift;
+}
+
+fn store(part: u32, row: u32, quad: u32, column_log_sum: vec4<f32>, similarity: vec4<f32>) {
     if ((part < params.parts) & (row < params.m) & (quad < params.c_quads)) {
         let i = params.first_row + row;
         let col = 4u * quad + vec4(0u, 1u, 2u, 3u);
@@ -32,7 +41,7 @@ fn store(part: u32, row: u32, quad: u32, similarity: vec4<f32>) {
         var positives = 1.0;
         var counts = col < vec4(params.n);
         if (params.two_views != 0u) {
-            g += exp(clamp(z - log_sum[quad], vec4(-80.0), vec4(0.0)));
+            g += exp(clamp(z - column_log_sum, vec4(-80.0), vec4(0.0)));
             positives = 2.0;
             counts = counts & (col != vec4(i));
         }

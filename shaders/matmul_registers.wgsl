@@ -5,10 +5,11 @@
 // Blocks are written out, not looped over: with constant indices every compiler keeps `sum` in registers, while loops over
 // it are left as they are by some, which costs a third of the speed on llvmpipe.
 fn store_block(part: u32, row: u32, quad: u32, sum: mat4x4<f32>) {
-    store(part, row, quad, sum[0]);
-    store(part, row + 1u, quad, sum[1]);
-    store(part, row + 2u, quad, sum[2]);
-    store(part, row + 3u, quad, sum[3]);
+    let shift = column_shift(quad);
+    store(part, row, quad, shift, sum[0]);
+    store(part, row + 1u, quad, shift, sum[1]);
+    store(part, row + 2u, quad, shift, sum[2]);
+    store(part, row + 3u, quad, shift, sum[3]);
 }
 
 fn store_blocks(part: u32, row: u32, quad: u32, s0: mat4x4<f32>, s1: mat4x4<f32>, s2: mat4x4<f32>, s3: mat4x4<f32>) {

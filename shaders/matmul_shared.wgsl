@@ -64,9 +64,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         workgroupBarrier();
     }
-    for (var r = 0u; r < ROWS; r++) {
-        for (var q = 0u; q < QUADS; q++) {
-            store(part, first_row + 4u * (y + SIDE * (r / 4u)) + r % 4u, first_quad + x + SIDE * q, sum[r][q]);
+    for (var q = 0u; q < QUADS; q++) {
+        let quad = first_quad + x + SIDE * q;
+        let shift = column_shift(quad);
+        for (var r = 0u; r < ROWS; r++) {
+            store(part, first_row + 4u * (y + SIDE * (r / 4u)) + r % 4u, quad, shift, sum[r][q]);
         }
     }
 }

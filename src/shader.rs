@@ -100,12 +100,24 @@ pub struct TexelGrid {
 
 impl TexelGrid {
     /// WebGPU's default for the sides of a texture.
-    const MAX_SIDE: u32 = 8192;
+    const MAX_SIDE: u32 = 8191; // one less, for `room`
     /// Quads: copies from buffers want lines of whole 256 bytes.
     const LINE_ALIGN: u32 = 16;
 
     /// Long lines make fewer copies of it, so lines are at least this long where there are rows to fill them.
     const GOOD_LINE: u32 = 512;
+
+    /// Sides of the texture. Drivers may compile a kernel anew for sides that are powers of two: so none are.
+    pub fn room(self) -> (u32, u32) {
+        let odd = |side: u32| if side.is_power_of_two() { side + 1 } else { side };
+        // The second of 1 and 2 is a power of two as well.
+        (odd(self.width.max(2)), odd(self.height.max(2)))
+    }
+
+    /// Bytes of the texture.
+    pub fn bytes(self) -> u64 {
+        16 * u64::from(self.room().0) * u64::from(self.room().1)
+    }
 
     /// `None` if no texture within WebGPU's default limits holds the matrix so.
     pub fn of(shape: Shape) -> Option<Self> {

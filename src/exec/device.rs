@@ -60,9 +60,18 @@ pub struct AdapterSummary {
     pub timestamps: bool,
 }
 
-fn enumerate() -> Vec<wgpu::Adapter> {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());
-    pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()))
+/// Adapters of the native backends, and then those of GL, which take as long to find as all others and are asked for only
+/// where `all` are wanted or there are no others.
+fn enumerate(all: bool) -> Vec<wgpu::Adapter> {
+    let of = |backends| {
+        let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+        pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends))
+    };
+    let mut adapters = of(wgpu::Backends::all() - wgpu::Backends::GL);
+    if all || adapters.is_empty() {
+        adapters.extend(of(wgpu::Backends::GL));
+    }
+    adapters
 }
 
 fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
@@ -87,7 +96,7 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
 
 /// All adapters of all backends.
 pub fn adapters() -> Vec<AdapterSummary> {
-    enumerate().iter().enumerate().map(|(i, adapter)| summary(i, adapter)).collect()
+    enumerate(true).iter().enumerate().map(|(i, adapter)| summary(i, adapter)).collect()
 }
 
 /// Something that runs programs.
@@ -103,23 +112,26 @@ impl Device {
         if *spec == DeviceSpec::Cpu {
             return Ok(Device::Cpu);
         }
-        let adapters = enumerate();
-        let summaries: Vec<AdapterSummary> = adapters.iter().enumerate().map(|(i, a)| summary(i, a)).collect();
-        let chosen = match spec {
+        let choose = |summaries: &[AdapterSummary]| match spec {
             DeviceSpec::Cpu => None,
-            DeviceSpec::Auto => match automatic(&summaries) {
-                Some(index) => Some(index),
-                None => return Ok(Device::Cpu),
-            },
+            DeviceSpec::Auto => automatic(summaries),
             DeviceSpec::Index(index) => summaries.get(*index).map(|s| s.index),
             DeviceSpec::Named { backend, name } => {
                 let matches = |s: &&AdapterSummary| s.backend.to_lowercase().contains(backend) && s.name.to_lowercase().contains(name);
                 summaries.iter().find(matches).map(|s| s.index)
             }
         };
-        match chosen {
-            Some(index) => Ok(Device::Gpu(Arc::new(GpuDevice::open(&adapters[index])?))),
-            None => Err(UsageError(format!("no device matches `{}`; there {}", spec_text(spec), list(&summaries))).into()),
+        let mut summaries = Vec::new();
+        for all in [false, true] {
+            let adapters = enumerate(all);
+            summaries = adapters.iter().enumerate().map(|(i, a)| summary(i, a)).collect();
+            if let Some(index) = choose(&summaries) {
+                return Ok(Device::Gpu(Arc::new(GpuDevice::open(&adapters[index])?)));
+            }
+        }
+        match spec {
+            DeviceSpec::Auto => Ok(Device::Cpu),
+            _ => Err(UsageError(format!("no device matches `{}`; there {}", spec_text(spec), list(&summaries))).into()),
         }
     }
 

@@ -128,8 +128,8 @@ impl GpuDevice {
                 }
             }
         }
-        let texels = textures.iter().filter_map(|buf| TexelGrid::of(buf.shape)).map(|grid| u64::from(grid.width) * u64::from(grid.height));
-        arena.bytes() + 16 * texels.sum::<u64>()
+        let grids = textures.iter().filter_map(|buf| TexelGrid::of(buf.shape));
+        arena.bytes() + grids.map(TexelGrid::bytes).sum::<u64>()
     }
 
     pub fn class(&self) -> DeviceClass {
@@ -236,7 +236,7 @@ impl Texture {
         let grid = TexelGrid::of(buf.shape).expect("such variants are not chosen for buffers that do not fit");
         let texture = device.create_texture(&wgpu::TextureDescriptor {
             label: Some("operand"),
-            size: wgpu::Extent3d { width: grid.width, height: grid.height, depth_or_array_layers: 1 },
+            size: wgpu::Extent3d { width: grid.room().0, height: grid.room().1, depth_or_array_layers: 1 },
             mip_level_count: 1,
             sample_count: 1,
             dimension: wgpu::TextureDimension::D2,
@@ -712,7 +712,7 @@ impl Executor for Gpu {
     }
 
     fn device_bytes(&self) -> u64 {
-        let textures = self.textures.iter().map(|t| 16 * u64::from(t.grid.width) * u64::from(t.grid.height));
+        let textures = self.textures.iter().map(|t| t.grid.bytes());
         self.buffers.iter().map(wgpu::Buffer::size).sum::<u64>() + textures.sum::<u64>() + self.uniform_bytes
     }
 

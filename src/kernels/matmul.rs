@@ -130,7 +130,7 @@ const VARIANTS: &[Variant] = &[
     Variant { consts: &[("WG", 64), ("ROWS", 8), ("QUADS", 2), ("DEPTH", 16)], default_for: HARDWARE, least_invocations: 4096, ..SHARED },
     Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1), ("DEPTH", 32)], default_for: HARDWARE, ..SHARED },
     Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1)], ..REGISTERS },
-    Variant { consts: &[("WG", 8), ("ROWS", 16), ("QUADS", 4)], default_for: SOFTWARE, least_invocations: 32, ..TEXTURES },
+    Variant { consts: &[("WG", 8), ("ROWS", 16), ("QUADS", 4)], default_for: SOFTWARE, least_invocations: 1024, ..TEXTURES },
     Variant { consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 4)], default_for: SOFTWARE, ..TEXTURES },
     Variant { consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)], default_for: SOFTWARE, ..REGISTERS },
 ];
@@ -242,6 +242,7 @@ impl Kernel for Matmul {
             ("b_line_shift", line_shift(self.b)),
             ("parts", Scalar::U32(self.parts)),
             ("part_k", Scalar::U32(self.part_k())),
+            ("relu", Scalar::U32(self.relu.into())),
         ]
     }
 
@@ -255,7 +256,6 @@ impl Kernel for Matmul {
             ("MASK", self.mask.is_some().into()),
             ("ACCUMULATE", self.accumulate.into()),
             ("BIAS", self.bias.is_some().into()),
-            ("RELU", self.relu.into()),
         ]
     }
 
