@@ -1,8 +1,8 @@
-// c = a·b, a·bᵀ or aᵀ·b, then the epilogue: (zero where mask is not positive) (+ old c) (+ bias) (ReLU), whose parts (0 or 1
-// each) are constants of the call.
+// c = a·b, a·bᵀ or aᵀ·b, then the epilogue: (zero where mask is not positive) (+ old c) (+ bias) (ReLU). MASK, ACCUMULATE
+// and BIAS (0 or 1 each) are constants of the call.
 //
 // Other parts say where operands lie and how work is divided. Every output sums k ascending in one accumulator, so that
-// schemes and tile sizes never change a bit.
+// schemes and tile sizes change no sum.
 struct Params {
     m: u32,
     n: u32,

@@ -1,6 +1,5 @@
 // Each invocation keeps ROWS x (4·QUADS) outputs in registers and loads blocks straight from the operands: no shared
-// memory, no barrier. ROWS is 4, 8 or 16, QUADS is 1, 2 or 4; the
-// compiler drops the parts that others need.
+// memory, no barrier. ROWS is 4, 8 or 16, QUADS is 1, 2 or 4; compilers drop what smaller tiles have no use for.
 //
 // Blocks are written out, not looped over: with constant indices every compiler keeps `sum` in registers, while loops over
 // it are left as they are by some, which costs a third of the speed on llvmpipe.

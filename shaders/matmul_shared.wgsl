@@ -1,6 +1,6 @@
 // A group of 8 x 8 invocations computes a tile of (8·ROWS) x (32·QUADS) outputs, ROWS x (4·QUADS) of them each. Slices of
 // DEPTH k of both operands pass through workgroup memory, so that each value is loaded from the operands once per tile
-// and not once per invocation: 8·ROWS·DEPTH + 32·QUADS·DEPTH floats, 8 KiB in both sizes used, with two barriers per
+// and not once per invocation: 8·ROWS·DEPTH + 32·QUADS·DEPTH floats, 8 KiB and padding in both sizes used, with two barriers per
 // slice.
 //
 // Slices lie k by k as vec4s over rows (of a) and over columns (of b): the inner loop reads ROWS/4 + QUADS vec4s for
@@ -51,14 +51,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         let depth = min(DEPTH, end - k);
         for (var j = 0u; j < depth; j++) {
+            var columns: array<vec4<f32>, QUADS>;
             for (var q = 0u; q < QUADS; q++) {
-                let columns = b_slice[j][x + SIDE * q];
-                for (var r = 0u; r < ROWS; r += 4u) {
-                    let rows = a_slice[j][y + SIDE * (r / 4u)];
-                    sum[r][q] += rows.x * columns;
-                    sum[r + 1u][q] += rows.y * columns;
-                    sum[r + 2u][q] += rows.z * columns;
-                    sum[r + 3u][q] += rows.w * columns;
+                columns[q] = b_slice[j][x + SIDE * q];
+            }
+            for (var r = 0u; r < ROWS; r += 4u) {
+                let rows = a_slice[j][y + SIDE * (r / 4u)];
+                for (var q = 0u; q < QUADS; q++) {
+                    sum[r][q] += rows.x * columns[q];
+                    sum[r + 1u][q] += rows.y * columns[q];
+                    sum[r + 2u][q] += rows.z * columns[q];
+                    sum[r + 3u][q] += rows.w * columns[q];
                 }
             }
         }

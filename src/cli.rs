@@ -282,7 +282,7 @@ pub struct BenchArgs {
 #[derive(Clone, Debug, Args)]
 pub struct StepArgs {
     /// The step of this run folder [default: that of the verb below]
-    #[arg(conflicts_with_all = ["of", "hidden", "batch", "data"])]
+    #[arg(conflicts_with_all = ["of", "model", "hidden", "batch", "data"])]
     pub run: Option<PathBuf>,
     /// Whose step
     #[arg(long, value_name = "VERB", default_value = "pretrain")]

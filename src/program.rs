@@ -105,10 +105,19 @@ pub trait Kernel: Send + Sync {
         0
     }
 
+    /// Bytes that must be read and written. By default: all of every buffer.
+    fn bytes(&self) -> u64 {
+        let mut bufs: Vec<Buf> = self.bufs().into_iter().map(|(_, buf)| buf).collect();
+        bufs.sort_by_key(|buf| (buf.alloc, buf.offset));
+        // The same buffer in the place of one that is not used costs nothing.
+        bufs.dedup();
+        4 * bufs.iter().map(|buf| buf.shape.words()).sum::<u64>()
+    }
+
     /// Rough operations of any kind, for keeping dispatches short.
     fn work(&self) -> u64 {
         match self.flops() {
-            0 => 8 * self.bufs().iter().map(|(_, buf)| buf.shape.words()).sum::<u64>(),
+            0 => 2 * self.bytes(),
             flops => flops,
         }
     }

@@ -19,7 +19,8 @@ pub enum DeviceClass {
     Software,
 }
 
-/// One way to compute a kernel: sources and tile sizes. Variants of a kernel differ in speed, never in a bit.
+/// One way to compute a kernel: sources and tile sizes. Variants add up the same terms in the same order, so they differ
+/// in speed alone, but for compilers that fuse multiply-adds here and not there; `tune` refuses those.
 pub struct Variant {
     /// The stem of the file in `shaders/`.
     pub name: &'static str,
@@ -89,29 +90,32 @@ pub struct Binding {
     pub texture: bool,
 }
 
-/// How the quads of a matrix lie in a texture: in memory order, `rows_per_line` rows side by side in each line of texels.
+/// How the quads of a matrix lie in a texture: in memory order, with as many rows side by side in each line of texels as a
+/// power of two, so that shaders find a row with a mask and a shift. Rows longer than a line run on in the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TexelGrid {
+    /// Texels in a line, and lines.
     pub width: u32,
     pub height: u32,
-    /// A power of two, so that shaders find a row with a mask and a shift.
-    pub rows_per_line: u32,
+    /// log2 of the rows in a line; of the texels in a line, if rows run on.
+    pub line_shift: u32,
+    pub rows_run_on: bool,
 }
 
 impl TexelGrid {
-    /// WebGPU's default for the sides of a texture.
-    const MAX_SIDE: u32 = 8191; // one less, for `room`
+    /// WebGPU's default for the sides of a texture, less one for `room`.
+    const MAX_SIDE: u32 = 8191;
     /// Quads: copies from buffers want lines of whole 256 bytes.
     const LINE_ALIGN: u32 = 16;
-
     /// Long lines make fewer copies of it, so lines are at least this long where there are rows to fill them.
     const GOOD_LINE: u32 = 512;
+    /// log2 of the line where rows run on.
+    const LONG_LINE: u32 = 12;
 
     /// Sides of the texture. Drivers may compile a kernel anew for sides that are powers of two: so none are.
     pub fn room(self) -> (u32, u32) {
         let odd = |side: u32| if side.is_power_of_two() { side + 1 } else { side };
-        // The second of 1 and 2 is a power of two as well.
-        (odd(self.width.max(2)), odd(self.height.max(2)))
+        (odd(self.width), odd(self.height))
     }
 
     /// Bytes of the texture.
@@ -119,19 +123,27 @@ impl TexelGrid {
         16 * u64::from(self.room().0) * u64::from(self.room().1)
     }
 
-    /// `None` if no texture within WebGPU's default limits holds the matrix so.
+    /// `None` if no texture within WebGPU's default limits holds the matrix.
     pub fn of(shape: Shape) -> Option<Self> {
         let quads = shape.stride() / 4;
-        (0..=13)
-            .map(|shift| {
-                let rows_per_line = 1 << shift;
-                TexelGrid { width: quads.saturating_mul(rows_per_line), height: shape.rows.div_ceil(rows_per_line), rows_per_line }
-            })
-            .find(|grid| {
-                let aligned = grid.height == 1 || grid.width.is_multiple_of(Self::LINE_ALIGN) && grid.width >= Self::GOOD_LINE;
-                aligned && grid.height <= Self::MAX_SIDE
-            })
-            .filter(|grid| grid.width <= Self::MAX_SIDE)
+        let whole_rows = (0..13).map(|line_shift| TexelGrid {
+            width: quads.saturating_mul(1 << line_shift),
+            height: shape.rows.div_ceil(1 << line_shift),
+            line_shift,
+            rows_run_on: false,
+        });
+        let lines = (shape.words() / 4).div_ceil(1 << Self::LONG_LINE);
+        let long = TexelGrid {
+            width: 1 << Self::LONG_LINE,
+            height: u32::try_from(lines).unwrap_or(u32::MAX),
+            line_shift: Self::LONG_LINE,
+            rows_run_on: true,
+        };
+        let fits = |grid: &TexelGrid| {
+            let aligned = grid.height == 1 || grid.width.is_multiple_of(Self::LINE_ALIGN) && grid.width >= Self::GOOD_LINE;
+            aligned && grid.width <= Self::MAX_SIDE && grid.height <= Self::MAX_SIDE
+        };
+        whole_rows.chain([long]).find(fits)
     }
 }
 

@@ -100,6 +100,8 @@ impl<'a> Tape<'a> {
     /// Asks for the gradient of `buf`, which some test or loss wants although no parameter is behind it.
     pub fn want(&mut self, buf: Buf) {
         self.wanted.insert(buf);
+        // Its own gradient is wanted, not that of the input of the ReLU it may be the output of.
+        self.unmasked.insert(buf);
     }
 
     /// Declares that `y` is the output of a ReLU: writers of its gradient may go through the ReLU on their way.
@@ -120,7 +122,7 @@ impl<'a> Tape<'a> {
 
     /// As [`grad`](Tape::grad), for writers that apply the mask if there is one.
     pub fn grad_masked(&mut self, x: Buf) -> Option<GradTarget> {
-        let mask = self.rectified.contains(&x).then_some(x);
+        let mask = (self.rectified.contains(&x) && !self.unmasked.contains(&x)).then_some(x);
         self.target(x, mask)
     }
 

@@ -212,6 +212,17 @@ fn calls_agree_with_their_shaders() {
     }
 }
 
+#[test]
+fn variants_can_be_told_apart() {
+    for entry in KERNELS {
+        for call in &record(entry).calls {
+            let count = call.kernel.variants().len();
+            let descriptions: BTreeSet<String> = (0..count).map(|v| call.kernel.describe(v)).collect();
+            assert_eq!(descriptions.len(), count, "{}: tuned choices are kept by description: {descriptions:?}", entry.name);
+        }
+    }
+}
+
 /// Names of the files of a folder that end in `extension`, without it.
 fn stems(folder: &str, extension: &str) -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);

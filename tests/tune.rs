@@ -89,7 +89,7 @@ fn a_variant_whose_bits_differ_is_never_chosen() {
 }
 
 #[test]
-fn choices_are_obeyed_and_change_no_result() {
+fn choices_are_obeyed_and_results_stay_within_tolerance() {
     let Some(gpu) = common::gpu() else { return };
     drop(gpu);
     let mut settings = FinetuneSettings { labels_per_class: Some(3), ..Default::default() };

@@ -16,7 +16,7 @@ const LONG_SECONDS: f64 = 20.0;
 /// Time per repetition.
 #[derive(Clone, Copy, Debug)]
 pub struct Measured {
-    /// The median of five rounds.
+    /// The median of five rounds, or the only one of long work.
     pub seconds: f64,
     /// The fastest round.
     pub best: f64,

@@ -34,14 +34,26 @@ impl Roofline {
         // Limits are what a device reaches undisturbed: the fastest round counts.
         let best = |workload: &Workload| -> Result<f64> { Ok(Loaded::new(device, workload)?.measure()?.best) };
         let limit = device.binding_limit();
-        let (fma, copy) = (fma_chain(limit)?, copies(limit, shape(2048, 2048), 1)?);
+        // Twice the work until a device that was not busy enough gets no faster.
+        let mut fma_rate = 0.0;
+        for rows in (8..16).map(|log| 1 << log) {
+            let fma = fma_chain(limit, rows)?;
+            let rate = fma.flops as f64 / best(&fma)? / 1e9;
+            let no_faster = rate < 1.1 * fma_rate;
+            fma_rate = rate.max(fma_rate);
+            if no_faster {
+                break;
+            }
+        }
+        // Two times 64 MiB: more than caches hold.
+        let copy = copies(limit, shape(8192, 2048), 1)?;
         let bytes = copy.arena.bytes();
         let mut tiny = Loaded::new(device, &copies(limit, shape(1, 4), 1)?)?;
         tiny.run(1)?;
         let mut waits = (0..200).map(|_| tiny.run(1)).collect::<Result<Vec<f64>, DeviceError>>()?;
         waits.sort_by(f64::total_cmp);
         Ok(Roofline {
-            fma_gflops: fma.flops as f64 / best(&fma)? / 1e9,
+            fma_gflops: fma_rate,
             copy_gb_per_s: bytes as f64 / best(&copy)? / 1e9,
             dispatch_us: best(&copies(limit, shape(1, 4), TINY_CALLS)?)? * 1e6 / f64::from(TINY_CALLS),
             submit_us: waits[waits.len() / 2] * 1e6,
@@ -63,8 +75,8 @@ fn pair(limit: u64, shape: Shape) -> (Arena, Buf, Buf) {
     (arena, x, y)
 }
 
-fn fma_chain(limit: u64) -> Result<Workload, RecordError> {
-    let (arena, x, y) = pair(limit, shape(256, 128));
+fn fma_chain(limit: u64, rows: u32) -> Result<Workload, RecordError> {
+    let (arena, x, y) = pair(limit, shape(rows, 128));
     let mut program = Program::new("fma");
     program.push(&arena, "multiply-adds", FmaChain { x, y, rounds: 2000 })?;
     Ok(Workload::program("fma", arena, program, Buf { shape: shape(1, 4), ..y }))

@@ -24,10 +24,7 @@ pub fn run(args: &StepArgs) -> Result<u8> {
     let whole = loaded.measure()?.seconds;
     let sum: f64 = timing.seconds.iter().sum();
 
-    let share = |call: &Call, seconds: f64| {
-        let bytes = call.kernel.bufs().iter().map(|(_, buf)| 4 * buf.shape.words()).sum();
-        roofline.share(call.kernel.flops(), bytes, seconds)
-    };
+    let share = |call: &Call, seconds: f64| roofline.share(call.kernel.flops(), call.kernel.bytes(), seconds);
     let mut rows: Vec<(&Call, f64)> = calls.into_iter().zip(timing.seconds.iter().copied()).collect();
     rows.sort_by(|a, b| b.1.total_cmp(&a.1));
     let width = rows.iter().map(|(call, _)| call.label.len()).max().unwrap_or(0);

@@ -60,8 +60,8 @@ pub struct AdapterSummary {
     pub timestamps: bool,
 }
 
-/// Adapters of the native backends, and then those of GL, which take as long to find as all others and are asked for only
-/// where `all` are wanted or there are no others.
+/// Adapters of the native backends, and then, if `all` are wanted or there are no others, those of GL, which take as long
+/// to find as all others.
 fn enumerate(all: bool) -> Vec<wgpu::Adapter> {
     let of = |backends| {
         let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
@@ -112,9 +112,10 @@ impl Device {
         if *spec == DeviceSpec::Cpu {
             return Ok(Device::Cpu);
         }
-        let choose = |summaries: &[AdapterSummary]| match spec {
+        let choose = |summaries: &[AdapterSummary], all: bool| match spec {
             DeviceSpec::Cpu => None,
-            DeviceSpec::Auto => automatic(summaries),
+            // A chip that only GL knows is better than a software adapter.
+            DeviceSpec::Auto => automatic(summaries).filter(|&best| all || !summaries[best].software),
             DeviceSpec::Index(index) => summaries.get(*index).map(|s| s.index),
             DeviceSpec::Named { backend, name } => {
                 let matches = |s: &&AdapterSummary| s.backend.to_lowercase().contains(backend) && s.name.to_lowercase().contains(name);
@@ -125,7 +126,7 @@ impl Device {
         for all in [false, true] {
             let adapters = enumerate(all);
             summaries = adapters.iter().enumerate().map(|(i, a)| summary(i, a)).collect();
-            if let Some(index) = choose(&summaries) {
+            if let Some(index) = choose(&summaries, all) {
                 return Ok(Device::Gpu(Arc::new(GpuDevice::open(&adapters[index])?)));
             }
         }

@@ -2,6 +2,7 @@
 //! dispatches.
 
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Instant;
 
@@ -17,13 +18,13 @@ use crate::shader::{Access, Binding, DeviceClass, Shader, TexelGrid};
 const MAX_GROUPS: u64 = 65_535;
 
 /// Operations in one dispatch and in one submission: about 50 and 100 ms of a slow device of the class. Windows and
-/// macOS kill what runs for seconds. Submissions adapt to the speed that is seen, up to [`FASTER`] times this and more.
+/// macOS kill what runs for seconds. Submissions adapt to the speed that is seen.
 const DISPATCH_WORK: [u64; 2] = [5_000_000_000, 500_000_000];
 const SUBMIT_WORK: [u64; 2] = [10_000_000_000, 1_000_000_000];
 /// What one submission aims at once the device's speed is known.
 const SUBMIT_SECONDS: f64 = 0.08;
 /// How far submissions may leave their first size: a host that is late to look must not make them tiny or endless.
-const FASTER: u64 = 32;
+const FASTER: u64 = 16;
 /// Recording takes host time as well: tiny dispatches are submitted in batches of this many.
 const SUBMIT_DISPATCHES: usize = 2_000;
 /// Submissions with timestamps that wait to be read; a query set holds two for each.
@@ -54,7 +55,7 @@ pub struct GpuOptions {
     /// Slice dispatches to this many groups.
     pub max_groups: Option<u64>,
     /// Compile this text instead of the kernel's own.
-    pub source: Option<String>,
+    pub(crate) source: Option<String>,
     /// Ignore tuned choices.
     pub defaults: bool,
 }
@@ -266,6 +267,13 @@ impl Texture {
     }
 }
 
+/// Some dispatches of a call: all of them, unless they are too much for one submission.
+struct Piece {
+    program: usize,
+    call: usize,
+    launches: Range<usize>,
+}
+
 /// A dispatch of `x` x `y` groups; `uniform` holds where its numbering starts.
 struct Launch {
     uniform: u32,
@@ -350,7 +358,8 @@ impl Pace {
             && after > before
         {
             let per_second = (after - before) as f64 / (now - then).as_secs_f64().max(1e-6);
-            self.most = ((per_second * SUBMIT_SECONDS) as u64).clamp(self.bounds.0, self.bounds.1);
+            // At most twice as much as before: two copies may arrive together because the host looked late.
+            self.most = ((per_second * SUBMIT_SECONDS) as u64).min(2 * self.most).clamp(self.bounds.0, self.bounds.1);
         }
         self.last = Some((now, after, self.submitted > after));
     }
@@ -488,11 +497,11 @@ impl Gpu {
 
     /// Records calls into one pass, or into more where copies stand between them; `timestamps` gives each call a pass
     /// and a query at its end, and the first one at its beginning.
-    fn record(&mut self, encoder: &mut wgpu::CommandEncoder, calls: &[(usize, usize)], timestamps: Option<&wgpu::QuerySet>) {
+    fn record(&mut self, encoder: &mut wgpu::CommandEncoder, pieces: &[Piece], timestamps: Option<&wgpu::QuerySet>) {
         let mut pass = None;
-        for (i, &(program, call)) in calls.iter().enumerate() {
-            let prepared = &self.programs[program][call];
-            for &texture in &prepared.reads {
+        for (i, Piece { program, call, launches }) in pieces.iter().enumerate() {
+            let prepared = &self.programs[*program][*call];
+            for &texture in prepared.reads.iter().filter(|_| launches.start == 0) {
                 let texture = &mut self.textures[texture];
                 if !texture.current {
                     // Copies stand between passes.
@@ -515,7 +524,7 @@ impl Gpu {
             let pass = pass.get_or_insert_with(|| encoder.begin_compute_pass(&descriptor).forget_lifetime());
             pass.set_pipeline(&prepared.pipeline.pipeline);
             pass.set_bind_group(0, &prepared.bind_group, &[]);
-            for launch in &prepared.launches {
+            for launch in &prepared.launches[launches.clone()] {
                 pass.set_bind_group(1, &self.launch_group, &[launch.uniform]);
                 pass.dispatch_workgroups(launch.x, launch.y, 1);
                 self.counts.dispatches += 1;
@@ -523,16 +532,48 @@ impl Gpu {
         }
     }
 
-    fn submit(&mut self, calls: &mut Vec<(usize, usize)>) -> Result<(), DeviceError> {
+    /// Calls `f` with as much of `work` at a time as one submission should hold.
+    fn by_submission(
+        &mut self,
+        work: &[Span],
+        mut f: impl FnMut(&mut Self, &[Piece]) -> Result<(), DeviceError>,
+    ) -> Result<(), DeviceError> {
+        let most = self.pace.most;
+        let (mut pieces, mut queued): (Vec<Piece>, u64) = (Vec::new(), 0);
+        for span in work {
+            for call in span.calls.clone() {
+                let Prepared { launches, work, .. } = &self.programs[span.program][call];
+                let (count, work) = (launches.len(), *work);
+                // What fits stays whole.
+                let step = if work <= most { count } else { 1 };
+                for start in (0..count).step_by(step) {
+                    let next = work * step as u64 / count as u64;
+                    if !pieces.is_empty() && (queued + next > most || pieces.len() >= SUBMIT_DISPATCHES) {
+                        f(self, &std::mem::take(&mut pieces))?;
+                        queued = 0;
+                    }
+                    pieces.push(Piece { program: span.program, call, launches: start..start + step });
+                    queued += next;
+                }
+            }
+        }
+        if pieces.is_empty() { Ok(()) } else { f(self, &pieces) }
+    }
+
+    fn work_of(&self, piece: &Piece) -> u64 {
+        let Prepared { launches, work, .. } = &self.programs[piece.program][piece.call];
+        work * piece.launches.len() as u64 / launches.len() as u64
+    }
+
+    fn submit(&mut self, pieces: &[Piece]) -> Result<(), DeviceError> {
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
         if self.stopwatch.as_ref().is_some_and(|s| s.submits == TIMED_SUBMITS) {
             self.read_stopwatch()?;
         }
         self.mark(&mut encoder, 0);
-        self.record(&mut encoder, calls, None);
+        self.record(&mut encoder, pieces, None);
         self.mark(&mut encoder, 1);
-        self.pace.submitted += calls.iter().map(|&(program, call)| self.programs[program][call].work).sum::<u64>();
-        calls.clear();
+        self.pace.submitted += pieces.iter().map(|piece| self.work_of(piece)).sum::<u64>();
         self.device.queue.submit([encoder.finish()]);
         self.counts.submits += 1;
         if let Some(stopwatch) = &mut self.stopwatch {
@@ -562,7 +603,7 @@ impl Gpu {
         let ticks = self.ticks(encoder, &queries, &resolved, count)?;
         let stopwatch = self.stopwatch.as_mut().expect("just looked");
         stopwatch.submits = 0;
-        stopwatch.seconds += ticks.chunks(2).map(|pair| pair[1] - pair[0]).sum::<f64>();
+        stopwatch.seconds += ticks.chunks(2).map(|pair| (pair[1] - pair[0]).max(0.0)).sum::<f64>();
         Ok(())
     }
 
@@ -588,12 +629,12 @@ impl Gpu {
         polled.map(drop).map_err(|e| DeviceError(format!("waiting for the device failed: {e}")))
     }
 
-    /// Seconds of each call by the device's clock.
-    fn timestamps(&mut self, calls: &[(usize, usize)]) -> Result<Vec<f64>, DeviceError> {
-        let count = calls.len() as u32 + 1;
+    /// Seconds of each piece by the device's clock.
+    fn timestamps(&mut self, pieces: &[Piece]) -> Result<Vec<f64>, DeviceError> {
+        let count = pieces.len() as u32 + 1;
         let (queries, resolved) = self.device.queries(count);
         let mut encoder = self.device.device.create_command_encoder(&Default::default());
-        self.record(&mut encoder, calls, Some(&queries));
+        self.record(&mut encoder, pieces, Some(&queries));
         let ticks = self.ticks(encoder, &queries, &resolved, count)?;
         Ok(ticks.windows(2).map(|pair| (pair[1] - pair[0]).max(0.0)).collect())
     }
@@ -672,37 +713,41 @@ fn plan(device: &GpuDevice, kernel: &dyn Kernel, options: &GpuOptions, uniforms:
 
 impl Executor for Gpu {
     fn run(&mut self, work: &[Span]) -> Result<(), DeviceError> {
-        let most = self.pace.most;
-        let (mut calls, mut queued) = (Vec::new(), 0);
-        for span in work {
-            for call in span.calls.clone() {
-                let next = self.programs[span.program][call].work;
-                if !calls.is_empty() && (queued + next > most || calls.len() >= SUBMIT_DISPATCHES) {
-                    self.submit(&mut calls)?;
-                    queued = 0;
-                }
-                calls.push((span.program, call));
-                queued += next;
-            }
-        }
-        if calls.is_empty() { Ok(()) } else { self.submit(&mut calls) }
+        self.by_submission(work, |gpu, pieces| gpu.submit(pieces))
     }
 
     fn time(&mut self, work: &[Span]) -> Result<Timing, DeviceError> {
-        let calls: Vec<(usize, usize)> = work.iter().flat_map(|span| span.calls.clone().map(|call| (span.program, call))).collect();
+        let mut seconds: Vec<f64> = Vec::new();
         if self.device.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
-            let chunks = calls.chunks(wgpu::QUERY_SET_MAX_QUERIES as usize - 1).map(|chunk| self.timestamps(chunk));
-            return Ok(Timing { clock: TimedBy::Timestamps, seconds: chunks.collect::<Result<Vec<_>, _>>()?.concat() });
+            self.by_submission(work, |gpu, pieces| {
+                for (piece, time) in pieces.iter().zip(gpu.timestamps(pieces)?) {
+                    match seconds.last_mut().filter(|_| piece.launches.start > 0) {
+                        Some(same_call) => *same_call += time,
+                        None => seconds.push(time),
+                    }
+                }
+                Ok(())
+            })?;
+            return Ok(Timing { clock: TimedBy::Timestamps, seconds });
         }
-        let mut timed = |calls: &[(usize, usize)]| -> Result<f64, DeviceError> {
+        let mut timed = |work: &[Span]| -> Result<f64, DeviceError> {
             self.wait()?;
             let start = Instant::now();
-            self.submit(&mut calls.to_vec())?;
+            // Nothing is submitted, too.
+            if work.is_empty() {
+                self.submit(&[])?
+            } else {
+                self.run(work)?
+            }
             self.wait()?;
             Ok(start.elapsed().as_secs_f64())
         };
         let idle = timed(&[])?;
-        let seconds = calls.iter().map(|&call| Ok((timed(&[call])? - idle).max(0.0))).collect::<Result<_, _>>()?;
+        for Span { program, calls } in work {
+            for call in calls.clone() {
+                seconds.push((timed(&[Span { program: *program, calls: call..call + 1 }])? - idle).max(0.0));
+            }
+        }
         Ok(Timing { clock: TimedBy::Waiting, seconds })
     }
 

@@ -70,8 +70,9 @@ impl Kernel for Gather {
         Tolerance::ulps(3.0)
     }
 
-    fn work(&self) -> u64 {
-        8 * self.x.shape.words()
+    /// Of the data, only the rows that are gathered.
+    fn bytes(&self) -> u64 {
+        4 * self.x.shape.words() + u64::from(self.x.rows()) * 4 * (u64::from(self.data.shape.stride()) + 1)
     }
 }
 

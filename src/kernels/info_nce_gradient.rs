@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::info_nce::{Pairing, temperature};
 use super::info_nce_partials::{SIZES, embeddings, similarities};
 use super::matmul::{Gemm, Layout};
-use super::{Cases, exp_error, has, line_shift, row_quads};
+use super::{Cases, exp_error, has, line_shift, row_quads, runs_on};
 use crate::buffer::Buf;
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -15,6 +15,7 @@ use crate::wgsl;
 
 const VARIANT: Variant =
     Variant::plain("info_nce_gradient", &[wgsl!("blocks"), wgsl!("matmul_buffers"), wgsl!("info_nce_gradient"), wgsl!("matmul_shared")]);
+const REGISTERS: &[&str] = &[wgsl!("blocks"), wgsl!("matmul_buffers"), wgsl!("info_nce_gradient"), wgsl!("matmul_registers")];
 const TEXTURES: &[&str] =
     &[wgsl!("blocks"), wgsl!("texels"), wgsl!("matmul_textures"), wgsl!("info_nce_gradient"), wgsl!("matmul_registers")];
 
@@ -23,6 +24,12 @@ const VARIANTS: &[Variant] = &[
     Variant { consts: &[("WG", 64), ("ROWS", 8), ("QUADS", 2), ("DEPTH", 16)], default_for: &[], ..VARIANT },
     Variant {
         parts: TEXTURES,
+        consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)],
+        default_for: &[DeviceClass::Software],
+        ..VARIANT
+    },
+    Variant {
+        parts: REGISTERS,
         consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)],
         default_for: &[DeviceClass::Software],
         ..VARIANT
@@ -89,7 +96,7 @@ impl Kernel for InfoNceGradient {
     }
 
     fn constants(&self) -> Vec<(&'static str, u32)> {
-        vec![("LAYOUT", Layout::NT as u32)]
+        [vec![("LAYOUT", Layout::NT as u32)], runs_on(self.a, self.b).to_vec()].concat()
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {

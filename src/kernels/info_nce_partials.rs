@@ -3,8 +3,8 @@
 use rayon::prelude::*;
 
 use super::info_nce::{Pairing, temperature};
-use super::matmul::Gemm;
-use super::{Cases, exp_error, has, line_shift, row_quads};
+use super::matmul::{Gemm, Layout};
+use super::{Cases, exp_error, has, line_shift, row_quads, runs_on};
 use crate::buffer::{Buf, Shape, shape};
 use crate::memory::{HostMem, Rows};
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -41,7 +41,7 @@ pub struct InfoNcePartials {
 
 /// The shape of partial results: a column per part of the columns, and as many parts as give work to all invocations.
 pub fn partials(rows: u32, cols: u32) -> Shape {
-    let wanted = BUSY / rows.div_ceil(ROWS);
+    let wanted = BUSY / rows.div_ceil(ROWS).max(1);
     shape(rows, wanted.min(cols / 64).next_power_of_two().clamp(4, 64))
 }
 
@@ -104,7 +104,7 @@ impl Kernel for InfoNcePartials {
     }
 
     fn constants(&self) -> Vec<(&'static str, u32)> {
-        vec![("LAYOUT", super::matmul::Layout::NT as u32)]
+        [vec![("LAYOUT", Layout::NT as u32)], runs_on(self.a, self.b).to_vec()].concat()
     }
 
     fn invocations(&self, _: &Variant) -> u64 {

@@ -1,4 +1,4 @@
-//! c = a·b in three layouts, with bias, ReLU and accumulation fused.
+//! c = a·b in three layouts, with bias, ReLU, accumulation and a mask fused, or with k in parts.
 //!
 //! With `a` and `b` the same buffer of unit rows and [`Layout::NT`] this is the contrastive similarity matrix.
 
@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Cases, has, line_shift, row_quads};
+use super::{Cases, has, line_shift, row_quads, runs_on};
 use crate::buffer::Buf;
 use crate::memory::{HostMem, Rows};
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -251,7 +251,10 @@ impl Kernel for Matmul {
     }
 
     fn constants(&self) -> Vec<(&'static str, u32)> {
+        let [a, b] = runs_on(self.a, self.b);
         vec![
+            a,
+            b,
             ("LAYOUT", self.layout as u32),
             ("MASK", self.mask.is_some().into()),
             ("ACCUMULATE", self.accumulate.into()),
@@ -381,6 +384,11 @@ pub fn cases(c: &mut Cases<'_>) {
             c.add(Matmul { parts, ..Matmul::new(layout, a, b, out) });
         }
     }
+    // Rows too long for a line of a texture: 32,772 floats.
+    let (a, b, out) = (c.uniform(2, 32_772), c.uniform(32_772, 3), c.output(2, 3));
+    c.add(Matmul::new(Layout::NN, a, b, out));
+    let (b, out) = (c.uniform(2, 32_772), c.output(2, 2));
+    c.add(Matmul::new(Layout::NT, a, b, out));
     // The similarity matrix: both operands in one buffer.
     for (rows, cols) in [(2, 4), (66, 33)] {
         let (z, out) = (c.uniform(rows, cols), c.output(rows, rows));

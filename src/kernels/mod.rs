@@ -145,9 +145,15 @@ fn quad_rows(buf: Buf) -> Buf {
     Buf { shape: shape(quads(buf), 4), ..buf }
 }
 
-/// log2 of the rows in one line of the texture that holds `buf`, for variants that read it so.
+/// [`TexelGrid`]'s shift for `buf`, for variants that read it from a texture.
 fn line_shift(buf: Buf) -> Scalar {
-    Scalar::U32(TexelGrid::of(buf.shape).map_or(0, |grid| grid.rows_per_line.ilog2()))
+    Scalar::U32(TexelGrid::of(buf.shape).map_or(0, |grid| grid.line_shift))
+}
+
+/// Constants of `matmul_textures.wgsl`.
+fn runs_on(a: Buf, b: Buf) -> [(&'static str, u32); 2] {
+    let runs_on = |buf: Buf| TexelGrid::of(buf.shape).is_some_and(|grid| grid.rows_run_on).into();
+    [("A_RUNS_ON", runs_on(a)), ("B_RUNS_ON", runs_on(b))]
 }
 
 /// Quads in all of `buf`.

@@ -29,7 +29,6 @@ impl Similarities {
         if u64::from(rows) * u64::from(cols) <= STORED {
             return Similarities::Stored;
         }
-        // Stripes start where bindings may.
         Similarities::Streamed { stripe_rows: (STRIPE / cols.next_multiple_of(4)).max(64) / 64 * 64 }
     }
 }
@@ -109,6 +108,8 @@ fn streamed(t: &mut Tape<'_>, name: &str, of: Contrast, per_row: Buf, log_sum: B
     t.call(format!("{name} per row"), InfoNceCombine { a, b, largest, total, hyper, loss: per_row, log_sum, pairing });
     t.call(name, Mean { x: per_row, mean: loss });
     let name = name.to_string();
+    // Stripes start where bindings may.
+    let stripe_rows = stripe_rows.max(1).next_multiple_of(64);
     t.op(&[a, b], loss, move |t, _| {
         let (da, db) = (t.grad(a), if pairing == Pairing::Diagonal { t.grad(b) } else { None });
         for first_row in (0..rows).step_by(stripe_rows as usize) {

@@ -183,7 +183,8 @@ impl<'a> Driver<'a> {
         let how = if interrupted { "interrupted" } else { "finished" };
         self.log(&format!("{how} after step {}: loss {:.4}", self.record.step, self.mean_loss()));
         let seconds = started.elapsed().as_secs_f64();
-        let device_busy = self.exec.busy_seconds()?.map(|busy| busy / seconds.max(1e-9));
+        // A run that is done is done, whether or not the device can tell the time.
+        let device_busy = self.exec.busy_seconds().ok().flatten().map(|busy| busy / seconds.max(1e-9));
         Ok(Outcome { steps: self.record.step, final_loss: self.mean_loss(), interrupted, seconds, device_busy, judgement })
     }
 
