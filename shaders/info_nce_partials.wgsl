@@ -41,7 +41,7 @@ fn fold(so_far: vec2<f32>, row: u32, column: u32, left: vec4<f32>, right: vec4<f
 }
 
 fn put(row: u32, part: u32, state: vec2<f32>) {
-    if (row < params.m) {
+    if ((row < params.m) & (part < params.parts)) {
         largest[row * params.parts + part] = state.x;
         total[row * params.parts + part] = state.y;
     }
@@ -50,8 +50,10 @@ fn put(row: u32, part: u32, state: vec2<f32>) {
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let tile = invocation(group, lane);
-    let part = tile % params.parts;
-    let row = (tile / params.parts) * 8u;
+    // Neighbours have other rows and the same columns, which then come from caches.
+    let row_tiles = (params.m + 7u) / 8u;
+    let part = tile / row_tiles;
+    let row = (tile % row_tiles) * 8u;
     let inverse_temperature = 1.0 / hyper[0];
     let start = vec2(LEAST, 0.0);
     var state: array<vec2<f32>, 8> = array(start, start, start, start, start, start, start, start);

@@ -1,16 +1,16 @@
 // A group of 8 x 8 invocations computes a tile of (8·ROWS) x (32·QUADS) outputs, ROWS x (4·QUADS) of them each. Slices of
 // DEPTH k of both operands pass through workgroup memory, so that each value is loaded from the operands once per tile
-// and not once per invocation: 8·ROWS·DEPTH + 32·QUADS·DEPTH floats, 8 KiB and padding in both sizes used, with two barriers per
-// slice.
+// and not once per invocation: 8·ROWS·DEPTH + 32·QUADS·DEPTH floats, 8 KiB and padding in both sizes used, with two
+// barriers per slice.
 //
 // Slices lie k by k as vec4s over rows (of a) and over columns (of b): the inner loop reads ROWS/4 + QUADS vec4s for
-// 16·ROWS/4·QUADS multiply-adds, those of a the same for a row of invocations (a broadcast), those of b next to each
-// other. A line is one vec4 longer than its contents, which spreads the transposing stores of a over the banks. Loads
-// run along k where k runs along the row: eight invocations read 128 consecutive bytes.
+// 4·ROWS·QUADS multiply-adds, those of a the same for a row of invocations (a broadcast), those of b next to each other.
+// A line is one vec4 longer than its contents, which spreads the transposing stores of a over the banks. Loads run along
+// k where k runs along the row: eight invocations read 128 consecutive bytes.
 //
-// Registers: ROWS·QUADS vec4 accumulators (4 or 16) and a few vec4s more, which leaves several groups per core; 4 x 4
-// outputs each and slices through shared memory are what reached 33 to 67 % of peak on M2 (wgpu-mm) and was the best
-// single choice over four vendors (ggml-webgpu); 8 x 8 pays where outputs are large, which `tune` finds out.
+// Registers: ROWS·QUADS vec4 accumulators (4 or 16) and a few vec4s more, which leaves several groups per core. 4 x 4
+// outputs each and slices through shared memory are what reached 33 to 67 % of peak on an M2 (wgpu-mm), and are the best
+// single choice over four vendors (ggml-webgpu); 8 x 8 is for large outputs, and `tune` for what this rule gets wrong.
 const SIDE = 8u;
 const A_BLOCKS = SIDE * ROWS / 4u;
 const B_BLOCKS = SIDE * QUADS;

@@ -16,7 +16,7 @@
 //! | [`models`] | networks, a line per layer |
 //! | [`ops`] | forward and backward side by side, with the cases that finite differences check |
 //! | [`kernels`] | the registry: a file per kernel with its twin, its tolerance and its cases |
-//! | [`exec`] | what runs programs: CPU, GPU; comparing them: checks, lockstep, mutations |
+//! | [`exec`] | what runs programs: CPU, GPU; comparing them: checks, lockstep, mutations; choosing variants |
 //! | [`tape`], [`program`] | building and being a list of calls |
 //! | [`shader`] | WGSL text and its interface, read through naga |
 //! | [`buffer`], [`memory`], [`layout`] | shapes and the arena; host copies; PyTorch's shapes |

@@ -124,7 +124,8 @@ impl GpuDevice {
             let kernel = &*call.kernel;
             let shader = kernel.shader(&kernel.variants()[self.variant(kernel, &GpuOptions::default())]);
             for (name, buf) in kernel.bufs() {
-                if shader.bindings.iter().any(|b| b.texture && b.name == name) && !textures.contains(&buf) {
+                let known = textures.iter().any(|&t| same_texture(t, buf, arena));
+                if !known && shader.bindings.iter().any(|b| b.texture && b.name == name) {
                     textures.push(buf);
                 }
             }
@@ -217,19 +218,26 @@ struct Prepared {
     bind_group: wgpu::BindGroup,
     launches: Vec<Launch>,
     work: u64,
-    /// Textures that it reads, and those whose buffers it writes.
-    reads: Vec<usize>,
-    writes: Vec<usize>,
+    /// Textures that it reads, with what they must hold, and the buffers that it writes.
+    reads: Vec<(usize, Buf)>,
+    writes: Vec<Buf>,
 }
 
-/// A buffer's copy in a texture, for variants that read it so.
+/// A buffer's copy in a texture, for variants that read it so. Some rows of a buffer share one with other rows of it.
 struct Texture {
+    /// What it holds, if it is current.
     buf: Buf,
     grid: TexelGrid,
     texture: wgpu::Texture,
     view: wgpu::TextureView,
     /// Nothing wrote to the buffer since it was copied.
     current: bool,
+}
+
+/// Whether one texture serves both: parts of one buffer take turns in it.
+fn same_texture(a: Buf, b: Buf, arena: &Arena) -> bool {
+    let part = |of: Buf| !arena.bufs().iter().any(|whole| whole.buf == of);
+    a == b || (a.alloc, a.shape) == (b.alloc, b.shape) && part(a) && part(b)
 }
 
 impl Texture {
@@ -442,10 +450,11 @@ impl Gpu {
             let Plan { pipeline, shader, params, launches } = plans.next().expect("one plan per call");
             let bufs = call.kernel.bufs();
             let buf = |binding: &Binding| bufs.iter().find(|(name, _)| *name == binding.name).expect("push compared the names").1;
-            let mut reads = Vec::new();
+            let mut reads: Vec<(usize, Buf)> = Vec::new();
             for buf in shader.bindings.iter().filter(|b| b.texture).map(buf) {
-                let known = textures.iter().position(|t| t.buf == buf);
-                reads.push(known.unwrap_or(textures.len()));
+                let taken = |t: usize| reads.iter().any(|&(other, of)| other == t && of != buf);
+                let known = (0..textures.len()).find(|&t| same_texture(textures[t].buf, buf, arena) && !taken(t));
+                reads.push((known.unwrap_or(textures.len()), buf));
                 if known.is_none() {
                     textures.push(Texture::new(&device.device, buf));
                 }
@@ -453,8 +462,8 @@ impl Gpu {
             let resource = |binding: &Binding| {
                 let buf = buf(binding);
                 if binding.texture {
-                    let texture = textures.iter().find(|t| t.buf == buf).expect("made above");
-                    return BindingResource::TextureView(&texture.view);
+                    let &(texture, _) = reads.iter().find(|(_, of)| *of == buf).expect("found above");
+                    return BindingResource::TextureView(&textures[texture].view);
                 }
                 let size = wgpu::BufferSize::new(4 * buf.shape.words() + guard);
                 BindingResource::Buffer(BufferBinding { buffer: &buffers[buf.alloc as usize], offset: 4 * u64::from(buf.offset), size })
@@ -466,14 +475,10 @@ impl Gpu {
             }
             let descriptor = wgpu::BindGroupDescriptor { label: Some(&call.label), layout: &pipeline.layout, entries: &entries };
             let bind_group = device.device.create_bind_group(&descriptor);
-            Prepared { pipeline, bind_group, launches, work: call.kernel.work(), reads, writes: Vec::new() }
+            let writes = call.kernel.outputs().into_iter().map(|(_, buf, _)| buf).collect();
+            Prepared { pipeline, bind_group, launches, work: call.kernel.work(), reads, writes }
         };
-        let mut prepared: Vec<Vec<Prepared>> = programs.iter().map(|p| p.calls.iter().map(&mut prepare).collect()).collect();
-        for (call, prepared) in programs.iter().zip(&mut prepared).flat_map(|(p, prepared)| p.calls.iter().zip(prepared)) {
-            let written: Vec<Buf> = call.kernel.outputs().into_iter().map(|(_, buf, _)| buf).collect();
-            prepared.writes = (0..textures.len()).filter(|&t| written.iter().any(|buf| buf.overlaps(textures[t].buf))).collect();
-        }
-        let programs = prepared;
+        let programs = programs.iter().map(|p| p.calls.iter().map(&mut prepare).collect()).collect();
         device.check()?;
         let (pace, stopwatch) = (Pace::new(device.class()), Stopwatch::new(&device));
         Ok(Gpu {
@@ -501,9 +506,10 @@ impl Gpu {
         let mut pass = None;
         for (i, Piece { program, call, launches }) in pieces.iter().enumerate() {
             let prepared = &self.programs[*program][*call];
-            for &texture in prepared.reads.iter().filter(|_| launches.start == 0) {
+            for &(texture, buf) in prepared.reads.iter().filter(|_| launches.start == 0) {
                 let texture = &mut self.textures[texture];
-                if !texture.current {
+                if !texture.current || texture.buf != buf {
+                    texture.buf = buf;
                     // Copies stand between passes.
                     pass = None;
                     texture.copy(encoder, &self.buffers[texture.buf.alloc as usize]);
@@ -511,7 +517,9 @@ impl Gpu {
                     self.counts.texture_copies += 1;
                 }
             }
-            prepared.writes.iter().for_each(|&texture| self.textures[texture].current = false);
+            for texture in self.textures.iter_mut().filter(|t| t.current) {
+                texture.current = !prepared.writes.iter().any(|buf| buf.overlaps(texture.buf));
+            }
             let timestamp_writes = timestamps.map(|query_set| wgpu::ComputePassTimestampWrites {
                 query_set,
                 beginning_of_pass_write_index: (i == 0).then_some(0),
