@@ -11,7 +11,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`cli`], [`commands`] | the command line: types, then one file per verb |
-//! | [`bench`] | what the device can do, and how much of that the standard workloads get |
+//! | [`mod@bench`] | what the device can do, and how much of that the standard workloads get |
 //! | [`train`] | runs: settings, recording, the loop that drives them, checkpoints, run folders |
 //! | [`models`] | networks, a line per layer |
 //! | [`ops`] | forward and backward side by side, with the cases that finite differences check |
