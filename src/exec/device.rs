@@ -60,18 +60,12 @@ pub struct AdapterSummary {
     pub timestamps: bool,
 }
 
-/// Adapters of the native backends, and then, if `all` are wanted or there are no others, those of GL, which take as long
-/// to find as all others.
-fn enumerate(all: bool) -> Vec<wgpu::Adapter> {
-    let of = |backends| {
-        let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
-        pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends))
-    };
-    let mut adapters = of(wgpu::Backends::all() - wgpu::Backends::GL);
-    if all || adapters.is_empty() {
-        adapters.extend(of(wgpu::Backends::GL));
-    }
-    adapters
+/// In the order in which they are looked through: GL's adapters take as long to find as all others.
+const NATIVE_THEN_GL: [wgpu::Backends; 2] = [wgpu::Backends::all().difference(wgpu::Backends::GL), wgpu::Backends::GL];
+
+fn enumerate(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
+    pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends))
 }
 
 fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
@@ -96,7 +90,7 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
 
 /// All adapters of all backends.
 pub fn adapters() -> Vec<AdapterSummary> {
-    enumerate(true).iter().enumerate().map(|(i, adapter)| summary(i, adapter)).collect()
+    NATIVE_THEN_GL.into_iter().flat_map(enumerate).enumerate().map(|(i, adapter)| summary(i, &adapter)).collect()
 }
 
 /// Something that runs programs.
@@ -122,11 +116,11 @@ impl Device {
                 summaries.iter().find(matches).map(|s| s.index)
             }
         };
-        let mut summaries = Vec::new();
-        for all in [false, true] {
-            let adapters = enumerate(all);
+        let (mut adapters, mut summaries) = (Vec::new(), Vec::new());
+        for backends in NATIVE_THEN_GL {
+            adapters.extend(enumerate(backends));
             summaries = adapters.iter().enumerate().map(|(i, a)| summary(i, a)).collect();
-            if let Some(index) = choose(&summaries, all) {
+            if let Some(index) = choose(&summaries, backends == wgpu::Backends::GL) {
                 return Ok(Device::Gpu(Arc::new(GpuDevice::open(&adapters[index])?)));
             }
         }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use super::info_nce::{Pairing, temperature};
 use super::info_nce_partials::{SIZES, embeddings, similarities};
 use super::matmul::{Gemm, Layout};
-use super::{Cases, exp_error, has, line_shift, row_quads, runs_on};
+use super::{Cases, exp_error, has, block_params, row_quads, runs_on};
 use crate::buffer::Buf;
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -73,22 +73,17 @@ impl Kernel for InfoNceGradient {
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("m", Scalar::U32(self.a.rows())),
-            ("n", Scalar::U32(self.b.rows())),
-            ("k", Scalar::U32(self.a.cols())),
-            ("a_quads", Scalar::U32(row_quads(self.a))),
-            ("b_quads", Scalar::U32(row_quads(self.b))),
+        let mut params = block_params(self.a, self.b, self.a.rows(), self.b.rows(), self.a.cols());
+        params.extend([
             ("c_quads", Scalar::U32(row_quads(self.c))),
-            ("a_line_shift", line_shift(self.a)),
-            ("b_line_shift", line_shift(self.b)),
             ("parts", Scalar::U32(1)),
             ("part_k", Scalar::U32(super::matmul::whole(self.a.cols()))),
             ("first_row", Scalar::U32(self.first_row)),
             ("rows", Scalar::U32(self.rows)),
             ("shift", Scalar::U32(self.pairing.shift(self.b.rows()))),
             ("two_views", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
-        ]
+        ]);
+        params
     }
 
     fn variants(&self) -> &'static [Variant] {

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::info_nce::{Pairing, temperature};
 use super::matmul::{Gemm, Layout};
-use super::{Cases, exp_error, has, line_shift, row_quads, runs_on};
+use super::{Cases, exp_error, has, block_params, runs_on};
 use crate::buffer::{Buf, Shape, shape};
 use crate::memory::{HostMem, Rows};
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -85,18 +85,13 @@ impl Kernel for InfoNcePartials {
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("m", Scalar::U32(self.a.rows())),
-            ("n", Scalar::U32(self.b.rows())),
-            ("k", Scalar::U32(self.a.cols())),
-            ("a_quads", Scalar::U32(row_quads(self.a))),
-            ("b_quads", Scalar::U32(row_quads(self.b))),
-            ("a_line_shift", line_shift(self.a)),
-            ("b_line_shift", line_shift(self.b)),
+        let mut params = block_params(self.a, self.b, self.a.rows(), self.b.rows(), self.a.cols());
+        params.extend([
             ("parts", Scalar::U32(self.largest.cols())),
             ("part_columns", Scalar::U32(self.part_columns())),
             ("exclude_self", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
-        ]
+        ]);
+        params
     }
 
     fn variants(&self) -> &'static [Variant] {

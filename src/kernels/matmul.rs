@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Cases, has, line_shift, row_quads, runs_on};
+use super::{Cases, block_params, has, row_quads, runs_on};
 use crate::buffer::Buf;
 use crate::memory::{HostMem, Rows};
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -230,20 +230,14 @@ impl Kernel for Matmul {
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
         let (m, n, k) = self.sizes();
-        let quads = |buf| Scalar::U32(row_quads(buf));
-        vec![
-            ("m", Scalar::U32(m as u32)),
-            ("n", Scalar::U32(n as u32)),
-            ("k", Scalar::U32(k as u32)),
-            ("a_quads", quads(self.a)),
-            ("b_quads", quads(self.b)),
-            ("c_quads", quads(self.c)),
-            ("a_line_shift", line_shift(self.a)),
-            ("b_line_shift", line_shift(self.b)),
+        let mut params = block_params(self.a, self.b, m as u32, n as u32, k as u32);
+        params.extend([
+            ("c_quads", Scalar::U32(row_quads(self.c))),
             ("parts", Scalar::U32(self.parts)),
             ("part_k", Scalar::U32(self.part_k())),
             ("relu", Scalar::U32(self.relu.into())),
-        ]
+        ]);
+        params
     }
 
     fn variants(&self) -> &'static [Variant] {

@@ -150,6 +150,19 @@ fn line_shift(buf: Buf) -> Scalar {
     Scalar::U32(TexelGrid::of(buf.shape).map_or(0, |grid| grid.line_shift))
 }
 
+/// Parameters of `blocks.wgsl` and of where its operands lie, for a result of `m` x `n` with sums over `k`.
+fn block_params(a: Buf, b: Buf, m: u32, n: u32, k: u32) -> Vec<(&'static str, Scalar)> {
+    vec![
+        ("m", Scalar::U32(m)),
+        ("n", Scalar::U32(n)),
+        ("k", Scalar::U32(k)),
+        ("a_quads", Scalar::U32(row_quads(a))),
+        ("b_quads", Scalar::U32(row_quads(b))),
+        ("a_line_shift", line_shift(a)),
+        ("b_line_shift", line_shift(b)),
+    ]
+}
+
 /// Constants of `matmul_textures.wgsl`.
 fn runs_on(a: Buf, b: Buf) -> [(&'static str, u32); 2] {
     let runs_on = |buf: Buf| TexelGrid::of(buf.shape).is_some_and(|grid| grid.rows_run_on).into();

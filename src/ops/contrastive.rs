@@ -29,7 +29,7 @@ impl Similarities {
         if u64::from(rows) * u64::from(cols) <= STORED {
             return Similarities::Stored;
         }
-        Similarities::Streamed { stripe_rows: (STRIPE / cols.next_multiple_of(4)).max(64) / 64 * 64 }
+        Similarities::Streamed { stripe_rows: STRIPE / cols.max(1) }
     }
 }
 
