@@ -51,36 +51,63 @@ fn put(row: u32, part: u32, state: vec2<f32>) {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let tile = invocation(group, lane);
     // Neighbours have other rows and the same columns, which then come from caches.
-    let row_tiles = (params.m + 7u) / 8u;
+    let row_tiles = (params.m + ROWS - 1u) / ROWS;
     let part = tile / row_tiles;
-    let row = (tile % row_tiles) * 8u;
+    let row = (tile % row_tiles) * ROWS;
     let inverse_temperature = 1.0 / hyper[0];
     let start = vec2(LEAST, 0.0);
-    var state: array<vec2<f32>, 8> = array(start, start, start, start, start, start, start, start);
+    // Indices are constants throughout: loops over registers are left as loops by some compilers.
+    var state: array<vec2<f32>, 16> = array(
+        start, start, start, start, start, start, start, start, start, start, start, start, start, start, start, start,
+    );
     let end = min((part + 1u) * params.part_columns, params.n);
     for (var column = part * params.part_columns; column < end; column += 8u) {
-        var sum: array<mat4x4<f32>, 4>;
+        var left: array<mat4x4<f32>, 4>;
+        var right: array<mat4x4<f32>, 4>;
         for (var k = 0u; k < params.k; k += 4u) {
-            let rows = a_block(row, k);
-            let more_rows = a_block(row + 4u, k);
-            let left = b_block(column, k);
-            sum[0] = multiply_add(sum[0], rows, left);
-            sum[1] = multiply_add(sum[1], more_rows, left);
-            let right = b_block(column + 4u, k);
-            sum[2] = multiply_add(sum[2], rows, right);
-            sum[3] = multiply_add(sum[3], more_rows, right);
+            let left_columns = b_block(column, k);
+            let right_columns = b_block(column + 4u, k);
+            let rows0 = a_block(row, k);
+            left[0] = multiply_add(left[0], rows0, left_columns);
+            right[0] = multiply_add(right[0], rows0, right_columns);
+            let rows1 = a_block(row + 4u, k);
+            left[1] = multiply_add(left[1], rows1, left_columns);
+            right[1] = multiply_add(right[1], rows1, right_columns);
+            if (ROWS > 8u) {
+                let rows2 = a_block(row + 8u, k);
+                left[2] = multiply_add(left[2], rows2, left_columns);
+                right[2] = multiply_add(right[2], rows2, right_columns);
+                let rows3 = a_block(row + 12u, k);
+                left[3] = multiply_add(left[3], rows3, left_columns);
+                right[3] = multiply_add(right[3], rows3, right_columns);
+            }
         }
-        for (var block = 0u; block < 4u; block++) {
-            sum[block] = sum[block] * inverse_temperature;
+        left[0] *= inverse_temperature;
+        right[0] *= inverse_temperature;
+        state[0] = fold(state[0], row, column, left[0][0], right[0][0]);
+        state[1] = fold(state[1], row + 1u, column, left[0][1], right[0][1]);
+        state[2] = fold(state[2], row + 2u, column, left[0][2], right[0][2]);
+        state[3] = fold(state[3], row + 3u, column, left[0][3], right[0][3]);
+        left[1] *= inverse_temperature;
+        right[1] *= inverse_temperature;
+        state[4] = fold(state[4], row + 4u, column, left[1][0], right[1][0]);
+        state[5] = fold(state[5], row + 5u, column, left[1][1], right[1][1]);
+        state[6] = fold(state[6], row + 6u, column, left[1][2], right[1][2]);
+        state[7] = fold(state[7], row + 7u, column, left[1][3], right[1][3]);
+        if (ROWS > 8u) {
+            left[2] *= inverse_temperature;
+            right[2] *= inverse_temperature;
+            state[8] = fold(state[8], row + 8u, column, left[2][0], right[2][0]);
+            state[9] = fold(state[9], row + 9u, column, left[2][1], right[2][1]);
+            state[10] = fold(state[10], row + 10u, column, left[2][2], right[2][2]);
+            state[11] = fold(state[11], row + 11u, column, left[2][3], right[2][3]);
+            left[3] *= inverse_temperature;
+            right[3] *= inverse_temperature;
+            state[12] = fold(state[12], row + 12u, column, left[3][0], right[3][0]);
+            state[13] = fold(state[13], row + 13u, column, left[3][1], right[3][1]);
+            state[14] = fold(state[14], row + 14u, column, left[3][2], right[3][2]);
+            state[15] = fold(state[15], row + 15u, column, left[3][3], right[3][3]);
         }
-        state[0] = fold(state[0], row, column, sum[0][0], sum[2][0]);
-        state[1] = fold(state[1], row + 1u, column, sum[0][1], sum[2][1]);
-        state[2] = fold(state[2], row + 2u, column, sum[0][2], sum[2][2]);
-        state[3] = fold(state[3], row + 3u, column, sum[0][3], sum[2][3]);
-        state[4] = fold(state[4], row + 4u, column, sum[1][0], sum[3][0]);
-        state[5] = fold(state[5], row + 5u, column, sum[1][1], sum[3][1]);
-        state[6] = fold(state[6], row + 6u, column, sum[1][2], sum[3][2]);
-        state[7] = fold(state[7], row + 7u, column, sum[1][3], sum[3][3]);
     }
     put(row, part, state[0]);
     put(row + 1u, part, state[1]);
@@ -90,4 +117,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     put(row + 5u, part, state[5]);
     put(row + 6u, part, state[6]);
     put(row + 7u, part, state[7]);
+    if (ROWS > 8u) {
+        put(row + 8u, part, state[8]);
+        put(row + 9u, part, state[9]);
+        put(row + 10u, part, state[10]);
+        put(row + 11u, part, state[11]);
+        put(row + 12u, part, state[12]);
+        put(row + 13u, part, state[13]);
+        put(row + 14u, part, state[14]);
+        put(row + 15u, part, state[15]);
+    }
 }

@@ -34,6 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sum[r][q] = vec4(0.0);
         }
     }
+    var row_sum: array<vec4<f32>, ROWS / 4u>;
     let end = min((part + 1u) * params.part_k, params.k);
     for (var k = part * params.part_k; k < end; k += DEPTH) {
         for (var i = lane; i < A_BLOCKS * K_BLOCKS; i += WG) {
@@ -57,6 +58,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             }
             for (var r = 0u; r < ROWS; r += 4u) {
                 let rows = a_slice[j][y + SIDE * (r / 4u)];
+                if (SUMS && first_quad == 0u) {
+                    row_sum[r / 4u] += rows;
+                }
                 for (var q = 0u; q < QUADS; q++) {
                     sum[r][q] += rows.x * columns[q];
                     sum[r + 1u][q] += rows.y * columns[q];
@@ -73,5 +77,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var r = 0u; r < ROWS; r++) {
             store(part, first_row + 4u * (y + SIDE * (r / 4u)) + r % 4u, quad, shift, sum[r][q]);
         }
+    }
+    for (var r = 0u; r < ROWS; r += 4u) {
+        store_sums(part, first_row + 4u * (y + SIDE * (r / 4u)), first_quad + x, row_sum[r / 4u]);
     }
 }

@@ -281,7 +281,9 @@ fn refuse(kernel: &dyn Kernel, variant: &Variant) -> Result<(), String> {
         if buf.shape.is_empty() {
             return Err(format!("binding `{name}` is empty"));
         }
-        let clash = bufs.iter().find(|(other, b)| other != name && b.alloc == buf.alloc);
+        // A buffer is either read or written by a dispatch; different parts of it may be written.
+        let written = |name| shader.bindings.iter().any(|b| b.name == name && b.access != Access::Read);
+        let clash = bufs.iter().find(|(other, b)| other != name && b.alloc == buf.alloc && (b.overlaps(*buf) || !written(*other)));
         if let (Some((other, _)), true) = (clash, binding.access != Access::Read) {
             return Err(format!("bindings `{name}` and `{other}` share an allocation and `{name}` is written"));
         }

@@ -316,7 +316,7 @@ fn bench_and_profile_measure() {
 
     let found = json(dir.path(), &["profile", "--device", "cpu", "--of", "finetune", "--hidden", "8", "--batch", "4"]);
     let calls = found["calls"].as_array().expect("a list of calls");
-    assert!(calls.iter().any(|call| call["label"] == "encoder.0: weight gradient" && call["kernel"] == "matmul"), "{found}");
+    assert!(calls.iter().any(|call| call["label"] == "encoder.0: weight and bias gradient" && call["kernel"] == "matmul"), "{found}");
     let sum: f64 = calls.iter().map(|call| call["ms"].as_f64().expect("a time")).sum();
     assert!((sum / found["sum_ms"].as_f64().expect("a time") - 1.0).abs() < 1e-9, "{found}");
     let sorted = calls.windows(2).all(|pair| pair[0]["ms"].as_f64() >= pair[1]["ms"].as_f64());

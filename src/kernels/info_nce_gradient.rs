@@ -14,17 +14,17 @@ use crate::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
 const VARIANT: Variant =
-    Variant::plain("info_nce_gradient", &[wgsl!("blocks"), wgsl!("matmul_buffers"), wgsl!("info_nce_gradient"), wgsl!("matmul_shared")]);
-const REGISTERS: &[&str] = &[wgsl!("blocks"), wgsl!("matmul_buffers"), wgsl!("info_nce_gradient"), wgsl!("matmul_registers")];
+    Variant::plain("info_nce_gradient", &[wgsl!("blocks"), wgsl!("matmul_buffers"), wgsl!("info_nce_gradient"), wgsl!("no_row_sums"), wgsl!("matmul_shared")]);
+const REGISTERS: &[&str] = &[wgsl!("blocks"), wgsl!("matmul_buffers"), wgsl!("info_nce_gradient"), wgsl!("no_row_sums"), wgsl!("matmul_registers")];
 const TEXTURES: &[&str] =
-    &[wgsl!("blocks"), wgsl!("texels"), wgsl!("matmul_textures"), wgsl!("info_nce_gradient"), wgsl!("matmul_registers")];
+    &[wgsl!("blocks"), wgsl!("texels"), wgsl!("matmul_textures"), wgsl!("info_nce_gradient"), wgsl!("no_row_sums"), wgsl!("matmul_registers")];
 
 const VARIANTS: &[Variant] = &[
     Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1), ("DEPTH", 32)], default_for: &[DeviceClass::Hardware], ..VARIANT },
     Variant { consts: &[("WG", 64), ("ROWS", 8), ("QUADS", 2), ("DEPTH", 16)], default_for: &[], ..VARIANT },
     Variant {
         parts: TEXTURES,
-        consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)],
+        consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 4)],
         default_for: &[DeviceClass::Software],
         ..VARIANT
     },

@@ -13,18 +13,17 @@ use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[
     Variant {
+        consts: &[("ROWS", 8)],
         default_for: &[DeviceClass::Hardware],
         ..Variant::plain("info_nce_partials", &[wgsl!("blocks"), wgsl!("matmul_buffers"), wgsl!("info_nce_partials")])
     },
     Variant {
-        consts: &[("WG", 8)],
+        consts: &[("WG", 8), ("ROWS", 16)],
         default_for: &[DeviceClass::Software],
         ..Variant::plain("info_nce_partials", &[wgsl!("blocks"), wgsl!("texels"), wgsl!("matmul_textures"), wgsl!("info_nce_partials")])
     },
 ];
 
-/// Rows of one invocation.
-const ROWS: u32 = 8;
 /// Invocations that keep a GPU busy.
 const BUSY: u32 = 16_384;
 
@@ -39,10 +38,12 @@ pub struct InfoNcePartials {
     pub pairing: Pairing,
 }
 
-/// The shape of partial results: a column per part of the columns, and as many parts as give work to all invocations.
+/// The shape of partial results: a column per part of the columns. Parts give work to all invocations, and their columns
+/// stay in caches while all rows pass by.
 pub fn partials(rows: u32, cols: u32) -> Shape {
-    let wanted = BUSY / rows.div_ceil(ROWS).max(1);
-    shape(rows, wanted.min(cols / 64).next_power_of_two().clamp(4, 64))
+    const CACHED: u32 = 2048;
+    let busy = BUSY / rows.div_ceil(8).max(1);
+    shape(rows, busy.min(cols / 64).max(cols / CACHED).next_power_of_two().clamp(4, 64))
 }
 
 /// Row `r` of a·bᵀ, and of |a|·|b|ᵀ, in f64.
@@ -102,8 +103,8 @@ impl Kernel for InfoNcePartials {
         [vec![("LAYOUT", Layout::NT as u32)], runs_on(self.a, self.b).to_vec()].concat()
     }
 
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.a.rows().div_ceil(ROWS)) * u64::from(self.largest.cols())
+    fn invocations(&self, variant: &Variant) -> u64 {
+        u64::from(self.a.rows().div_ceil(variant.constant("ROWS"))) * u64::from(self.largest.cols())
     }
 
     fn check_shapes(&self) -> Result<(), String> {

@@ -1,4 +1,4 @@
-//! c = a·b in three layouts, with bias, ReLU, accumulation and a mask fused, or with k in parts.
+//! c = a·b in three layouts, with bias, ReLU, accumulation, a mask and sums of rows fused, or with k in parts.
 //!
 //! With `a` and `b` the same buffer of unit rows and [`Layout::NT`] this is the contrastive similarity matrix.
 
@@ -38,14 +38,17 @@ pub struct Matmul {
     /// `[m, n]`: where it is not positive, a zero is stored or added in place of the product. With the output of a ReLU as
     /// mask, the gradient of that output becomes the gradient of its input.
     pub mask: Option<Buf>,
-    /// More than one: k is cut into as many parts, and `c` is `[parts * m, n]`, a product of each part below the other.
-    /// Nothing else may then be asked for.
+    /// `[1, m]`, for [`Layout::TN`]: the sums of the rows of `aᵀ`, added to the old ones if the product is. With the
+    /// gradient of a layer's output as `a`, this is the gradient of its bias.
+    pub sums: Option<Buf>,
+    /// More than one: k is cut into as many parts, `c` is `[parts * m, n]`, a product of each part below the other, and
+    /// `sums` is `[parts, m]`. Nothing else may then be asked for.
     pub parts: u32,
 }
 
 impl Matmul {
     pub fn new(layout: Layout, a: Buf, b: Buf, c: Buf) -> Self {
-        Matmul { layout, a, b, bias: None, c, relu: false, accumulate: false, mask: None, parts: 1 }
+        Matmul { layout, a, b, bias: None, c, relu: false, accumulate: false, mask: None, sums: None, parts: 1 }
     }
 
     /// Into how many parts to cut k so that a small product of long rows keeps a GPU busy; by the shape alone.
@@ -53,7 +56,7 @@ impl Matmul {
         const SMALL: u64 = 1 << 17;
         const PART: u32 = 1024;
         let k = if layout == Layout::TN { a.rows() } else { a.cols() };
-        if c.shape.len() <= SMALL { (k / PART).clamp(1, 16) } else { 1 }
+        if c.shape.len() <= SMALL { (k / PART).clamp(1, 64) } else { 1 }
     }
 
     /// The k of part `part`.
@@ -73,6 +76,24 @@ impl Matmul {
     fn sizes(&self) -> (usize, usize, usize) {
         let k = if self.layout == Layout::TN { self.a.rows() } else { self.a.cols() };
         (self.c.rows() as usize / self.parts as usize, self.c.cols() as usize, k as usize)
+    }
+
+    /// Σ_k f(a[k, i]) for each row `i` of `aᵀ`, over the k of a part.
+    fn part_sums(&self, operands: &Operands<'_>, part: usize, f: impl Fn(f64) -> f64) -> Vec<f64> {
+        let mut sums = vec![0.0; self.a.cols() as usize];
+        for k in self.part(part) {
+            sums.iter_mut().zip(operands.a.row(k)).for_each(|(sum, &a)| *sum += f(f64::from(a)));
+        }
+        sums
+    }
+
+    fn write_sums(&self, m: &HostMem, operands: &Operands<'_>) {
+        let Some(sums) = self.sums else { return };
+        m.f32_mut(sums).for_each_row(|part, out| {
+            for (out, sum) in out.iter_mut().zip(self.part_sums(operands, part, |a| a)) {
+                *out = (sum + if self.accumulate { f64::from(*out) } else { 0.0 }) as f32;
+            }
+        });
     }
 
     fn operands<'a>(&self, m: &'a HostMem) -> Operands<'a> {
@@ -113,27 +134,53 @@ impl Operands<'_> {
     }
 }
 
-const SHARED: Variant = scheme(&[wgsl!("blocks"), wgsl!("matmul"), wgsl!("matmul_buffers"), wgsl!("matmul_shared")]);
-const REGISTERS: Variant = scheme(&[wgsl!("blocks"), wgsl!("matmul"), wgsl!("matmul_buffers"), wgsl!("matmul_registers")]);
-const TEXTURES: Variant =
-    scheme(&[wgsl!("blocks"), wgsl!("matmul"), wgsl!("texels"), wgsl!("matmul_textures"), wgsl!("matmul_registers")]);
-
-/// No default for any device.
-const fn scheme(parts: &'static [&'static str]) -> Variant {
-    Variant { default_for: &[], ..Variant::plain("matmul", parts) }
+/// The family: with shared memory, in registers, in registers with operands in textures.
+const fn schemes(shared: Parts, registers: Parts, textures: Parts) -> [Variant; 6] {
+    const HARDWARE: &[DeviceClass] = &[DeviceClass::Hardware];
+    const SOFTWARE: &[DeviceClass] = &[DeviceClass::Software];
+    const ANY: Variant = Variant { default_for: &[], ..Variant::plain("matmul", &[]) };
+    [
+        Variant {
+            parts: shared,
+            consts: &[("WG", 64), ("ROWS", 8), ("QUADS", 2), ("DEPTH", 16)],
+            default_for: HARDWARE,
+            least_invocations: 4096,
+            ..ANY
+        },
+        Variant { parts: shared, consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1), ("DEPTH", 32)], default_for: HARDWARE, ..ANY },
+        Variant { parts: registers, consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1)], ..ANY },
+        Variant {
+            parts: textures,
+            consts: &[("WG", 8), ("ROWS", 16), ("QUADS", 4)],
+            default_for: SOFTWARE,
+            least_invocations: 1024,
+            ..ANY
+        },
+        Variant { parts: textures, consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 4)], default_for: SOFTWARE, ..ANY },
+        Variant { parts: registers, consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)], default_for: SOFTWARE, ..ANY },
+    ]
 }
 
-const HARDWARE: &[DeviceClass] = &[DeviceClass::Hardware];
-const SOFTWARE: &[DeviceClass] = &[DeviceClass::Software];
+type Parts = &'static [&'static str];
 
-const VARIANTS: &[Variant] = &[
-    Variant { consts: &[("WG", 64), ("ROWS", 8), ("QUADS", 2), ("DEPTH", 16)], default_for: HARDWARE, least_invocations: 4096, ..SHARED },
-    Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1), ("DEPTH", 32)], default_for: HARDWARE, ..SHARED },
-    Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1)], ..REGISTERS },
-    Variant { consts: &[("WG", 8), ("ROWS", 16), ("QUADS", 4)], default_for: SOFTWARE, least_invocations: 1024, ..TEXTURES },
-    Variant { consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 4)], default_for: SOFTWARE, ..TEXTURES },
-    Variant { consts: &[("WG", 8), ("ROWS", 8), ("QUADS", 2)], default_for: SOFTWARE, ..REGISTERS },
-];
+macro_rules! parts {
+    ($sums:literal: $($part:literal)*) => {
+        &[wgsl!("blocks"), wgsl!("matmul"), wgsl!($sums), $(wgsl!($part),)*]
+    };
+}
+
+macro_rules! family {
+    ($sums:literal) => {
+        &schemes(
+            parts!($sums: "matmul_buffers" "matmul_shared"),
+            parts!($sums: "matmul_buffers" "matmul_registers"),
+            parts!($sums: "texels" "matmul_textures" "matmul_registers"),
+        )
+    };
+}
+
+const VARIANTS: &[Variant] = family!("no_row_sums");
+const WITH_SUMS: &[Variant] = family!("row_sums");
 
 /// `k` rounded up to whole slices of every variant.
 pub(super) fn whole(k: u32) -> u32 {
@@ -225,7 +272,10 @@ impl Gemm {
 impl Kernel for Matmul {
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
         // Without a bias or a mask the shader never reads that binding, but something must be bound.
-        vec![("a", self.a), ("b", self.b), ("bias", self.bias.unwrap_or(self.b)), ("mask", self.mask.unwrap_or(self.b)), ("c", self.c)]
+        let mut bufs =
+            vec![("a", self.a), ("b", self.b), ("bias", self.bias.unwrap_or(self.b)), ("mask", self.mask.unwrap_or(self.b)), ("c", self.c)];
+        bufs.extend(self.sums.map(|sums| ("sums", sums)));
+        bufs
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
@@ -241,7 +291,7 @@ impl Kernel for Matmul {
     }
 
     fn variants(&self) -> &'static [Variant] {
-        VARIANTS
+        if self.sums.is_some() { WITH_SUMS } else { VARIANTS }
     }
 
     fn constants(&self) -> Vec<(&'static str, u32)> {
@@ -272,6 +322,10 @@ impl Kernel for Matmul {
         }
         self.bias.map_or(Ok(()), |bias| has("bias", bias, 1, n))?;
         self.mask.map_or(Ok(()), |mask| has("mask", mask, m, n))?;
+        if self.sums.is_some() && self.layout != Layout::TN {
+            return Err(format!("sums of rows beside a product of layout {:?}: only TN has them", self.layout));
+        }
+        self.sums.map_or(Ok(()), |sums| has("sums", sums, self.parts, m))?;
         if self.parts > 1 && (self.bias.is_some() || self.mask.is_some() || self.relu || self.accumulate) {
             return Err("an epilogue of a product in parts: it belongs to their sum".into());
         }
@@ -291,6 +345,7 @@ impl Kernel for Matmul {
                 *c = if self.relu && sum <= 0.0 { 0.0 } else { sum as f32 };
             }
         });
+        self.write_sums(m, &operands);
     }
 
     fn fast(&self, mem: &HostMem) {
@@ -327,13 +382,23 @@ impl Kernel for Matmul {
                 row.iter_mut().for_each(|c| *c = if *c <= 0.0 { 0.0 } else { *c });
             }
         });
+        // Both may be gradients, which are one allocation.
+        drop(c);
+        self.write_sums(mem, &operands);
     }
 
     /// A dot product of length K in f32 errs by at most about K · 2^-24 · Σ|a||b|, in any order; doubled for products
-    /// that are rounded on their own.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    /// that are rounded on their own. So does a sum of rows, with ones in the place of `b`.
+    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
         let (rows, n, k) = self.sizes();
-        let (operands, old) = (self.operands(m), m.f32(self.c));
+        let operands = self.operands(m);
+        if output == "sums" {
+            let old = m.dense_f32(self.sums.expect("an output of this call"));
+            let magnitudes = (0..self.parts as usize).flat_map(|part| self.part_sums(&operands, part, f64::abs));
+            let old = old.iter().map(|old| if self.accumulate { f64::from(old.abs()) } else { 0.0 });
+            return Tolerance::Each(magnitudes.zip(old).map(|(sum, old)| 2.0 * EPSILON * (k + 2) as f64 * (sum + old) + 1e-30).collect());
+        }
+        let old = m.f32(self.c);
         let bounds = (0..self.c.rows() as usize).into_par_iter().flat_map_iter(|i| {
             let mut magnitudes = vec![0.0; n];
             operands.row(i % rows, self.part(i / rows), self.accumulate.then(|| old.row(i)), &mut magnitudes, |v| f64::from(v.abs()));
@@ -368,6 +433,12 @@ pub fn cases(c: &mut Cases<'_>) {
                 Layout::NT => Matmul { bias, relu: true, ..product },
                 Layout::TN => Matmul { accumulate: true, ..product },
             });
+            if layout == Layout::TN {
+                let (product, sums) = (c.output(m, n), c.output(1, m));
+                c.add(Matmul { sums: Some(sums), c: product, ..plain });
+                let (product, sums) = (c.uniform(m, n), c.uniform(1, m));
+                c.add(Matmul { sums: Some(sums), c: product, accumulate: true, ..plain });
+            }
         }
     }
     // k in parts, of which the last may be shorter or empty.
@@ -375,7 +446,12 @@ pub fn cases(c: &mut Cases<'_>) {
         for layout in [Layout::NN, Layout::TN] {
             let a = if layout == Layout::TN { c.uniform(k, m) } else { c.uniform(m, k) };
             let (b, out) = (c.uniform(k, n), c.output(parts * m, n));
-            c.add(Matmul { parts, ..Matmul::new(layout, a, b, out) });
+            let product = Matmul { parts, ..Matmul::new(layout, a, b, out) };
+            c.add(product);
+            if layout == Layout::TN {
+                let (products, sums) = (c.output(parts * m, n), c.output(parts, m));
+                c.add(Matmul { sums: Some(sums), c: products, ..product });
+            }
         }
     }
     // Rows too long for a line of a texture: 32,772 floats.

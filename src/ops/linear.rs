@@ -1,8 +1,7 @@
 //! y = x Wᵀ + b, with PyTorch's `[out, in]` weights.
 
-use super::{GradientCase, case_input, case_input_filled, normalize, product_into};
+use super::{GradientCase, case_input, case_input_filled, normalize, product_into, weight_gradients};
 use crate::buffer::{Buf, Fill, shape};
-use crate::kernels::column_sums::ColumnSums;
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::relu_backward::ReluBackward;
 use crate::tape::Tape;
@@ -32,12 +31,8 @@ pub fn linear(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, b: Buf, activation: 
                 before
             }
         };
-        if let Some(to) = t.grad(w) {
-            product_into(t, format!("{name}: weight gradient"), Layout::TN, dy, x, to);
-        }
-        if let Some(to) = t.grad(b) {
-            t.call(format!("{name}: bias gradient"), ColumnSums { x: dy, sums: to.buf, accumulate: to.accumulate });
-        }
+        let (to_w, to_b) = (t.grad(w), t.grad(b));
+        weight_gradients(t, &name, dy, x, to_w, to_b);
         if let Some(to) = t.grad_masked(x) {
             product_into(t, format!("{name}: input gradient"), Layout::NN, dy, w, to);
         }

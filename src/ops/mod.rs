@@ -18,21 +18,51 @@ pub use relu::relu;
 pub use update::{Clock, report, start_step, update};
 
 use crate::buffer::{Buf, Fill, Shape, shape};
+use crate::kernels::column_sums::ColumnSums;
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::sum_parts::SumParts;
 use crate::tape::{GradTarget, Tape};
 
 /// Records a product into a gradient: at once, or for long sums and few results in parts of k that are added after.
 fn product_into(t: &mut Tape<'_>, label: String, layout: Layout, a: Buf, b: Buf, to: GradTarget) {
-    let parts = Matmul::parts_for(layout, a, to.buf);
+    product_and_sums_into(t, label, Matmul::new(layout, a, b, to.buf), to, None);
+}
+
+/// [`product_into`] with the sums of the rows of `aᵀ` beside it, which are overwritten or added to as the product is.
+fn product_and_sums_into(t: &mut Tape<'_>, label: String, product: Matmul, to: GradTarget, sums: Option<Buf>) {
+    let GradTarget { accumulate, mask, buf } = to;
+    let parts = Matmul::parts_for(product.layout, product.a, buf);
     if parts == 1 {
-        return t.call(label, Matmul { accumulate: to.accumulate, mask: to.mask, ..Matmul::new(layout, a, b, to.buf) });
+        return t.call(label, Matmul { accumulate, mask, sums, ..product });
     }
-    let products = t.shared_scratch(&format!("products in {parts} parts of {}x{}", to.buf.rows(), to.buf.cols()), {
-        shape(parts * to.buf.rows(), to.buf.cols())
-    });
-    t.call(format!("{label}, in parts"), Matmul { parts, ..Matmul::new(layout, a, b, products) });
-    t.call(label, SumParts { products, mask: to.mask, c: to.buf, accumulate: to.accumulate });
+    let mut in_parts = |what: &str, of: Buf| {
+        let name = format!("{what} in {parts} parts of {}x{}", of.rows(), of.cols());
+        t.shared_scratch(&name, shape(parts * of.rows(), of.cols()))
+    };
+    let products = in_parts("products", buf);
+    let sums_of_parts = sums.map(|sums| in_parts("sums", sums));
+    t.call(format!("{label}, in parts"), Matmul { parts, c: products, sums: sums_of_parts, ..product });
+    if let (Some(products), Some(c)) = (sums_of_parts, sums) {
+        t.call(format!("{label}, sums"), SumParts { products, mask: None, c, accumulate });
+    }
+    t.call(label, SumParts { products, mask, c: buf, accumulate });
+}
+
+/// Records the gradients of a layer's weights `[out, in]` and of its bias `[1, out]`, from that of its output `dy`
+/// `[rows, out]` and from its input `x` `[rows, in]`.
+fn weight_gradients(t: &mut Tape<'_>, name: &str, dy: Buf, x: Buf, weight: Option<GradTarget>, bias: Option<GradTarget>) {
+    // One call for both, unless one is added to older contributions and the other is the first of its kind.
+    let (beside, apart) = match (weight, bias) {
+        (Some(weight), Some(bias)) if weight.accumulate == bias.accumulate => (Some(bias.buf), None),
+        _ => (None, bias),
+    };
+    if let Some(to) = weight {
+        let what = if beside.is_some() { "weight and bias gradient" } else { "weight gradient" };
+        product_and_sums_into(t, format!("{name}: {what}"), Matmul::new(Layout::TN, dy, x, to.buf), to, beside);
+    }
+    if let Some(to) = apart {
+        t.call(format!("{name}: bias gradient"), ColumnSums { x: dy, sums: to.buf, accumulate: to.accumulate });
+    }
 }
 
 /// An op as the gradient test runs it: finite differences of the output against the recorded backward pass.
