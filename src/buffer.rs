@@ -84,6 +84,32 @@ impl Buf {
     }
 }
 
+/// A batch of feature maps, NHWC: a row of `buf` is a pixel, `[batch * height * width, channels]`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Maps {
+    pub buf: Buf,
+    pub batch: u32,
+    pub height: u32,
+    pub width: u32,
+}
+
+impl Maps {
+    /// Panics if `buf` has another number of pixels.
+    pub fn new(buf: Buf, batch: u32, height: u32, width: u32) -> Self {
+        assert_eq!(u64::from(buf.rows()), u64::from(batch) * u64::from(height) * u64::from(width), "rows are pixels");
+        Maps { buf, batch, height, width }
+    }
+
+    pub fn channels(self) -> u32 {
+        self.buf.cols()
+    }
+
+    /// Maps of the same extents over another buffer.
+    pub fn with(self, buf: Buf) -> Self {
+        Maps::new(buf, self.batch, self.height, self.width)
+    }
+}
+
 /// What a buffer is for. A checkpoint is every `Param` and every `State`, and nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Role {
