@@ -1,7 +1,8 @@
-// One augmented view: x[r] is sample indices[r mod batch], resampled (bilinear, zero outside) through the affine map in
+// Augmented views: view v is sample indices[v mod batch], in one row of x or a pixel in each of several rows, resampled (bilinear, zero outside) through the affine map in
 // draws[r], with contrast, brightness and noise, and a square erased.
 struct Params {
     rows: u32,
+    rows_per_view: u32,
     batch: u32,
     cols: u32,
     quads: u32,
@@ -64,15 +65,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (row >= params.rows) {
         return;
     }
+    let view = row / params.rows_per_view;
     let col = (i % params.quads) * 4u;
-    let first = draws[2u * row];
-    let second = draws[2u * row + 1u];
-    let key = keys[row];
-    let start = indices[row % params.batch] * params.data_stride;
+    let element = (row % params.rows_per_view) * params.cols + col;
+    let first = draws[2u * view];
+    let second = draws[2u * view + 1u];
+    let key = keys[view];
+    let start = indices[view % params.batch] * params.data_stride;
     var value = vec4(0.0);
     for (var e = 0u; e < 4u; e++) {
         if (col + e < params.cols) {
-            value[e] = sample(start, first, second, key, col + e);
+            value[e] = sample(start, first, second, key, element + e);
         }
     }
     x[i] = value;

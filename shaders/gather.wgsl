@@ -1,9 +1,11 @@
-// x[r, e] = byte e of sample indices[r], divided by 255. Samples are rows of packed bytes, lowest byte first.
+// Bytes of sample indices[s], divided by 255: all in one row of x, or a pixel in each of several rows. Samples are rows of
+// packed bytes, lowest byte first.
 struct Params {
     rows: u32,
     cols: u32,
     quads: u32,
     data_stride: u32,
+    rows_per_sample: u32,
 }
 @group(0) @binding(0) var<storage, read> data: array<u32>;
 @group(0) @binding(1) var<storage, read> indices: array<u32>;
@@ -17,9 +19,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (row >= params.rows) {
         return;
     }
-    let quad = i % params.quads;
-    let word = data[indices[row] * params.data_stride + quad];
-    let bytes = vec4(word & 255u, (word >> 8u) & 255u, (word >> 16u) & 255u, word >> 24u);
-    let col = quad * 4u + vec4(0u, 1u, 2u, 3u);
-    x[i] = select(vec4(0.0), vec4<f32>(bytes) / 255.0, col < vec4(params.cols));
+    let start = indices[row / params.rows_per_sample] * params.data_stride;
+    let col = (i % params.quads) * 4u;
+    let first = (row % params.rows_per_sample) * params.cols + col;
+    var value = vec4(0.0);
+    for (var e = 0u; e < 4u; e++) {
+        if (col + e < params.cols) {
+            let byte = first + e;
+            value[e] = f32((data[start + byte / 4u] >> (8u * (byte % 4u))) & 255u) / 255.0;
+        }
+    }
+    x[i] = value;
 }

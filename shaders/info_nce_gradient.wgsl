@@ -1,4 +1,4 @@
-// c = rows of the gradient of mean InfoNCE with respect to the similarities a·bᵀ, which are computed here once more and
+// c = a block of the gradient of mean InfoNCE with respect to the similarities a·bᵀ, which are computed here once more and
 // never stored: g_ij = (p_ij - [j is i's positive]) / (rows τ). Over two views the gradient of the transpose is added, as
 // in info_nce_backward.
 struct Params {
@@ -12,8 +12,10 @@ struct Params {
     b_line_shift: u32,
     parts: u32, // of k, as in matmul: one
     part_k: u32,
-    first_row: u32, // of a in the whole
+    first_row: u32, // of the block in the whole
+    first_quad: u32,
     rows: u32, // of the whole
+    cols: u32,
     shift: u32,
     two_views: u32,
 }
@@ -26,7 +28,7 @@ struct Params {
 fn column_shift(quad: u32) -> vec4<f32> {
     var shift = vec4(0.0);
     if (params.two_views != 0u) {
-        shift = log_sum[min(quad, params.c_quads - 1u)];
+        shift = log_sum[params.first_quad + min(quad, params.c_quads - 1u)];
     }
     return shift;
 }
@@ -34,18 +36,18 @@ fn column_shift(quad: u32) -> vec4<f32> {
 fn store(part: u32, row: u32, quad: u32, column_log_sum: vec4<f32>, similarity: vec4<f32>) {
     if ((part < params.parts) & (row < params.m) & (quad < params.c_quads)) {
         let i = params.first_row + row;
-        let col = 4u * quad + vec4(0u, 1u, 2u, 3u);
+        let col = 4u * (params.first_quad + quad) + vec4(0u, 1u, 2u, 3u);
         let inverse_temperature = 1.0 / hyper[0];
         let z = similarity * inverse_temperature;
         var g = exp(clamp(z - log_sum[i / 4u][i % 4u], vec4(-80.0), vec4(0.0)));
         var positives = 1.0;
-        var counts = col < vec4(params.n);
+        var counts = col < vec4(4u * params.first_quad + params.n);
         if (params.two_views != 0u) {
             g += exp(clamp(z - column_log_sum, vec4(-80.0), vec4(0.0)));
             positives = 2.0;
             counts = counts & (col != vec4(i));
         }
-        g -= select(vec4(0.0), vec4(positives), col == vec4((i + params.shift) % params.n));
+        g -= select(vec4(0.0), vec4(positives), col == vec4((i + params.shift) % params.cols));
         c[row * params.c_quads + quad] = select(vec4(0.0), g * (inverse_temperature / f32(params.rows)), counts);
     }
 }

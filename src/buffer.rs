@@ -5,42 +5,11 @@
 
 use std::collections::HashMap;
 
+pub use crate::layout::{Shape, Tensor, pad_rows, shape, unpad_rows};
 use crate::random;
 
 /// Buffers inside one allocation start on multiples of this many words: 256 bytes, WebGPU's strictest offset alignment.
 const ALIGN_WORDS: u32 = 64;
-
-/// A matrix of `rows` x `cols` elements of four bytes. Vectors are `1 x n`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Shape {
-    pub rows: u32,
-    pub cols: u32,
-}
-
-impl Shape {
-    /// Words from one row to the next: `cols` rounded up to 4.
-    pub fn stride(self) -> u32 {
-        self.cols.next_multiple_of(4)
-    }
-
-    /// Words including padding.
-    pub fn words(self) -> u64 {
-        u64::from(self.rows) * u64::from(self.stride())
-    }
-
-    /// Elements without padding.
-    pub fn len(self) -> u64 {
-        u64::from(self.rows) * u64::from(self.cols)
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
-    }
-}
-
-pub fn shape(rows: u32, cols: u32) -> Shape {
-    Shape { rows, cols }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Dtype {
@@ -110,13 +79,15 @@ impl Maps {
     }
 }
 
-/// What a buffer is for. A checkpoint is every `Param` and every `State`, and nothing else.
+/// What a buffer is for. A checkpoint is every `Param`, `Statistic` and `State`, and nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Role {
     /// Learned weights. Groups get a learning rate and a freeze switch of their own.
     Param { group: u8 },
     /// Gradients, laid out as the parameters are.
     Grad,
+    /// What layers gather about their inputs, as running means: part of the model, but no gradient trains it.
+    Statistic,
     /// What a later step needs of an earlier one: momentum, the clock.
     State,
     /// Written by the host: data, schedules. Whatever differs between steps must be one of these.
@@ -125,7 +96,7 @@ pub enum Role {
     Scratch,
 }
 
-/// First contents of a buffer. Values are dense, row by row, without padding.
+/// First contents of a buffer. Values are dense, in the order of PyTorch's tensor.
 #[derive(Clone, Debug)]
 pub enum Fill {
     Zero,
@@ -140,6 +111,8 @@ pub struct NamedBuf {
     pub name: String,
     pub role: Role,
     pub buf: Buf,
+    /// What it is outside.
+    pub tensor: Tensor,
     pub fill: Fill,
 }
 
@@ -249,7 +222,9 @@ impl Arena {
     ///
     /// Panics if the shape differs from the first request or if groups interleave: both are mistakes of the model's
     /// author, not of its user.
-    pub fn param(&mut self, name: &str, group: u8, shape: Shape, fill: Fill) -> Buf {
+    pub fn param(&mut self, name: &str, group: u8, tensor: impl Into<Tensor>, fill: Fill) -> Buf {
+        let tensor = tensor.into();
+        let shape = tensor.matrix();
         if let Some(known) = self.known(name, shape, Dtype::F32) {
             return known;
         }
@@ -262,9 +237,9 @@ impl Arena {
         for alloc in [PARAMS, GRADS, MOMENTUM] {
             self.allocs[alloc as usize] += words;
         }
-        self.insert(name.to_string(), Role::Param { group }, buf(PARAMS), fill);
-        self.insert(format!("grad.{name}"), Role::Grad, buf(GRADS), Fill::Zero);
-        self.insert(format!("momentum.{name}"), Role::State, buf(MOMENTUM), Fill::Zero);
+        self.insert(name.to_string(), Role::Param { group }, buf(PARAMS), tensor, fill);
+        self.insert(format!("grad.{name}"), Role::Grad, buf(GRADS), tensor, Fill::Zero);
+        self.insert(format!("momentum.{name}"), Role::State, buf(MOMENTUM), tensor, Fill::Zero);
         buf(PARAMS)
     }
 
@@ -296,7 +271,9 @@ impl Arena {
     }
 
     /// A buffer of its own. Asking for a known name returns the same buffer.
-    pub fn buffer(&mut self, name: &str, role: Role, dtype: Dtype, shape: Shape, fill: Fill) -> Buf {
+    pub fn buffer(&mut self, name: &str, role: Role, dtype: Dtype, tensor: impl Into<Tensor>, fill: Fill) -> Buf {
+        let tensor = tensor.into();
+        let shape = tensor.matrix();
         if let Some(known) = self.known(name, shape, dtype) {
             return known;
         }
@@ -304,8 +281,13 @@ impl Arena {
         let alloc = u16::try_from(self.allocs.len()).expect("fewer than 65,536 buffers");
         self.allocs.push(shape.words());
         let buf = Buf { alloc, offset: 0, shape, dtype };
-        self.insert(name.to_string(), role, buf, fill);
+        self.insert(name.to_string(), role, buf, tensor, fill);
         buf
+    }
+
+    /// What a layer gathers about its inputs: a value per channel.
+    pub fn statistic(&mut self, name: &str, channels: u32, fill: Fill) -> Buf {
+        self.buffer(name, Role::Statistic, Dtype::F32, Tensor::Vector(channels), fill)
     }
 
     pub fn state(&mut self, name: &str, dtype: Dtype, shape: Shape) -> Buf {
@@ -326,12 +308,12 @@ impl Arena {
             Fill::Zero => return None,
             Fill::Uniform(bound) => {
                 let key = random::key_from_name(self.seed, &b.name);
-                (0..b.buf.shape.len() as u32).map(|i| (random::signed_unit(random::threefry(key, [i, 0])[0]) * bound).to_bits()).collect()
+                (0..b.tensor.len() as u32).map(|i| (random::signed_unit(random::threefry(key, [i, 0])[0]) * bound).to_bits()).collect()
             }
             Fill::F32(values) => values.iter().map(|v| v.to_bits()).collect(),
             Fill::U32(values) => values.clone(),
         };
-        Some(pad_rows(b.buf.shape, &dense))
+        Some(b.tensor.from_torch(&dense))
     }
 
     fn known(&self, name: &str, shape: Shape, dtype: Dtype) -> Option<Buf> {
@@ -340,9 +322,9 @@ impl Arena {
         Some(known)
     }
 
-    fn insert(&mut self, name: String, role: Role, buf: Buf, fill: Fill) {
+    fn insert(&mut self, name: String, role: Role, buf: Buf, tensor: Tensor, fill: Fill) {
         self.by_name.insert(name.clone(), self.bufs.len());
-        self.bufs.push(NamedBuf { name, role, buf, fill });
+        self.bufs.push(NamedBuf { name, role, buf, tensor, fill });
     }
 
     fn measure(&mut self, name: &str, words: u64) {
@@ -351,21 +333,4 @@ impl Arena {
             self.too_large = Some(TooLarge { name: name.into(), bytes, limit: self.binding_limit });
         }
     }
-}
-
-/// Dense rows to padded rows.
-pub fn pad_rows(shape: Shape, dense: &[u32]) -> Vec<u32> {
-    assert_eq!(dense.len() as u64, shape.len(), "values do not fill {shape:?}");
-    let mut padded = vec![0; shape.words() as usize];
-    if shape.cols > 0 {
-        for (row, values) in padded.chunks_mut(shape.stride() as usize).zip(dense.chunks(shape.cols as usize)) {
-            row[..values.len()].copy_from_slice(values);
-        }
-    }
-    padded
-}
-
-/// Padded rows to dense rows.
-pub fn unpad_rows(shape: Shape, padded: &[u32]) -> Vec<u32> {
-    padded.chunks(shape.stride().max(1) as usize).flat_map(|row| &row[..shape.cols as usize]).copied().collect()
 }

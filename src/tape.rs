@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape};
+use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, Tensor};
 use crate::program::{Kernel, Program, RecordError};
 
 type Backward = Box<dyn FnOnce(&mut Tape<'_>, Buf)>;
@@ -60,8 +60,8 @@ impl<'a> Tape<'a> {
     }
 
     /// A parameter of the model, shared by all programs of the arena.
-    pub fn param(&mut self, name: &str, group: u8, shape: Shape, fill: Fill) -> Buf {
-        let buf = self.arena.param(name, group, shape, fill);
+    pub fn param(&mut self, name: &str, group: u8, tensor: impl Into<Tensor>, fill: Fill) -> Buf {
+        let buf = self.arena.param(name, group, tensor, fill);
         if self.trained.contains(&group) {
             self.wanted.insert(buf);
         }

@@ -19,6 +19,8 @@ use wgraft::shader::{Access, Binding, Variant};
 const SHARED: &[&str] = &[
     "blocks",
     "common",
+    "dense",
+    "epilogue",
     "matmul_buffers",
     "matmul_registers",
     "matmul_shared",

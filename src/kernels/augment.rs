@@ -12,7 +12,7 @@ use crate::wgsl;
 const VARIANTS: &[Variant] = &[Variant::plain("augment", &[wgsl!("random"), wgsl!("augment")])];
 
 /// `data`: packed samples; `indices`: `[1, batch]`; `draws`, `keys`: see [`AugmentDraw`](super::augment_draw::AugmentDraw);
-/// `x`: `[views · batch, height · width · channels]`, all first views, then all second ones.
+/// `x`: `[views · batch, height · width · channels]`, all first views, then all second ones; or a row for each pixel.
 pub struct Augment {
     pub data: Buf,
     pub indices: Buf,
@@ -42,6 +42,10 @@ impl Image {
 }
 
 impl Augment {
+    fn rows_per_view(&self) -> u32 {
+        self.x.rows() / self.draws.rows()
+    }
+
     /// Byte `channel` of the pixel at (`column`, `line`), zero outside.
     fn texel(&self, bytes: &[u8], column: i64, line: i64, channel: usize) -> f64 {
         let Image { height, width, channels } = self.image;
@@ -85,6 +89,7 @@ impl Kernel for Augment {
     fn params(&self) -> Vec<(&'static str, Scalar)> {
         vec![
             ("rows", Scalar::U32(self.x.rows())),
+            ("rows_per_view", Scalar::U32(self.rows_per_view())),
             ("batch", Scalar::U32(self.indices.cols())),
             ("cols", Scalar::U32(self.x.cols())),
             ("quads", Scalar::U32(row_quads(self.x))),
@@ -106,20 +111,25 @@ impl Kernel for Augment {
     }
 
     fn check_shapes(&self) -> Result<(), String> {
-        let rows = self.x.rows();
-        has("x", self.x, rows, self.image.len())?;
+        let views = self.draws.rows();
+        let Image { height, width, channels } = self.image;
+        if self.x.shape != shape(views * height * width, channels) {
+            has("x", self.x, views, self.image.len())?;
+        }
         has("data", self.data, self.data.rows(), self.image.len().div_ceil(4))?;
-        has("draws", self.draws, rows, 8)?;
-        has("keys", self.keys, rows, 4)
+        has("draws", self.draws, views, 8)?;
+        has("keys", self.keys, views, 4)
     }
 
     fn twin(&self, m: &HostMem) {
         let (data, indices, draws, keys) = (m.u32(self.data), m.u32(self.indices), m.f32(self.draws), m.u32(self.keys));
         let batch = self.indices.cols() as usize;
+        let (per_view, cols) = (self.rows_per_view() as usize, self.x.cols() as usize);
         m.f32_mut(self.x).for_each_row(|r, x| {
-            let bytes: &[u8] = bytemuck::cast_slice(data.row(indices.row(0)[r % batch] as usize));
+            let view = r / per_view;
+            let bytes: &[u8] = bytemuck::cast_slice(data.row(indices.row(0)[view % batch] as usize));
             for (e, x) in x.iter_mut().enumerate() {
-                *x = self.sample(bytes, draws.row(r), keys.row(r), e as u32) as f32;
+                *x = self.sample(bytes, draws.row(view), keys.row(view), (r % per_view * cols + e) as u32) as f32;
             }
         });
     }
@@ -129,11 +139,11 @@ impl Kernel for Augment {
     fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
         let draws = m.f32(self.draws);
         let side = f64::from(self.image.width + self.image.height);
-        let bounds = (0..self.x.rows() as usize).flat_map(|r| {
-            let d: Vec<f64> = draws.row(r).iter().map(|&d| f64::from(d.abs())).collect();
+        let bounds = (0..self.draws.rows() as usize).flat_map(|view| {
+            let d: Vec<f64> = draws.row(view).iter().map(|&d| f64::from(d.abs())).collect();
             let coordinate = 8.0 * EPSILON * (side * (1.0 + d[0] + d[1] + d[4] + d[5]) + d[2] + d[6]);
             let bound = 2.0 * coordinate * d[7] + 16.0 * EPSILON * (1.0 + d[7] + d[3]);
-            std::iter::repeat_n(bound, self.x.cols() as usize)
+            std::iter::repeat_n(bound, self.image.len() as usize)
         });
         Tolerance::Each(bounds.collect())
     }
@@ -158,6 +168,8 @@ pub fn cases(c: &mut Cases<'_>) {
                 let key = |r: u32, i: u32| [r + 1, 9, r % width + ranges.erase.div_ceil(2), r % height + ranges.erase.div_ceil(2)][i as usize];
                 let keys = c.filled(shape(rows, 4), Fill::U32((0..rows * 4).map(|k| key(k / 4, k % 4)).collect()));
                 let x = c.output(rows, image.len());
+                c.add(Augment { data, indices, draws, keys, x, image, ranges });
+                let x = c.output(rows * height * width, channels);
                 c.add(Augment { data, indices, draws, keys, x, image, ranges });
             }
         }

@@ -11,11 +11,28 @@ use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("gather", &[wgsl!("gather")])];
 
-/// `data` (u32): `[samples, bytes / 4]`, lowest byte first; `indices`: `[1, rows]`; `x`: `[rows, bytes]`.
+/// `data` (u32): `[samples, bytes / 4]`, lowest byte first; `indices`: `[1, batch]`; `x`: `[batch, bytes]`, or with several rows
+/// for each sample `[batch * pixels, channels]`.
 pub struct Gather {
     pub data: Buf,
     pub indices: Buf,
     pub x: Buf,
+}
+
+impl Gather {
+    fn rows_per_sample(&self) -> u32 {
+        self.x.rows() / self.indices.cols()
+    }
+
+    /// Calls `f(bytes, values)` for each row of `x`.
+    fn for_each_row(&self, m: &HostMem, f: impl Fn(&[u8], &mut [f32]) + Send + Sync) {
+        let (data, indices) = (m.u32(self.data), m.u32(self.indices));
+        let (per_sample, cols) = (self.rows_per_sample() as usize, self.x.cols() as usize);
+        m.f32_mut(self.x).for_each_row(|r, x| {
+            let bytes: &[u8] = bytemuck::cast_slice(data.row(indices.row(0)[r / per_sample] as usize));
+            f(&bytes[r % per_sample * cols..][..cols], x);
+        });
+    }
 }
 
 impl Kernel for Gather {
@@ -29,6 +46,7 @@ impl Kernel for Gather {
             ("cols", Scalar::U32(self.x.cols())),
             ("quads", Scalar::U32(row_quads(self.x))),
             ("data_stride", Scalar::U32(self.data.shape.stride())),
+            ("rows_per_sample", Scalar::U32(self.rows_per_sample())),
         ]
     }
 
@@ -41,28 +59,22 @@ impl Kernel for Gather {
     }
 
     fn check_shapes(&self) -> Result<(), String> {
-        has("indices", self.indices, 1, self.x.rows())?;
-        has("data", self.data, self.data.rows(), self.x.cols().div_ceil(4))
+        let (batch, rows) = (self.indices.cols(), self.x.rows());
+        has("indices", self.indices, 1, batch)?;
+        if !rows.is_multiple_of(batch) {
+            return Err(format!("{rows} rows for {batch} samples"));
+        }
+        has("data", self.data, self.data.rows(), (rows / batch * self.x.cols()).div_ceil(4))
     }
 
     fn twin(&self, m: &HostMem) {
-        let (data, indices) = (m.u32(self.data), m.u32(self.indices));
-        m.f32_mut(self.x).for_each_row(|r, x| {
-            let bytes: &[u8] = bytemuck::cast_slice(data.row(indices.row(0)[r] as usize));
-            for (x, &byte) in x.iter_mut().zip(bytes) {
-                *x = f32::from(byte) / 255.0;
-            }
-        });
+        self.for_each_row(m, |bytes, x| x.iter_mut().zip(bytes).for_each(|(x, &byte)| *x = f32::from(byte) / 255.0));
     }
 
     fn fast(&self, m: &HostMem) {
         static FLOATS: LazyLock<[f32; 256]> = LazyLock::new(|| std::array::from_fn(|byte| byte as f32 / 255.0));
         let floats: &[f32; 256] = &FLOATS;
-        let (data, indices) = (m.u32(self.data), m.u32(self.indices));
-        m.f32_mut(self.x).for_each_row(|r, x| {
-            let bytes: &[u8] = bytemuck::cast_slice(data.row(indices.row(0)[r] as usize));
-            x.iter_mut().zip(bytes).for_each(|(x, &byte)| *x = floats[usize::from(byte)]);
-        });
+        self.for_each_row(m, |bytes, x| x.iter_mut().zip(bytes).for_each(|(x, &byte)| *x = floats[usize::from(byte)]));
     }
 
     /// WGSL's division is accurate to 2.5 units in the last place.
@@ -72,7 +84,7 @@ impl Kernel for Gather {
 
     /// Of the data, only the rows that are gathered.
     fn bytes(&self) -> u64 {
-        4 * self.x.shape.words() + u64::from(self.x.rows()) * 4 * (u64::from(self.data.shape.stride()) + 1)
+        4 * self.x.shape.words() + u64::from(self.indices.cols()) * 4 * (u64::from(self.data.shape.stride()) + 1)
     }
 }
 
@@ -84,10 +96,10 @@ pub(super) fn packed_bytes(c: &mut Cases<'_>, samples: u32, bytes: u32) -> Buf {
 }
 
 pub fn cases(c: &mut Cases<'_>) {
-    for (samples, bytes, rows) in [(1, 1, 1), (5, 7, 3), (9, 64, 65), (33, 784, 17)] {
-        let data = packed_bytes(c, samples, bytes);
-        let indices = c.integers((0..rows).map(|r| (r * 5 + 2) % samples));
-        let x = c.output(rows, bytes);
+    for (samples, pixels, channels, batch) in [(1, 1, 1, 1), (5, 1, 7, 3), (9, 1, 64, 65), (33, 1, 784, 17), (5, 6, 1, 3), (3, 7, 3, 5)] {
+        let data = packed_bytes(c, samples, pixels * channels);
+        let indices = c.integers((0..batch).map(|r| (r * 5 + 2) % samples));
+        let x = c.output(batch * pixels, channels);
         c.add(Gather { data, indices, x });
     }
 }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::info_nce::{Pairing, temperature};
 use super::info_nce_partials::{SIZES, embeddings, similarities};
-use super::matmul::{Gemm, Layout};
+use super::matmul::{Gemm, Layout, parts, row_stride};
 use super::{Cases, exp_error, has, block_params, row_quads, runs_on};
 use crate::buffer::Buf;
 use crate::memory::HostMem;
@@ -14,10 +14,9 @@ use crate::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
 const VARIANT: Variant =
-    Variant::plain("info_nce_gradient", &[wgsl!("blocks"), wgsl!("matmul_buffers"), wgsl!("info_nce_gradient"), wgsl!("no_row_sums"), wgsl!("matmul_shared")]);
-const REGISTERS: &[&str] = &[wgsl!("blocks"), wgsl!("matmul_buffers"), wgsl!("info_nce_gradient"), wgsl!("no_row_sums"), wgsl!("matmul_registers")];
-const TEXTURES: &[&str] =
-    &[wgsl!("blocks"), wgsl!("texels"), wgsl!("matmul_textures"), wgsl!("info_nce_gradient"), wgsl!("no_row_sums"), wgsl!("matmul_registers")];
+    Variant::plain("info_nce_gradient", parts!("info_nce_gradient" "dense" "no_row_sums": "matmul_buffers" "matmul_shared"));
+const REGISTERS: &[&str] = parts!("info_nce_gradient" "dense" "no_row_sums": "matmul_buffers" "matmul_registers");
+const TEXTURES: &[&str] = parts!("info_nce_gradient" "dense" "no_row_sums": "texels" "matmul_textures" "matmul_registers");
 
 const VARIANTS: &[Variant] = &[
     Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1), ("DEPTH", 32)], default_for: &[DeviceClass::Hardware], ..VARIANT },
@@ -36,8 +35,8 @@ const VARIANTS: &[Variant] = &[
     },
 ];
 
-/// `a`: `[some rows, width]`, the rows from `first_row` of `rows` in all; `b`: `[cols, width]`; `log_sum`: `[1, rows]`;
-/// `hyper`: temperature first; `c`: `[some rows, cols]`.
+/// A block of the matrix of `rows` x `cols` similarities, from `first_row` and `first_col`. `a`: `[rows of the block, width]`;
+/// `b`: `[columns of the block, width]`; `log_sum`: `[1, rows]`; `hyper`: temperature first; `c`: as large as the block.
 ///
 /// For two views, `c` is the gradient plus that of the transposed similarities, as with
 /// [`InfoNceBackward`](super::info_nce_backward::InfoNceBackward).
@@ -48,20 +47,24 @@ pub struct InfoNceGradient {
     pub hyper: Buf,
     pub c: Buf,
     pub first_row: u32,
+    /// A multiple of four.
+    pub first_col: u32,
     pub rows: u32,
+    pub cols: u32,
     pub pairing: Pairing,
 }
 
 impl InfoNceGradient {
-    /// The gradient for the logit `z` in row `i` of the whole and column `j`.
-    fn at(&self, z: f64, log_sum: &[f32], i: usize, j: usize, temperature: f64) -> f64 {
+    /// The gradient for the logit `z` in row `r` and column `c` of the block.
+    fn at(&self, z: f64, log_sum: &[f32], r: usize, c: usize, temperature: f64) -> f64 {
+        let (i, j) = (self.first_row as usize + r, self.first_col as usize + c);
         if !self.pairing.counts(i, j) {
             return 0.0;
         }
         let two_views = self.pairing == Pairing::TwoViews;
         // A probability: rounding must not make it exceed one.
         let p = |row: usize| (z - f64::from(log_sum[row])).min(0.0).exp();
-        let positive = (i + self.pairing.shift(self.b.rows()) as usize) % self.b.rows() as usize;
+        let positive = (i + self.pairing.shift(self.cols) as usize) % self.cols as usize;
         let (p, positives) = if two_views { (p(i) + p(j), 2.0) } else { (p(i), 1.0) };
         (p - if j == positive { positives } else { 0.0 }) / (f64::from(self.rows) * temperature)
     }
@@ -79,8 +82,10 @@ impl Kernel for InfoNceGradient {
             ("parts", Scalar::U32(1)),
             ("part_k", Scalar::U32(super::matmul::whole(self.a.cols()))),
             ("first_row", Scalar::U32(self.first_row)),
+            ("first_quad", Scalar::U32(self.first_col / 4)),
             ("rows", Scalar::U32(self.rows)),
-            ("shift", Scalar::U32(self.pairing.shift(self.b.rows()))),
+            ("cols", Scalar::U32(self.cols)),
+            ("shift", Scalar::U32(self.pairing.shift(self.cols))),
             ("two_views", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
         ]);
         params
@@ -99,12 +104,16 @@ impl Kernel for InfoNceGradient {
     }
 
     fn check_shapes(&self) -> Result<(), String> {
-        self.pairing.check(self.rows, self.b.rows())?;
+        self.pairing.check(self.rows, self.cols)?;
         has("b", self.b, self.b.rows(), self.a.cols())?;
         has("log_sum", self.log_sum, 1, self.rows)?;
         has("c", self.c, self.a.rows(), self.b.rows())?;
-        let end = self.first_row + self.a.rows();
-        if end <= self.rows { Ok(()) } else { Err(format!("rows {} to {end} of {}", self.first_row, self.rows)) }
+        let (end_row, end_col) = (self.first_row + self.a.rows(), self.first_col + self.b.rows());
+        if end_row > self.rows || end_col > self.cols || !self.first_col.is_multiple_of(4) {
+            let (first_row, first_col, rows, cols) = (self.first_row, self.first_col, self.rows, self.cols);
+            return Err(format!("rows {first_row} to {end_row} of {rows}, columns {first_col} to {end_col} of {cols}"));
+        }
+        Ok(())
     }
 
     fn twin(&self, m: &HostMem) {
@@ -113,7 +122,7 @@ impl Kernel for InfoNceGradient {
         m.f32_mut(self.c).for_each_row(|r, out| {
             let (products, _) = similarities(&a, &b, r);
             for (j, out) in out.iter_mut().enumerate() {
-                *out = self.at(products[j] / temperature, log_sum.row(0), self.first_row as usize + r, j, temperature) as f32;
+                *out = self.at(products[j] / temperature, log_sum.row(0), r, j, temperature) as f32;
             }
         });
     }
@@ -125,12 +134,14 @@ impl Kernel for InfoNceGradient {
         let (stride, cols) = (self.c.shape.stride() as usize, self.c.cols() as usize);
         m.f32_mut(self.c).padded_mut().par_chunks_mut(BLOCK * stride).enumerate().for_each(|(block, c)| {
             let (first, count) = (block * BLOCK, c.len() / stride);
-            Gemm { ldc: stride, ..Gemm::nt(count, cols, self.a.cols() as usize) }.run(&a, first, &b, c);
+            let (a_stride, b_stride) = (row_stride(self.a), row_stride(self.b));
+            let gemm = Gemm { a_stride, b_stride, c_stride: stride, ..Gemm::dense(Layout::NT, count, cols, self.a.cols() as usize) };
+            gemm.multiply(&a.padded()[first * a_stride..], b.padded(), c);
             for (r, row) in c.chunks_mut(stride).enumerate() {
                 row[cols..].fill(0.0);
                 for (j, c) in row[..cols].iter_mut().enumerate() {
                     let z = f64::from(*c) / temperature;
-                    *c = self.at(z, log_sum.row(0), self.first_row as usize + first + r, j, temperature) as f32;
+                    *c = self.at(z, log_sum.row(0), first + r, j, temperature) as f32;
                 }
             }
         });
@@ -149,7 +160,7 @@ impl Kernel for InfoNceGradient {
                     let x = (z - f64::from(log_sum)).min(0.0);
                     (x + logit).min(0.0).exp() * (exp_error(x) + logit + 8.0 * EPSILON * (z.abs() + f64::from(log_sum.abs())))
                 };
-                let other = if self.pairing == Pairing::TwoViews { term(log_sum[c]) } else { 0.0 };
+                let other = if self.pairing == Pairing::TwoViews { term(log_sum[self.first_col as usize + c]) } else { 0.0 };
                 (term(log_sum[self.first_row as usize + r]) + other + 16.0 * EPSILON) / (f64::from(self.rows) * temperature)
             };
             (0..products.len()).map(bound).collect::<Vec<_>>()
@@ -165,13 +176,12 @@ impl Kernel for InfoNceGradient {
 pub fn cases(c: &mut Cases<'_>) {
     for (rows, cols, pairing) in SIZES {
         for (width, temperature) in [(5, 0.05_f32), (33, 0.5)] {
-            let b = embeddings(c, cols, width);
             let log_sum = c.floats((0..rows).map(|r| 1.0 / temperature + 0.1 * (r % 5) as f32));
             let hyper = c.floats([temperature]);
-            for first_row in [0, rows / 2] {
-                let a = embeddings(c, rows - first_row, width);
-                let out = c.output(rows - first_row, cols);
-                c.add(InfoNceGradient { a, b, log_sum, hyper, c: out, first_row, rows, pairing });
+            for (first_row, first_col) in [(0, 0), (rows / 2, 0), (rows / 2, cols / 8 * 4)] {
+                let (a, b) = (embeddings(c, rows - first_row, width), embeddings(c, cols - first_col, width));
+                let out = c.output(rows - first_row, cols - first_col);
+                c.add(InfoNceGradient { a, b, log_sum, hyper, c: out, first_row, first_col, rows, cols, pairing });
             }
         }
     }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::info_nce::{Pairing, temperature};
-use super::matmul::{Gemm, Layout};
+use super::matmul::{Gemm, Layout, parts, row_stride};
 use super::{Cases, exp_error, has, block_params, runs_on};
 use crate::buffer::{Buf, Shape, shape};
 use crate::memory::{HostMem, Rows};
@@ -15,12 +15,12 @@ const VARIANTS: &[Variant] = &[
     Variant {
         consts: &[("ROWS", 8)],
         default_for: &[DeviceClass::Hardware],
-        ..Variant::plain("info_nce_partials", &[wgsl!("blocks"), wgsl!("matmul_buffers"), wgsl!("info_nce_partials")])
+        ..Variant::plain("info_nce_partials", parts!("info_nce_partials" "dense": "matmul_buffers"))
     },
     Variant {
         consts: &[("WG", 8), ("ROWS", 16)],
         default_for: &[DeviceClass::Software],
-        ..Variant::plain("info_nce_partials", &[wgsl!("blocks"), wgsl!("texels"), wgsl!("matmul_textures"), wgsl!("info_nce_partials")])
+        ..Variant::plain("info_nce_partials", parts!("info_nce_partials" "dense": "texels" "matmul_textures"))
     },
 ];
 
@@ -132,7 +132,9 @@ impl Kernel for InfoNcePartials {
             let first = block * BLOCK;
             let count = BLOCK.min(rows - first);
             let mut products = vec![0.0; count * cols];
-            Gemm::nt(count, cols, self.a.cols() as usize).run(&a, first, &b, &mut products);
+            let (a_stride, b_stride) = (row_stride(self.a), row_stride(self.b));
+            let gemm = Gemm { a_stride, b_stride, ..Gemm::dense(Layout::NT, count, cols, self.a.cols() as usize) };
+            gemm.multiply(&a.padded()[first * a_stride..], b.padded(), &mut products);
             (0..count).map(|i| self.row(first + i, |c| f64::from(products[i * cols + c]) / temperature)).collect::<Vec<_>>()
         });
         self.write(m, &blocks.collect::<Vec<_>>());

@@ -96,14 +96,25 @@ impl Matmul {
         });
     }
 
-    fn operands<'a>(&self, m: &'a HostMem) -> Operands<'a> {
-        Operands {
-            layout: self.layout,
-            a: m.f32(self.a),
-            b: m.f32(self.b),
-            bias: self.bias.map(|bias| m.f32(bias)),
-            mask: self.mask.map(|mask| m.f32(mask)),
+    /// The product or the products of its parts, before any epilogue.
+    fn multiply(&self, gemm: Gemm, a: &[f32], b: &[f32], c: &mut [f32]) {
+        if self.parts == 1 {
+            return gemm.multiply_parallel(a, b, c);
         }
+        let step_a = if self.layout == Layout::TN { gemm.a_stride } else { 1 };
+        let step_b = if self.layout == Layout::NT { 1 } else { gemm.b_stride };
+        c.par_chunks_mut(gemm.m * gemm.c_stride).enumerate().for_each(|(part, c)| match self.part(part) {
+            ks if ks.is_empty() => c.fill(0.0),
+            ks => Gemm { k: ks.len(), ..gemm }.multiply(&a[ks.start * step_a..], &b[ks.start * step_b..], c),
+        });
+    }
+
+    fn operands<'a>(&self, m: &'a HostMem) -> Operands<'a> {
+        Operands { layout: self.layout, a: m.f32(self.a), b: m.f32(self.b) }
+    }
+
+    fn epilogue<'a>(&self, m: &'a HostMem) -> Epilogue<'a> {
+        Epilogue { bias: self.bias.map(|b| m.f32(b)), mask: self.mask.map(|b| m.f32(b)), relu: self.relu, accumulate: self.accumulate }
     }
 }
 
@@ -111,13 +122,11 @@ struct Operands<'a> {
     layout: Layout,
     a: Rows<'a, f32>,
     b: Rows<'a, f32>,
-    bias: Option<Rows<'a, f32>>,
-    mask: Option<Rows<'a, f32>>,
 }
 
 impl Operands<'_> {
-    /// [mask] Σ_k f(a) f(b) (+ f(old c)) (+ f(bias)) for row `i` and some k, ascending, in f64.
-    fn row(&self, i: usize, k: Range<usize>, old: Option<&[f32]>, sums: &mut [f64], f: impl Fn(f32) -> f64) {
+    /// Σ_k f(a) f(b) for row `i` of the product and some k, ascending, in f64.
+    fn row(&self, i: usize, k: Range<usize>, sums: &mut [f64], f: impl Fn(f32) -> f64) {
         sums.fill(0.0);
         for k in k {
             let a = f(if self.layout == Layout::TN { self.a.row(k)[i] } else { self.a.row(i)[k] });
@@ -125,11 +134,6 @@ impl Operands<'_> {
                 Layout::NT => sums.iter_mut().enumerate().for_each(|(j, sum)| *sum += a * f(self.b.row(j)[k])),
                 _ => sums.iter_mut().zip(self.b.row(k)).for_each(|(sum, &b)| *sum += a * f(b)),
             }
-        }
-        for (j, sum) in sums.iter_mut().enumerate() {
-            let open = self.mask.as_ref().is_none_or(|mask| mask.row(i)[j] > 0.0);
-            let product = if open { *sum } else { 0.0 };
-            *sum = product + old.map_or(0.0, |old| f(old[j])) + self.bias.as_ref().map_or(0.0, |bias| f(bias.row(0)[j]));
         }
     }
 }
@@ -163,24 +167,28 @@ const fn schemes(shared: Parts, registers: Parts, textures: Parts) -> [Variant; 
 
 type Parts = &'static [&'static str];
 
+/// The sources of one scheme of a kernel, whose own come first.
 macro_rules! parts {
-    ($sums:literal: $($part:literal)*) => {
-        &[wgsl!("blocks"), wgsl!("matmul"), wgsl!($sums), $(wgsl!($part),)*]
+    ($($own:literal)*: $($scheme:literal)*) => {
+        &[wgsl!("blocks"), $(wgsl!($own),)* $(wgsl!($scheme),)*]
     };
 }
 
-macro_rules! family {
+pub(super) use parts;
+
+/// All schemes; sources differ in whether they keep sums of rows.
+macro_rules! schemes {
     ($sums:literal) => {
         &schemes(
-            parts!($sums: "matmul_buffers" "matmul_shared"),
-            parts!($sums: "matmul_buffers" "matmul_registers"),
-            parts!($sums: "texels" "matmul_textures" "matmul_registers"),
+            parts!("matmul" "dense" "epilogue" $sums: "matmul_buffers" "matmul_shared"),
+            parts!("matmul" "dense" "epilogue" $sums: "matmul_buffers" "matmul_registers"),
+            parts!("matmul" "dense" "epilogue" $sums: "texels" "matmul_textures" "matmul_registers"),
         )
     };
 }
 
-const VARIANTS: &[Variant] = family!("no_row_sums");
-const WITH_SUMS: &[Variant] = family!("row_sums");
+const VARIANTS: &[Variant] = schemes!("no_row_sums");
+const WITH_SUMS: &[Variant] = schemes!("row_sums");
 
 /// `k` rounded up to whole slices of every variant.
 pub(super) fn whole(k: u32) -> u32 {
@@ -202,53 +210,51 @@ pub(super) struct Gemm {
     pub m: usize,
     pub n: usize,
     pub k: usize,
-    /// Where in the operands' k the sums begin.
-    pub from_k: usize,
-    /// Floats from one row of the result to the next.
-    pub ldc: usize,
+    /// Floats from one row to the next, as the matrices are stored.
+    pub a_stride: usize,
+    pub b_stride: usize,
+    pub c_stride: usize,
     /// Add to the result's old contents.
     pub accumulate: bool,
 }
 
 impl Gemm {
-    /// `a[m, k] · b[n, k]ᵀ` into dense rows.
-    pub fn nt(m: usize, n: usize, k: usize) -> Self {
-        Gemm { layout: Layout::NT, m, n, k, from_k: 0, ldc: n, accumulate: false }
-    }
-}
-
-impl Gemm {
-    /// Rows of the result from row `first` of `a`, into `c`, on one thread.
-    pub fn run(self, a: &Rows<f32>, first: usize, b: &Rows<f32>, c: &mut [f32]) {
-        self.compute(a, first, b, c, 1);
+    /// Of matrices without gaps between rows.
+    pub fn dense(layout: Layout, m: usize, n: usize, k: usize) -> Self {
+        let a_stride = if layout == Layout::TN { m } else { k };
+        let b_stride = if layout == Layout::NT { k } else { n };
+        Gemm { layout, m, n, k, a_stride, b_stride, c_stride: n, accumulate: false }
     }
 
-    /// The whole result, on all threads where that pays. How it is divided among them changes the order of no sum.
-    pub fn run_parallel(self, a: &Rows<f32>, b: &Rows<f32>, c: &mut [f32]) {
+    /// On one thread.
+    pub fn multiply(self, a: &[f32], b: &[f32], c: &mut [f32]) {
+        self.compute(a, b, c, 1);
+    }
+
+    /// On all threads where that pays. How the result is divided among them changes the order of no sum.
+    pub fn multiply_parallel(self, a: &[f32], b: &[f32], c: &mut [f32]) {
         let worth = self.m * self.n * self.k >= 1 << 18;
-        self.compute(a, 0, b, c, if worth { rayon::current_num_threads() } else { 1 });
+        self.compute(a, b, c, if worth { rayon::current_num_threads() } else { 1 });
     }
 
-    fn compute(self, a: &Rows<f32>, first: usize, b: &Rows<f32>, c: &mut [f32], threads: usize) {
+    fn compute(self, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
         /// A place in the result that one thread writes.
         struct Part(*mut f32);
         // SAFETY: parts are rows or columns of the result that no other part has.
         unsafe impl Send for Part {}
 
-        let Gemm { layout, m, n, k, from_k, ldc, accumulate } = self;
-        let (lda, ldb) = (a.shape().stride() as usize, b.shape().stride() as usize);
+        let Gemm { layout, m, n, k, a_stride, b_stride, c_stride, accumulate } = self;
         // Strides of one step down m, along k, and along n.
-        let (a_m, a_k) = if layout == Layout::TN { (1, lda) } else { (lda, 1) };
-        let (b_k, b_n) = if layout == Layout::NT { (1, ldb) } else { (ldb, 1) };
-        let (a, b) = (&a.padded()[first * a_m + from_k * a_k..], &b.padded()[from_k * b_k..]);
-        assert!((m - 1) * a_m + (k - 1) * a_k < a.len() && (k - 1) * b_k + (n - 1) * b_n < b.len() && (m - 1) * ldc + n <= c.len());
+        let (a_m, a_k) = if layout == Layout::TN { (1, a_stride) } else { (a_stride, 1) };
+        let (b_k, b_n) = if layout == Layout::NT { (1, b_stride) } else { (b_stride, 1) };
+        assert!((m - 1) * a_m + (k - 1) * a_k < a.len() && (k - 1) * b_k + (n - 1) * b_n < b.len() && (m - 1) * c_stride + n <= c.len());
         let beta = if accumulate { 1.0 } else { 0.0 };
-        let strides = [a_m, a_k, b_k, b_n, ldc].map(|stride| stride as isize);
+        let strides = [a_m, a_k, b_k, b_n, c_stride].map(|stride| stride as isize);
         let gemm = |rows: usize, cols: usize, a: &[f32], b: &[f32], c: Part| {
-            let [a_m, a_k, b_k, b_n, ldc] = strides;
+            let [a_m, a_k, b_k, b_n, c_m] = strides;
             // SAFETY: the last element of each whole operand that these strides address was compared with its slice
             // above, and parts end where the whole does or before.
-            unsafe { matrixmultiply::sgemm(rows, k, cols, 1.0, a.as_ptr(), a_m, a_k, b.as_ptr(), b_k, b_n, beta, c.0, ldc, 1) }
+            unsafe { matrixmultiply::sgemm(rows, k, cols, 1.0, a.as_ptr(), a_m, a_k, b.as_ptr(), b_k, b_n, beta, c.0, c_m, 1) }
         };
         if threads == 1 {
             return gemm(m, n, a, b, Part(c.as_mut_ptr()));
@@ -260,12 +266,71 @@ impl Gemm {
         let parts = (0..size.div_ceil(block)).map(|i| {
             let (from, count) = (i * block, block.min(size - i * block));
             // SAFETY: `from` is a row or a column of the result.
-            (from, count, Part(unsafe { c.as_mut_ptr().add(if by_columns { from } else { from * ldc }) }))
+            (from, count, Part(unsafe { c.as_mut_ptr().add(if by_columns { from } else { from * c_stride }) }))
         });
         parts.collect::<Vec<_>>().into_par_iter().for_each(|(from, count, part)| match by_columns {
             true => gemm(m, count, a, &b[from * b_n..], part),
             false => gemm(count, n, &a[from * a_m..], b, part),
         });
+    }
+}
+
+/// Floats from one row of `buf` to the next.
+pub(super) fn row_stride(buf: Buf) -> usize {
+    buf.shape.stride() as usize
+}
+
+/// Bounds for sums of `k` products with these magnitudes, `old` values added and a bias for each column. A dot product of
+/// length k in f32 errs by at most about k · 2^-24 · Σ|a||b|, in any order; doubled for products that are rounded on
+/// their own.
+pub(super) fn sum_bounds(k: usize, magnitudes: Vec<f64>, old: Option<Vec<f32>>, bias: Option<Vec<f32>>) -> Tolerance {
+    let bounds = magnitudes.into_iter().enumerate().map(|(i, sum)| {
+        let added = old.as_ref().map_or(0.0, |old| old[i].abs()) + bias.as_ref().map_or(0.0, |bias| bias[i % bias.len()].abs());
+        2.0 * EPSILON * (k + 2) as f64 * (sum + f64::from(added)) + 1e-30
+    });
+    Tolerance::Each(bounds.collect())
+}
+
+/// What becomes of a product: (zero where the mask is not positive) (+ old) (+ bias) (ReLU).
+pub(super) struct Epilogue<'a> {
+    pub bias: Option<Rows<'a, f32>>,
+    pub mask: Option<Rows<'a, f32>>,
+    pub relu: bool,
+    pub accumulate: bool,
+}
+
+impl Epilogue<'_> {
+    /// One value, as the twins compute it.
+    pub fn value(&self, row: usize, column: usize, product: f64, old: f32) -> f32 {
+        let open = self.mask.as_ref().is_none_or(|mask| mask.row(row)[column] > 0.0);
+        let old = if self.accumulate { f64::from(old) } else { 0.0 };
+        let bias = self.bias.as_ref().map_or(0.0, |bias| f64::from(bias.row(0)[column]));
+        let value = if open { product } else { 0.0 } + old + bias;
+        if self.relu && value <= 0.0 { 0.0 } else { value as f32 }
+    }
+
+    /// A row of the product into a row of the result, pad included.
+    pub fn finish(&self, row: usize, product: &[f32], c: &mut [f32]) {
+        let (c, pad) = c.split_at_mut(product.len());
+        pad.fill(0.0);
+        match (&self.mask, self.accumulate) {
+            (None, false) => c.copy_from_slice(product),
+            (None, true) => c.iter_mut().zip(product).for_each(|(c, p)| *c += p),
+            (Some(mask), accumulate) => c.iter_mut().zip(product).zip(mask.row(row)).for_each(|((c, &p), &mask)| {
+                *c = if mask > 0.0 { p } else { 0.0 } + if accumulate { *c } else { 0.0 };
+            }),
+        }
+        self.shift(c);
+    }
+
+    /// Bias and ReLU, in place.
+    fn shift(&self, c: &mut [f32]) {
+        if let Some(bias) = &self.bias {
+            c.iter_mut().zip(bias.row(0)).for_each(|(c, b)| *c += b);
+        }
+        if self.relu {
+            c.iter_mut().for_each(|c| *c = if *c <= 0.0 { 0.0 } else { *c });
+        }
     }
 }
 
@@ -337,74 +402,52 @@ impl Kernel for Matmul {
     }
 
     fn twin(&self, m: &HostMem) {
-        let (operands, (rows, n, _)) = (self.operands(m), self.sizes());
+        let (operands, epilogue, (rows, n, _)) = (self.operands(m), self.epilogue(m), self.sizes());
         m.f32_mut(self.c).for_each_row(|i, c| {
             let mut sums = vec![0.0; n];
-            operands.row(i % rows, self.part(i / rows), self.accumulate.then_some(&*c), &mut sums, f64::from);
-            for (c, sum) in c.iter_mut().zip(sums) {
-                *c = if self.relu && sum <= 0.0 { 0.0 } else { sum as f32 };
-            }
+            operands.row(i % rows, self.part(i / rows), &mut sums, f64::from);
+            c.iter_mut().zip(sums).enumerate().for_each(|(j, (c, sum))| *c = epilogue.value(i, j, sum, *c));
         });
         self.write_sums(m, &operands);
     }
 
     fn fast(&self, mem: &HostMem) {
         let (m, n, k) = self.sizes();
-        let operands = self.operands(mem);
+        let (operands, epilogue) = (self.operands(mem), self.epilogue(mem));
+        let (a, b) = (operands.a.padded(), operands.b.padded());
+        let (a_stride, b_stride, c_stride) = (row_stride(self.a), row_stride(self.b), row_stride(self.c));
+        let gemm = Gemm { layout: self.layout, m, n, k, a_stride, b_stride, c_stride, accumulate: self.accumulate && self.mask.is_none() };
         let mut c = mem.f32_mut(self.c);
-        let ldc = self.c.shape.stride() as usize;
-        // A product that is masked before it is added goes elsewhere first.
-        let apart = self.accumulate && self.mask.is_some();
-        let mut product = vec![0.0; if apart { c.padded_mut().len() } else { 0 }];
-        let to = if apart { &mut product[..] } else { c.padded_mut() };
-        let of = Gemm { layout: self.layout, m, n, k, from_k: 0, ldc, accumulate: self.accumulate && !apart };
-        if self.parts == 1 {
-            of.run_parallel(&operands.a, &operands.b, to);
+        if self.mask.is_some() {
+            // A product that is masked before it is added goes elsewhere first.
+            let mut product = vec![0.0; m * n];
+            Gemm { c_stride: n, ..gemm }.multiply_parallel(a, b, &mut product);
+            c.for_each_row(|r, c| epilogue.finish(r, &product[r * n..][..n], c));
         } else {
-            to.par_chunks_mut(m * ldc).enumerate().for_each(|(part, c)| match self.part(part) {
-                ks if ks.is_empty() => c.fill(0.0),
-                ks => Gemm { k: ks.len(), from_k: ks.start, ..of }.run(&operands.a, 0, &operands.b, c),
-            });
+            self.multiply(gemm, a, b, c.padded_mut());
+            c.for_each_row(|_, c| epilogue.shift(c));
         }
-        c.for_each_row(|r, row| {
-            if let Some(mask) = operands.mask.as_ref().map(|mask| mask.row(r)) {
-                let open = |mask: f32, value: f32| if mask > 0.0 { value } else { 0.0 };
-                if apart {
-                    row.iter_mut().zip(&product[r * ldc..]).zip(mask).for_each(|((c, &p), &m)| *c += open(m, p));
-                } else {
-                    row.iter_mut().zip(mask).for_each(|(c, &m)| *c = open(m, *c));
-                }
-            }
-            if let Some(bias) = &operands.bias {
-                row.iter_mut().zip(bias.row(0)).for_each(|(c, b)| *c += b);
-            }
-            if self.relu {
-                row.iter_mut().for_each(|c| *c = if *c <= 0.0 { 0.0 } else { *c });
-            }
-        });
         // Both may be gradients, which are one allocation.
         drop(c);
         self.write_sums(mem, &operands);
     }
 
-    /// A dot product of length K in f32 errs by at most about K · 2^-24 · Σ|a||b|, in any order; doubled for products
-    /// that are rounded on their own. So does a sum of rows, with ones in the place of `b`.
+    /// Sums of rows err as sums of products do, with ones in the place of `b`.
     fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
         let (rows, n, k) = self.sizes();
         let operands = self.operands(m);
         if output == "sums" {
-            let old = m.dense_f32(self.sums.expect("an output of this call"));
+            let old = self.accumulate.then(|| m.dense_f32(self.sums.expect("an output of this call")));
             let magnitudes = (0..self.parts as usize).flat_map(|part| self.part_sums(&operands, part, f64::abs));
-            let old = old.iter().map(|old| if self.accumulate { f64::from(old.abs()) } else { 0.0 });
-            return Tolerance::Each(magnitudes.zip(old).map(|(sum, old)| 2.0 * EPSILON * (k + 2) as f64 * (sum + old) + 1e-30).collect());
+            return sum_bounds(k, magnitudes.collect(), old, None);
         }
-        let old = m.f32(self.c);
-        let bounds = (0..self.c.rows() as usize).into_par_iter().flat_map_iter(|i| {
+        let magnitudes = (0..self.c.rows() as usize).into_par_iter().flat_map_iter(|i| {
             let mut magnitudes = vec![0.0; n];
-            operands.row(i % rows, self.part(i / rows), self.accumulate.then(|| old.row(i)), &mut magnitudes, |v| f64::from(v.abs()));
-            magnitudes.into_iter().map(|sum| 2.0 * EPSILON * (k + 2) as f64 * sum + 1e-30)
+            operands.row(i % rows, self.part(i / rows), &mut magnitudes, |v| f64::from(v.abs()));
+            magnitudes
         });
-        Tolerance::Each(bounds.collect())
+        let old = self.accumulate.then(|| m.dense_f32(self.c));
+        sum_bounds(k, magnitudes.collect(), old, self.bias.map(|bias| m.dense_f32(bias)))
     }
 
     fn flops(&self) -> u64 {

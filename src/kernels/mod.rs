@@ -3,7 +3,7 @@
 //! Adding a kernel touches three places: `shaders/x.wgsl`, `src/kernels/x.rs` and a line below. A kernel's file holds its
 //! call struct (fields named as in the WGSL), its CPU twin, its tolerance with the reason for it, and its cases.
 
-use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, shape};
+use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, Tensor, shape};
 use crate::program::{Kernel, Program, RecordError, Scalar};
 use crate::shader::TexelGrid;
 
@@ -21,6 +21,7 @@ kernels! {
     augment_draw,
     collect,
     column_sums,
+    conv2d,
     copy,
     fma_chain,
     gather,
@@ -83,6 +84,11 @@ impl Cases<'_> {
         self.buffer(shape, dtype, fill)
     }
 
+    /// An input with values in `[-1, 1)` where the tensor has elements, and zeros where a row here has room for more.
+    pub fn tensor(&mut self, tensor: Tensor) -> Buf {
+        self.buffer(tensor, Dtype::F32, Fill::Uniform(1.0))
+    }
+
     /// An input vector of integers.
     pub fn integers(&mut self, values: impl IntoIterator<Item = u32>) -> Buf {
         let values: Vec<u32> = values.into_iter().collect();
@@ -109,10 +115,10 @@ impl Cases<'_> {
         self.error = self.error.take().or(pushed.err());
     }
 
-    fn buffer(&mut self, shape: Shape, dtype: Dtype, fill: Fill) -> Buf {
+    fn buffer(&mut self, tensor: impl Into<Tensor>, dtype: Dtype, fill: Fill) -> Buf {
         self.bufs += 1;
         let name = format!("{}.{}", self.program.name, self.bufs);
-        self.arena.buffer(&name, Role::Input, dtype, shape, fill)
+        self.arena.buffer(&name, Role::Input, dtype, tensor, fill)
     }
 }
 

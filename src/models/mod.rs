@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::buffer::{Buf, Fill, shape};
+use crate::buffer::{Buf, Fill, Tensor, shape};
 use crate::ops::{Activation, linear};
 use crate::tape::Tape;
 
@@ -31,7 +31,7 @@ pub const HEAD: u8 = 1;
 fn dense(t: &mut Tape<'_>, name: &str, group: u8, x: Buf, outputs: u32, activation: Activation) -> Buf {
     let bound = Fill::Uniform(1.0 / (x.cols() as f32).sqrt());
     let w = t.param(&format!("{name}.weight"), group, shape(outputs, x.cols()), bound.clone());
-    let b = t.param(&format!("{name}.bias"), group, shape(1, outputs), bound);
+    let b = t.param(&format!("{name}.bias"), group, Tensor::Vector(outputs), bound);
     linear(t, name, x, w, b, activation)
 }
 

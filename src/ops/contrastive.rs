@@ -16,20 +16,20 @@ use crate::tape::{GradTarget, Tape};
 pub enum Similarities {
     /// As a matrix, computed once. Memory grows with the square of the batch.
     Stored,
-    /// Computed in tiles, forward and once more backward, where a stripe of this many rows of their gradient exists at a
-    /// time. Memory grows with the batch alone (Cheng et al., Inf-CL, 2024; the online sum is flash attention's).
-    Streamed { stripe_rows: u32 },
+    /// Computed in tiles, forward and once more backward, where a block of at most this size of their gradient exists at
+    /// a time. Memory grows with the batch alone (Cheng et al., Inf-CL, 2024; the online sum is flash attention's).
+    Streamed { rows: u32, cols: u32 },
 }
 
 impl Similarities {
     /// What is faster at this size, or fits: a matter of the shape alone, so that equal runs stay equal on all devices.
     pub fn of(rows: u32, cols: u32) -> Self {
         const STORED: u64 = 1 << 22;
-        const STRIPE: u32 = 1 << 22;
         if u64::from(rows) * u64::from(cols) <= STORED {
             return Similarities::Stored;
         }
-        Similarities::Streamed { stripe_rows: STRIPE / cols.max(1) }
+        // 16 MiB. The embeddings of a block's columns stay in caches while its rows pass by.
+        Similarities::Streamed { rows: 1024, cols: 4096 }
     }
 }
 
@@ -72,7 +72,7 @@ fn contrast(t: &mut Tape<'_>, name: &str, of: Contrast, similarities: Similariti
     let loss = t.scratch(name, shape(1, 1));
     match similarities {
         Similarities::Stored => stored(t, name, of, per_row, log_sum, loss),
-        Similarities::Streamed { stripe_rows } => streamed(t, name, of, per_row, log_sum, loss, stripe_rows),
+        Similarities::Streamed { rows, cols } => streamed(t, name, of, per_row, log_sum, loss, [rows, cols]),
     }
     loss
 }
@@ -99,7 +99,7 @@ fn stored(t: &mut Tape<'_>, name: &str, of: Contrast, per_row: Buf, log_sum: Buf
     });
 }
 
-fn streamed(t: &mut Tape<'_>, name: &str, of: Contrast, per_row: Buf, log_sum: Buf, loss: Buf, stripe_rows: u32) {
+fn streamed(t: &mut Tape<'_>, name: &str, of: Contrast, per_row: Buf, log_sum: Buf, loss: Buf, block: [u32; 2]) {
     let Contrast { a, b, hyper, pairing } = of;
     let (rows, cols) = (a.rows(), b.rows());
     let parts = partials(rows, cols);
@@ -108,23 +108,26 @@ fn streamed(t: &mut Tape<'_>, name: &str, of: Contrast, per_row: Buf, log_sum: B
     t.call(format!("{name} per row"), InfoNceCombine { a, b, largest, total, hyper, loss: per_row, log_sum, pairing });
     t.call(name, Mean { x: per_row, mean: loss });
     let name = name.to_string();
-    // Stripes start where bindings may.
-    let stripe_rows = stripe_rows.max(1).next_multiple_of(64);
+    // Blocks start where bindings may.
+    let [step_rows, step_cols] = block.map(|size| size.max(1).next_multiple_of(64));
+    let blocks =
+        (0..rows).step_by(step_rows as usize).flat_map(move |row| (0..cols).step_by(step_cols as usize).map(move |col| (row, col)));
     t.op(&[a, b], loss, move |t, _| {
         let (da, db) = (t.grad(a), if pairing == Pairing::Diagonal { t.grad(b) } else { None });
-        for first_row in (0..rows).step_by(stripe_rows as usize) {
-            let count = stripe_rows.min(rows - first_row);
-            let some = |buf: Buf| buf.some_rows(first_row, count);
-            // One after the other, all stripes of a length use one buffer.
-            let stripe = t.shared_scratch(&format!("{name} gradient of {count} rows"), shape(count, cols));
-            let label = |what: &str| format!("{name}: {what}, rows {first_row} to {}", first_row + count);
-            t.call(label("similarity gradient"), InfoNceGradient { a: some(a), b, log_sum, hyper, c: stripe, first_row, rows, pairing });
+        for (first_row, first_col) in blocks {
+            let (height, width) = (step_rows.min(rows - first_row), step_cols.min(cols - first_col));
+            let (a, b) = (a.some_rows(first_row, height), b.some_rows(first_col, width));
+            // One after the other, all blocks of a size use one buffer.
+            let c = t.shared_scratch(&format!("{name} gradient of {height}x{width}"), shape(height, width));
+            let label = |what: &str| format!("{name}: {what}, block at row {first_row}, column {first_col}");
+            t.call(label("similarity gradient"), InfoNceGradient { a, b, log_sum, hyper, c, first_row, first_col, rows, cols, pairing });
             if let Some(to) = da {
-                product_into(t, label("embedding gradient"), Layout::NN, stripe, b, GradTarget { buf: some(to.buf), ..to });
+                let (buf, accumulate) = (to.buf.some_rows(first_row, height), to.accumulate || first_col > 0);
+                product_into(t, label("embedding gradient"), Layout::NN, c, b, GradTarget { buf, accumulate, ..to });
             }
             if let Some(to) = db {
-                let accumulate = to.accumulate || first_row > 0;
-                product_into(t, label("key gradient"), Layout::TN, stripe, some(a), GradTarget { accumulate, ..to });
+                let (buf, accumulate) = (to.buf.some_rows(first_col, width), to.accumulate || first_row > 0);
+                product_into(t, label("key gradient"), Layout::TN, c, a, GradTarget { buf, accumulate, ..to });
             }
         }
     });
@@ -134,23 +137,24 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
     fn hyper(t: &mut Tape<'_>, temperature: f32) -> Buf {
         t.arena.buffer("hyper", Role::Input, Dtype::F32, shape(1, 1), Fill::F32(vec![temperature]))
     }
-    fn two_views(t: &mut Tape<'_>, temperature: f32, similarities: Similarities) -> (Vec<Buf>, Buf) {
-        let (x, hyper) = (case_input(t, "x", 8, 5), hyper(t, temperature));
+    fn two_views(t: &mut Tape<'_>, rows: u32, temperature: f32, similarities: Similarities) -> (Vec<Buf>, Buf) {
+        let (x, hyper) = (case_input(t, "x", rows, 5), hyper(t, temperature));
         let z = normalize(t, "z", x);
         (vec![x], nt_xent_with(t, "loss", z, hyper, similarities))
     }
-    fn one_direction(t: &mut Tape<'_>, similarities: Similarities) -> (Vec<Buf>, Buf) {
-        let (x, y, hyper) = (case_input(t, "x", 6, 5), case_input(t, "y", 6, 5), hyper(t, 0.5));
+    fn one_direction(t: &mut Tape<'_>, rows: u32, similarities: Similarities) -> (Vec<Buf>, Buf) {
+        let (x, y, hyper) = (case_input(t, "x", rows, 5), case_input(t, "y", rows, 5), hyper(t, 0.5));
         let (queries, keys) = (normalize(t, "queries", x), normalize(t, "keys", y));
         (vec![x, y], info_nce_with(t, "loss", queries, keys, hyper, similarities))
     }
-    const STREAMED: Similarities = Similarities::Streamed { stripe_rows: 64 };
+    // With 70 rows: two blocks by two.
+    const STREAMED: Similarities = Similarities::Streamed { rows: 64, cols: 64 };
     vec![
-        GradientCase { name: "NT-Xent", record: |t| two_views(t, 0.5, Similarities::Stored) },
-        GradientCase { name: "NT-Xent, cold", record: |t| two_views(t, 0.1, Similarities::Stored) },
-        GradientCase { name: "NT-Xent, streamed", record: |t| two_views(t, 0.5, STREAMED) },
-        GradientCase { name: "NT-Xent, streamed, cold", record: |t| two_views(t, 0.1, STREAMED) },
-        GradientCase { name: "InfoNCE", record: |t| one_direction(t, Similarities::Stored) },
-        GradientCase { name: "InfoNCE, streamed", record: |t| one_direction(t, STREAMED) },
+        GradientCase { name: "NT-Xent", record: |t| two_views(t, 8, 0.5, Similarities::Stored) },
+        GradientCase { name: "NT-Xent, cold", record: |t| two_views(t, 8, 0.1, Similarities::Stored) },
+        GradientCase { name: "NT-Xent, streamed", record: |t| two_views(t, 70, 0.5, STREAMED) },
+        GradientCase { name: "NT-Xent, streamed, cold", record: |t| two_views(t, 8, 0.1, STREAMED) },
+        GradientCase { name: "InfoNCE", record: |t| one_direction(t, 6, Similarities::Stored) },
+        GradientCase { name: "InfoNCE, streamed", record: |t| one_direction(t, 70, STREAMED) },
     ]
 }

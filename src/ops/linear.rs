@@ -1,6 +1,6 @@
 //! y = x Wᵀ + b, with PyTorch's `[out, in]` weights.
 
-use super::{GradientCase, case_input, case_input_filled, normalize, product_into, weight_gradients};
+use super::{Destination, GradientCase, case_input, case_input_filled, normalize, product_into, weight_gradients};
 use crate::buffer::{Buf, Fill, shape};
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::relu_backward::ReluBackward;
@@ -31,8 +31,10 @@ pub fn linear(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, b: Buf, activation: 
                 before
             }
         };
-        let (to_w, to_b) = (t.grad(w), t.grad(b));
-        weight_gradients(t, &name, dy, x, to_w, to_b);
+        let to = [t.grad(w), t.grad(b)];
+        weight_gradients(t, &name, dy, to, &|t, label, Destination { c, sums, parts, accumulate, mask }| {
+            t.call(label, Matmul { sums, parts, accumulate, mask, ..Matmul::new(Layout::TN, dy, x, c) });
+        });
         if let Some(to) = t.grad_masked(x) {
             product_into(t, format!("{name}: input gradient"), Layout::NN, dy, w, to);
         }

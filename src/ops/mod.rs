@@ -2,6 +2,7 @@
 //! those of the mean over a batch.
 
 mod contrastive;
+mod conv2d;
 mod cross_entropy;
 mod input;
 mod linear;
@@ -10,6 +11,7 @@ mod relu;
 mod update;
 
 pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_with};
+pub use conv2d::conv2d;
 pub use cross_entropy::cross_entropy;
 pub use input::{Batch, DataBufs, augmented_views, batch_images, batch_indices, batch_labels};
 pub use linear::{Activation, linear};
@@ -23,17 +25,37 @@ use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::sum_parts::SumParts;
 use crate::tape::{GradTarget, Tape};
 
-/// Records a product into a gradient: at once, or for long sums and few results in parts of k that are added after.
-fn product_into(t: &mut Tape<'_>, label: String, layout: Layout, a: Buf, b: Buf, to: GradTarget) {
-    product_and_sums_into(t, label, Matmul::new(layout, a, b, to.buf), to, None);
+/// Where a product is to go: into a gradient, or into scratch for parts of it, with the sums of the rows of `aᵀ` beside it.
+struct Destination {
+    c: Buf,
+    sums: Option<Buf>,
+    parts: u32,
+    accumulate: bool,
+    mask: Option<Buf>,
 }
 
-/// [`product_into`] with the sums of the rows of `aᵀ` beside it, which are overwritten or added to as the product is.
-fn product_and_sums_into(t: &mut Tape<'_>, label: String, product: Matmul, to: GradTarget, sums: Option<Buf>) {
+/// Records a product into a gradient: at once, or for long sums and few results in parts of k that are added after.
+fn product_into(t: &mut Tape<'_>, label: String, layout: Layout, a: Buf, b: Buf, to: GradTarget) {
+    let parts = Matmul::parts_for(layout, a, to.buf);
+    product_and_sums_into(t, label, parts, to, None, &|t, label, to| {
+        let Destination { c, sums, parts, accumulate, mask } = to;
+        t.call(label, Matmul { sums, parts, accumulate, mask, ..Matmul::new(layout, a, b, c) });
+    });
+}
+
+/// [`product_into`] for a call of any kernel that leaves products, with sums that are overwritten or added to as the
+/// product is.
+fn product_and_sums_into(
+    t: &mut Tape<'_>,
+    label: String,
+    parts: u32,
+    to: GradTarget,
+    sums: Option<Buf>,
+    call: &dyn Fn(&mut Tape<'_>, String, Destination),
+) {
     let GradTarget { accumulate, mask, buf } = to;
-    let parts = Matmul::parts_for(product.layout, product.a, buf);
     if parts == 1 {
-        return t.call(label, Matmul { accumulate, mask, sums, ..product });
+        return call(t, label, Destination { c: buf, sums, parts, accumulate, mask });
     }
     let mut in_parts = |what: &str, of: Buf| {
         let name = format!("{what} in {parts} parts of {}x{}", of.rows(), of.cols());
@@ -41,16 +63,23 @@ fn product_and_sums_into(t: &mut Tape<'_>, label: String, product: Matmul, to: G
     };
     let products = in_parts("products", buf);
     let sums_of_parts = sums.map(|sums| in_parts("sums", sums));
-    t.call(format!("{label}, in parts"), Matmul { parts, c: products, sums: sums_of_parts, ..product });
+    let to = Destination { c: products, sums: sums_of_parts, parts, accumulate: false, mask: None };
+    call(t, format!("{label}, in parts"), to);
     if let (Some(products), Some(c)) = (sums_of_parts, sums) {
         t.call(format!("{label}, sums"), SumParts { products, mask: None, c, accumulate });
     }
     t.call(label, SumParts { products, mask, c: buf, accumulate });
 }
 
-/// Records the gradients of a layer's weights `[out, in]` and of its bias `[1, out]`, from that of its output `dy`
-/// `[rows, out]` and from its input `x` `[rows, in]`.
-fn weight_gradients(t: &mut Tape<'_>, name: &str, dy: Buf, x: Buf, weight: Option<GradTarget>, bias: Option<GradTarget>) {
+/// Records the gradients of a layer's weights and of its bias `[1, out]`, from that of its output `dy` `[rows, out]`.
+/// `call` leaves the product for the weights' gradient in a destination, with the bias's beside it.
+fn weight_gradients(
+    t: &mut Tape<'_>,
+    name: &str,
+    dy: Buf,
+    [weight, bias]: [Option<GradTarget>; 2],
+    call: &dyn Fn(&mut Tape<'_>, String, Destination),
+) {
     // One call for both, unless one is added to older contributions and the other is the first of its kind.
     let (beside, apart) = match (weight, bias) {
         (Some(weight), Some(bias)) if weight.accumulate == bias.accumulate => (Some(bias.buf), None),
@@ -58,7 +87,8 @@ fn weight_gradients(t: &mut Tape<'_>, name: &str, dy: Buf, x: Buf, weight: Optio
     };
     if let Some(to) = weight {
         let what = if beside.is_some() { "weight and bias gradient" } else { "weight gradient" };
-        product_and_sums_into(t, format!("{name}: {what}"), Matmul::new(Layout::TN, dy, x, to.buf), to, beside);
+        let parts = Matmul::parts_for(Layout::TN, dy, to.buf);
+        product_and_sums_into(t, format!("{name}: {what}"), parts, to, beside, call);
     }
     if let Some(to) = apart {
         t.call(format!("{name}: bias gradient"), ColumnSums { x: dy, sums: to.buf, accumulate: to.accumulate });
@@ -75,6 +105,7 @@ pub struct GradientCase {
 /// Every differentiable op in every form.
 pub fn gradient_cases() -> Vec<GradientCase> {
     [
+        conv2d::gradient_cases(),
         linear::gradient_cases(),
         relu::gradient_cases(),
         normalize::gradient_cases(),

@@ -8,10 +8,9 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use safetensors::tensor::{Dtype as TensorType, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
-use crate::buffer::{Arena, Buf, Dtype, Role};
+use crate::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
 use crate::exec::Executor;
 use crate::kernels::augment::Image;
-use crate::layout;
 use crate::models::ModelSettings;
 
 /// safetensors writes its metadata in random order: one key keeps files equal.
@@ -54,13 +53,14 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Every Param and State buffer of a run. State of evaluation is not the run's.
+    /// Every Param, Statistic and State buffer of a run. State of evaluation is not the run's.
     pub fn take(arena: &Arena, exec: &mut dyn Executor, record: Record) -> Result<Self> {
         let mut tensors = BTreeMap::new();
         for named in arena.bufs() {
-            if let Some((name, shape)) = saved_as(&named.name, named.role, named.buf) {
-                let bytes = layout::to_torch(named.buf.shape, &exec.read(named.buf)?);
-                tensors.insert(name, (shape, tensor_type(named.buf), bytes));
+            if let Some(name) = saved_as(named) {
+                let words = named.tensor.to_torch(&exec.read(named.buf)?);
+                let bytes = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+                tensors.insert(name, (named.tensor.torch_shape(), tensor_type(named.buf), bytes));
             }
         }
         Ok(Checkpoint { record, tensors, source: "this run".into() })
@@ -93,7 +93,8 @@ impl Checkpoint {
     /// Writes the saved tensors into a run's buffers: those whose name `wanted` accepts, all of which must be there.
     pub fn restore(&self, arena: &Arena, exec: &mut dyn Executor, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
         for named in arena.bufs() {
-            let Some((name, shape)) = saved_as(&named.name, named.role, named.buf).filter(|(name, _)| wanted(name)) else { continue };
+            let Some(name) = saved_as(named).filter(|name| wanted(name)) else { continue };
+            let shape = named.tensor.torch_shape();
             let Some((found, ty, bytes)) = self.tensors.get(&name) else {
                 bail!("{} holds no `{name}`: it is of another model", self.source);
             };
@@ -102,7 +103,8 @@ impl Checkpoint {
                 "{}: `{name}` has shape {found:?}, the model wants {shape:?}: it is of another model",
                 self.source
             );
-            exec.write(named.buf, &layout::from_torch(named.buf.shape, bytes))?;
+            let words: Vec<u32> = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            exec.write(named.buf, &named.tensor.from_torch(&words))?;
         }
         Ok(())
     }
@@ -129,12 +131,12 @@ impl Record {
     }
 }
 
-/// The name and shape under which a buffer is saved, if it is.
-fn saved_as(name: &str, role: Role, buf: Buf) -> Option<(String, Vec<usize>)> {
-    match role {
-        Role::Param { .. } => Some((name.to_string(), layout::torch_shape(name, buf.shape))),
+/// The name under which a buffer is saved, if it is.
+fn saved_as(named: &NamedBuf) -> Option<String> {
+    match named.role {
+        Role::Param { .. } | Role::Statistic => Some(named.name.clone()),
         // Evaluations have clocks of their own, which start over each time.
-        Role::State if !name.contains(' ') => Some((format!("state.{name}"), layout::torch_shape(name, buf.shape))),
+        Role::State if !named.name.contains(' ') => Some(format!("state.{}", named.name)),
         _ => None,
     }
 }

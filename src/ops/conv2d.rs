@@ -1,0 +1,59 @@
+//! Convolution over feature maps, with PyTorch's `[out, in, k, k]` kernels.
+
+use super::{Destination, GradientCase, case_input, weight_gradients};
+use crate::buffer::{Buf, Dtype, Fill, Maps, Role, Tensor, shape};
+use crate::kernels::conv2d::{Conv2d, Geometry, Pass};
+use crate::tape::{GradTarget, Tape};
+
+/// `x`: maps with `in` channels, `w`: `[out, in, k, k]` as [`Geometry::filters`] lays it out, `bias`: `[1, out]`; returns maps
+/// with `out` channels. Panics if the kernel is larger than the padded maps, which their sizes have ruled out.
+pub fn conv2d(t: &mut Tape<'_>, name: &str, x: Maps, w: Buf, bias: Option<Buf>, geometry: Geometry) -> Maps {
+    let [height, width] = [x.height, x.width].map(|size| geometry.output(size).expect("maps are at least as large as kernels"));
+    let y = Maps::new(t.scratch(name, shape(x.batch * height * width, w.rows())), x.batch, height, width);
+    t.call(name, Conv2d { bias, ..Conv2d::new(Pass::Forward, geometry, x, w, y) });
+    let name = name.to_string();
+    let inputs: Vec<Buf> = [x.buf, w].into_iter().chain(bias).collect();
+    t.op(&inputs, y.buf, move |t, dy| {
+        let dy = y.with(dy);
+        let to = [t.grad(w), bias.and_then(|bias| t.grad(bias))];
+        weight_gradients(t, &name, dy.buf, to, &|t, label, Destination { c, sums, parts, accumulate, mask }| {
+            t.call(label, Conv2d { sums, parts, accumulate, mask, ..Conv2d::new(Pass::Weights, geometry, x, c, dy) });
+        });
+        if let Some(GradTarget { buf, accumulate, mask }) = t.grad_masked(x.buf) {
+            let call = Conv2d { accumulate, mask, ..Conv2d::new(Pass::Input, geometry, x.with(buf), w, dy) };
+            t.call(format!("{name}: input gradient"), call);
+        }
+    });
+    y
+}
+
+/// Filters whose gradient is wanted.
+fn case_filters(t: &mut Tape<'_>, name: &str, filters: Tensor) -> Buf {
+    let buf = t.arena.buffer(name, Role::Input, Dtype::F32, filters, Fill::Uniform(1.0));
+    t.want(buf);
+    buf
+}
+
+pub(super) fn gradient_cases() -> Vec<GradientCase> {
+    const STRIDED: Geometry = Geometry { kernel: 3, stride: 2, padding: 1 };
+    vec![
+        GradientCase {
+            name: "conv2d",
+            record: |t| {
+                let x = Maps::new(case_input(t, "x", 2 * 5 * 4, 4), 2, 5, 4);
+                let (w, b) = (case_filters(t, "w", STRIDED.filters(4, 3)), case_input(t, "b", 1, 3));
+                (vec![x.buf, w, b], conv2d(t, "y", x, w, Some(b), STRIDED).buf)
+            },
+        },
+        GradientCase {
+            name: "two convolutions that share filters",
+            record: |t| {
+                let x = Maps::new(case_input(t, "x", 3 * 4, 4), 1, 3, 4);
+                let geometry = Geometry { stride: 1, ..STRIDED };
+                let w = case_filters(t, "w", geometry.filters(4, 4));
+                let h = conv2d(t, "h", x, w, None, geometry);
+                (vec![x.buf, w], conv2d(t, "y", h, w, None, geometry).buf)
+            },
+        },
+    ]
+}
