@@ -87,7 +87,7 @@ pub enum Role {
     /// Gradients, laid out as the parameters are.
     Grad,
     /// What layers gather about their inputs, as running means: part of the model, but no gradient trains it.
-    Statistic,
+    Statistic { group: u8 },
     /// What a later step needs of an earlier one: momentum, the clock.
     State,
     /// Written by the host: data, schedules. Whatever differs between steps must be one of these.
@@ -131,7 +131,7 @@ pub struct TooLarge {
 /// All buffers of a run, shared by its programs.
 ///
 /// Parameters, gradients and momentum are three allocations of one layout, so that the optimiser is one call per
-/// parameter group. Every other buffer is an allocation of its own: wgpu tracks hazards per allocation.
+/// parameter group; second moments are a fourth where the optimiser has them. Every other buffer is an allocation of its own: wgpu tracks hazards per allocation.
 pub struct Arena {
     seed: u64,
     binding_limit: u64,
@@ -139,6 +139,8 @@ pub struct Arena {
     allocs: Vec<u64>,
     bufs: Vec<NamedBuf>,
     by_name: HashMap<String, usize>,
+    /// The allocation of second moments, if some optimiser asked for them.
+    second_moments: Option<u16>,
     too_large: Option<TooLarge>,
 }
 
@@ -157,6 +159,7 @@ impl Arena {
             allocs: vec![0; 3],
             bufs: Vec::new(),
             by_name: HashMap::new(),
+            second_moments: None,
             too_large: None,
         }
     }
@@ -191,6 +194,7 @@ impl Arena {
             (None, PARAMS) => "params".into(),
             (None, GRADS) => "grads".into(),
             (None, MOMENTUM) => "momentum".into(),
+            (None, n) if Some(n) == self.second_moments => "second moments".into(),
             (None, n) => format!("allocation {n}"),
         }
     }
@@ -234,12 +238,15 @@ impl Arena {
         let words = shape.words().next_multiple_of(u64::from(ALIGN_WORDS));
         self.measure(name, offset + words);
         let buf = |alloc| Buf { alloc, offset: offset as u32, shape, dtype: Dtype::F32 };
-        for alloc in [PARAMS, GRADS, MOMENTUM] {
+        for alloc in [PARAMS, GRADS, MOMENTUM].into_iter().chain(self.second_moments) {
             self.allocs[alloc as usize] += words;
         }
         self.insert(name.to_string(), Role::Param { group }, buf(PARAMS), tensor, fill);
         self.insert(format!("grad.{name}"), Role::Grad, buf(GRADS), tensor, Fill::Zero);
         self.insert(format!("momentum.{name}"), Role::State, buf(MOMENTUM), tensor, Fill::Zero);
+        if let Some(alloc) = self.second_moments {
+            self.insert(second_moment_name(name), Role::State, buf(alloc), tensor, Fill::Zero);
+        }
         buf(PARAMS)
     }
 
@@ -255,6 +262,22 @@ impl Arena {
         let words = u64::from(last.offset - first.offset) + last.shape.words();
         let range = |alloc| Buf { alloc, shape: shape(1, words as u32), ..first };
         Some([range(PARAMS), range(GRADS), range(MOMENTUM)])
+    }
+
+    /// Where the second moments of `params`, a parameter or a group's vector, lie. The first request makes room for all.
+    pub fn second_moments(&mut self, params: Buf) -> Buf {
+        assert_eq!(params.alloc, PARAMS, "only parameters have second moments");
+        let alloc = self.second_moments.unwrap_or_else(|| {
+            let alloc = u16::try_from(self.allocs.len()).expect("fewer than 65,536 buffers");
+            self.allocs.push(self.allocs[PARAMS as usize]);
+            let params = self.bufs.iter().filter(|b| matches!(b.role, Role::Param { .. }));
+            for (name, buf, tensor) in params.map(|b| (second_moment_name(&b.name), b.buf, b.tensor)).collect::<Vec<_>>() {
+                self.insert(name, Role::State, Buf { alloc, ..buf }, tensor, Fill::Zero);
+            }
+            self.second_moments = Some(alloc);
+            alloc
+        });
+        Buf { alloc, ..params }
     }
 
     /// The parameters of one group.
@@ -283,11 +306,6 @@ impl Arena {
         let buf = Buf { alloc, offset: 0, shape, dtype };
         self.insert(name.to_string(), role, buf, tensor, fill);
         buf
-    }
-
-    /// What a layer gathers about its inputs: a value per channel.
-    pub fn statistic(&mut self, name: &str, channels: u32, fill: Fill) -> Buf {
-        self.buffer(name, Role::Statistic, Dtype::F32, Tensor::Vector(channels), fill)
     }
 
     pub fn state(&mut self, name: &str, dtype: Dtype, shape: Shape) -> Buf {
@@ -333,4 +351,8 @@ impl Arena {
             self.too_large = Some(TooLarge { name: name.into(), bytes, limit: self.binding_limit });
         }
     }
+}
+
+fn second_moment_name(param: &str) -> String {
+    format!("second_moment.{param}")
 }

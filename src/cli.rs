@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::exec::DeviceSpec;
 use crate::kernels::augment_draw::Ranges;
 use crate::models::ModelKind;
-use crate::train::{Method, Schedule, augment_preset};
+use crate::train::{Method, OptimizerKind, Schedule, augment_preset};
 
 /// Pretrain on unlabelled data, fine-tune on a few labels, on any vendor's GPU.
 #[derive(Debug, Parser)]
@@ -74,13 +74,19 @@ pub struct RunArgs {
     /// Learning rate
     #[arg(long, value_parser = finite::<f32>)]
     lr: Option<f32>,
+    /// What makes steps of gradients [default: sgd]
+    #[arg(long)]
+    optimizer: Option<OptimizerKind>,
     /// Momentum of SGD
     #[arg(long, value_parser = finite::<f32>)]
     momentum: Option<f32>,
     /// Nesterov's momentum
     #[arg(long, num_args = 0..=1, default_missing_value = "true")]
     nesterov: Option<bool>,
-    /// L2 penalty, added to gradients
+    /// How much of its two moments Adam keeps from step to step, separated by a comma [default: 0.9,0.999]
+    #[arg(long, value_parser = betas, value_name = "BETA1,BETA2")]
+    betas: Option<[f32; 2]>,
+    /// L2 penalty, added to gradients; with adamw, the share of the weights that a step takes away, times --lr
     #[arg(long, value_parser = finite::<f32>)]
     weight_decay: Option<f32>,
     /// How the learning rate goes on after the warm-up
@@ -335,6 +341,12 @@ pub enum ShowWhat {
 /// A number; NaN and infinity are none.
 fn finite<T: FromStr + Copy + Into<f64>>(text: &str) -> Result<T, String> {
     text.parse().ok().filter(|value: &T| (*value).into().is_finite()).ok_or_else(|| "not a finite number".into())
+}
+
+/// Two numbers.
+fn betas(text: &str) -> Result<[f32; 2], String> {
+    let (first, second) = text.split_once(',').ok_or("two numbers are wanted, for instance 0.9,0.999")?;
+    Ok([finite(first.trim())?, finite(second.trim())?])
 }
 
 fn device(text: &str) -> Result<String, String> {

@@ -97,7 +97,7 @@ fn help_tells_every_verb_and_flag() {
         assert!(all.contains(verb), "--help does not name {verb}");
         assert!(help(&[verb, "--help"]).contains("Usage"), "{verb} --help");
     }
-    let flags = "--device --threads --seed --epochs --steps --batch --lr --momentum --weight-decay --schedule --warmup --clip-norm --val \
+    let flags = "--device --threads --seed --epochs --steps --batch --lr --optimizer --betas --momentum --weight-decay --schedule --warmup --clip-norm --val \
                  --checkpoint-every --out --overwrite --resume --config --dry-run --json --data --temperature --method";
     let pretrain = help(&["pretrain", "--help"]);
     flags.split_whitespace().for_each(|flag| assert!(pretrain.contains(flag), "pretrain --help does not name {flag}"));
@@ -119,6 +119,25 @@ fn a_run_folder_is_complete_and_repeats() {
     json(dir.path(), &["pretrain", "--config", config.to_str().expect("UTF-8"), "--out", "again"]);
     let bytes = |run: PathBuf| fs::read(run.join("checkpoints/last.safetensors")).expect("it is there");
     assert!(bytes(run) == bytes(dir.path().join("again")), "the same config gave another checkpoint");
+}
+
+#[test]
+fn adamw_is_a_matter_of_flags_and_its_state_is_saved() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let flags = ["--optimizer", "adamw", "--betas", "0.8,0.99", "--lr", "0.01", "--weight-decay", "0.1"];
+    json(dir.path(), &[&SMALL[..SMALL.len() - 1], &["6"], &flags, &["--out", "first"]].concat());
+    let config = fs::read_to_string(dir.path().join("first/config.toml")).expect("it is there");
+    assert!(config.contains("optimizer = \"adamw\"") && config.contains("betas = ["), "{config}");
+    json(dir.path(), &["pretrain", "--config", "first/config.toml", "--out", "again"]);
+    let bytes = |run: &str| fs::read(dir.path().join(run).join("checkpoints/last.safetensors")).expect("it is there");
+    assert!(bytes("first") == bytes("again"), "the same config gave another checkpoint");
+    let (whole, sgd) = (bytes("first"), fs::read(runs().join("pre/checkpoints/last.safetensors")).expect("it is there"));
+    let file = safetensors::SafeTensors::deserialize(&whole).expect("it is safetensors");
+    let second = file.tensor("state.second_moment.encoder.0.weight").expect("the second moment is saved");
+    assert_eq!(second.shape(), [24, 784]);
+    assert!(second.data().iter().any(|&byte| byte != 0));
+    let file = safetensors::SafeTensors::deserialize(&sgd).expect("it is safetensors");
+    assert!(file.names().iter().all(|name| !name.contains("second_moment")), "SGD has no second moments");
 }
 
 #[test]
@@ -166,6 +185,9 @@ fn wrong_use_is_refused_with_code_2() {
     refused(dir, &["pretrain", "--device", "cpu", "--batch", "20000", "--out", "x"], 2, &["20000", "9000"]);
     refused(dir, &["pretrain", "--device", "cpu", "--batch", "0", "--out", "x"], 2, &["--batch"]);
     refused(dir, &["pretrain", "--device", "cpu", "--lr", "nan", "--out", "x"], 2, &["--lr"]);
+    refused(dir, &["pretrain", "--device", "cpu", "--optimizer", "adam", "--out", "x"], 2, &["--lr 0.001"]);
+    refused(dir, &["pretrain", "--device", "cpu", "--optimizer", "adam", "--betas", "0.9", "--out", "x"], 2, &["0.9,0.999"]);
+    refused(dir, &["pretrain", "--device", "cpu", "--betas", "0.9,1", "--out", "x"], 2, &["--betas"]);
     refused(dir, &["pretrain", "--device", "cpu", "--temperature", "0", "--out", "x"], 2, &["--temperature"]);
     refused(dir, &["pretrain", "--config", "tuned/config.toml", "--out", "x"], 2, &["finetune"]);
     refused(dir, &["finetune", "--from", "pre", "--hidden", "7", "--out", "x"], 2, &["24"]);

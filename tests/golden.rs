@@ -11,15 +11,17 @@ use std::sync::Arc;
 use safetensors::{Dtype as Element, SafeTensors};
 use wgraft::buffer::{Arena, Buf, Dtype, Fill, Maps, Role, Shape, Tensor, pad_rows, shape, unpad_rows};
 use wgraft::exec::{Cpu, Executor, Gpu, GpuDevice, GpuOptions, Programs, repeat};
+use wgraft::kernels::adam::AdamSettings;
 use wgraft::kernels::augment::Image;
 use wgraft::kernels::conv2d::Geometry;
 use wgraft::kernels::matmul::{Layout, Matmul};
+use wgraft::kernels::max_pool2d::Window;
 use wgraft::kernels::metrics::Row;
 use wgraft::kernels::sgd::SgdSettings;
 use wgraft::kernels::shuffle::Order;
 use wgraft::layout::Taps;
 use wgraft::memory::HostMem;
-use wgraft::ops::{self, Activation, Clock, DataBufs, Similarities};
+use wgraft::ops::{self, Activation, Clock, DataBufs, Optimizer, Similarities};
 use wgraft::program::{EPSILON, Program, Tolerance};
 use wgraft::random::threefry;
 use wgraft::tape::Tape;
@@ -34,7 +36,17 @@ const OPS: &[(&str, Op)] = &[
     ("nt_xent", |case, engine| nt_xent(case, engine, Similarities::Stored)),
     ("nt_xent", |case, engine| nt_xent(case, engine, STREAMED)),
     ("info_nce", info_nce),
+    ("sup_con", |case, engine| sup_con(case, engine, Similarities::Stored)),
+    ("sup_con", |case, engine| sup_con(case, engine, STREAMED)),
+    ("mse", regression),
+    ("huber", regression),
+    ("pixel_cross_entropy", pixel_cross_entropy),
+    ("max_pool2d", max_pool2d),
+    ("global_avg_pool", global_avg_pool),
+    ("upsample_nearest", upsample_nearest),
     ("sgd", sgd),
+    ("adam", adam),
+    ("adamw", adam),
     ("trajectory", trajectory),
 ];
 
@@ -125,6 +137,12 @@ impl Case {
         let buf = t.arena.buffer(name, Role::Input, Dtype::F32, self.shape(&tensor), Fill::F32(self.f32s(&tensor)));
         t.want(buf);
         buf
+    }
+
+    /// The tensor `in.name` of integers as a vector.
+    fn integers(&self, t: &mut Tape<'_>, name: &str) -> Buf {
+        let values = self.u32s(&format!("in.{name}"));
+        t.arena.buffer(name, Role::Input, Dtype::U32, shape(1, values.len() as u32), Fill::U32(values))
     }
 
     /// PyTorch's `[n, channels, height, width]`, of maps or of filters: both have the channels of a pixel or a tap together
@@ -348,8 +366,7 @@ fn relu(case: &Case, engine: &Engine) -> Vec<Found> {
 fn softmax_cross_entropy(case: &Case, engine: &Engine) -> Vec<Found> {
     once(case, engine, |t| {
         let logits = case.input(t, "logits");
-        let targets = Fill::U32(case.u32s("in.targets"));
-        let targets = t.arena.buffer("targets", Role::Input, Dtype::U32, case.shape("in.targets"), targets);
+        let targets = case.integers(t, "targets");
         let loss = ops::cross_entropy(t, "loss", logits, targets, case.number("label_smoothing").unwrap_or(0.0));
         t.backward(loss, loss);
         with_gradients(t, ("out.loss", loss), &[("grad.logits", logits)])
@@ -376,7 +393,69 @@ fn info_nce(case: &Case, engine: &Engine) -> Vec<Found> {
     })
 }
 
-/// The parameters after each step, as the optimiser call at the end of a training step leaves them.
+/// Both forms of the similarities, which have to agree on loss and gradient.
+fn sup_con(case: &Case, engine: &Engine, similarities: Similarities) -> Vec<Found> {
+    once(case, engine, |t| {
+        let (z, labels, hyper) = (case.input(t, "z"), case.integers(t, "labels"), case.temperature(t));
+        let unit = ops::normalize(t, "unit z", z);
+        let loss = ops::sup_con_with(t, "loss", unit, labels, hyper, similarities);
+        t.backward(loss, loss);
+        with_gradients(t, ("out.loss", loss), &[("grad.z", z)])
+    })
+}
+
+fn regression(case: &Case, engine: &Engine) -> Vec<Found> {
+    once(case, engine, |t| {
+        let (pred, wanted) = (case.input(t, "pred"), case.input(t, "target"));
+        let loss = match case.op.as_str() {
+            "mse" => ops::mse(t, "loss", pred, wanted),
+            _ => ops::huber(t, "loss", pred, wanted, 1.0),
+        };
+        t.backward(loss, loss);
+        with_gradients(t, ("out.loss", loss), &[("grad.pred", pred)])
+    })
+}
+
+fn pixel_cross_entropy(case: &Case, engine: &Engine) -> Vec<Found> {
+    once(case, engine, |t| {
+        let (logits, targets, weights) = (case.maps(t, "logits").buf, case.integers(t, "targets"), case.input(t, "class_weights"));
+        let ignored = case.number("ignore_index").expect("an index to ignore") as u32;
+        let loss = ops::pixel_cross_entropy(t, "loss", logits, targets, weights, ignored);
+        t.backward(loss, loss);
+        with_gradients(t, ("out.loss", loss), &[("grad.logits", logits)])
+    })
+}
+
+fn max_pool2d(case: &Case, engine: &Engine) -> Vec<Found> {
+    let size = |name| case.number(name).expect("a size") as u32;
+    let window = Window { kernel: size("kernel"), stride: size("stride"), padding: 0 };
+    resampled(case, engine, |t, x| ops::max_pool2d(t, "y", x, window))
+}
+
+fn global_avg_pool(case: &Case, engine: &Engine) -> Vec<Found> {
+    once(case, engine, |t| {
+        let (x, dy) = (case.maps(t, "x"), case.input(t, "dy"));
+        let y = ops::global_avg_pool(t, "y", x);
+        t.backward(y, dy);
+        with_gradients(t, ("out.y", y), &[("grad.x", x.buf)])
+    })
+}
+
+fn upsample_nearest(case: &Case, engine: &Engine) -> Vec<Found> {
+    let scale = case.number("scale").expect("a scale") as u32;
+    resampled(case, engine, |t, x| ops::upsample_nearest(t, "y", x, scale))
+}
+
+/// An op from maps `x` to maps `y` and the gradient of `x`.
+fn resampled(case: &Case, engine: &Engine, op: impl Fn(&mut Tape<'_>, Maps) -> Maps) -> Vec<Found> {
+    once(case, engine, |t| {
+        let (x, dy) = (case.maps(t, "x"), case.maps(t, "dy"));
+        let y = op(t, x);
+        t.backward(y.buf, dy.buf);
+        with_gradients(t, ("out.y", y.buf), &[("grad.x", x.buf)])
+    })
+}
+
 fn sgd(case: &Case, engine: &Engine) -> Vec<Found> {
     let settings = SgdSettings {
         momentum: case.number("momentum").unwrap_or(0.0),
@@ -384,17 +463,36 @@ fn sgd(case: &Case, engine: &Engine) -> Vec<Found> {
         nesterov: case.params.get("nesterov").is_some_and(|v| v == true),
         max_norm: 0.0,
     };
+    optimizer(case, engine, Optimizer::Sgd(settings))
+}
+
+fn adam(case: &Case, engine: &Engine) -> Vec<Found> {
+    let beta = |i: usize| case.params["betas"][i].as_f64().expect("two betas") as f32;
+    let settings = AdamSettings {
+        betas: [beta(0), beta(1)],
+        eps: case.number("eps").expect("an epsilon"),
+        weight_decay: case.number("weight_decay").unwrap_or(0.0),
+        decoupled: case.op == "adamw",
+        max_norm: 0.0,
+    };
+    optimizer(case, engine, Optimizer::Adam(settings))
+}
+
+/// The parameters after each step, as the optimiser call at the end of a training step leaves them.
+fn optimizer(case: &Case, engine: &Engine, optimizer: Optimizer) -> Vec<Found> {
     let mut arena = Arena::new(0, u64::MAX);
     let p = arena.param("p", 0, case.shape("in.p"), Fill::F32(case.f32s("in.p")));
-    let (grad, clock) = (arena.grad(p), Clock::new(&mut arena, "", 1));
+    let steps = case.shape("in.grads").rows;
+    let (grad, clock) = (arena.grad(p), Clock::new(&mut arena, "", steps));
     let mut tape = Tape::new(&mut arena, "case", &[0]);
     ops::start_step(&mut tape, clock);
-    ops::update(&mut tape, clock, &[0], settings);
+    ops::update(&mut tape, clock, &[0], optimizer);
     let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
     let outputs = programs[0].calls.iter().flat_map(|call| call.kernel.outputs());
     let group = outputs.into_iter().find(|(name, ..)| *name == "w").expect("weights are updated").1;
 
-    let schedule = [0.0, case.number("lr").expect("a learning rate"), 0.0, 0.0];
+    let lr = case.number("lr").expect("a learning rate");
+    let schedule: Vec<f32> = (0..steps).flat_map(|step| Clock::row(0.0, &[lr], &optimizer, step)).collect();
     let (mut walk, mut executor) = (Walk::new(&arena), engine.load(&arena, &programs));
     write(&mut *executor, clock.schedule, &schedule);
     walk.write(clock.schedule, &padded(clock.schedule, &schedule));
@@ -416,7 +514,7 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
     assert_eq!(case.text("model"), "784-128-10 ReLU, PyTorch weight layout [out, in]", "{}", case.name);
     let (steps, batch) = (case.tensor("out.losses").values.len() as u32, case.number("batch").expect("a batch size") as u32);
     let pixels = case.shape("in.x");
-    let settings = SgdSettings { momentum: 0.9, weight_decay: 0.0, nesterov: false, max_norm: 0.0 };
+    let optimizer = Optimizer::Sgd(SgdSettings { momentum: 0.9, weight_decay: 0.0, nesterov: false, max_norm: 0.0 });
     let order = Order { samples: pixels.rows, repeats: 1, batch_stride: batch, steps_per_epoch: pixels.rows / batch, shuffle_key: None };
 
     let mut arena = Arena::new(0, u64::MAX);
@@ -436,7 +534,7 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
     let logits = ops::linear(&mut tape, "fc2", hidden, weights[2], weights[3], Activation::None);
     let loss = ops::cross_entropy(&mut tape, "loss", logits, targets, 0.0);
     tape.backward(loss, loss);
-    let norm = ops::update(&mut tape, clock, &[0, 1], settings);
+    let norm = ops::update(&mut tape, clock, &[0, 1], optimizer);
     ops::report(&mut tape, clock, loss, norm, ring);
     let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
 
@@ -445,7 +543,7 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
     executor.write(data.images, &pad_rows(data.images.shape, &packed)).expect("the images can be written");
     let labels = data.labels.expect("declared above");
     executor.write(labels, &pad_rows(labels.shape, &case.u32s("in.y"))).expect("the labels can be written");
-    write(&mut *executor, clock.schedule, &[0.0, 0.01, 0.01, 0.0]);
+    write(&mut *executor, clock.schedule, &Clock::row(0.0, &[0.01, 0.01], &optimizer, 0));
     for (name, buf) in names.iter().zip(weights) {
         write(&mut *executor, buf, &case.f32s(&format!("in.{name}")));
     }

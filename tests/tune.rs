@@ -8,6 +8,7 @@ use wgraft::buffer::{Arena, Buf, Dtype, Fill, Role, shape};
 use wgraft::data::Dataset;
 use wgraft::exec::{Choices, Device, Executor, Gpu, GpuOptions, Span, call_key, tune};
 use wgraft::memory::HostMem;
+use wgraft::ops::Clock;
 use wgraft::program::{Kernel, Program, Scalar, Tolerance};
 use wgraft::shader::Variant;
 use wgraft::train::{Finetune, FinetuneSettings};
@@ -108,7 +109,7 @@ fn choices_are_obeyed_and_results_stay_within_tolerance() {
     let run = |choices: &Choices| {
         let spec = std::env::var("WGRAFT_TEST_DEVICE").unwrap_or("auto".into()).parse().expect("a device");
         let Device::Gpu(device) = Device::open(&spec).expect("it opens").with_choices(choices.clone()) else { panic!("it was there") };
-        let memory = plan.memory(&|_| [0.0, 0.1, 0.1, 0.0]);
+        let memory = plan.memory(&|step| Clock::row(0.0, &[0.1, 0.1], &plan.settings.update_rule(), step));
         let mut gpu = Gpu::load(device, &plan.arena, &memory, plan.programs.clone(), &GpuOptions::default()).expect("it loads");
         gpu.run(&plan.training.spans(&plan.programs, 0, 10)).expect("it runs");
         let params: Vec<Vec<u32>> =

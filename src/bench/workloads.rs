@@ -12,7 +12,7 @@ use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::sgd::SgdSettings;
 use crate::memory::HostMem;
 use crate::models::{self, ModelKind, ModelSettings};
-use crate::ops::{batch_images, batch_labels, cross_entropy, normalize, nt_xent};
+use crate::ops::{Clock, Optimizer, batch_images, batch_labels, cross_entropy, normalize, nt_xent};
 use crate::program::{Program, RecordError};
 use crate::random;
 use crate::tape::Tape;
@@ -56,13 +56,14 @@ pub fn train_step(hidden: u32, batch: u32, binding_limit: u64) -> Result<Workloa
     let mut r = Recording::new(0, binding_limit);
     let data = r.data("training", &split);
     let model = ModelSettings { kind: ModelKind::Mlp, hidden: vec![hidden] };
+    let optimizer = Optimizer::Sgd(SgdSettings { momentum: 0.9, weight_decay: 0.0, nesterov: false, max_norm: 0.0 });
     let options = TrainingOptions {
         data,
         samples,
         batch,
         drop_tail: true,
         trained: &[models::ENCODER, models::HEAD],
-        sgd: SgdSettings { momentum: 0.9, weight_decay: 0.0, nesterov: false, max_norm: 0.0 },
+        optimizer,
         seed: 0,
         total_steps: &|_| STEPS,
     };
@@ -74,7 +75,7 @@ pub fn train_step(hidden: u32, batch: u32, binding_limit: u64) -> Result<Workloa
         cross_entropy(t, "loss", logits, targets, 0.0)
     })?;
     let memory = r.memory();
-    let schedule: Vec<u32> = (0..STEPS).flat_map(|_| [0.0, 0.01, 0.01, 0.0].map(f32::to_bits)).collect();
+    let schedule: Vec<u32> = (0..STEPS).flat_map(|step| Clock::row(0.0, &[0.01, 0.01], &optimizer, step).map(f32::to_bits)).collect();
     memory.write(training.clock.schedule, &schedule);
     let programs: Programs = Arc::new(r.programs);
     let work = training.spans(&programs, 0, 1);

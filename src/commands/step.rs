@@ -8,6 +8,7 @@ use crate::cli::{StepArgs, Verb};
 use crate::error::UsageError;
 use crate::exec::{Device, Span};
 use crate::memory::HostMem;
+use crate::ops::Clock;
 use crate::train::{Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings};
 
 /// Steps of the recorded run: more than anyone times.
@@ -70,6 +71,6 @@ impl Step {
 
     /// First contents of its buffers, with a learning rate of zero: timing moves no weight.
     pub fn memory(&self) -> HostMem {
-        self.plan.memory(&|_| [0.5, 0.0, 0.0, 0.0])
+        self.plan.memory(&|step| Clock::row(0.5, &[0.0, 0.0], &self.plan.settings.update_rule(), step))
     }
 }

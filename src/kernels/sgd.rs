@@ -44,6 +44,12 @@ struct Updated {
     magnitude: f64,
 }
 
+/// What gradients of this norm are multiplied by; 0 for `max_norm` leaves them alone.
+pub(super) fn clipping(m: &HostMem, norm: Buf, max_norm: f32) -> f64 {
+    let norm = f64::from(m.f32(norm).row(0)[0]);
+    if max_norm > 0.0 { (f64::from(max_norm) / (norm + 1e-6)).min(1.0) } else { 1.0 }
+}
+
 impl Sgd {
     fn update(&self, w: f32, g: f32, v: f32, lr: f64, clip: f64) -> Updated {
         let SgdSettings { momentum, weight_decay, nesterov, .. } = self.settings;
@@ -58,9 +64,7 @@ impl Sgd {
 
     /// (learning rate, clipping factor)
     fn factors(&self, m: &HostMem) -> (f64, f64) {
-        let (lr, norm) = (f64::from(m.f32(self.hyper).row(0)[self.lr_column as usize]), f64::from(m.f32(self.norm).row(0)[0]));
-        let max_norm = f64::from(self.settings.max_norm);
-        (lr, if max_norm > 0.0 { (max_norm / (norm + 1e-6)).min(1.0) } else { 1.0 })
+        (f64::from(m.f32(self.hyper).row(0)[self.lr_column as usize]), clipping(m, self.norm, self.settings.max_norm))
     }
 }
 

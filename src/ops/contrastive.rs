@@ -9,6 +9,9 @@ use crate::kernels::info_nce_gradient::InfoNceGradient;
 use crate::kernels::info_nce_partials::{InfoNcePartials, partials};
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::mean::Mean;
+use crate::kernels::positive_offsets::PositiveOffsets;
+use crate::kernels::sup_con::SupCon;
+use crate::kernels::sup_con_backward::SupConBackward;
 use crate::tape::{GradTarget, Tape};
 
 /// How the similarities of a contrastive loss are held.
@@ -42,7 +45,23 @@ pub fn nt_xent(t: &mut Tape<'_>, name: &str, z: Buf, hyper: Buf) -> Buf {
 
 /// [`nt_xent`] with the similarities held as told.
 pub fn nt_xent_with(t: &mut Tape<'_>, name: &str, z: Buf, hyper: Buf, similarities: Similarities) -> Buf {
-    contrast(t, name, Contrast { a: z, b: z, hyper, pairing: Pairing::TwoViews }, similarities)
+    contrast(t, name, Contrast { a: z, b: z, hyper, pairing: Pairing::TwoViews, offsets: None }, similarities)
+}
+
+/// Supervised contrastive loss (L_out of Khosla et al., 2020): `z`: `[2n, d]` unit rows as for [`nt_xent`], `labels` (u32)
+/// of the samples: `[1, n]`. Each row's positives are all other rows of its label. Returns the mean over all rows, `[1, 1]`.
+pub fn sup_con(t: &mut Tape<'_>, name: &str, z: Buf, labels: Buf, hyper: Buf) -> Buf {
+    sup_con_with(t, name, z, labels, hyper, Similarities::of(z.rows(), z.rows()))
+}
+
+/// [`sup_con`] with the similarities held as told.
+///
+/// Its loss is NT-Xent's with the mean of the positives in the place of the other view, and linear in it: the difference of
+/// the two is all that is computed here.
+pub fn sup_con_with(t: &mut Tape<'_>, name: &str, z: Buf, labels: Buf, hyper: Buf, similarities: Similarities) -> Buf {
+    let offsets = t.scratch(&format!("{name} offsets of positives"), z.shape);
+    t.call(format!("{name}: offsets of positives"), PositiveOffsets { z, labels, offsets });
+    contrast(t, name, Contrast { a: z, b: z, hyper, pairing: Pairing::TwoViews, offsets: Some(offsets) }, similarities)
 }
 
 /// InfoNCE in one direction: `queries`, `keys`: `[n, d]` unit rows, row i's positive is key i. Returns the mean, `[1, 1]`.
@@ -52,7 +71,7 @@ pub fn info_nce(t: &mut Tape<'_>, name: &str, queries: Buf, keys: Buf, hyper: Bu
 
 /// [`info_nce`] with the similarities held as told.
 pub fn info_nce_with(t: &mut Tape<'_>, name: &str, queries: Buf, keys: Buf, hyper: Buf, similarities: Similarities) -> Buf {
-    contrast(t, name, Contrast { a: queries, b: keys, hyper, pairing: Pairing::Diagonal }, similarities)
+    contrast(t, name, Contrast { a: queries, b: keys, hyper, pairing: Pairing::Diagonal, offsets: None }, similarities)
 }
 
 /// What is contrasted: rows of `a` with rows of `b`. Over two views they are one matrix, and symmetry spares half of
@@ -63,6 +82,8 @@ struct Contrast {
     b: Buf,
     hyper: Buf,
     pairing: Pairing,
+    /// By how much each row's other view exceeds the mean of its positives, where that is not its other view.
+    offsets: Option<Buf>,
 }
 
 fn contrast(t: &mut Tape<'_>, name: &str, of: Contrast, similarities: Similarities) -> Buf {
@@ -70,19 +91,32 @@ fn contrast(t: &mut Tape<'_>, name: &str, of: Contrast, similarities: Similariti
     let (per_row, log_sum) =
         (t.scratch(&format!("{name} per row"), shape(1, rows)), t.scratch(&format!("{name} log-sum-exp"), shape(1, rows)));
     let loss = t.scratch(name, shape(1, 1));
+    if let Some(offsets) = of.offsets {
+        // Goes backward last: it adds to what the others leave.
+        let (z, hyper, label) = (of.a, of.hyper, format!("{name}: gradient through positives"));
+        t.op(&[z], loss, move |t, _| {
+            if let Some(to) = t.grad(z) {
+                assert!(to.accumulate, "the gradient through the similarities comes first");
+                t.call(label, SupConBackward { offsets, hyper, dz: to.buf });
+            }
+        });
+    }
     match similarities {
         Similarities::Stored => stored(t, name, of, per_row, log_sum, loss),
         Similarities::Streamed { rows, cols } => streamed(t, name, of, per_row, log_sum, loss, [rows, cols]),
     }
+    if let Some(offsets) = of.offsets {
+        t.call(format!("{name}: positives"), SupCon { z: of.a, offsets, hyper: of.hyper, loss: per_row });
+    }
+    t.call(name, Mean { x: per_row, mean: loss });
     loss
 }
 
 fn stored(t: &mut Tape<'_>, name: &str, of: Contrast, per_row: Buf, log_sum: Buf, loss: Buf) {
-    let Contrast { a, b, hyper, pairing } = of;
+    let Contrast { a, b, hyper, pairing, .. } = of;
     let similarity = t.scratch(&format!("{name} similarity"), shape(a.rows(), b.rows()));
     t.call(format!("{name}: similarity"), Matmul::new(Layout::NT, a, b, similarity));
     t.call(format!("{name} per row"), InfoNce { similarity, hyper, loss: per_row, log_sum, pairing });
-    t.call(name, Mean { x: per_row, mean: loss });
     let name = name.to_string();
     t.op(&[a, b], loss, move |t, _| {
         let dsimilarity = t.scratch(&format!("{name} similarity.grad"), similarity.shape);
@@ -100,13 +134,12 @@ fn stored(t: &mut Tape<'_>, name: &str, of: Contrast, per_row: Buf, log_sum: Buf
 }
 
 fn streamed(t: &mut Tape<'_>, name: &str, of: Contrast, per_row: Buf, log_sum: Buf, loss: Buf, block: [u32; 2]) {
-    let Contrast { a, b, hyper, pairing } = of;
+    let Contrast { a, b, hyper, pairing, .. } = of;
     let (rows, cols) = (a.rows(), b.rows());
     let parts = partials(rows, cols);
     let (largest, total) = (t.scratch(&format!("{name} largest"), parts), t.scratch(&format!("{name} total"), parts));
     t.call(format!("{name}: sums by part"), InfoNcePartials { a, b, hyper, largest, total, pairing });
     t.call(format!("{name} per row"), InfoNceCombine { a, b, largest, total, hyper, loss: per_row, log_sum, pairing });
-    t.call(name, Mean { x: per_row, mean: loss });
     let name = name.to_string();
     // Blocks start where bindings may.
     let [step_rows, step_cols] = block.map(|size| size.max(1).next_multiple_of(64));
@@ -142,6 +175,12 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
         let z = normalize(t, "z", x);
         (vec![x], nt_xent_with(t, "loss", z, hyper, similarities))
     }
+    fn labelled(t: &mut Tape<'_>, temperature: f32, similarities: Similarities) -> (Vec<Buf>, Buf) {
+        let (x, hyper) = (case_input(t, "x", 12, 5), hyper(t, temperature));
+        let labels = t.arena.buffer("labels", Role::Input, Dtype::U32, shape(1, 6), Fill::U32(vec![1, 0, 1, 7, 0, 1]));
+        let z = normalize(t, "z", x);
+        (vec![x], sup_con_with(t, "loss", z, labels, hyper, similarities))
+    }
     fn one_direction(t: &mut Tape<'_>, rows: u32, similarities: Similarities) -> (Vec<Buf>, Buf) {
         let (x, y, hyper) = (case_input(t, "x", rows, 5), case_input(t, "y", rows, 5), hyper(t, 0.5));
         let (queries, keys) = (normalize(t, "queries", x), normalize(t, "keys", y));
@@ -154,6 +193,9 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
         GradientCase { name: "NT-Xent, cold", record: |t| two_views(t, 8, 0.1, Similarities::Stored) },
         GradientCase { name: "NT-Xent, streamed", record: |t| two_views(t, 70, 0.5, STREAMED) },
         GradientCase { name: "NT-Xent, streamed, cold", record: |t| two_views(t, 8, 0.1, STREAMED) },
+        GradientCase { name: "supervised contrast", record: |t| labelled(t, 0.5, Similarities::Stored) },
+        GradientCase { name: "supervised contrast, cold", record: |t| labelled(t, 0.1, Similarities::Stored) },
+        GradientCase { name: "supervised contrast, streamed", record: |t| labelled(t, 0.5, STREAMED) },
         GradientCase { name: "InfoNCE", record: |t| one_direction(t, 6, Similarities::Stored) },
         GradientCase { name: "InfoNCE, streamed", record: |t| one_direction(t, 70, STREAMED) },
     ]

@@ -7,17 +7,27 @@ mod cross_entropy;
 mod input;
 mod linear;
 mod normalize;
+mod pixel_cross_entropy;
+mod pool;
+mod regression;
 mod relu;
+mod resample;
 mod update;
+mod vicreg;
 
-pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_with};
+pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_with, sup_con, sup_con_with};
 pub use conv2d::conv2d;
 pub use cross_entropy::cross_entropy;
 pub use input::{Batch, DataBufs, augmented_views, batch_images, batch_indices, batch_labels};
 pub use linear::{Activation, linear};
 pub use normalize::normalize;
+pub use pixel_cross_entropy::pixel_cross_entropy;
+pub use pool::{global_avg_pool, max_pool2d};
+pub use regression::{huber, mse};
 pub use relu::relu;
-pub use update::{Clock, report, start_step, update};
+pub use resample::{concat, upsample_nearest};
+pub use update::{Clock, Optimizer, StepSettings, report, start_step, update};
+pub use vicreg::vicreg;
 
 use crate::buffer::{Buf, Fill, Shape, shape};
 use crate::kernels::column_sums::ColumnSums;
@@ -111,6 +121,11 @@ pub fn gradient_cases() -> Vec<GradientCase> {
         normalize::gradient_cases(),
         cross_entropy::gradient_cases(),
         contrastive::gradient_cases(),
+        pixel_cross_entropy::gradient_cases(),
+        pool::gradient_cases(),
+        regression::gradient_cases(),
+        resample::gradient_cases(),
+        vicreg::gradient_cases(),
     ]
     .into_iter()
     .flatten()

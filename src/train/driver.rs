@@ -14,7 +14,7 @@ use super::folder::{RunFolder, checkpoint_path};
 use super::plan::{Plan, RING, Training};
 use crate::exec::{Device, Executor, Programs};
 use crate::kernels::metrics::Row;
-use crate::ops::Clock;
+use crate::ops::StepSettings;
 use crate::say;
 
 /// Chunks of steps on their way at once: one runs while the other's metrics come back.
@@ -120,7 +120,7 @@ pub type Judge<'a> = dyn FnMut(&mut dyn Executor, &Programs) -> Result<Judgement
 
 impl<'a> Driver<'a> {
     /// Loads a plan on its device. `hyper`: see [`Plan::memory`].
-    pub fn start(plan: &'a Plan, hyper: &dyn Fn(u32) -> [f32; Clock::SETTINGS as usize], session: Session<'a>) -> Result<Self> {
+    pub fn start(plan: &'a Plan, hyper: &dyn Fn(u32) -> StepSettings, session: Session<'a>) -> Result<Self> {
         let Session { device, mut folder, resume, stop, terminal } = session;
         if matches!(device, Device::Gpu(_)) {
             terminal.say("compiling kernels ...");

@@ -13,9 +13,8 @@ use crate::buffer::Buf;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
-use crate::kernels::sgd::SgdSettings;
 use crate::models::{self, ModelSettings};
-use crate::ops::{augmented_views, batch_images, batch_labels, cross_entropy};
+use crate::ops::{Clock, augmented_views, batch_images, batch_labels, cross_entropy};
 use crate::random;
 use crate::tape::Tape;
 
@@ -104,7 +103,7 @@ impl Finetune {
             batch: run.batch,
             drop_tail: false,
             trained: if settings.freeze { &both[1..] } else { &both },
-            sgd: SgdSettings { momentum: run.momentum, weight_decay: run.weight_decay, nesterov: run.nesterov, max_norm: run.clip_norm },
+            optimizer: run.update_rule(),
             seed: run.seed,
             total_steps: &|epoch| {
                 let least = if settings.labels_per_class.is_some() { MIN_FEW_LABEL_STEPS } else { 0 };
@@ -133,9 +132,10 @@ impl Finetune {
 
     /// Trains to the end, or until told to stop; then classifies the test images with the best weights.
     pub fn run(&self, session: Session<'_>) -> Result<(Outcome, Option<Classified>)> {
+        let run = &self.settings.run;
         let hyper = |step| {
-            let lr = self.settings.run.lr_at(step, self.plan.training.total_steps);
-            [0.0, lr * self.settings.encoder_lr_scale, lr, 0.0]
+            let lr = run.lr_at(step, self.plan.training.total_steps);
+            Clock::row(0.0, &[lr * self.settings.encoder_lr_scale, lr], &run.update_rule(), step)
         };
         let resumes = session.resume.is_some();
         let mut driver = Driver::start(&self.plan, &hyper, session)?;

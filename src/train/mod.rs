@@ -15,4 +15,6 @@ pub use finetune::{Classified, Finetune, predict_images};
 pub use folder::{RunFolder, checkpoint_path, find_checkpoint, latest, next_free};
 pub use plan::{Evaluation, Plan, RING, Recording, Training, TrainingOptions};
 pub use pretrain::{Pretrain, Pretrained};
-pub use settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS, Method, PretrainSettings, RunSettings, Schedule, augment_preset, overlay};
+pub use settings::{
+    FinetuneSettings, MIN_FEW_LABEL_STEPS, Method, OptimizerKind, PretrainSettings, RunSettings, Schedule, augment_preset, overlay,
+};

@@ -8,10 +8,9 @@ use crate::buffer::{Arena, Buf, Dtype, Fill, Role, shape, unpad_rows};
 use crate::data::Split;
 use crate::exec::{DeviceError, Executor, Programs, Span, repeat};
 use crate::kernels::collect::Collect;
-use crate::kernels::sgd::SgdSettings;
 use crate::kernels::shuffle::Order;
 use crate::memory::HostMem;
-use crate::ops::{Batch, Clock, DataBufs, batch_images, batch_indices, report, start_step, update};
+use crate::ops::{Batch, Clock, DataBufs, Optimizer, StepSettings, batch_images, batch_indices, report, start_step, update};
 use crate::program::{Program, RecordError};
 use crate::random;
 use crate::tape::Tape;
@@ -76,7 +75,7 @@ pub struct Plan {
 
 impl Plan {
     /// First contents of all buffers. `hyper`: the settings of each step, a row of the schedule.
-    pub fn memory(&self, hyper: &dyn Fn(u32) -> [f32; Clock::SETTINGS as usize]) -> HostMem {
+    pub fn memory(&self, hyper: &dyn Fn(u32) -> StepSettings) -> HostMem {
         let mem = memory(&self.arena, &self.data);
         let schedule: Vec<u32> = (0..self.training.total_steps).flat_map(hyper).map(f32::to_bits).collect();
         mem.write(self.training.clock.schedule, &schedule);
@@ -106,7 +105,7 @@ pub struct TrainingOptions<'a> {
     pub drop_tail: bool,
     /// Parameter groups to train.
     pub trained: &'a [u8],
-    pub sgd: SgdSettings,
+    pub optimizer: Optimizer,
     pub seed: u64,
     /// Given the steps of one epoch, the steps of the run.
     pub total_steps: &'a dyn Fn(u32) -> u32,
@@ -137,7 +136,7 @@ impl Training {
             let batch = batch_indices(t, options.data, clock.clock, order, batch);
             let loss = step(t, batch, clock);
             t.backward(loss, loss);
-            let norm = update(t, clock, trained, options.sgd);
+            let norm = update(t, clock, trained, options.optimizer);
             report(t, clock, loss, norm, ring);
             r.programs.push(tape.finish()?);
             Ok(r.programs.len() - 1)

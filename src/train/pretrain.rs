@@ -11,7 +11,6 @@ use crate::buffer::Buf;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Executor, Programs};
-use crate::kernels::sgd::SgdSettings;
 use crate::models;
 use crate::ops::{Batch, Clock, augmented_views, batch_images, batch_labels, cross_entropy, normalize, nt_xent};
 use crate::random;
@@ -83,14 +82,13 @@ impl Pretrain {
         }
         let mut r = Recording::new(run.seed, binding_limit);
         let bufs = r.data("training", &train);
-        let sgd = SgdSettings { momentum: run.momentum, weight_decay: run.weight_decay, nesterov: run.nesterov, max_norm: run.clip_norm };
         let options = TrainingOptions {
             data: bufs,
             samples: train.len(),
             batch: run.batch,
             drop_tail: true,
             trained: &[models::ENCODER, models::HEAD],
-            sgd,
+            optimizer: run.update_rule(),
             seed: run.seed,
             total_steps: &|epoch| run.steps.unwrap_or(run.epochs * epoch),
         };
@@ -107,9 +105,10 @@ impl Pretrain {
 
     /// Trains to the end, or until told to stop.
     pub fn run(&self, session: Session<'_>) -> Result<Pretrained> {
+        let run = &self.settings.run;
         let hyper = |step| {
-            let lr = self.settings.run.lr_at(step, self.plan.training.total_steps);
-            [self.settings.temperature, lr, lr, 0.0]
+            let lr = run.lr_at(step, self.plan.training.total_steps);
+            Clock::row(self.settings.temperature, &[lr, lr], &run.update_rule(), step)
         };
         let mut driver = Driver::start(&self.plan, &hyper, session)?;
         let mut judge = |exec: &mut dyn Executor, programs: &Programs| self.monitor.judge(exec, programs);

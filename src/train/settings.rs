@@ -7,8 +7,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::kernels::adam::AdamSettings;
 use crate::kernels::augment_draw::Ranges;
+use crate::kernels::sgd::SgdSettings;
 use crate::models::{ModelKind, ModelSettings};
+use crate::ops::Optimizer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -27,6 +30,16 @@ pub enum Method {
     Supervised,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    Sgd,
+    /// Weight decay is an L2 penalty, added to gradients.
+    Adam,
+    /// Weight decay shrinks the weights themselves, apart from the gradients.
+    Adamw,
+}
+
 /// Settings that all training shares.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -43,8 +56,12 @@ pub struct RunSettings {
     pub steps: Option<u32>,
     pub batch: u32,
     pub lr: f32,
+    pub optimizer: OptimizerKind,
+    /// Of SGD.
     pub momentum: f32,
     pub nesterov: bool,
+    /// Of Adam.
+    pub betas: [f32; 2],
     pub weight_decay: f32,
     pub schedule: Schedule,
     /// Steps of linear rise at the start.
@@ -125,8 +142,10 @@ fn reference_run() -> RunSettings {
         steps: None,
         batch: 64,
         lr: 0.01,
+        optimizer: OptimizerKind::Sgd,
         momentum: 0.9,
         nesterov: false,
+        betas: [0.9, 0.999],
         weight_decay: 0.0,
         schedule: Schedule::Constant,
         warmup: 0,
@@ -189,6 +208,7 @@ pub fn overlay(base: &mut Value, over: Value) {
 impl RunSettings {
     /// The first setting that makes no sense, said as a user would say it.
     pub fn problem(&self) -> Option<String> {
+        let adam = self.optimizer != OptimizerKind::Sgd;
         let checks = [
             (self.batch == 0, "--batch must be at least 1"),
             (self.steps == Some(0) || (self.steps.is_none() && self.epochs == 0), "there is nothing to train: --epochs or --steps is 0"),
@@ -198,8 +218,22 @@ impl RunSettings {
             (!(self.clip_norm.is_finite() && self.clip_norm >= 0.0), "--clip-norm must not be negative"),
             (!(0.0..0.9).contains(&self.val), "--val is a share of the training images: at least 0 and below 0.9"),
             (self.nesterov && self.momentum == 0.0, "--nesterov needs a --momentum"),
+            (adam && self.nesterov, "--nesterov is a kind of SGD's momentum: leave it out, or say --optimizer sgd"),
+            (adam && self.lr >= 0.1, "Adam moves every weight by up to --lr in each step, which is too far here: try --lr 0.001"),
+            (!self.betas.iter().all(|beta| (0.0..1.0).contains(beta)), "--betas must both be at least 0 and below 1"),
         ];
         checks.iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string())
+    }
+
+    /// What the settings say of the optimiser.
+    pub fn update_rule(&self) -> Optimizer {
+        let RunSettings { momentum, weight_decay, nesterov, betas, .. } = *self;
+        let decoupled = match self.optimizer {
+            OptimizerKind::Sgd => return Optimizer::Sgd(SgdSettings { momentum, weight_decay, nesterov, max_norm: self.clip_norm }),
+            OptimizerKind::Adam => false,
+            OptimizerKind::Adamw => true,
+        };
+        Optimizer::Adam(AdamSettings { betas, eps: AdamSettings::EPS, weight_decay, decoupled, max_norm: self.clip_norm })
     }
 
     /// The learning rate of `step` (counted from 0) among `total`.

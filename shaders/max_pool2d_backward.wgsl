@@ -1,0 +1,47 @@
+// dx = Σ dy of the windows in which this pixel was the largest (+ old dx), windows in the order of their places here.
+struct Params {
+    rows: u32, // of dx
+    quads: u32,
+    height: u32, // of dx
+    width: u32,
+    out_height: u32,
+    out_width: u32,
+    kernel: u32,
+    stride: u32,
+    padding: u32,
+    accumulate: u32,
+}
+@group(0) @binding(0) var<storage, read> at: array<vec4<u32>>;
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = invocation(group, lane);
+    let row = i / params.quads;
+    if (row >= params.rows) {
+        return;
+    }
+    let quad = i % params.quads;
+    let line = row / params.width;
+    let map = line / params.height;
+    let bottom = line % params.height + params.padding;
+    let right = row % params.width + params.padding;
+    var sum = vec4(0.0);
+    for (var ky = bottom % params.stride; ky < params.kernel; ky += params.stride) {
+        for (var kx = right % params.stride; kx < params.kernel; kx += params.stride) {
+            // Windows before the first wrap around to beyond the last.
+            let oy = (bottom - ky) / params.stride;
+            let ox = (right - kx) / params.stride;
+            if (oy < params.out_height && ox < params.out_width) {
+                let window = ((map * params.out_height + oy) * params.out_width + ox) * params.quads + quad;
+                sum += select(vec4(0.0), dy[window], at[window] == vec4(ky * params.kernel + kx));
+            }
+        }
+    }
+    if (params.accumulate != 0u) {
+        sum += dx[i];
+    }
+    dx[i] = sum;
+}

@@ -1,0 +1,32 @@
+// dx = Σ dy over the scale x scale pixels that were copies of this one (+ old dx), line by line.
+struct Params {
+    rows: u32, // of dx
+    quads: u32,
+    width: u32, // of dx
+    scale: u32,
+    accumulate: u32,
+}
+@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = invocation(group, lane);
+    let row = i / params.quads;
+    if (row >= params.rows) {
+        return;
+    }
+    let top = row / params.width * params.scale;
+    let left = row % params.width * params.scale;
+    var sum = vec4(0.0);
+    for (var ky = 0u; ky < params.scale; ky++) {
+        for (var kx = 0u; kx < params.scale; kx++) {
+            sum += dy[((top + ky) * params.width * params.scale + left + kx) * params.quads + i % params.quads];
+        }
+    }
+    if (params.accumulate != 0u) {
+        sum += dx[i];
+    }
+    dx[i] = sum;
+}

@@ -1,0 +1,83 @@
+//! The gradient of the mean of Huber's loss, or of the squared error.
+
+use super::huber::{BENDS, Bend};
+use super::{Cases, quads, same};
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("huber_backward", &[wgsl!("huber_backward")])];
+
+/// `pred`, `wanted`, `dpred`: of one shape.
+pub struct HuberBackward {
+    pub pred: Buf,
+    pub wanted: Buf,
+    pub dpred: Buf,
+    pub bend: Bend,
+}
+
+impl HuberBackward {
+    fn scale(&self) -> f64 {
+        f64::from(self.bend.factor) / self.pred.shape.len() as f64
+    }
+}
+
+impl Kernel for HuberBackward {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("pred", self.pred), ("wanted", self.wanted), ("dpred", self.dpred)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![
+            ("quads", Scalar::U32(quads(self.pred))),
+            ("delta", Scalar::F32(self.bend.delta)),
+            ("scale", Scalar::F32(self.scale() as f32)),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.pred))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("pred", self.pred), ("wanted", self.wanted), ("dpred", self.dpred)])
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (pred, wanted, delta) = (m.f32(self.pred), m.f32(self.wanted), f64::from(self.bend.delta));
+        m.f32_mut(self.dpred).for_each_row(|r, out| {
+            for ((out, &pred), &wanted) in out.iter_mut().zip(pred.row(r)).zip(wanted.row(r)) {
+                *out = (self.scale() * (f64::from(pred) - f64::from(wanted)).clamp(-delta, delta)) as f32;
+            }
+        });
+    }
+
+    fn fast(&self, m: &HostMem) {
+        let (pred, wanted, delta, scale) = (m.f32(self.pred), m.f32(self.wanted), self.bend.delta, self.scale() as f32);
+        m.f32_mut(self.dpred).for_each_row(|r, out| {
+            for ((out, &pred), &wanted) in out.iter_mut().zip(pred.row(r)).zip(wanted.row(r)) {
+                *out = scale * (pred - wanted).max(-delta).min(delta);
+            }
+        });
+    }
+
+    /// A difference and two products, one of them rounded on the host.
+    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+        Tolerance::Within { abs: 1e-37, rel: 8.0 * EPSILON }
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, cols) in [(1, 1), (3, 5), (9, 3), (16, 16), (65, 63)] {
+        for bend in BENDS {
+            let (pred, wanted, dpred) = (c.uniform(rows, cols), c.uniform(rows, cols), c.output(rows, cols));
+            c.add(HuberBackward { pred, wanted, dpred, bend });
+        }
+    }
+}

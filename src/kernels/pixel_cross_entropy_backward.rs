@@ -1,0 +1,118 @@
+//! The gradient of the weighted mean of pixels' cross-entropy with respect to the logits.
+
+use super::pixel_cross_entropy::{SIZES, case_targets, class};
+use super::{Cases, exp_error, has, quads, row_quads, same};
+use crate::buffer::{Buf, Fill, shape};
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("pixel_cross_entropy_backward", &[wgsl!("pixel_cross_entropy_backward")])];
+
+/// `logits`, `dlogits`: `[rows, classes]`; `targets`, `log_sum`: `[1, rows]`; `weights`: `[1, classes]`; `total` (weight of
+/// all rows): `[1, 1]`. What counts is that of [`PixelCrossEntropy`](super::pixel_cross_entropy::PixelCrossEntropy).
+pub struct PixelCrossEntropyBackward {
+    pub logits: Buf,
+    pub targets: Buf,
+    pub weights: Buf,
+    pub log_sum: Buf,
+    pub total: Buf,
+    pub dlogits: Buf,
+    pub ignored: u32,
+}
+
+impl PixelCrossEntropyBackward {
+    /// The class of row `r` and its share of the weight, which is 0 where the row does not count.
+    fn share(&self, m: &HostMem, r: usize) -> (Option<usize>, f64) {
+        let total = f64::from(m.f32(self.total).row(0)[0]);
+        let class = class(m.u32(self.targets).row(0)[r], self.logits.cols() as usize, self.ignored);
+        let share = |class: usize| f64::from(m.f32(self.weights).row(0)[class]) / total;
+        (class, class.filter(|_| total > 0.0).map_or(0.0, share))
+    }
+}
+
+impl Kernel for PixelCrossEntropyBackward {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        let inputs = [("logits", self.logits), ("targets", self.targets), ("weights", self.weights)];
+        [&inputs[..], &[("log_sum", self.log_sum), ("total", self.total), ("dlogits", self.dlogits)]].concat()
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![
+            ("rows", Scalar::U32(self.logits.rows())),
+            ("cols", Scalar::U32(self.logits.cols())),
+            ("quads", Scalar::U32(row_quads(self.logits))),
+            ("ignored", Scalar::U32(self.ignored)),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.logits))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("logits", self.logits), ("dlogits", self.dlogits)])?;
+        has("targets", self.targets, 1, self.logits.rows())?;
+        has("weights", self.weights, 1, self.logits.cols())?;
+        has("log_sum", self.log_sum, 1, self.logits.rows())?;
+        has("total", self.total, 1, 1)
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (logits, log_sum) = (m.f32(self.logits), m.f32(self.log_sum));
+        m.f32_mut(self.dlogits).for_each_row(|r, out| {
+            let (class, share) = self.share(m, r);
+            for (c, (out, &z)) in out.iter_mut().zip(logits.row(r)).enumerate() {
+                let p = (f64::from(z) - f64::from(log_sum.row(0)[r])).min(0.0).exp();
+                *out = (share * (p - if class == Some(c) { 1.0 } else { 0.0 })) as f32;
+            }
+        });
+    }
+
+    fn fast(&self, m: &HostMem) {
+        let (logits, log_sum) = (m.f32(self.logits), m.f32(self.log_sum));
+        let (targets, weights, total) = (m.u32(self.targets), m.f32(self.weights), m.f32(self.total).row(0)[0]);
+        let (classes, scale) = (self.logits.cols() as usize, if total > 0.0 { 1.0 / total } else { 0.0 });
+        m.f32_mut(self.dlogits).for_each_row(|r, out| match class(targets.row(0)[r], classes, self.ignored) {
+            Some(class) => {
+                let (share, log_sum) = (scale * weights.row(0)[class], log_sum.row(0)[r]);
+                out.iter_mut().zip(logits.row(r)).for_each(|(out, &z)| *out = share * (z - log_sum).min(0.0).exp());
+                out[class] -= share;
+            }
+            None => out.fill(0.0),
+        });
+    }
+
+    /// `exp` with its own error and that of its rounded argument, then a difference of numbers up to 1, times the share.
+    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+        let (logits, log_sum) = (m.f32(self.logits), m.f32(self.log_sum));
+        let bounds = (0..self.logits.rows() as usize).flat_map(|r| {
+            let (log_sum, (_, share)) = (f64::from(log_sum.row(0)[r]), self.share(m, r));
+            let bound = |&z: &f32| {
+                let x = (f64::from(z) - log_sum).min(0.0);
+                share * (x.exp() * (exp_error(x) + 4.0 * EPSILON * (f64::from(z.abs()) + log_sum.abs())) + 8.0 * EPSILON)
+            };
+            logits.row(r).iter().map(bound).collect::<Vec<_>>()
+        });
+        Tolerance::Each(bounds.collect())
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, classes, ignored) in SIZES {
+        for total in [0.0, 2.5] {
+            let logits = c.filled(shape(rows, classes), Fill::Uniform(3.0));
+            let targets = case_targets(c, rows, classes, ignored);
+            let weights = c.floats((0..classes).map(|i| 0.5 + 0.3 * i as f32));
+            // Any value will do that keeps probabilities sensible: 3 + log(classes) is the largest logΣexp there is.
+            let log_sum = c.floats((0..rows).map(|r| 3.0 + (classes as f32).ln() - 0.01 * (r % 7) as f32));
+            let (total, dlogits) = (c.floats([total]), c.output(rows, classes));
+            c.add(PixelCrossEntropyBackward { logits, targets, weights, log_sum, total, dlogits, ignored });
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! From the gradient of NT-Xent to that of the supervised contrastive loss.
+
+use super::info_nce::temperature;
+use super::{Cases, quads, same};
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("sup_con_backward", &[wgsl!("sup_con_backward")])];
+
+/// `offsets`, `dz` (added to): `[rows, d]`; `hyper`: temperature first.
+pub struct SupConBackward {
+    pub offsets: Buf,
+    pub hyper: Buf,
+    pub dz: Buf,
+}
+
+impl SupConBackward {
+    fn scale(&self, m: &HostMem) -> f64 {
+        2.0 / (f64::from(self.dz.rows()) * temperature(m, self.hyper))
+    }
+}
+
+impl Kernel for SupConBackward {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("offsets", self.offsets), ("hyper", self.hyper), ("dz", self.dz)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![("rows", Scalar::U32(self.dz.rows())), ("quads", Scalar::U32(quads(self.dz)))]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.dz))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("offsets", self.offsets), ("dz", self.dz)])
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (offsets, scale) = (m.f32(self.offsets), self.scale(m));
+        m.f32_mut(self.dz).for_each_row(|r, out| {
+            for (out, &offset) in out.iter_mut().zip(offsets.row(r)) {
+                *out = (f64::from(*out) + scale * f64::from(offset)) as f32;
+            }
+        });
+    }
+
+    fn fast(&self, m: &HostMem) {
+        let (offsets, scale) = (m.f32(self.offsets), self.scale(m) as f32);
+        m.f32_mut(self.dz).for_each_row(|r, out| out.iter_mut().zip(offsets.row(r)).for_each(|(out, offset)| *out += scale * offset));
+    }
+
+    /// Two products, a division and a sum.
+    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+        let (old, offsets, scale) = (m.dense_f32(self.dz), m.dense_f32(self.offsets), self.scale(m));
+        let bound = |(&old, &offset): (&f32, &f32)| EPSILON * (2.0 * f64::from(old.abs()) + 14.0 * scale * f64::from(offset.abs())) + 1e-37;
+        Tolerance::Each(old.iter().zip(&offsets).map(bound).collect())
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, cols) in [(2, 1), (6, 5), (64, 16), (66, 33), (130, 3)] {
+        let (offsets, dz) = (c.uniform(rows, cols), c.uniform(rows, cols));
+        let hyper = c.floats([0.2]);
+        c.add(SupConBackward { offsets, hyper, dz });
+    }
+}

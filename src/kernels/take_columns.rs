@@ -1,0 +1,77 @@
+//! Some neighbouring columns of a matrix: the gradient of one of two that were put side by side.
+
+use super::{Cases, has};
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("take_columns", &[wgsl!("take_columns")])];
+
+/// `x`: `[rows, width]`; `y`: `[rows, cols]`, columns `first` to `first + cols` of `x`.
+pub struct TakeColumns {
+    pub x: Buf,
+    pub y: Buf,
+    pub first: u32,
+    pub accumulate: bool,
+}
+
+impl Kernel for TakeColumns {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("x", self.x), ("y", self.y)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![
+            ("words", Scalar::U32(self.y.shape.words() as u32)),
+            ("stride", Scalar::U32(self.y.shape.stride())),
+            ("cols", Scalar::U32(self.y.cols())),
+            ("x_stride", Scalar::U32(self.x.shape.stride())),
+            ("first", Scalar::U32(self.first)),
+            ("accumulate", Scalar::U32(self.accumulate.into())),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        self.y.shape.words()
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        has("x", self.x, self.y.rows(), self.x.cols().max(self.first + self.y.cols()))
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (x, first) = (m.f32(self.x), self.first as usize);
+        m.f32_mut(self.y).for_each_row(|r, y| {
+            let taken = &x.row(r)[first..first + y.len()];
+            if self.accumulate {
+                y.iter_mut().zip(taken).for_each(|(y, x)| *y += x);
+            } else {
+                y.copy_from_slice(taken);
+            }
+        });
+    }
+
+    /// A copy, or one f32 addition, which WGSL rounds correctly in either direction.
+    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+        if self.accumulate { Tolerance::ulps(1.0) } else { Tolerance::Exact }
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, width, first, cols) in [(1, 1, 0, 1), (5, 7, 3, 4), (33, 129, 64, 65), (7, 7, 0, 5), (129, 9, 2, 7)] {
+        for accumulate in [false, true] {
+            let (x, y) = (c.uniform(rows, width), c.uniform(rows, cols));
+            c.add(TakeColumns { x, y, first, accumulate });
+        }
+    }
+}

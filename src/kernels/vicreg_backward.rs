@@ -1,0 +1,111 @@
+//! The gradient of VICReg's loss with respect to the embeddings: that of the distances beside what came through gram
+//! matrices.
+
+use super::{Cases, has, quads, same};
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("vicreg_backward", &[wgsl!("vicreg_backward")])];
+
+/// `x`, `dx`: `[2n, cols]`, first views, then second views; `through_a`, `through_b`: `[n, cols]`.
+pub struct VicregBackward {
+    pub x: Buf,
+    pub through_a: Buf,
+    pub through_b: Buf,
+    pub dx: Buf,
+    /// Of the difference between a row and its other view.
+    pub scale: f32,
+    pub accumulate: bool,
+}
+
+impl VicregBackward {
+    /// The terms of row `r`: (difference, what came through the gram matrix), column by column.
+    fn terms(&self, m: &HostMem, r: usize) -> Vec<(f32, f32)> {
+        let (x, n) = (m.f32(self.x), self.through_a.rows() as usize);
+        let through = m.f32(if r < n { self.through_a } else { self.through_b });
+        let differences = x.row(r).iter().zip(x.row((r + n) % (2 * n))).map(|(own, other)| own - other);
+        differences.zip(through.row(r % n).iter().copied()).collect()
+    }
+}
+
+impl Kernel for VicregBackward {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("x", self.x), ("through_a", self.through_a), ("through_b", self.through_b), ("dx", self.dx)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![
+            ("quads", Scalar::U32(quads(self.through_a))),
+            ("scale", Scalar::F32(self.scale)),
+            ("accumulate", Scalar::U32(self.accumulate.into())),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.through_a))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("through_a", self.through_a), ("through_b", self.through_b)])?;
+        has("x", self.x, 2 * self.through_a.rows(), self.through_a.cols())?;
+        same(&[("x", self.x), ("dx", self.dx)])
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
+    }
+
+    fn twin(&self, m: &HostMem) {
+        m.f32_mut(self.dx).for_each_row(|r, dx| {
+            for (dx, (difference, through)) in dx.iter_mut().zip(self.terms(m, r)) {
+                let old = if self.accumulate { f64::from(*dx) } else { 0.0 };
+                *dx = (f64::from(self.scale) * f64::from(difference) + f64::from(through) + old) as f32;
+            }
+        });
+    }
+
+    fn fast(&self, m: &HostMem) {
+        let (x, n) = (m.f32(self.x), self.through_a.rows() as usize);
+        let through = [m.f32(self.through_a), m.f32(self.through_b)];
+        m.f32_mut(self.dx).for_each_row(|r, dx| {
+            if !self.accumulate {
+                dx.fill(0.0);
+            }
+            let pairs = x.row(r).iter().zip(x.row((r + n) % (2 * n)));
+            for ((dx, (own, other)), through) in dx.iter_mut().zip(pairs).zip(through[r / n].row(r % n)) {
+                *dx += self.scale * (own - other) + through;
+            }
+        });
+    }
+
+    /// A handful of roundings of the terms that were added.
+    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+        let old = m.f32(self.dx);
+        let bounds = (0..self.dx.rows() as usize).flat_map(|r| {
+            let terms = self.terms(m, r).into_iter().zip(old.row(r));
+            let bound = |((difference, through), &old): ((f32, f32), &f32)| {
+                let old = if self.accumulate { f64::from(old.abs()) } else { 0.0 };
+                10.0 * EPSILON * (f64::from((self.scale * difference).abs()) + f64::from(through.abs()) + old) + 1e-37
+            };
+            terms.map(bound).collect::<Vec<_>>()
+        });
+        Tolerance::Each(bounds.collect())
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (samples, cols) in [(1, 1), (3, 5), (16, 16), (33, 65), (65, 2)] {
+        for accumulate in [false, true] {
+            let (through_a, through_b) = (c.uniform(samples, cols), c.uniform(samples, cols));
+            let (x, dx) = (c.uniform(2 * samples, cols), c.uniform(2 * samples, cols));
+            c.add(VicregBackward { x, through_a, through_b, dx, scale: 0.7, accumulate });
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The gradient of VICReg's loss with respect to a view's gram matrix, doubled.
+
+use super::vicreg::{FLOOR, SIZES, VicregWeights, case_gram};
+use super::{Cases, has, quads, row_quads, same};
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("vicreg_gram_backward", &[wgsl!("vicreg_gram_backward")])];
+
+/// `gram`, `dgram`: `[cols, cols]`, symmetric. The gradient of the centred view z behind it is z · `dgram`.
+pub struct VicregGramBackward {
+    pub gram: Buf,
+    pub dgram: Buf,
+    /// In each view; at least 2.
+    pub samples: u32,
+    pub weights: VicregWeights,
+}
+
+impl VicregGramBackward {
+    /// (1 / (n - 1), factor off the diagonal, factor on it)
+    fn factors(&self) -> (f64, f64, f64) {
+        let (cols, freedom) = (f64::from(self.gram.cols()), f64::from(self.samples - 1));
+        let VicregWeights { variance, covariance, .. } = self.weights;
+        (1.0 / freedom, 4.0 * f64::from(covariance) / (cols * freedom * freedom), f64::from(variance) / (2.0 * cols * freedom))
+    }
+}
+
+impl Kernel for VicregGramBackward {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("gram", self.gram), ("dgram", self.dgram)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        let (per_freedom, covariance, variance) = self.factors();
+        vec![
+            ("cols", Scalar::U32(self.gram.cols())),
+            ("quads", Scalar::U32(row_quads(self.gram))),
+            ("per_freedom", Scalar::F32(per_freedom as f32)),
+            ("covariance", Scalar::F32(covariance as f32)),
+            ("variance", Scalar::F32(variance as f32)),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.gram))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        has("gram", self.gram, self.gram.cols(), self.gram.cols())?;
+        same(&[("gram", self.gram), ("dgram", self.dgram)])
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (gram, (per_freedom, covariance, variance)) = (m.f32(self.gram), self.factors());
+        m.f32_mut(self.dgram).for_each_row(|r, out| {
+            out.iter_mut().zip(gram.row(r)).for_each(|(out, &g)| *out = (covariance * f64::from(g)) as f32);
+            let deviation = (per_freedom * f64::from(gram.row(r)[r]) + FLOOR).sqrt();
+            out[r] = if deviation < 1.0 { (-variance / deviation) as f32 } else { 0.0 };
+        });
+    }
+
+    /// Products off the diagonal; a root and a division on it.
+    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+        Tolerance::Within { abs: 1e-37, rel: 24.0 * EPSILON }
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (cols, samples) in SIZES {
+        let (gram, dgram) = (case_gram(c, cols, samples), c.output(cols, cols));
+        c.add(VicregGramBackward { gram, dgram, samples, weights: VicregWeights::default() });
+    }
+}

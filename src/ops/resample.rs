@@ -1,0 +1,71 @@
+//! Feature maps made larger, and put together: what a decoder with skip connections needs.
+
+use super::{GradientCase, case_input};
+use crate::buffer::{Buf, Maps, shape};
+use crate::kernels::concat::Concat;
+use crate::kernels::take_columns::TakeColumns;
+use crate::kernels::upsample_nearest::UpsampleNearest;
+use crate::kernels::upsample_nearest_backward::UpsampleNearestBackward;
+use crate::tape::Tape;
+
+/// Every pixel repeated `scale` times in both directions.
+pub fn upsample_nearest(t: &mut Tape<'_>, name: &str, x: Maps, scale: u32) -> Maps {
+    let (height, width) = (x.height * scale, x.width * scale);
+    let y = t.scratch(name, shape(x.batch * height * width, x.channels()));
+    t.call(name, UpsampleNearest { x, y, scale });
+    let name = name.to_string();
+    t.op(&[x.buf], y, move |t, dy| {
+        if let Some(to) = t.grad(x.buf) {
+            let call = UpsampleNearestBackward { dy, dx: x.with(to.buf), scale, accumulate: to.accumulate };
+            t.call(format!("{name}: gradient"), call);
+        }
+    });
+    Maps::new(y, x.batch, height, width)
+}
+
+/// The channels of `a`, then those of `b`. Panics if the maps differ in number or size.
+pub fn concat(t: &mut Tape<'_>, name: &str, a: Maps, b: Maps) -> Maps {
+    assert_eq!((a.batch, a.height, a.width), (b.batch, b.height, b.width), "`{name}`: maps to put together are of one size");
+    let y = t.scratch(name, shape(a.buf.rows(), a.channels() + b.channels()));
+    t.call(name, Concat { a: a.buf, b: b.buf, y });
+    let name = name.to_string();
+    t.op(&[a.buf, b.buf], y, move |t, dy| {
+        for (what, x, first) in [("left", a.buf, 0), ("right", b.buf, a.channels())] {
+            if let Some(to) = t.grad(x) {
+                let call = TakeColumns { x: dy, y: to.buf, first, accumulate: to.accumulate };
+                t.call(format!("{name}: {what} gradient"), call);
+            }
+        }
+    });
+    a.with(y)
+}
+
+pub(super) fn gradient_cases() -> Vec<GradientCase> {
+    fn maps(t: &mut Tape<'_>, name: &str, channels: u32) -> Maps {
+        Maps::new(case_input(t, name, 12, channels), 2, 3, 2)
+    }
+    fn of_one(t: &mut Tape<'_>, op: fn(&mut Tape<'_>, Maps) -> Maps) -> (Vec<Buf>, Buf) {
+        let x = maps(t, "x", 3);
+        (vec![x.buf], op(t, x).buf)
+    }
+    vec![
+        GradientCase { name: "nearest upsampling", record: |t| of_one(t, |t, x| upsample_nearest(t, "y", x, 3)) },
+        GradientCase {
+            name: "concat",
+            record: |t| {
+                let (a, b) = (maps(t, "a", 3), maps(t, "b", 5));
+                (vec![a.buf, b.buf], concat(t, "y", a, b).buf)
+            },
+        },
+        GradientCase {
+            name: "maps beside themselves, used twice",
+            record: |t| {
+                of_one(t, |t, x| {
+                    let twice = concat(t, "twice", x, x);
+                    let (a, b) = (upsample_nearest(t, "a", twice, 2), upsample_nearest(t, "b", x, 2));
+                    concat(t, "y", a, b)
+                })
+            },
+        },
+    ]
+}
