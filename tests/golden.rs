@@ -27,6 +27,11 @@ const OPS: &[(&str, Op)] = &[
     ("matmul", matmul),
     ("linear", linear),
     ("relu", relu),
+    ("gelu", gelu),
+    ("tanh", tanh),
+    ("sigmoid", sigmoid),
+    ("batch_norm", batch_norm),
+    ("layer_norm", layer_norm),
     ("softmax_cross_entropy", softmax_cross_entropy),
     ("nt_xent", nt_xent),
     ("info_nce", info_nce),
@@ -41,6 +46,22 @@ struct Found {
     tensor: String,
     values: Vec<f64>,
     bounds: Vec<f64>,
+}
+
+impl Found {
+    /// Pixel rows in the order of the file's tensor, if that is NCHW.
+    fn as_stored(self, case: &Case) -> Self {
+        match *case.tensor(&self.tensor).shape {
+            [n, c, h, w] => Found { values: nhwc(&self.values, [n, h * w, c]), bounds: nhwc(&self.bounds, [n, h * w, c]), ..self },
+            _ => self,
+        }
+    }
+}
+
+/// Swaps the last two axes of `[n, a, b]`: with a channels and b pixels NCHW becomes NHWC; with a pixels, the reverse.
+fn nhwc<T: Copy>(values: &[T], [n, a, b]: [usize; 3]) -> Vec<T> {
+    let image = |i: usize| (0..b).flat_map(move |column| (0..a).map(move |row| (i * a + row) * b + column));
+    (0..n).flat_map(image).map(|at| values[at]).collect()
 }
 
 struct Tensor {
@@ -95,17 +116,21 @@ impl Case {
         self.params[param].as_str().unwrap_or_else(|| panic!("{}: no text `{param}`", self.name))
     }
 
-    /// A vector is one row.
+    /// A vector is one row; of images each pixel is one.
     fn shape(&self, name: &str) -> Shape {
         match *self.tensor(name).shape {
+            [n, c, h, w] => shape((n * h * w) as u32, c as u32),
             [cols] => shape(1, cols as u32),
             [rows, cols] => shape(rows as u32, cols as u32),
             ref other => panic!("{}: `{name}` has shape {other:?}", self.name),
         }
     }
 
+    /// Row by row, images as pixels.
     fn f32s(&self, name: &str) -> Vec<f32> {
-        self.tensor(name).values.iter().map(|&v| v as f32).collect()
+        let Tensor { shape, values } = self.tensor(name);
+        let values: Vec<f32> = values.iter().map(|&v| v as f32).collect();
+        if let [n, c, h, w] = **shape { nhwc(&values, [n, c, h * w]) } else { values }
     }
 
     fn u32s(&self, name: &str) -> Vec<u32> {
@@ -274,11 +299,59 @@ fn linear(case: &Case, engine: &Engine) -> Vec<Found> {
 }
 
 fn relu(case: &Case, engine: &Engine) -> Vec<Found> {
+    elementwise(case, engine, ops::relu)
+}
+
+fn gelu(case: &Case, engine: &Engine) -> Vec<Found> {
+    assert_eq!(case.text("form"), "exact erf", "{}", case.name);
+    let mut found = elementwise(case, engine, ops::gelu);
+    // PyTorch computes Φ as (1 + erf) / 2, which far below zero leaves nothing but the rounding of 1 in float64; the results
+    // are at most 10 times as large.
+    found.iter_mut().flat_map(|found| &mut found.bounds).for_each(|bound| *bound += 10.0 * f64::EPSILON / 4.0);
+    found
+}
+
+fn tanh(case: &Case, engine: &Engine) -> Vec<Found> {
+    elementwise(case, engine, ops::tanh)
+}
+
+fn sigmoid(case: &Case, engine: &Engine) -> Vec<Found> {
+    elementwise(case, engine, ops::sigmoid)
+}
+
+fn elementwise(case: &Case, engine: &Engine, op: fn(&mut Tape<'_>, &str, Buf) -> Buf) -> Vec<Found> {
     once(engine, |t| {
         let [x, dy] = ["x", "dy"].map(|name| case.input(t, name));
-        let y = ops::relu(t, "y", x);
+        let y = op(t, "y", x);
         t.backward(y, dy);
         with_gradients(t, ("out.y", y), &[("grad.x", x)])
+    })
+}
+
+/// A step of training, then evaluation with the running statistics that it left.
+fn batch_norm(case: &Case, engine: &Engine) -> Vec<Found> {
+    assert_eq!((case.number("momentum"), case.number("eps")), (Some(ops::Statistics::RATE), Some(1e-5)), "{}", case.name);
+    let found = once(engine, |t| {
+        let [x, gamma, beta, dy] = ["x", "gamma", "beta", "dy"].map(|name| case.input(t, name));
+        let (running, statistics) = (ops::Running::new(t.arena, "y", x.cols()), ops::Statistics::batch(t.arena));
+        let layer = ops::BatchNormLayer { gamma, beta, running };
+        let y = ops::batch_norm(t, "y", x, layer, statistics, Activation::None);
+        t.backward(y, dy);
+        let y_eval = ops::batch_norm(t, "y eval", x, layer, ops::Statistics::Running, Activation::None);
+        let gradients = with_gradients(t, ("out.y", y), &[("grad.x", x), ("grad.gamma", gamma), ("grad.beta", beta)]);
+        let evaluation = [("out.y_eval", y_eval), ("out.running_mean", running.mean), ("out.running_var", running.variance)];
+        gradients.into_iter().chain(evaluation).collect()
+    });
+    found.into_iter().map(|found| found.as_stored(case)).collect()
+}
+
+fn layer_norm(case: &Case, engine: &Engine) -> Vec<Found> {
+    assert_eq!(case.number("eps"), Some(1e-5), "{}", case.name);
+    once(engine, |t| {
+        let [x, gamma, beta, dy] = ["x", "gamma", "beta", "dy"].map(|name| case.input(t, name));
+        let y = ops::layer_norm(t, "y", x, gamma, beta);
+        t.backward(y, dy);
+        with_gradients(t, ("out.y", y), &[("grad.x", x), ("grad.gamma", gamma), ("grad.beta", beta)])
     })
 }
 

@@ -19,11 +19,13 @@ use wgraft::shader::{Access, Binding, Variant};
 const SHARED: &[&str] = &[
     "blocks",
     "common",
+    "inside",
     "matmul_buffers",
     "matmul_registers",
     "matmul_shared",
     "matmul_textures",
     "no_row_sums",
+    "normal_tail",
     "random",
     "row_sums",
     "sgd_buffers",
