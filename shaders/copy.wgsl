@@ -1,6 +1,7 @@
-// y = x: as fast as memory is, one quad per invocation.
+// y = x (+ old y): as fast as memory is, one quad per invocation.
 struct Params {
     quads: u32,
+    accumulate: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
@@ -12,5 +13,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (i >= params.quads) {
         return;
     }
-    y[i] = x[i];
+    if (params.accumulate != 0u) {
+        y[i] += x[i];
+    } else {
+        y[i] = x[i];
+    }
 }

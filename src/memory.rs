@@ -151,4 +151,13 @@ impl<T: Pod + Send + Sync> RowsMut<'_, T> {
         // Small rows are grouped: a task of under a few thousand elements costs more to hand out than to do.
         self.padded_mut().par_chunks_mut(stride).with_min_len(4096_usize.div_ceil(stride)).enumerate().for_each(body);
     }
+
+    /// Calls `f(first word, words)` for blocks of whole rows, in parallel. Pads are included, and `f` must leave zero there:
+    /// for kernels that treat all words alike, where a call for each of many short rows would cost more than the row.
+    pub fn for_each_block(&mut self, f: impl Fn(usize, &mut [T]) + Send + Sync) {
+        const WORDS: usize = 1 << 14;
+        let stride = self.buf.shape.stride() as usize;
+        let block = (WORDS / stride).max(1) * stride;
+        self.padded_mut().par_chunks_mut(block).enumerate().for_each(|(i, words)| f(i * block, words));
+    }
 }

@@ -7,6 +7,13 @@ use crate::program::{Kernel, Program, RecordError};
 
 type Backward = Box<dyn FnOnce(&mut Tape<'_>, Buf)>;
 
+/// An op whose backward calls are still to be recorded.
+struct Pending {
+    inputs: Vec<Buf>,
+    out: Buf,
+    backward: Backward,
+}
+
 /// Where a gradient goes.
 #[derive(Clone, Copy)]
 pub struct GradTarget {
@@ -31,7 +38,9 @@ pub struct Tape<'a> {
     /// Outputs of a ReLU, and those values whose gradient has a contribution that was not masked.
     rectified: HashSet<Buf>,
     unmasked: HashSet<Buf>,
-    backward: Vec<(Buf, Backward)>,
+    /// Values whose gradient must outlast the backward pass.
+    kept: HashSet<Buf>,
+    pending: Vec<Pending>,
     error: Option<RecordError>,
 }
 
@@ -47,7 +56,8 @@ impl<'a> Tape<'a> {
             grads: HashMap::new(),
             rectified: HashSet::new(),
             unmasked: HashSet::new(),
-            backward: Vec::new(),
+            kept: HashSet::new(),
+            pending: Vec::new(),
             error: None,
         }
     }
@@ -93,13 +103,14 @@ impl<'a> Tape<'a> {
     pub fn op(&mut self, inputs: &[Buf], out: Buf, backward: impl FnOnce(&mut Tape<'_>, Buf) + 'static) {
         if inputs.iter().any(|buf| self.wanted.contains(buf)) {
             self.wanted.insert(out);
-            self.backward.push((out, Box::new(backward)));
+            self.pending.push(Pending { inputs: inputs.to_vec(), out, backward: Box::new(backward) });
         }
     }
 
     /// Asks for the gradient of `buf`, which some test or loss wants although no parameter is behind it.
     pub fn want(&mut self, buf: Buf) {
         self.wanted.insert(buf);
+        self.kept.insert(buf);
         // Its own gradient is wanted, not that of the input of the ReLU it may be the output of.
         self.unmasked.insert(buf);
     }
@@ -144,6 +155,30 @@ impl<'a> Tape<'a> {
         Some(GradTarget { buf, accumulate: false, mask })
     }
 
+    /// Makes `dx` itself the gradient of `x`, which costs nothing. Refused (then `dx` has to be copied or added) if there is
+    /// a contribution already, and if one still to come, which adds to `dx`, would spoil it for another value that shares it.
+    pub fn share(&mut self, x: Buf, dx: Buf) -> bool {
+        let first = self.wanted.contains(&x) && !self.grads.contains_key(&x);
+        let own_place = matches!(self.arena.role(x), Some(Role::Param { .. }));
+        let mut others = self.grads.iter().filter(|(_, grad)| **grad == dx).map(|(z, _)| *z);
+        let shared = first && !own_place && others.all(|z| self.spares(x, z) && self.spares(z, x));
+        if shared {
+            self.unmasked.insert(x);
+            self.grads.insert(x, dx);
+        }
+        shared
+    }
+
+    /// Whether what is still added to the gradient of `x` is added after the gradient of `z` was read for the last time.
+    fn spares(&self, x: Buf, z: Buf) -> bool {
+        let mut adding = self.pending.iter().enumerate().filter(|(_, op)| op.inputs.contains(&x));
+        if self.kept.contains(&z) {
+            return adding.next().is_none();
+        }
+        let reading = self.pending.iter().position(|op| op.out == z);
+        adding.all(|(i, _)| reading.is_none_or(|reading| i < reading))
+    }
+
     /// The gradient of `x` as far as it was recorded.
     pub fn recorded_grad(&self, x: Buf) -> Option<Buf> {
         self.grads.get(&x).copied()
@@ -152,12 +187,12 @@ impl<'a> Tape<'a> {
     /// Appends the backward calls of everything that `y` was computed from, last op first. `dy` is the gradient of
     /// `y`; losses pass themselves, as their backward kernels start from one.
     pub fn backward(&mut self, y: Buf, dy: Buf) {
-        let mut pending = std::mem::take(&mut self.backward);
         self.grads.insert(y, dy);
         self.unmasked.insert(y);
-        while let Some((out, back)) = pending.pop() {
+        self.kept.insert(y);
+        while let Some(Pending { out, backward, .. }) = self.pending.pop() {
             if let Some(&d_out) = self.grads.get(&out) {
-                back(self, d_out);
+                backward(self, d_out);
             }
         }
     }

@@ -32,6 +32,11 @@ const OPS: &[(&str, Op)] = &[
     ("linear", linear),
     ("conv2d", conv2d),
     ("relu", relu),
+    ("gelu", gelu),
+    ("tanh", tanh),
+    ("sigmoid", sigmoid),
+    ("batch_norm", batch_norm),
+    ("layer_norm", layer_norm),
     ("softmax_cross_entropy", softmax_cross_entropy),
     ("nt_xent", |case, engine| nt_xent(case, engine, Similarities::Stored)),
     ("nt_xent", |case, engine| nt_xent(case, engine, STREAMED)),
@@ -182,6 +187,11 @@ impl Case {
         let buf = t.arena.buffer(name, Role::Input, Dtype::F32, pixels, Fill::F32(values));
         t.want(buf);
         Maps::new(buf, batch, height, width)
+    }
+
+    /// The tensor `in.name` as a matrix: of pixels where it has four dimensions.
+    fn rows(&self, t: &mut Tape<'_>, name: &str) -> Buf {
+        if self.tensor(&format!("in.{name}")).shape.len() == 4 { self.maps(t, name).buf } else { self.input(t, name) }
     }
 
     /// Step settings that hold the temperature.
@@ -355,11 +365,58 @@ fn conv2d(case: &Case, engine: &Engine) -> Vec<Found> {
 }
 
 fn relu(case: &Case, engine: &Engine) -> Vec<Found> {
+    elementwise(case, engine, ops::relu)
+}
+
+fn gelu(case: &Case, engine: &Engine) -> Vec<Found> {
+    assert_eq!(case.text("form"), "exact erf", "{}", case.name);
+    let mut found = elementwise(case, engine, ops::gelu);
+    // PyTorch computes Φ as (1 + erf) / 2, which far below zero leaves nothing but the rounding of 1 in float64; the results
+    // are at most 10 times as large.
+    found.iter_mut().flat_map(|found| &mut found.bounds).for_each(|bound| *bound += 10.0 * f64::EPSILON / 4.0);
+    found
+}
+
+fn tanh(case: &Case, engine: &Engine) -> Vec<Found> {
+    elementwise(case, engine, ops::tanh)
+}
+
+fn sigmoid(case: &Case, engine: &Engine) -> Vec<Found> {
+    elementwise(case, engine, ops::sigmoid)
+}
+
+fn elementwise(case: &Case, engine: &Engine, op: fn(&mut Tape<'_>, &str, Buf) -> Buf) -> Vec<Found> {
     once(case, engine, |t| {
         let [x, dy] = ["x", "dy"].map(|name| case.input(t, name));
-        let y = ops::relu(t, "y", x);
+        let y = op(t, "y", x);
         t.backward(y, dy);
         with_gradients(t, ("out.y", y), &[("grad.x", x)])
+    })
+}
+
+/// A step of training, then evaluation with the running statistics that it left.
+fn batch_norm(case: &Case, engine: &Engine) -> Vec<Found> {
+    assert_eq!((case.number("momentum"), case.number("eps")), (Some(ops::Statistics::RATE), Some(1e-5)), "{}", case.name);
+    once(case, engine, |t| {
+        let [x, gamma, beta, dy] = ["x", "gamma", "beta", "dy"].map(|name| case.rows(t, name));
+        let (running, statistics) = (ops::Running::new(t.arena, "y", 0, x.cols()), ops::Statistics::batch(t.arena));
+        let layer = ops::BatchNormLayer { gamma, beta, running };
+        let y = ops::batch_norm(t, "y", x, layer, statistics, Activation::None);
+        t.backward(y, dy);
+        let y_eval = ops::batch_norm(t, "y eval", x, layer, ops::Statistics::Running, Activation::None);
+        let gradients = with_gradients(t, ("out.y", y), &[("grad.x", x), ("grad.gamma", gamma), ("grad.beta", beta)]);
+        let evaluation = [("out.y_eval", y_eval), ("out.running_mean", running.mean), ("out.running_var", running.variance)];
+        gradients.into_iter().chain(evaluation).collect()
+    })
+}
+
+fn layer_norm(case: &Case, engine: &Engine) -> Vec<Found> {
+    assert_eq!(case.number("eps"), Some(1e-5), "{}", case.name);
+    once(case, engine, |t| {
+        let [x, gamma, beta, dy] = ["x", "gamma", "beta", "dy"].map(|name| case.input(t, name));
+        let y = ops::layer_norm(t, "y", x, gamma, beta);
+        t.backward(y, dy);
+        with_gradients(t, ("out.y", y), &[("grad.x", x), ("grad.gamma", gamma), ("grad.beta", beta)])
     })
 }
 

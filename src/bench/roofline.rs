@@ -86,7 +86,7 @@ fn copies(limit: u64, of: Shape, calls: u32) -> Result<Workload, RecordError> {
     let (arena, x, y) = pair(limit, of);
     let mut program = Program::new("copy");
     for _ in 0..calls {
-        program.push(&arena, "copy", Copy { x, y })?;
+        program.push(&arena, "copy", Copy { x, y, accumulate: false })?;
     }
     Ok(Workload::program("copy", arena, program, Buf { shape: shape(1, 4), ..y }))
 }

@@ -1,4 +1,4 @@
-//! y = x. Its speed is the device's memory bandwidth.
+//! y = x, or y += x. Its speed is the device's memory bandwidth.
 
 use super::{Cases, quads, same};
 use crate::buffer::Buf;
@@ -13,6 +13,7 @@ const VARIANTS: &[Variant] = &[Variant::plain("copy", &[wgsl!("copy")])];
 pub struct Copy {
     pub x: Buf,
     pub y: Buf,
+    pub accumulate: bool,
 }
 
 impl Kernel for Copy {
@@ -21,7 +22,7 @@ impl Kernel for Copy {
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("quads", Scalar::U32(quads(self.x)))]
+        vec![("quads", Scalar::U32(quads(self.x))), ("accumulate", Scalar::U32(self.accumulate.into()))]
     }
 
     fn variants(&self) -> &'static [Variant] {
@@ -36,19 +37,38 @@ impl Kernel for Copy {
         same(&[("x", self.x), ("y", self.y)])
     }
 
-    fn twin(&self, m: &HostMem) {
-        let x = m.f32(self.x);
-        m.f32_mut(self.y).for_each_row(|r, y| y.copy_from_slice(x.row(r)));
+    fn accumulates(&self) -> bool {
+        self.accumulate
     }
 
+    fn twin(&self, m: &HostMem) {
+        let x = m.f32(self.x);
+        m.f32_mut(self.y).for_each_row(|r, y| {
+            for (y, &x) in y.iter_mut().zip(x.row(r)) {
+                *y = if self.accumulate { *y + x } else { x };
+            }
+        });
+    }
+
+    fn fast(&self, m: &HostMem) {
+        let x = m.f32(self.x);
+        m.f32_mut(self.y).for_each_block(|start, y| {
+            let x = &x.padded()[start..][..y.len()];
+            if self.accumulate { y.iter_mut().zip(x).for_each(|(y, x)| *y += x) } else { y.copy_from_slice(x) }
+        });
+    }
+
+    /// A copy, or one f32 addition, which WGSL rounds correctly in either direction.
     fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
-        Tolerance::Exact
+        if self.accumulate { Tolerance::ulps(1.0) } else { Tolerance::Exact }
     }
 }
 
 pub fn cases(c: &mut Cases<'_>) {
     for (rows, cols) in [(1, 1), (3, 5), (17, 63), (1, 1027)] {
-        let (x, y) = (c.uniform(rows, cols), c.output(rows, cols));
-        c.add(Copy { x, y });
+        for accumulate in [false, true] {
+            let (x, y) = (c.uniform(rows, cols), c.uniform(rows, cols));
+            c.add(Copy { x, y, accumulate });
+        }
     }
 }

@@ -3,6 +3,8 @@
 //! Adding a kernel touches three places: `shaders/x.wgsl`, `src/kernels/x.rs` and a line below. A kernel's file holds its
 //! call struct (fields named as in the WGSL), its CPU twin, its tolerance with the reason for it, and its cases.
 
+use std::ops::Range;
+
 use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, Tensor, shape};
 use crate::program::{Kernel, Program, RecordError, Scalar};
 use crate::shader::TexelGrid;
@@ -17,9 +19,17 @@ macro_rules! kernels {
 }
 
 kernels! {
+    activation,
+    activation_backward,
     adam,
+    add,
     augment,
     augment_draw,
+    batch_norm,
+    batch_norm_backward,
+    batch_norm_moments,
+    batch_norm_parts,
+    batch_norm_running,
     center_view,
     collect,
     column_sums,
@@ -40,11 +50,14 @@ kernels! {
     info_nce_partials,
     l2_normalize,
     l2_normalize_backward,
+    layer_norm,
+    layer_norm_backward,
     matmul,
     max_pool2d,
     max_pool2d_backward,
     mean,
     metrics,
+    norm_sums,
     part_sums,
     pixel_cross_entropy,
     pixel_cross_entropy_backward,
@@ -201,6 +214,32 @@ fn runs_on(a: Buf, b: Buf) -> [(&'static str, u32); 2] {
 /// Quads in all of `buf`.
 fn quads(buf: Buf) -> u32 {
     (buf.shape.words() / 4) as u32
+}
+
+/// What normalisations add to a variance before they take its root; PyTorch's.
+const NORM_EPS: f32 = 1e-5;
+
+/// Rows in each part of a long sum over rows, the last part perhaps excepted: about as many as there are parts, so that both
+/// halves of the sum are short. By the shape alone, so that the order of summation is, too.
+fn part_rows(rows: u32) -> u32 {
+    1 << rows.isqrt().clamp(16, 1024).ilog2()
+}
+
+/// Parts of a long sum over rows.
+pub fn parts(rows: u32) -> u32 {
+    rows.div_ceil(part_rows(rows))
+}
+
+/// The rows of part `part`.
+fn part_of(rows: u32, part: usize) -> Range<usize> {
+    let step = part_rows(rows) as usize;
+    part * step..((part + 1) * step).min(rows as usize)
+}
+
+/// `row` several times over if it is short: loops over several rows at once are long enough to vectorise.
+fn repeated(row: &[f32]) -> Vec<f32> {
+    const LONG: usize = 64;
+    row.repeat(LONG.div_ceil(row.len()))
 }
 
 /// Largest relative error of WGSL's `exp(x)`, doubled: 3 + 2|x| units in the last place by the specification, while

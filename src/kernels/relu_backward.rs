@@ -52,6 +52,17 @@ impl Kernel for ReluBackward {
         });
     }
 
+    fn fast(&self, m: &HostMem) {
+        let (y, dy) = (m.f32(self.y), m.f32(self.dy));
+        m.f32_mut(self.dx).for_each_block(|start, dx| {
+            let (y, dy) = (&y.padded()[start..], &dy.padded()[start..]);
+            for ((dx, &dy), &y) in dx.iter_mut().zip(dy).zip(y) {
+                let value = if y > 0.0 { dy } else { 0.0 };
+                *dx = if self.accumulate { *dx + value } else { value };
+            }
+        });
+    }
+
     /// A copy, or one f32 addition, which WGSL rounds correctly in either direction.
     fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
         if self.accumulate { Tolerance::ulps(1.0) } else { Tolerance::Exact }

@@ -22,15 +22,7 @@ pub fn linear(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, b: Buf, activation: 
     t.call(name, Matmul { bias: Some(b), relu, ..Matmul::new(Layout::NT, x, w, y) });
     let name = name.to_string();
     t.op(&[x, w, b], y, move |t, dy| {
-        let dy = match activation {
-            Activation::None => dy,
-            Activation::Relu if t.arrived_masked(y) => dy,
-            Activation::Relu => {
-                let before = t.scratch(&format!("{name} before ReLU.grad"), y.shape);
-                t.call(format!("{name}: through ReLU"), ReluBackward { y, dy, dx: before, accumulate: false });
-                before
-            }
-        };
+        let dy = before_activation(t, &name, y, dy, activation);
         let to = [t.grad(w), t.grad(b)];
         weight_gradients(t, &name, dy, to, &|t, label, Destination { c, sums, parts, accumulate, mask }| {
             t.call(label, Matmul { sums, parts, accumulate, mask, ..Matmul::new(Layout::TN, dy, x, c) });
@@ -40,6 +32,17 @@ pub fn linear(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, b: Buf, activation: 
         }
     });
     y
+}
+
+/// The gradient of what was activated to `y`, whose gradient is `dy`. With a ReLU, `y` must have been declared rectified: then
+/// there is nothing to do if the writers of `dy` went through it.
+pub(super) fn before_activation(t: &mut Tape<'_>, name: &str, y: Buf, dy: Buf, activation: Activation) -> Buf {
+    if activation == Activation::None || t.arrived_masked(y) {
+        return dy;
+    }
+    let before = t.scratch(&format!("{name} before ReLU.grad"), y.shape);
+    t.call(format!("{name}: through ReLU"), ReluBackward { y, dy, dx: before, accumulate: false });
+    before
 }
 
 /// A layer with every output well above or well below the kink of its ReLU, where there is no derivative to compare with.

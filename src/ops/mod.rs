@@ -1,10 +1,14 @@
 //! Operations on buffers: each records its forward calls and leaves behind how to go backward. Losses and gradients are
 //! those of the mean over a batch.
 
+mod activation;
+mod add;
+mod batch_norm;
 mod contrastive;
 mod conv2d;
 mod cross_entropy;
 mod input;
+mod layer_norm;
 mod linear;
 mod normalize;
 mod pixel_cross_entropy;
@@ -15,10 +19,14 @@ mod resample;
 mod update;
 mod vicreg;
 
+pub use activation::{gelu, sigmoid, tanh};
+pub use add::add;
+pub use batch_norm::{BatchNormLayer, Running, Statistics, batch_norm};
 pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_with, sup_con, sup_con_with};
 pub use conv2d::conv2d;
 pub use cross_entropy::cross_entropy;
 pub use input::{Batch, DataBufs, augmented_views, batch_images, batch_indices, batch_labels};
+pub use layer_norm::layer_norm;
 pub use linear::{Activation, linear};
 pub use normalize::normalize;
 pub use pixel_cross_entropy::pixel_cross_entropy;
@@ -32,8 +40,11 @@ pub use vicreg::vicreg;
 use crate::buffer::{Buf, Fill, Shape, shape};
 use crate::kernels::column_sums::ColumnSums;
 use crate::kernels::matmul::{Layout, Matmul};
+use crate::kernels::norm_sums::NormSums;
+use crate::kernels::parts;
 use crate::kernels::sum_parts::SumParts;
 use crate::tape::{GradTarget, Tape};
+use linear::before_activation;
 
 /// Where a product is to go: into a gradient, or into scratch for parts of it, with the sums of the rows of `aᵀ` beside it.
 struct Destination {
@@ -105,6 +116,45 @@ fn weight_gradients(
     }
 }
 
+/// Records the gradients of a normalisation's beta and gamma, `[1, cols]`, from what `of_parts(sums, products)` sums over
+/// parts of `rows` rows. Returns both sums where some gradient, or `wanted`, made them necessary.
+fn column_gradients(
+    t: &mut Tape<'_>,
+    name: &str,
+    beta_and_gamma: [Buf; 2],
+    rows: u32,
+    wanted: bool,
+    of_parts: impl FnOnce(Buf, Buf) -> NormSums,
+) -> Option<[Buf; 2]> {
+    let targets = beta_and_gamma.map(|param| t.grad(param));
+    if !wanted && targets.iter().all(Option::is_none) {
+        return None;
+    }
+    let of = beta_and_gamma[0].shape;
+    let partial = ["sums", "products"].map(|what| t.scratch(&format!("{name} {what} of parts.grad"), shape(parts(rows), of.cols)));
+    t.call(format!("{name}: sums of parts"), of_parts(partial[0], partial[1]));
+    let mut gradient = |which: usize, what: &str| {
+        let products = partial[which];
+        let mut sum_into = |c, accumulate| t.call(format!("{name}: {what} gradient"), SumParts { products, mask: None, c, accumulate });
+        match targets[which] {
+            Some(GradTarget { buf, accumulate: false, .. }) => {
+                sum_into(buf, false);
+                buf
+            }
+            target => {
+                // Sums over this layer alone, apart from those of others that share its parameters.
+                if let Some(to) = target {
+                    sum_into(to.buf, true);
+                }
+                let sums = t.scratch(&format!("{name} {what} sums.grad"), of);
+                t.call(format!("{name}: {what} sums"), SumParts { products, mask: None, c: sums, accumulate: false });
+                sums
+            }
+        }
+    };
+    Some([gradient(0, "beta"), gradient(1, "gamma")])
+}
+
 /// An op as the gradient test runs it: finite differences of the output against the recorded backward pass.
 pub struct GradientCase {
     pub name: &'static str,
@@ -118,6 +168,10 @@ pub fn gradient_cases() -> Vec<GradientCase> {
         conv2d::gradient_cases(),
         linear::gradient_cases(),
         relu::gradient_cases(),
+        activation::gradient_cases(),
+        add::gradient_cases(),
+        batch_norm::gradient_cases(),
+        layer_norm::gradient_cases(),
         normalize::gradient_cases(),
         cross_entropy::gradient_cases(),
         contrastive::gradient_cases(),

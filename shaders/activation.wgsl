@@ -1,0 +1,40 @@
+// y = f(x): GELU x Φ(x), tanh or sigmoid. All come from exp of what is not positive, which cannot overflow: WGSL has no
+// erf, and its tanh is good to 1e-5 only.
+const GELU = 0u;
+const TANH = 1u;
+struct Params {
+    size: u32,
+    cols: u32,
+    quads: u32,
+}
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(2) var<uniform> params: Params;
+
+fn f(x: vec4<f32>) -> vec4<f32> {
+    if (FUNCTION == GELU) {
+        let u = within_far(x);
+        return select(x, vec4(0.0), x <= vec4(0.0)) - u * (exp(-0.5 * u * u) * tail_ratio(u));
+    }
+    if (FUNCTION == TANH) {
+        let e = exp(-2.0 * abs(x));
+        let large = (1.0 - e) / (1.0 + e);
+        // Near zero 1 - e would lose digits: the first terms of tanh's series, the next one below 2^-26 of x.
+        let s = x * x;
+        let small = x + x * s * (s * (s * (s * 0.021869488 - 0.053968254) + 0.13333333) - 0.33333333);
+        return select(sign(x) * large, small, abs(x) < vec4(0.25));
+    }
+    let e = exp(-abs(x));
+    let large = 1.0 / (1.0 + e);
+    return select(large, e * large, x < vec4(0.0));
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = invocation(group, lane);
+    if (i >= params.size) {
+        return;
+    }
+    // sigmoid(0) is not zero, and pads must be.
+    y[i] = select(vec4(0.0), f(x[i]), inside(i % params.quads, params.cols));
+}

@@ -1,0 +1,40 @@
+// dx = dy · f'(x) (+ old dx). `kept` is x for GELU, whose derivative is Φ(x) + x φ(x); for tanh and sigmoid it is y, of
+// which theirs are 1 - y² and y (1 - y).
+const GELU = 0u;
+const TANH = 1u;
+struct Params {
+    size: u32,
+    accumulate: u32,
+}
+@group(0) @binding(0) var<storage, read> kept: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(3) var<uniform> params: Params;
+
+fn derivative(v: vec4<f32>) -> vec4<f32> {
+    if (FUNCTION == GELU) {
+        let u = within_far(v);
+        let bell = exp(-0.5 * u * u);
+        let tail = bell * tail_ratio(u);
+        let slope = 0.3989423 * u * bell;
+        return select(1.0 - tail + slope, tail - slope, v < vec4(0.0));
+    }
+    if (FUNCTION == TANH) {
+        return (1.0 - v) * (1.0 + v);
+    }
+    return v * (1.0 - v);
+}
+
+@compute @workgroup_size(WG)
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = invocation(group, lane);
+    if (i >= params.size) {
+        return;
+    }
+    let value = dy[i] * derivative(kept[i]);
+    if (params.accumulate != 0u) {
+        dx[i] += value;
+    } else {
+        dx[i] = value;
+    }
+}

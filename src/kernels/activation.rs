@@ -1,0 +1,188 @@
+//! Smooth activations: GELU, tanh, sigmoid. ReLU is a kernel of its own.
+
+use super::{Cases, exp_error, quads, row_quads, same};
+use crate::buffer::{Buf, Fill, shape};
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("activation", &[wgsl!("inside"), wgsl!("normal_tail"), wgsl!("activation")])];
+
+/// Numbered as in the WGSL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Function {
+    /// x Φ(x) with the normal distribution Φ itself: PyTorch's default, not its tanh approximation.
+    Gelu,
+    Tanh,
+    Sigmoid,
+}
+
+/// `x`, `y`: of one shape.
+pub struct Activation {
+    pub function: Function,
+    pub x: Buf,
+    pub y: Buf,
+}
+
+/// What a standard normal variable has beyond u >= 0.
+pub(super) fn tail(u: f64) -> f64 {
+    0.5 * libm::erfc(u * std::f64::consts::FRAC_1_SQRT_2)
+}
+
+/// The relative error of [`tail`] and of the density in f32: the exponential's, its argument's, the polynomial's roundings
+/// and its fit.
+pub(super) fn tail_error(u: f64) -> f64 {
+    let exponent = 0.5 * u.min(13.0).powi(2);
+    exp_error(exponent) + 2.0 * EPSILON * (2.0 * exponent + 24.0) + 1.1e-8
+}
+
+/// Whether tanh is computed from its series.
+const SERIES: f64 = 0.25;
+
+/// exp(x) for x <= 0, in operations that compilers vectorise: 2^n exp(r), |r| <= ln 2 / 2, with Taylor's polynomial for the
+/// second factor. Relative error 2 · 2^-23; below -87 it is exp(-87).
+fn exp(x: f32) -> f32 {
+    const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: what is added to it loses its fraction
+    let x = if x < -87.0 { -87.0 } else { x };
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    // ln 2 in two parts, of which n times the first is exact.
+    let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;
+    let p = r * (1.0 / 5040.0) + 1.0 / 720.0;
+    let p = ((((p * r + 1.0 / 120.0) * r + 1.0 / 24.0) * r + 1.0 / 6.0) * r + 0.5) * (r * r) + r + 1.0;
+    p * f32::from_bits((shifted.to_bits() << 23).wrapping_add(0x3F80_0000))
+}
+
+/// (min(|x|, 12.6), the normal density's exp(-u²/2), the distribution's tail) as in `normal_tail.wgsl`.
+pub(super) fn fast_tail(x: f32) -> (f32, f32, f32) {
+    const FIT: [f32; 10] = [
+        0.014_200_194,
+        -0.049_586_937,
+        0.019_830_698,
+        0.072_069_906,
+        -0.024_748_314,
+        0.107_506_06,
+        0.064_487_02,
+        0.097_203_56,
+        0.099_278_18,
+        0.099_759_62,
+    ];
+    let u = if x.abs() > 12.6 { 12.6 } else { x.abs() };
+    let t = 1.0 / (1.0 + 0.25 * u);
+    let bell = exp(-0.5 * u * u);
+    (u, bell, bell * t * FIT.iter().fold(0.0, |p, c| p * t + c))
+}
+
+fn fast_gelu(x: f32) -> f32 {
+    let (u, _, tail) = fast_tail(x);
+    (if x <= 0.0 { 0.0 } else { x }) - u * tail
+}
+
+fn fast_tanh(x: f32) -> f32 {
+    let (e, s) = (exp(-2.0 * x.abs()), x * x);
+    let large = ((1.0 - e) / (1.0 + e)).copysign(x);
+    let small = x + x * s * (s * (s * (s * 0.021_869_488 - 0.053_968_254) + 0.133_333_33) - 0.333_333_33);
+    if x.abs() < SERIES as f32 { small } else { large }
+}
+
+fn fast_sigmoid(x: f32) -> f32 {
+    let e = exp(-x.abs());
+    (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
+}
+
+impl Function {
+    fn of(self, x: f64) -> f64 {
+        match self {
+            Function::Gelu => x * if x < 0.0 { tail(-x) } else { 1.0 - tail(x) },
+            Function::Tanh => x.tanh(),
+            Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+        }
+    }
+
+    /// How far f(x) may lie off: what the exponential contributes by its error, the rest by its roundings.
+    fn error(self, x: f64) -> f64 {
+        let (value, size) = (self.of(x).abs(), x.abs());
+        match self {
+            Function::Gelu => size * tail(size) * tail_error(size) + 2.0 * EPSILON * 3.0 * value,
+            Function::Tanh if size < SERIES => 2.0 * EPSILON * 6.0 * value,
+            Function::Tanh => 0.5 * (1.0 - value * value) * exp_error(2.0 * size) + 2.0 * EPSILON * 6.0 * value,
+            Function::Sigmoid => value * exp_error(size) * if x < 0.0 { 1.0 } else { 1.0 - value } + 2.0 * EPSILON * 6.0 * value,
+        }
+    }
+}
+
+impl Kernel for Activation {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("x", self.x), ("y", self.y)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![
+            ("size", Scalar::U32(quads(self.y))),
+            ("cols", Scalar::U32(self.y.cols())),
+            ("quads", Scalar::U32(row_quads(self.y))),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        vec![("FUNCTION", self.function as u32)]
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.y))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("x", self.x), ("y", self.y)])
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let x = m.f32(self.x);
+        m.f32_mut(self.y).for_each_row(|r, y| {
+            for (y, &x) in y.iter_mut().zip(x.row(r)) {
+                *y = self.function.of(x.into()) as f32;
+            }
+        });
+    }
+
+    fn fast(&self, m: &HostMem) {
+        let x = m.f32(self.x);
+        let (cols, stride) = (self.y.cols() as usize, self.y.shape.stride() as usize);
+        let run = |f: fn(&mut [f32], &[f32])| {
+            m.f32_mut(self.y).for_each_block(|start, y| {
+                f(y, &x.padded()[start..]);
+                if cols < stride {
+                    y.chunks_mut(stride).for_each(|row| row[cols..].fill(0.0));
+                }
+            });
+        };
+        match self.function {
+            Function::Gelu => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = fast_gelu(*x))),
+            Function::Tanh => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = fast_tanh(*x))),
+            Function::Sigmoid => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = fast_sigmoid(*x))),
+        }
+    }
+
+    /// By [`Function::error`]; and of what vanishes, as much may be left as where the tail ends (1.3e-35) or fast exponentials
+    /// do (exp(-87)).
+    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+        Tolerance::Each(m.dense_f32(self.x).into_iter().map(|x| self.function.error(x.into()) + 2e-35).collect())
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for function in [Function::Gelu, Function::Tanh, Function::Sigmoid] {
+        for (rows, cols, magnitude) in [(1, 1, 1.0), (3, 5, 0.3), (16, 16, 6.0), (65, 63, 20.0), (7, 33, 200.0)] {
+            let (x, y) = (c.filled(shape(rows, cols), Fill::Uniform(magnitude)), c.output(rows, cols));
+            c.add(Activation { function, x, y });
+        }
+        let x = c.floats([0.0, 0.25, -0.25, 1e-3, -1e-30, f32::MAX, f32::MIN]);
+        let y = c.output(1, 7);
+        c.add(Activation { function, x, y });
+    }
+}

@@ -1,0 +1,144 @@
+//! The gradients of GELU, tanh and sigmoid.
+
+use super::activation::{Function, fast_tail, tail, tail_error};
+use super::{Cases, quads, same};
+use crate::buffer::{Buf, Fill, shape};
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("activation_backward", &[wgsl!("normal_tail"), wgsl!("activation_backward")])];
+
+/// `kept`, `dy`, `dx`: of one shape.
+pub struct ActivationBackward {
+    pub function: Function,
+    /// What the derivative is computed from: x for GELU, y for tanh and sigmoid.
+    pub kept: Buf,
+    pub dy: Buf,
+    pub dx: Buf,
+    pub accumulate: bool,
+}
+
+/// x φ(x)
+fn bell_slope(x: f64) -> f64 {
+    x * (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt()
+}
+
+fn fast_gelu(x: f32) -> f32 {
+    let (u, bell, tail) = fast_tail(x);
+    let slope = 0.398_942_3 * u * bell;
+    if x < 0.0 { tail - slope } else { 1.0 - tail + slope }
+}
+
+impl Function {
+    fn derivative(self, kept: f64) -> f64 {
+        match self {
+            Function::Gelu => bell_slope(kept) + if kept < 0.0 { tail(-kept) } else { 1.0 - tail(kept) },
+            Function::Tanh => 1.0 - kept * kept,
+            Function::Sigmoid => kept * (1.0 - kept),
+        }
+    }
+
+    /// How far the derivative may lie off. Where the tail ends there are still 1.7e-34 left of x φ(x).
+    fn derivative_error(self, kept: f64) -> f64 {
+        let size = kept.abs();
+        match self {
+            Function::Gelu => {
+                let parts = tail(size) + bell_slope(size);
+                parts * tail_error(size) + 2.0 * EPSILON * 3.0 * (parts + if kept < 0.0 { 0.0 } else { 1.0 }) + 2e-34
+            }
+            _ => 2.0 * EPSILON * 3.0 * self.derivative(kept).abs(),
+        }
+    }
+}
+
+impl Kernel for ActivationBackward {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("kept", self.kept), ("dy", self.dy), ("dx", self.dx)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![("size", Scalar::U32(quads(self.dx))), ("accumulate", Scalar::U32(self.accumulate.into()))]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        vec![("FUNCTION", self.function as u32)]
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.dx))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        same(&[("kept", self.kept), ("dy", self.dy), ("dx", self.dx)])
+    }
+
+    fn accumulates(&self) -> bool {
+        self.accumulate
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (kept, dy) = (m.f32(self.kept), m.f32(self.dy));
+        m.f32_mut(self.dx).for_each_row(|r, dx| {
+            for ((dx, &kept), &dy) in dx.iter_mut().zip(kept.row(r)).zip(dy.row(r)) {
+                let value = f64::from(dy) * self.function.derivative(kept.into());
+                *dx = (value + if self.accumulate { f64::from(*dx) } else { 0.0 }) as f32;
+            }
+        });
+    }
+
+    fn fast(&self, m: &HostMem) {
+        let (kept, dy) = (m.f32(self.kept), m.f32(self.dy));
+        let run = |derivative: fn(&mut [f32], &[f32])| {
+            m.f32_mut(self.dx).for_each_block(|start, dx| {
+                // A piece at a time, so that the derivatives stay in the cache.
+                let mut slopes = [0.0_f32; 512];
+                for (i, dx) in dx.chunks_mut(slopes.len()).enumerate() {
+                    let words = start + i * slopes.len()..start + i * slopes.len() + dx.len();
+                    let slopes = &mut slopes[..dx.len()];
+                    derivative(slopes, &kept.padded()[words.clone()]);
+                    for ((dx, dy), slope) in dx.iter_mut().zip(&dy.padded()[words]).zip(slopes) {
+                        *dx = if self.accumulate { *dx + dy * *slope } else { dy * *slope };
+                    }
+                }
+            });
+        };
+        match self.function {
+            Function::Gelu => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, x)| *out = fast_gelu(*x))),
+            Function::Tanh => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, y)| *out = (1.0 - y) * (1.0 + y))),
+            Function::Sigmoid => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, y)| *out = y * (1.0 - y))),
+        }
+    }
+
+    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+        let (kept, dy, old) = (m.dense_f32(self.kept), m.dense_f32(self.dy), m.dense_f32(self.dx));
+        let bound = |((kept, dy), old): ((f32, f32), f32)| {
+            let (kept, dy) = (f64::from(kept), f64::from(dy.abs()));
+            let old = if self.accumulate { f64::from(old.abs()) } else { 0.0 };
+            let value = self.function.derivative(kept).abs();
+            dy * self.function.derivative_error(kept) + 2.0 * EPSILON * (2.0 * dy * value + old) + 1e-37
+        };
+        Tolerance::Each(kept.into_iter().zip(dy).zip(old).map(bound).collect())
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for function in [Function::Gelu, Function::Tanh, Function::Sigmoid] {
+        // Outputs of tanh and sigmoid lie between -1 and 1.
+        let magnitudes = if function == Function::Gelu { [6.0, 1.0, 20.0, 200.0] } else { [1.0; 4] };
+        for ((rows, cols), magnitude) in [(1, 1), (3, 5), (65, 63), (7, 33)].into_iter().zip(magnitudes) {
+            for accumulate in [false, true] {
+                let kept = c.filled(shape(rows, cols), Fill::Uniform(magnitude));
+                let (dy, dx) = (c.uniform(rows, cols), c.uniform(rows, cols));
+                c.add(ActivationBackward { function, kept, dy, dx, accumulate });
+            }
+        }
+    }
+    let (kept, dy, dx) = (c.floats([0.0, -0.0, 13.0, f32::MAX, f32::MIN]), c.uniform(1, 5), c.output(1, 5));
+    c.add(ActivationBackward { function: Function::Gelu, kept, dy, dx, accumulate: false });
+}

@@ -1,0 +1,162 @@
+//! Batch normalisation, statistics: those of the parts to those of the batch, and the running ones.
+
+use super::{Cases, NORM_EPS, has, part_of, part_rows, parts, row_quads};
+use crate::buffer::{Buf, Fill, shape};
+use crate::memory::HostMem;
+use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("batch_norm_moments", &[wgsl!("inside"), wgsl!("batch_norm_moments")])];
+
+/// `means`, `deviations`: of [`BatchNormParts`](super::batch_norm_parts) over `rows` rows; `running_mean`,
+/// `running_variance`: `[1, cols]`; `moments`: `[2, cols]`, mean and 1 / sqrt(variance + eps).
+///
+/// The running ones move towards the batch's by the share that `rates` (`[1, n]`) holds in `rate_column`; their variance is
+/// the unbiased one, as in PyTorch. Of a single row the variance is zero.
+pub struct BatchNormMoments {
+    pub means: Buf,
+    pub deviations: Buf,
+    pub rates: Buf,
+    pub rate_column: u32,
+    pub running_mean: Buf,
+    pub running_variance: Buf,
+    pub moments: Buf,
+    pub rows: u32,
+}
+
+/// Of a column of the batch.
+struct Column {
+    mean: f64,
+    /// Σ (x - mean)²
+    squares: f64,
+    /// The mean distance of the parts' means from the first.
+    distance: f64,
+}
+
+impl BatchNormMoments {
+    fn columns(&self, m: &HostMem) -> Vec<Column> {
+        let (means, deviations) = (m.f32(self.means), m.f32(self.deviations));
+        let rows = f64::from(self.rows);
+        let column = |c: usize| {
+            let parts = || {
+                let values = |p: usize| (part_of(self.rows, p).len() as f64, f64::from(means.row(p)[c]), f64::from(deviations.row(p)[c]));
+                (0..self.means.rows() as usize).map(values)
+            };
+            let first = f64::from(means.row(0)[c]);
+            let mean = parts().map(|(count, mean, _)| count * mean).sum::<f64>() / rows;
+            let distance = parts().map(|(count, mean, _)| count * (mean - first).abs()).sum::<f64>() / rows;
+            let squares = parts().map(|(count, of_part, squares)| squares + count * (of_part - mean).powi(2)).sum();
+            Column { mean, squares, distance }
+        };
+        (0..self.means.cols() as usize).map(column).collect()
+    }
+
+    fn rate(&self, m: &HostMem) -> f64 {
+        f64::from(m.f32(self.rates).row(0)[self.rate_column as usize])
+    }
+
+    fn variance(&self, squares: f64) -> f64 {
+        squares / f64::from(self.rows)
+    }
+
+    fn unbiased(&self, squares: f64) -> f64 {
+        squares / f64::from(self.rows.max(2) - 1)
+    }
+}
+
+impl Kernel for BatchNormMoments {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![
+            ("means", self.means),
+            ("deviations", self.deviations),
+            ("rates", self.rates),
+            ("running_mean", self.running_mean),
+            ("running_variance", self.running_variance),
+            ("moments", self.moments),
+        ]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![
+            ("rows", Scalar::U32(self.rows)),
+            ("part_rows", Scalar::U32(part_rows(self.rows))),
+            ("parts", Scalar::U32(self.means.rows())),
+            ("cols", Scalar::U32(self.means.cols())),
+            ("quads", Scalar::U32(row_quads(self.means))),
+            ("rate_column", Scalar::U32(self.rate_column)),
+            ("eps", Scalar::F32(NORM_EPS)),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(row_quads(self.means))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        let cols = self.means.cols();
+        has("means", self.means, parts(self.rows), cols)?;
+        has("deviations", self.deviations, parts(self.rows), cols)?;
+        has("running_mean", self.running_mean, 1, cols)?;
+        has("running_variance", self.running_variance, 1, cols)?;
+        has("moments", self.moments, 2, cols)?;
+        super::holds("rates", self.rates, self.rate_column + 1)
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (columns, rate) = (self.columns(m), self.rate(m));
+        let value = |row: usize, c: &Column| {
+            if row == 0 { c.mean } else { 1.0 / (self.variance(c.squares) + f64::from(NORM_EPS)).sqrt() }
+        };
+        m.f32_mut(self.moments).for_each_row(|r, out| out.iter_mut().zip(&columns).for_each(|(out, c)| *out = value(r, c) as f32));
+        let follow = |running: Buf, new: &(dyn Fn(&Column) -> f64 + Sync)| {
+            m.f32_mut(running).for_each_row(|_, running| {
+                for (running, column) in running.iter_mut().zip(&columns) {
+                    *running = ((1.0 - rate) * f64::from(*running) + rate * new(column)) as f32;
+                }
+            });
+        };
+        follow(self.running_mean, &|column| column.mean);
+        follow(self.running_variance, &|column| self.unbiased(column.squares));
+    }
+
+    /// One rounding per part: of the mean, in its distance from the first part's; of the squares, which are all positive.
+    /// An error of the mean adds its square to those. The root halves what is relative, and has 2 units of its own.
+    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+        let (columns, rate, terms) = (self.columns(m), self.rate(m), f64::from(self.means.rows()) + 4.0);
+        let mean_error = |c: &Column| 2.0 * EPSILON * (terms * c.distance + 2.0 * c.mean.abs()) + 1e-37;
+        let squares_error = |c: &Column| 2.0 * EPSILON * (terms + 4.0) * c.squares + f64::from(self.rows) * mean_error(c).powi(2);
+        let inverse_error = |c: &Column| {
+            let variance = self.variance(c.squares) + f64::from(NORM_EPS);
+            (0.5 * self.variance(squares_error(c)) / variance + 2.0 * EPSILON * 6.0) / variance.sqrt()
+        };
+        let running_error = |old: Buf, new: f64, error: f64, c: usize| {
+            let old = f64::from(m.f32(old).row(0)[c].abs());
+            rate * error + 2.0 * EPSILON * 3.0 * ((1.0 - rate).abs() * old + rate * new.abs()) + 1e-37
+        };
+        let each = |f: &dyn Fn(usize, &Column) -> f64| columns.iter().enumerate().map(|(i, c)| f(i, c)).collect::<Vec<_>>();
+        Tolerance::Each(match output {
+            "moments" => [each(&|_, c| mean_error(c)), each(&|_, c| inverse_error(c))].concat(),
+            "running_mean" => each(&|i, c| running_error(self.running_mean, c.mean, mean_error(c), i)),
+            _ => each(&|i, c| running_error(self.running_variance, self.unbiased(c.squares), self.unbiased(squares_error(c)), i)),
+        })
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (rows, cols, spread) in [(1, 1, 0.5), (2, 3, 0.5), (16, 4, 0.5), (35, 5, 1e-3), (1025, 65, 0.5), (1025, 6, 0.0)] {
+        let parts = parts(rows);
+        let means = (0..parts * cols).map(|i| 3.0 + spread * ((i * 37) % 101) as f32 / 101.0);
+        let deviations = (0..parts * cols).map(|i| spread * spread * ((i * 53) % 89) as f32 / 8.0);
+        let (means, deviations) = (means.collect(), deviations.collect());
+        let (means, deviations) = (c.filled(shape(parts, cols), Fill::F32(means)), c.filled(shape(parts, cols), Fill::F32(deviations)));
+        let (rates, rate_column) = (c.floats([7.0, 0.1, 1.0]), 1 + u32::from(rows == 35));
+        let (running_mean, moments) = (c.uniform(1, cols), c.output(2, cols));
+        let running_variance = c.floats((0..cols).map(|i| 1.0 + 0.1 * i as f32));
+        c.add(BatchNormMoments { means, deviations, rates, rate_column, running_mean, running_variance, moments, rows });
+    }
+}

@@ -1,0 +1,70 @@
+//! Batch normalisation, statistics: the running ones as a frozen layer and evaluation use them.
+
+use super::{Cases, NORM_EPS, has, row_quads};
+use crate::buffer::Buf;
+use crate::memory::HostMem;
+use crate::program::{Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("batch_norm_running", &[wgsl!("inside"), wgsl!("batch_norm_running")])];
+
+/// `running_mean`, `running_variance` (not negative): `[1, cols]`; `moments`: `[2, cols]`, mean and 1 / sqrt(variance + eps).
+pub struct BatchNormRunning {
+    pub running_mean: Buf,
+    pub running_variance: Buf,
+    pub moments: Buf,
+}
+
+impl Kernel for BatchNormRunning {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("running_mean", self.running_mean), ("running_variance", self.running_variance), ("moments", self.moments)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![
+            ("cols", Scalar::U32(self.moments.cols())),
+            ("quads", Scalar::U32(row_quads(self.moments))),
+            ("eps", Scalar::F32(NORM_EPS)),
+        ]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(row_quads(self.moments))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        has("running_mean", self.running_mean, 1, self.moments.cols())?;
+        has("running_variance", self.running_variance, 1, self.moments.cols())?;
+        has("moments", self.moments, 2, self.moments.cols())
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (mean, variance) = (m.f32(self.running_mean), m.f32(self.running_variance));
+        m.f32_mut(self.moments).for_each_row(|r, out| match r {
+            0 => out.copy_from_slice(mean.row(0)),
+            _ => {
+                for (out, &variance) in out.iter_mut().zip(variance.row(0)) {
+                    *out = (1.0 / (f64::from(variance) + f64::from(NORM_EPS)).sqrt()) as f32;
+                }
+            }
+        });
+    }
+
+    /// Half a sum's rounding and WGSL's 2 units of `inverseSqrt`.
+    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+        Tolerance::ulps(4.0)
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for cols in [1, 5, 64, 259] {
+        let (running_mean, moments) = (c.uniform(1, cols), c.output(2, cols));
+        let running_variance = c.floats((0..cols).map(|i| 0.37 * i as f32));
+        c.add(BatchNormRunning { running_mean, running_variance, moments });
+    }
+}
