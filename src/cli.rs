@@ -7,10 +7,11 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::data::MOST_SIDE;
 use crate::exec::DeviceSpec;
 use crate::kernels::augment_draw::Ranges;
 use crate::models::ModelKind;
-use crate::train::{Method, OptimizerKind, Schedule, augment_preset};
+use crate::train::{Method, OptimizerKind, RunSettings, Schedule, augment_preset};
 
 /// Pretrain on unlabelled data, fine-tune on a few labels, on any vendor's GPU.
 #[derive(Debug, Parser)]
@@ -47,12 +48,30 @@ pub enum Command {
     Show(ShowArgs),
 }
 
+/// What is read, and how.
+#[derive(Clone, Debug, Default, Args, Serialize)]
+pub struct DataArgs {
+    /// Images: a folder of PNG and JPEG files, a .tar.gz of one, MNIST's IDX or CIFAR-10's binary files [default: the embedded
+    /// digits; of a run folder, its own]
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+    /// Column of the index.csv of an image folder that is to be predicted
+    #[arg(long, value_name = "COLUMN")]
+    pub target: Option<String>,
+    /// Size that images get [default: the one that all have and that is no larger than 256, else 32]
+    #[arg(long, value_name = "SIDE|HEIGHTxWIDTH", value_parser = size)]
+    pub size: Option<[u32; 2]>,
+    /// Read images as grey, or with `false` as colour [default: as most are]
+    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
+    pub grey: Option<bool>,
+}
+
 /// Settings that all training shares. What is not given comes from --config, else from the defaults.
 #[derive(Clone, Debug, Default, Args, Serialize)]
 pub struct RunArgs {
-    /// Folder with MNIST's four IDX files, plain or .gz [default: the embedded digits]
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    data: DataArgs,
     /// auto, cpu, an index, or BACKEND:NAME, for instance vulkan:llvmpipe (see `devices`)
     #[arg(long, value_parser = device)]
     device: Option<String>,
@@ -203,9 +222,8 @@ pub struct DeviceArgs {
 pub struct EvalArgs {
     /// A run folder (its best checkpoint) or a checkpoint file
     pub run: PathBuf,
-    /// Folder with the test images [default: the run's own data]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub data: DataArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -253,9 +271,8 @@ pub struct CurveArgs {
     /// How far training images are varied, in both arms: none, light, medium or strong
     #[arg(long, default_value = "medium", value_parser = augment_preset)]
     pub augment: Ranges,
-    /// Folder with MNIST's four IDX files [default: the embedded digits]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub data: DataArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -288,7 +305,7 @@ pub struct BenchArgs {
 #[derive(Clone, Debug, Args)]
 pub struct StepArgs {
     /// The step of this run folder [default: that of the verb below]
-    #[arg(conflicts_with_all = ["of", "model", "hidden", "batch", "data"])]
+    #[arg(conflicts_with_all = ["of", "model", "hidden", "batch", "data", "target", "size", "grey"])]
     pub run: Option<PathBuf>,
     /// Whose step
     #[arg(long, value_name = "VERB", default_value = "pretrain")]
@@ -302,9 +319,8 @@ pub struct StepArgs {
     /// Images per step
     #[arg(long)]
     pub batch: Option<u32>,
-    /// Folder with MNIST's four IDX files, plain or .gz [default: the embedded digits]
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub data: DataArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -349,8 +365,29 @@ fn betas(text: &str) -> Result<[f32; 2], String> {
     Ok([finite(first.trim())?, finite(second.trim())?])
 }
 
+/// Height and width: both, or one for both.
+fn size(text: &str) -> Result<[u32; 2], String> {
+    let (height, width) = text.split_once('x').unwrap_or((text, text));
+    let side = |text: &str| text.parse().ok().filter(|side| (1..=MOST_SIDE).contains(side));
+    match (side(height), side(width)) {
+        (Some(height), Some(width)) => Ok([height, width]),
+        _ => Err(format!("say a side or HEIGHTxWIDTH, for instance 64 or 48x64, at most {MOST_SIDE}")),
+    }
+}
+
 fn device(text: &str) -> Result<String, String> {
     text.parse::<DeviceSpec>().map(|_| text.to_string())
+}
+
+impl DataArgs {
+    /// Lays what was given over settings.
+    pub fn lay_over(&self, run: &mut RunSettings) {
+        let DataArgs { data, target, size, grey } = self.clone();
+        run.data = data.or(run.data.take());
+        run.target = target.or(run.target.take());
+        run.size = size.or(run.size);
+        run.grey = grey.or(run.grey);
+    }
 }
 
 impl ModelArgs {

@@ -20,12 +20,13 @@
 //! | [`tape`], [`program`] | building and being a list of calls |
 //! | [`shader`] | WGSL text and its interface, read through naga |
 //! | [`buffer`], [`memory`], [`layout`] | shapes and the arena; host copies; PyTorch's shapes |
-//! | [`data`], [`random`] | data sets; counter-based random numbers |
+//! | [`data`], [`random`], [`cache`] | reading what users have; counter-based random numbers; what is kept between runs |
 //!
 //! [`exec`] never names a kernel, and kernels never name an executor.
 
 pub mod bench;
 pub mod buffer;
+pub mod cache;
 pub mod cli;
 pub mod commands;
 pub mod data;

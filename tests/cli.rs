@@ -235,6 +235,35 @@ fn damaged_data_are_named() {
 }
 
 #[test]
+fn image_folders_are_trained_on_and_their_options_repeat() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, side: u32| {
+        let path = dir.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("it is made");
+        picture(&path, side, side, name.starts_with("photos/light"));
+    };
+    (0..10).for_each(|i| write(&format!("photos/light/{i}.png"), 20 + i));
+    (0..10).for_each(|i| write(&format!("photos/dark/{i}.png"), 20 + i));
+    let small = ["--device", "cpu", "--data", "photos", "--batch", "4", "--steps", "30"];
+    refused(dir.path(), &["pretrain", "--data", "photos", "--size", "0", "--out", "x"], 2, &["--size", "48x64"]);
+    json(dir.path(), &[&["pretrain", "--size", "12x10", "--hidden", "8", "--out", "pre"], &small[..]].concat());
+    let config = fs::read_to_string(dir.path().join("pre/config.toml")).expect("it is there");
+    assert!(config.contains("size = [\n    12,\n    10,\n]") || config.contains("size = [12, 10]"), "{config}");
+    json(dir.path(), &["pretrain", "--config", "pre/config.toml", "--out", "again"]);
+    let bytes = |run: &str| fs::read(dir.path().join(run).join("checkpoints/last.safetensors")).expect("it is there");
+    assert!(bytes("pre") == bytes("again"), "the same config gave another checkpoint");
+    // Fine-tuning and evaluation take the size of the encoder; the digits are resized to it.
+    let tuned = json(dir.path(), &[&["finetune", "--from", "pre", "--lr", "0.1", "--out", "tuned"], &small[..]].concat());
+    assert!(tuned["test_accuracy"] == 1.0 && tuned["samples"] == 4, "light and dark are easy to tell apart: {tuned}");
+    assert_eq!(json(dir.path(), &["eval", "tuned", "--device", "cpu"])["test_accuracy"], 1.0);
+    let found = json(dir.path(), &["predict", "tuned", "photos/light/3.png", "photos/dark/3.png", "--device", "cpu"]);
+    assert!(found["predictions"][0]["class"] == 1 && found["predictions"][1]["class"] == 0, "{found}");
+    let output = wgraft(dir.path(), &["finetune", "--from", "pre", "--device", "cpu", "--steps", "2", "--out", "digits"]);
+    assert!(output.status.success() && stderr(&output).contains("resized to 12x10"), "{}", stderr(&output));
+    refused(dir.path(), &["finetune", "--data", "photos/dark", "--device", "cpu", "--out", "x"], 1, &["no class folders"]);
+}
+
+#[test]
 fn damaged_checkpoints_are_named() {
     let dir = copy_of("tuned");
     let best = dir.path().join("run/checkpoints/best.safetensors");

@@ -52,7 +52,7 @@ pub fn train_step(hidden: u32, batch: u32, binding_limit: u64) -> Result<Workloa
     let image = Image { height: 28, width: 28, channels: 1 };
     let samples = 8 * batch;
     let images = (0..samples * image.len()).map(|i| random::threefry([1, 2], [i, 0])[0] as u8).collect();
-    let split = Split { images, labels: Some((0..samples).map(|i| i % CLASSES).collect()), image };
+    let split = Split { labels: Some((0..samples).map(|i| i % CLASSES).collect()), ..Split::unlabelled(images, image) };
     let mut r = Recording::new(0, binding_limit);
     let data = r.data("training", &split);
     let model = ModelSettings { kind: ModelKind::Mlp, hidden: vec![hidden] };

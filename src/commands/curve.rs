@@ -70,7 +70,12 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
     ensure!(args.draws > 0 && !args.lr_grid.is_empty(), UsageError("--draws and --lr-grid must not be empty".into()));
     ensure!((0.01..0.9).contains(&args.choose_on), UsageError("--choose-on is a share: at least 0.01 and below 0.9".into()));
     let from = Checkpoint::load(&find_checkpoint(Path::new(&args.from))?)?;
-    let data = load_data(args.data.as_deref())?;
+    let data = {
+        let mut run = FinetuneSettings::default().run;
+        args.data.lay_over(&mut run);
+        run.read_as(from.record.image);
+        load_data(&run, true)?
+    };
     ensure!(data.test.is_some(), "{} has no test images", data.name);
     let device = open_device(&args.device.device, args.device.threads)?;
     catch_interrupts();

@@ -11,20 +11,14 @@ pub fn run(args: &EvalArgs) -> Result<u8> {
     let checkpoint = Checkpoint::load(&find_checkpoint(&args.run)?)?;
     // A run folder knows its data; a lone file is taken to be of the embedded ones.
     let own = resolve_resumed::<FinetuneSettings>("finetune", &args.run, serde_json::Value::Null).ok();
-    let dir = args.data.clone().or_else(|| own.and_then(|settings| settings.run.data));
-    let data = load_data(dir.as_deref())?;
+    let mut run = own.unwrap_or_default().run;
+    args.data.lay_over(&mut run);
+    run.read_as(checkpoint.record.image);
+    let data = load_data(&run, true)?;
     let test = data.test.as_ref().with_context(|| format!("{} has no test images", data.name))?;
     let labels = test.labels.as_ref().with_context(|| format!("the test images of {} have no labels", data.name))?;
     let (ours, theirs) = (test.image, checkpoint.record.image);
-    ensure!(
-        ours == theirs,
-        "the checkpoint is for {}x{} images, {} has {}x{}",
-        theirs.height,
-        theirs.width,
-        data.name,
-        ours.height,
-        ours.width
-    );
+    ensure!(ours == theirs, "the checkpoint is for images of {theirs}, {} has {ours}", data.name);
     ensure!(
         labels.iter().all(|&label| label < checkpoint.record.classes),
         "{} has {} classes, the checkpoint {}",

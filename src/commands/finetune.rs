@@ -37,9 +37,10 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
             return Err(UsageError(text).into());
         }
         opened.settings.model = theirs.clone();
+        opened.settings.run.read_as(checkpoint.record.image);
     }
     let settings = &opened.settings;
-    let data = load_data(settings.run.data.as_deref())?;
+    let data = load_data(&settings.run, true)?;
     let device = open_device(&settings.run.device, settings.run.threads)?;
     let prepare = |batch: u32| {
         let mut settings = settings.clone();

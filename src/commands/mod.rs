@@ -28,7 +28,7 @@ use crate::error::{DeviceError, UsageError};
 use crate::exec::{Device, DeviceSpec};
 use crate::program::RecordError;
 use crate::say;
-use crate::train::{Checkpoint, Outcome, Plan, RunFolder, Session, Terminal, checkpoint_path, latest, next_free, overlay};
+use crate::train::{Checkpoint, Outcome, Plan, RunFolder, RunSettings, Session, Terminal, checkpoint_path, latest, next_free, overlay};
 
 /// Exit code after Ctrl-C, so that scripts do not go on with half a run.
 const INTERRUPTED: u8 = 130;
@@ -121,8 +121,15 @@ fn open_folder<T: Serialize>(command: &str, opened: &Opened<T>, output: &OutputA
     RunFolder::create(&opened.path, output.overwrite, &config_text(command, &opened.settings)?)
 }
 
-fn load_data(dir: Option<&Path>) -> Result<Dataset> {
-    dir.map_or_else(|| Ok(Dataset::embedded()), Dataset::load)
+/// Reads the data of a run, and says what a user must know about them.
+fn load_data(run: &RunSettings, want_labels: bool) -> Result<Dataset> {
+    let options = run.read_options(want_labels);
+    let data = match &run.data {
+        Some(path) => Dataset::load(path, &options)?,
+        None => Dataset::embedded().conform(&options),
+    };
+    data.notes.iter().for_each(|note| say!("{}: {note}", data.name));
+    Ok(data)
 }
 
 /// Opens the device and says which it is and why.

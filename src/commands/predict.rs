@@ -12,7 +12,7 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
     let checkpoint = Checkpoint::load(&find_checkpoint(&args.run)?)?;
     let image = checkpoint.record.image;
     let mut readable = Vec::new();
-    let mut images = Split { images: Vec::new(), labels: None, image };
+    let mut images = Split::unlabelled(Vec::new(), image);
     for file in &args.files {
         match load_picture(file, image, args.invert) {
             Ok(bytes) => {

@@ -8,7 +8,7 @@ use super::{
 use crate::cli::PretrainArgs;
 use crate::error::UsageError;
 use crate::say;
-use crate::train::{Pretrain, PretrainSettings};
+use crate::train::{Method, Pretrain, PretrainSettings};
 
 const COMMAND: &str = "pretrain";
 
@@ -18,7 +18,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
     if let Some(problem) = settings.problem() {
         return Err(UsageError(problem).into());
     }
-    let data = load_data(settings.run.data.as_deref())?;
+    let data = load_data(&settings.run, settings.method == Method::Supervised)?;
     let device = open_device(&settings.run.device, settings.run.threads)?;
     let prepare = |batch: u32| {
         let mut settings = settings.clone();

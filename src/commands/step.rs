@@ -9,7 +9,7 @@ use crate::error::UsageError;
 use crate::exec::{Device, Span};
 use crate::memory::HostMem;
 use crate::ops::Clock;
-use crate::train::{Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings};
+use crate::train::{Finetune, FinetuneSettings, Method, Plan, Pretrain, PretrainSettings, overlay};
 
 /// Steps of the recorded run: more than anyone times.
 const STEPS: u32 = 1 << 17;
@@ -36,14 +36,15 @@ impl Step {
         };
         let mut flags = json!({
             "model": { "kind": args.model, "hidden": args.hidden },
-            "run": { "batch": args.batch, "data": args.data, "steps": STEPS, "device": args.device.device },
+            "run": { "batch": args.batch, "steps": STEPS, "device": args.device.device },
         });
+        overlay(&mut flags["run"], json!(args.data));
         let limit = device.binding_limit();
         let (plan, model, verb) = match of {
             Verb::Pretrain => {
                 let settings: PretrainSettings = resolve("pretrain", config.as_deref(), flags)?;
                 settings.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))?;
-                let data = load_data(settings.run.data.as_deref())?;
+                let data = load_data(&settings.run, settings.method == Method::Supervised)?;
                 let pretrain = Pretrain::prepare(settings, &data, limit)?;
                 (pretrain.plan, pretrain.settings.model, "pretrain")
             }
@@ -52,10 +53,11 @@ impl Step {
                 if config.is_none() {
                     flags["from"] = Value::from("scratch");
                 }
-                let settings: FinetuneSettings = resolve("finetune", config.as_deref(), flags)?;
+                let mut settings: FinetuneSettings = resolve("finetune", config.as_deref(), flags)?;
                 settings.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))?;
                 let pretrained = super::finetune::load_pretrained(&settings.from)?;
-                let data = load_data(settings.run.data.as_deref())?;
+                pretrained.iter().for_each(|checkpoint| settings.run.read_as(checkpoint.record.image));
+                let data = load_data(&settings.run, true)?;
                 let finetune = Finetune::prepare(settings, &data, pretrained, limit)?;
                 (finetune.plan, finetune.settings.model, "finetune")
             }

@@ -8,13 +8,11 @@ use serde_json::json;
 
 use super::step::Step;
 use super::{open_device, print, print_json};
+use crate::cache;
 use crate::cli::StepArgs;
 use crate::error::DeviceError;
 use crate::exec::{Choices, Device, tune};
 use crate::say;
-
-/// Names another place for the file of choices.
-const CACHE_VARIABLE: &str = "WGRAFT_CACHE";
 
 /// Steps that each time is the median of.
 const STEPS: usize = 15;
@@ -23,8 +21,7 @@ const STEPS: usize = 15;
 type Cache = BTreeMap<String, Choices>;
 
 fn path() -> Option<PathBuf> {
-    let folder = std::env::var_os(CACHE_VARIABLE).map(PathBuf::from).or_else(|| Some(dirs::cache_dir()?.join("wgraft")))?;
-    Some(folder.join("tuned.json"))
+    Some(cache::folder()?.join("tuned.json"))
 }
 
 fn load() -> Cache {
@@ -43,14 +40,9 @@ pub fn choices(device: &Device) -> Choices {
 
 fn save(identity: String, choices: Choices) -> Result<PathBuf> {
     let path = path().context("there is no cache folder; name one with WGRAFT_CACHE")?;
-    let mut cache = load();
-    cache.entry(identity).or_default().extend(choices);
-    let folder = path.parent().context("the file has a folder")?;
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    // Whole or not at all: another run may be reading it.
-    let file = tempfile::NamedTempFile::new_in(folder).with_context(|| format!("cannot write to {}", folder.display()))?;
-    serde_json::to_writer_pretty(&file, &cache)?;
-    file.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    let mut choices_of = load();
+    choices_of.entry(identity).or_default().extend(choices);
+    cache::write(&path, |file| Ok(serde_json::to_writer_pretty(file, &choices_of)?))?;
     Ok(path)
 }
 

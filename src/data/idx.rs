@@ -1,12 +1,15 @@
 //! IDX, MNIST's format: two zero bytes, element type, number of dimensions, sizes as big-endian u32, then the elements.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::Split;
+use super::split::Part;
+use super::{Dataset, Split, source};
 use crate::kernels::augment::Image;
+
+/// Ends of the names of images and labels.
+const KINDS: [&str; 2] = ["images-idx3-ubyte", "labels-idx1-ubyte"];
 
 pub(super) enum Source {
     File(PathBuf),
@@ -14,8 +17,35 @@ pub(super) enum Source {
     Bytes(&'static [u8], &'static str),
 }
 
+/// Whether a folder holds what [`folder`] reads.
+pub(super) fn is_in(dir: &Path) -> bool {
+    ["train-", "t10k-", ""].iter().any(|prefix| KINDS.iter().any(|kind| find(dir, &format!("{prefix}{kind}")).is_some()))
+}
+
+/// A folder with files named as MNIST's, plain or `.gz`. Training labels and the test pair may be missing. Without `train-` and
+/// `t10k-` in their names there is one pair, which is divided [by index](Split::by_index).
+pub(super) fn folder(dir: &Path) -> Result<Dataset> {
+    let pair = |prefix: &str| -> Result<Option<Split>> {
+        let [images, labels] = KINDS.map(|kind| find(dir, &format!("{prefix}{kind}")));
+        match (images, labels) {
+            (None, None) => Ok(None),
+            (None, Some(labels)) => bail!("{} has no images beside it ({prefix}{})", labels.display(), KINDS[0]),
+            (Some(images), labels) => Ok(Some(split(Source::File(images), labels.map(Source::File))?)),
+        }
+    };
+    let name = source::name_of(dir);
+    if let Some(train) = pair("train-")? {
+        return Dataset::new(name, train, pair("t10k-")?).with_context(|| dir.display().to_string());
+    }
+    let both = pair("")?.with_context(|| format!("{} holds no train-{}, plain or .gz", dir.display(), KINDS[0]))?;
+    let (train, test) = both.by_index();
+    let mut data = Dataset::new(name, train, test).with_context(|| dir.display().to_string())?;
+    data.notes.push(Part::rule("image", both.len() as usize));
+    Ok(data)
+}
+
 /// `stem` in `dir`, plain or with `.gz`.
-pub(super) fn find(dir: &Path, stem: &str) -> Option<PathBuf> {
+fn find(dir: &Path, stem: &str) -> Option<PathBuf> {
     [dir.join(stem), dir.join(format!("{stem}.gz"))].into_iter().find(|path| path.is_file())
 }
 
@@ -37,24 +67,14 @@ pub(super) fn split(images: Source, labels: Option<Source>) -> Result<Split> {
             Some(labels.iter().map(|&label| u32::from(label)).collect())
         }
     };
-    Ok(Split { images: pixels.to_vec(), labels, image })
+    Ok(Split { labels, ..Split::unlabelled(pixels.to_vec(), image) })
 }
 
 fn read(source: Source) -> Result<(String, Vec<u8>)> {
-    let (name, raw) = match source {
-        Source::Bytes(bytes, name) => (name.to_string(), bytes.to_vec()),
-        Source::File(path) => {
-            (path.display().to_string(), std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?)
-        }
-    };
-    if !raw.starts_with(&[0x1F, 0x8B]) {
-        return Ok((name, raw));
+    match source {
+        Source::Bytes(bytes, name) => Ok((name.to_string(), source::unpacked(bytes.to_vec(), name)?)),
+        Source::File(path) => Ok((path.display().to_string(), source::read(&path)?)),
     }
-    let mut bytes = Vec::new();
-    flate2::read::MultiGzDecoder::new(raw.as_slice())
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("{name}: the gzip data are damaged or cut off after {} bytes", bytes.len()))?;
-    Ok((name, bytes))
 }
 
 /// Sizes and elements of an IDX file of unsigned bytes with `N` dimensions.

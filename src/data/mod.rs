@@ -1,24 +1,62 @@
-//! Data sets in memory: images as bytes, with labels where there are any.
+//! Data sets in memory: images as bytes, or the rows of a table, with the truth about them where it is known.
+//!
+//! [`Dataset::load`] and [`Table::load`] read what users have; [`recognise`] says which of the two a path is for.
 
+mod cifar;
+mod decode;
+mod folder;
 mod idx;
+mod index;
+mod layout;
+mod mask;
 mod picture;
+mod sheet;
+mod source;
+mod split;
+mod store;
+mod table;
+mod truth;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
 pub use picture::load_picture;
+pub use split::Split;
+pub use table::{Encoding, Rows, Scale, Table};
 
-use crate::buffer::{Shape, shape};
 use crate::kernels::augment::Image;
-use crate::random;
 
-/// Samples of one size, one after the other, and their labels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Split {
-    pub images: Vec<u8>,
-    pub labels: Option<Vec<u32>>,
-    pub image: Image,
+/// Sides of images are at most this.
+pub const MOST_SIDE: u32 = 4096;
+
+/// What is to be learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// A class per sample.
+    Classify,
+    /// A number per sample.
+    Regress,
+    /// A class per pixel.
+    Segment,
+}
+
+/// How data are to be read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReadOptions {
+    /// The column to be predicted, of a table or of an image folder's `index.csv`.
+    pub target: Option<String>,
+    /// Height and width that images get. Without it image folders take the size that all pictures have, if they have one and it
+    /// is no larger than 256, else 32x32; other formats keep theirs.
+    pub size: Option<[u32; 2]>,
+    /// Grey (true) or colour. Without it most pictures decide.
+    pub grey: Option<bool>,
+    /// Without it the data decide: masks, a column of numbers, classes.
+    pub task: Option<Task>,
+    /// Whether data without labels are an error.
+    pub want_labels: bool,
+    /// Where decoded pictures are kept for the next run; nowhere without it.
+    pub cache: Option<PathBuf>,
 }
 
 /// What a run can see. Training and model selection use `train` alone.
@@ -27,73 +65,78 @@ pub struct Dataset {
     pub name: String,
     pub train: Split,
     pub test: Option<Split>,
-    /// Number of classes: the largest label plus one, 0 without labels.
+    /// Number of classes of labels or of masks: the largest one plus one, 0 without any.
     pub classes: u32,
+    /// As many as there are classes.
+    pub class_names: Vec<String>,
+    /// What a user must be told: files that were left out, the split rule, a change of size.
+    pub notes: Vec<String>,
 }
 
-impl Split {
-    pub fn len(&self) -> u32 {
-        (self.images.len() / self.image.len() as usize) as u32
-    }
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A folder with MNIST's files.
+    Idx,
+    /// A folder with CIFAR-10's files.
+    Cifar,
+    /// A folder of PNG and JPEG files.
+    Folder,
+    /// A `.tar` or `.tar.gz` of such a folder.
+    Archive,
+    /// A CSV file.
+    Table,
+}
 
-    pub fn is_empty(&self) -> bool {
-        self.images.is_empty()
+/// What `path` holds, and the file or folder that holds it: a folder with nothing but one archive or table means that.
+pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
+    if path.is_file() {
+        let format = by_name(path).with_context(|| {
+            format!(
+                "{} is neither a table (.csv, .csv.gz) nor an archive (.tar.gz, .tgz, .tar); of other formats, name the folder",
+                path.display()
+            )
+        })?;
+        return Ok((format, path.to_path_buf()));
     }
-
-    /// Shape of the packed images in device memory.
-    pub fn packed_shape(&self) -> Shape {
-        shape(self.len(), self.image.len().div_ceil(4))
+    ensure!(path.is_dir(), "{} is not a folder, nor an archive (.tar.gz) or a table (.csv)", path.display());
+    let whole = [(Format::Idx, idx::is_in(path)), (Format::Cifar, cifar::is_in(path))];
+    if let Some((format, _)) = whole.iter().find(|(_, found)| *found) {
+        return Ok((*format, path.to_path_buf()));
     }
-
-    /// Rows of bytes packed in words, lowest byte first, padded.
-    pub fn packed(&self) -> Vec<u32> {
-        let (size, stride) = (self.image.len() as usize, self.packed_shape().stride() as usize);
-        let mut words = vec![0_u32; self.len() as usize * stride];
-        for (row, image) in words.chunks_mut(stride).zip(self.images.chunks(size)) {
-            for (i, &byte) in image.iter().enumerate() {
-                row[i / 4] |= u32::from(byte) << (8 * (i % 4));
-            }
+    let is_picture = |entry: &walkdir::DirEntry| {
+        let extension = entry.path().extension().map_or(String::new(), |e| e.to_string_lossy().to_ascii_lowercase());
+        entry.file_type().is_file() && layout::PICTURES.contains(&extension.as_str())
+    };
+    if walkdir::WalkDir::new(path).follow_links(true).into_iter().flatten().any(|entry| is_picture(&entry)) {
+        return Ok((Format::Folder, path.to_path_buf()));
+    }
+    let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let files = entries.flatten().map(|entry| entry.path());
+    let found: Vec<(Format, PathBuf)> = files.filter_map(|file| Some((by_name(&file)?, file))).collect();
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => bail!(
+            "{} holds nothing to train on: no PNG or JPEG, no train-images-idx3-ubyte (MNIST's format), no data_batch*.bin (CIFAR-10's), no \
+             archive or table",
+            path.display()
+        ),
+        several => {
+            let names: Vec<String> = several.iter().map(|(_, file)| source::name_of(file)).collect();
+            bail!("{} holds several archives or tables; name one: {}", path.display(), sheet::some_of(&names))
         }
-        words
     }
+}
 
-    /// The samples with these indices, in this order.
-    pub fn select(&self, indices: &[u32]) -> Split {
-        let size = self.image.len() as usize;
-        let image = |&i: &u32| &self.images[i as usize * size..(i as usize + 1) * size];
-        Split {
-            images: indices.iter().flat_map(image).copied().collect(),
-            labels: self.labels.as_ref().map(|labels| indices.iter().map(|&i| labels[i as usize]).collect()),
-            image: self.image,
-        }
-    }
-
-    /// Holds out a share of the samples: (what remains, what is held out), each in file order.
-    pub fn hold_out(&self, fraction: f64, seed: u64) -> (Split, Split) {
-        const STREAM: u32 = 1;
-        let count = (f64::from(self.len()) * fraction).round() as u32;
-        let mut held = random::sample_without_replacement(random::key(seed, STREAM), self.len(), count);
-        held.sort_unstable();
-        let rest: Vec<u32> = (0..self.len()).filter(|i| held.binary_search(i).is_err()).collect();
-        (self.select(&rest), self.select(&held))
-    }
-
-    /// `count` samples of each class, drawn by `seed`. Fails if there are no labels or a class has fewer.
-    pub fn per_class(&self, count: u32, classes: u32, seed: u64) -> Result<Split> {
-        const STREAM: u32 = 1000;
-        let labels = self.labels.as_ref().context("the training images have no labels to choose from")?;
-        let mut chosen = Vec::new();
-        for class in 0..classes {
-            let members: Vec<u32> = (0..self.len()).filter(|&i| labels[i as usize] == class).collect();
-            ensure!(
-                members.len() >= count as usize,
-                "class {class} has {} training images, --labels-per-class asks for {count}",
-                members.len()
-            );
-            let key = random::key(seed, STREAM + class);
-            chosen.extend(random::sample_without_replacement(key, members.len() as u32, count).iter().map(|&i| members[i as usize]));
-        }
-        Ok(self.select(&chosen))
+/// The format of a file.
+fn by_name(path: &Path) -> Option<Format> {
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+    let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    match () {
+        () if !path.is_file() || name.starts_with('.') => None,
+        () if ends(&[".csv", ".csv.gz"]) => Some(Format::Table),
+        () if ends(&[".tar.gz", ".tgz", ".tar"]) => Some(Format::Archive),
+        () => None,
     }
 }
 
@@ -116,31 +159,48 @@ impl Dataset {
         Self::new("embedded digits".into(), train, Some(test)).expect("the embedded data are sound")
     }
 
-    /// A folder with files named as MNIST's, plain or `.gz`. Training labels and the test pair may be missing.
-    pub fn load(dir: &Path) -> Result<Self> {
-        ensure!(dir.is_dir(), "{} is not a folder; --data takes a folder with MNIST's four files", dir.display());
-        let pair = |prefix: &str| -> Result<Option<Split>> {
-            let images = idx::find(dir, &format!("{prefix}-images-idx3-ubyte"));
-            let labels = idx::find(dir, &format!("{prefix}-labels-idx1-ubyte"));
-            match (images, labels) {
-                (None, None) => Ok(None),
-                (None, Some(labels)) => bail!("{} has no images beside it ({prefix}-images-idx3-ubyte)", labels.display()),
-                (Some(images), labels) => Ok(Some(idx::split(idx::Source::File(images), labels.map(idx::Source::File))?)),
+    /// Images from a folder or an archive, in any [`Format`] that holds images.
+    pub fn load(path: &Path, options: &ReadOptions) -> Result<Self> {
+        let (format, path) = recognise(path)?;
+        let data = match format {
+            Format::Idx => idx::folder(&path)?,
+            Format::Cifar => cifar::folder(&path)?,
+            Format::Folder => return folder::read(&source::Tree::of_folder(&path)?, options),
+            Format::Archive => {
+                let wanted = [&layout::PICTURES[..], &["csv"]].concat();
+                return folder::read(&source::Tree::of_archive(&path, &wanted)?, options);
             }
+            Format::Table => bail!("{} is a table, images are wanted here", path.display()),
         };
-        let train = pair("train")?.with_context(|| format!("{} holds no train-images-idx3-ubyte, plain or .gz", dir.display()))?;
-        let name = dir.file_name().map_or_else(|| dir.display().to_string(), |name| name.to_string_lossy().into_owned());
-        Self::new(name, train, pair("t10k")?).with_context(|| dir.display().to_string())
+        if let Some(target) = &options.target {
+            bail!("--target {target} is for tables and for image folders with an index.csv; {} is neither", path.display());
+        }
+        Ok(data.conform(options))
+    }
+
+    /// In the size and with the channels that `options` ask for.
+    pub fn conform(mut self, options: &ReadOptions) -> Self {
+        let Image { height, width, channels } = self.train.image;
+        let [wanted_height, wanted_width] = options.size.unwrap_or([height, width]);
+        let image =
+            Image { height: wanted_height, width: wanted_width, channels: options.grey.map_or(channels, |grey| if grey { 1 } else { 3 }) };
+        if (image.height, image.width) != (height, width) {
+            self.notes.push(format!("images are {height}x{width}; resized to {wanted_height}x{wanted_width}"));
+        }
+        self.train = self.train.conform(image);
+        self.test = self.test.map(|test| test.conform(image));
+        self
     }
 
     fn new(name: String, train: Split, test: Option<Split>) -> Result<Self> {
         ensure!(!train.is_empty(), "there are no training images");
         if let Some(test) = &test {
-            let [a, b] = [&train.image, &test.image].map(|i| format!("{}x{}", i.height, i.width));
-            ensure!(a == b, "training images are {a}, test images {b}");
+            let (ours, theirs) = (train.image, test.image);
+            ensure!(ours == theirs, "training images are of {ours}, test images of {theirs}");
         }
         let labels = || [Some(&train), test.as_ref()].into_iter().flatten().filter_map(|s| s.labels.as_ref()).flatten();
         let classes = labels().max().map_or(0, |largest| largest + 1);
-        Ok(Dataset { name, train, test, classes })
+        let class_names = (0..classes).map(|class| class.to_string()).collect();
+        Ok(Dataset { name, train, test, classes, class_names, notes: Vec::new() })
     }
 }

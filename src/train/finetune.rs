@@ -72,16 +72,7 @@ impl Finetune {
         }
         if let Some(checkpoint) = &pretrained {
             let (ours, theirs) = (data.train.image, checkpoint.record.image);
-            ensure!(
-                ours == theirs,
-                "{} was trained on {}x{} images, {} has {}x{}",
-                settings.from,
-                theirs.height,
-                theirs.width,
-                data.name,
-                ours.height,
-                ours.width
-            );
+            ensure!(ours == theirs, "{} was trained on images of {theirs}, {} has {ours}", settings.from, data.name);
             settings.model = checkpoint.record.model.clone();
         }
         let (rest, held_out) = data.train.hold_out(run.val, run.seed);

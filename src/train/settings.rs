@@ -7,7 +7,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::cache;
+use crate::data::{MOST_SIDE, ReadOptions, Task};
 use crate::kernels::adam::AdamSettings;
+use crate::kernels::augment::Image;
 use crate::kernels::augment_draw::Ranges;
 use crate::kernels::sgd::SgdSettings;
 use crate::models::{ModelKind, ModelSettings};
@@ -44,9 +47,16 @@ pub enum OptimizerKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunSettings {
-    /// A folder; the embedded digits if absent.
+    /// A folder or a file; the embedded digits if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+    /// See [`ReadOptions`], also for the next two.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<[u32; 2]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grey: Option<bool>,
     pub device: String,
     pub threads: usize,
     pub seed: u64,
@@ -135,6 +145,9 @@ impl Ranges {
 fn reference_run() -> RunSettings {
     RunSettings {
         data: None,
+        target: None,
+        size: None,
+        grey: None,
         device: "auto".into(),
         threads: 0,
         seed: 0,
@@ -206,10 +219,26 @@ pub fn overlay(base: &mut Value, over: Value) {
 }
 
 impl RunSettings {
+    /// How the data are read, for a run that needs labels or does not.
+    pub fn read_options(&self, want_labels: bool) -> ReadOptions {
+        let task = want_labels.then_some(Task::Classify);
+        ReadOptions { target: self.target.clone(), size: self.size, grey: self.grey, task, want_labels, cache: cache::folder() }
+    }
+
+    /// Reads images as those of `image` are, unless told otherwise.
+    pub fn read_as(&mut self, image: Image) {
+        self.size.get_or_insert([image.height, image.width]);
+        self.grey.get_or_insert(image.channels == 1);
+    }
+
     /// The first setting that makes no sense, said as a user would say it.
     pub fn problem(&self) -> Option<String> {
         let adam = self.optimizer != OptimizerKind::Sgd;
         let checks = [
+            (
+                !self.size.is_none_or(|sides| sides.iter().all(|side| (1..=MOST_SIDE).contains(side))),
+                "--size must be at least 1 and at most 4096",
+            ),
             (self.batch == 0, "--batch must be at least 1"),
             (self.steps == Some(0) || (self.steps.is_none() && self.epochs == 0), "there is nothing to train: --epochs or --steps is 0"),
             (!(self.lr.is_finite() && self.lr > 0.0), "--lr must be a positive number"),

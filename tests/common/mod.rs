@@ -1,5 +1,7 @@
-//! Shared by the tests that want a GPU.
+//! Shared by tests: the GPU, and small files.
 #![allow(dead_code)] // each test binary uses its part
+
+pub mod files;
 
 use std::sync::Arc;
 

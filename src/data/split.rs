@@ -1,0 +1,161 @@
+//! Samples of one size with everything known about them, and how they are divided.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::buffer::{Shape, shape};
+use crate::kernels::augment::Image;
+use crate::random;
+
+/// Samples of one size, one after the other, and the truth about them, where it is known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Split {
+    /// Bytes of each sample line by line, channels innermost.
+    pub images: Vec<u8>,
+    pub image: Image,
+    /// A class per sample.
+    pub labels: Option<Vec<u32>>,
+    /// A number per sample.
+    pub targets: Option<Vec<f32>>,
+    /// A class per pixel.
+    pub masks: Option<Vec<u8>>,
+    /// File names; empty where samples have none.
+    pub names: Vec<String>,
+}
+
+impl Split {
+    /// Samples of which nothing else is known.
+    pub fn unlabelled(images: Vec<u8>, image: Image) -> Self {
+        Split { images, image, labels: None, targets: None, masks: None, names: Vec::new() }
+    }
+
+    pub fn len(&self) -> u32 {
+        (self.images.len() / self.image.len() as usize) as u32
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.images.is_empty()
+    }
+
+    /// Shape of the packed images in device memory.
+    pub fn packed_shape(&self) -> Shape {
+        shape(self.len(), self.image.len().div_ceil(4))
+    }
+
+    /// Rows of bytes packed in words, lowest byte first, padded.
+    pub fn packed(&self) -> Vec<u32> {
+        let (size, stride) = (self.image.len() as usize, self.packed_shape().stride() as usize);
+        let mut words = vec![0_u32; self.len() as usize * stride];
+        for (row, image) in words.chunks_mut(stride).zip(self.images.chunks(size)) {
+            for (i, &byte) in image.iter().enumerate() {
+                row[i / 4] |= u32::from(byte) << (8 * (i % 4));
+            }
+        }
+        words
+    }
+
+    /// The samples with these indices, in this order.
+    pub fn select(&self, indices: &[u32]) -> Split {
+        /// Rows of `size` values each.
+        fn rows<T: Clone>(values: &[T], size: u32, indices: &[u32]) -> Vec<T> {
+            let size = size as usize;
+            indices.iter().map(|&i| &values[i as usize * size..(i as usize + 1) * size]).collect::<Vec<_>>().concat()
+        }
+        let pixels = self.image.height * self.image.width;
+        Split {
+            images: rows(&self.images, self.image.len(), indices),
+            image: self.image,
+            labels: self.labels.as_ref().map(|labels| rows(labels, 1, indices)),
+            targets: self.targets.as_ref().map(|targets| rows(targets, 1, indices)),
+            masks: self.masks.as_ref().map(|masks| rows(masks, pixels, indices)),
+            names: if self.names.is_empty() { Vec::new() } else { rows(&self.names, 1, indices) },
+        }
+    }
+
+    /// Holds out a share of the samples: (what remains, what is held out), each in file order.
+    pub fn hold_out(&self, fraction: f64, seed: u64) -> (Split, Split) {
+        const STREAM: u32 = 1;
+        let count = (f64::from(self.len()) * fraction).round() as u32;
+        let mut held = random::sample_without_replacement(random::key(seed, STREAM), self.len(), count);
+        held.sort_unstable();
+        let rest: Vec<u32> = (0..self.len()).filter(|i| held.binary_search(i).is_err()).collect();
+        (self.select(&rest), self.select(&held))
+    }
+
+    /// `count` samples of each class, drawn by `seed`. Fails if there are no labels or a class has fewer.
+    pub fn per_class(&self, count: u32, classes: u32, seed: u64) -> Result<Split> {
+        const STREAM: u32 = 1000;
+        let labels = self.labels.as_ref().context("the training images have no labels to choose from")?;
+        let mut chosen = Vec::new();
+        for class in 0..classes {
+            let members: Vec<u32> = (0..self.len()).filter(|&i| labels[i as usize] == class).collect();
+            ensure!(
+                members.len() >= count as usize,
+                "class {class} has {} training images, --labels-per-class asks for {count}",
+                members.len()
+            );
+            let key = random::key(seed, STREAM + class);
+            chosen.extend(random::sample_without_replacement(key, members.len() as u32, count).iter().map(|&i| members[i as usize]));
+        }
+        Ok(self.select(&chosen))
+    }
+
+    /// Training and test samples by [`Part::by_index`]; no test samples where there are too few for one.
+    pub(super) fn by_index(&self) -> (Split, Option<Split>) {
+        let of = |part| (0..self.len()).filter(|&i| Part::by_index(i as usize) == part).collect::<Vec<_>>();
+        let test = of(Part::Test);
+        (self.select(&of(Part::Train)), (!test.is_empty()).then(|| self.select(&test)))
+    }
+}
+
+impl std::fmt::Display for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{} pixels{}", self.height, self.width, if self.channels == 1 { "" } else { " in colour" })
+    }
+}
+
+/// What a sample is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    Train,
+    Test,
+    /// The test samples where there are no others, else nothing: a share of the training samples is held out for that.
+    Val,
+}
+
+impl Part {
+    /// By the usual names of folders and of values in a column `split`.
+    pub(super) fn named(name: &str) -> Option<Part> {
+        match name.trim().to_ascii_lowercase().as_str() {
+            "train" | "training" => Some(Part::Train),
+            "test" | "testing" => Some(Part::Test),
+            "val" | "valid" | "validation" | "dev" => Some(Part::Val),
+            _ => None,
+        }
+    }
+
+    /// Where nothing says what is for what: every fifth sample is a test sample.
+    pub(super) fn by_index(index: usize) -> Part {
+        if index % 5 == 4 { Part::Test } else { Part::Train }
+    }
+
+    /// Makes validation samples the test samples if there are no others. Returns what a user must be told.
+    pub(super) fn settle(parts: &mut [Part]) -> Option<String> {
+        let validation = parts.iter().filter(|&&part| part == Part::Val).count();
+        if validation == 0 {
+            return None;
+        }
+        if parts.contains(&Part::Test) {
+            return Some(format!("{validation} validation samples are left out: --val holds out a share of the training samples instead"));
+        }
+        parts.iter_mut().filter(|part| **part == Part::Val).for_each(|part| *part = Part::Test);
+        Some(format!("the {validation} validation samples are the test set, as there is no other"))
+    }
+
+    /// What is said about a split [by index](Part::by_index).
+    pub(super) fn rule(what: &str, count: usize) -> String {
+        match count / 5 {
+            0 => format!("no test set is given, and {count} samples are too few to take one from"),
+            test => format!("no test set is given: every fifth {what} (index 4, 9, ...) is a test sample, {test} of {count}"),
+        }
+    }
+}

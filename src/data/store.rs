@@ -1,0 +1,140 @@
+//! Many files decoded at once, and the decoded copies kept for the next run.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::decode::Look;
+use super::source::{Entry, Stamp};
+use crate::cache;
+use crate::kernels::augment::Image;
+
+/// More than this is decoded anew each time rather than kept.
+const MOST_KEPT: usize = 4 << 30;
+
+/// Grows when the meaning of kept bytes changes.
+const VERSION: u32 = 1;
+
+/// How one kind of file is read.
+pub(super) struct Codec {
+    pub kind: &'static str,
+    pub look: fn(&[u8]) -> Result<Look>,
+    pub decode: fn(&[u8], Image) -> Result<Vec<u8>>,
+}
+
+/// Files that were read, in the order asked for; a reason in place of each that could not be.
+pub(super) struct Decoded {
+    pub image: Image,
+    pub files: Vec<Result<(Look, Vec<u8>), String>>,
+    /// What a user must be told.
+    pub note: Option<String>,
+}
+
+/// The file in which decoded copies wait: `key` is what they depend on besides the files themselves.
+pub(super) struct Store {
+    path: PathBuf,
+    key: String,
+}
+
+/// The head of a store; the decoded files follow, one after the other.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    version: u32,
+    key: String,
+    image: Image,
+    files: Vec<Kept>,
+    crc: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    name: String,
+    stamp: Stamp,
+    look: Look,
+}
+
+impl Store {
+    pub fn new(folder: &Path, root: &Path, kind: &str, options: &str) -> Self {
+        let root = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
+        let key = format!("{kind} of {} with {options}", root.display());
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        Store { path: folder.join("decoded").join(format!("{:016x}", hasher.finish())), key }
+    }
+
+    /// What is there of this key, whole and undamaged.
+    fn load(&self) -> Option<(Head, Vec<u8>)> {
+        let mut bytes = std::fs::read(&self.path).ok()?;
+        let length = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
+        let start = usize::try_from(length).ok()?.checked_add(8)?;
+        let head: Head = serde_json::from_slice(bytes.get(8..start)?).ok()?;
+        let contents = bytes.split_off(start);
+        let fits = head.version == VERSION && head.key == self.key && contents.len() == head.files.len() * head.image.len() as usize;
+        (fits && crc(&[&contents]) == head.crc).then_some((head, contents))
+    }
+
+    fn save(&self, entries: &[&Entry], decoded: &Decoded) -> Result<()> {
+        let whole = || entries.iter().zip(&decoded.files).filter_map(|(entry, file)| Some((entry, file.as_ref().ok()?)));
+        let contents: Vec<&[u8]> = whole().map(|(_, (_, bytes))| bytes.as_slice()).collect();
+        let kept = whole().map(|(entry, (look, _))| Kept { name: entry.name.clone(), stamp: entry.stamp, look: *look });
+        let head = Head { version: VERSION, key: self.key.clone(), image: decoded.image, files: kept.collect(), crc: crc(&contents) };
+        let head = serde_json::to_vec(&head)?;
+        cache::write(&self.path, |file: &mut dyn Write| {
+            file.write_all(&(head.len() as u64).to_le_bytes())?;
+            file.write_all(&head)?;
+            contents.iter().try_for_each(|bytes| file.write_all(bytes)).context("cannot write")
+        })
+    }
+}
+
+fn crc(parts: &[&[u8]]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    parts.iter().for_each(|part| crc.update(part));
+    crc.sum()
+}
+
+/// Reads files in parallel, from the store where they have not changed since. `choose` gives the size and the channels of all,
+/// by a look at each.
+pub(super) fn decode_all(entries: &[&Entry], codec: &Codec, store: Option<&Store>, choose: impl FnOnce(&[Look]) -> Image) -> Decoded {
+    let kept = store.and_then(Store::load);
+    let known: HashMap<(&str, Stamp), (Look, usize)> =
+        kept.iter().flat_map(|(head, _)| head.files.iter().enumerate()).fold(HashMap::new(), |mut known, (index, file)| {
+            known.insert((file.name.as_str(), file.stamp), (file.look, index));
+            known
+        });
+    let find = |entry: &Entry| known.get(&(entry.name.as_str(), entry.stamp)).copied();
+    let said = |error: anyhow::Error| format!("{error:#}");
+    let look = |entry: &&Entry| match find(entry) {
+        Some((look, _)) => Ok(look),
+        None => entry.read().and_then(|bytes| (codec.look)(&bytes)).map_err(said),
+    };
+    let looks: Vec<Result<Look, String>> = entries.par_iter().map(look).collect();
+    let image = choose(&looks.iter().filter_map(|look| look.as_ref().ok().copied()).collect::<Vec<_>>());
+    let size = image.len() as usize;
+    let usable = kept.as_ref().filter(|(head, _)| head.image == image).map(|(_, contents)| contents);
+    let decode = |(entry, look): (&&Entry, Result<Look, String>)| {
+        let look = look?;
+        let kept = usable.and_then(|contents| find(entry).map(|(_, index)| contents[index * size..(index + 1) * size].to_vec()));
+        let bytes = match kept {
+            Some(bytes) => bytes,
+            None => entry.read().and_then(|bytes| (codec.decode)(&bytes, image)).map_err(said)?,
+        };
+        Ok((look, bytes))
+    };
+    let files: Vec<_> = entries.par_iter().zip(looks).map(decode).collect();
+    let mut decoded = Decoded { image, files, note: None };
+    let unchanged = usable.is_some_and(|_| {
+        let whole = entries.iter().zip(&decoded.files).filter(|(_, file)| file.is_ok());
+        whole.clone().count() == known.len() && whole.clone().all(|(entry, _)| find(entry).is_some())
+    });
+    if let Some(store) = store.filter(|_| !unchanged && entries.len() * size <= MOST_KEPT) {
+        let failed = store.save(entries, &decoded).err();
+        decoded.note = failed.map(|e| format!("decoded {} were not kept for the next run: {e:#}", codec.kind));
+    }
+    decoded
+}

@@ -1,0 +1,150 @@
+//! What is known about the pictures of a folder: classes, numbers, masks or nothing.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use anyhow::{Context, Result, ensure};
+
+use super::layout::{Layout, Placed};
+use super::sheet::{number, some_of};
+use super::source::Entry;
+use super::split::Part;
+use super::{ReadOptions, Task};
+
+/// A picture with its part.
+#[derive(Clone)]
+pub(super) struct Sample<'a> {
+    pub placed: Placed<'a>,
+    pub part: Part,
+    /// What the index says, and in which line.
+    pub target: Option<(String, u64)>,
+}
+
+/// One for each sample.
+pub(super) enum Truth<'a> {
+    Nothing,
+    /// Classes and their names. Test samples may have none.
+    Classes(Vec<Option<u32>>, Vec<String>),
+    Numbers(Vec<f32>),
+    Masks(Vec<&'a Entry>),
+}
+
+/// The truth about `samples`. Samples whose target is missing have been dropped.
+pub(super) fn of<'a>(
+    name: &str,
+    layout: &Layout<'a>,
+    samples: &[Sample<'a>],
+    options: &ReadOptions,
+    notes: &mut Vec<String>,
+) -> Result<Truth<'a>> {
+    let targets: Option<Vec<&(String, u64)>> = samples.iter().map(|sample| sample.target.as_ref()).collect();
+    match (options.task, targets) {
+        (Some(Task::Segment), _) => masks(name, layout, samples),
+        (None, None) if options.want_labels && !layout.masks.is_empty() => masks(name, layout, samples),
+        (Some(Task::Regress), Some(targets)) => numbers(options, &targets),
+        (None, Some(targets)) if targets.iter().all(|(text, _)| number(text).is_some()) => numbers(options, &targets),
+        (Some(Task::Classify) | None, Some(targets)) => {
+            let classes: Vec<Option<&str>> = targets.iter().map(|(text, _)| Some(text.as_str())).collect();
+            let distinct = classes.iter().flatten().collect::<BTreeSet<_>>().len();
+            ensure!(
+                2 * distinct <= samples.len().max(4),
+                "column `{}` of index.csv has {distinct} different values for {} pictures: that is a number or a name, not a class",
+                options.target.as_deref().unwrap_or_default(),
+                samples.len()
+            );
+            numbered(name, samples, &classes)
+        }
+        (Some(Task::Regress), None) => match options.want_labels {
+            true => Err(anyhow::anyhow!("{name} has no numbers to learn: it needs an index.csv, and --target names a column of it")),
+            false => Ok(Truth::Nothing),
+        },
+        (Some(Task::Classify) | None, None) => match folders(name, layout, samples) {
+            Ok((classes, unlabelled_test)) => {
+                notes.extend(unlabelled_test);
+                numbered(name, samples, &classes)
+            }
+            Err(error) if options.want_labels => Err(error),
+            Err(_) => Ok(Truth::Nothing),
+        },
+    }
+}
+
+fn numbers(options: &ReadOptions, targets: &[&(String, u64)]) -> Result<Truth<'static>> {
+    let column = options.target.as_deref().unwrap_or_default();
+    let parse = |(text, line): &&(String, u64)| {
+        let value = number(text).with_context(|| format!("index.csv, line {line}: `{text}` in column `{column}` is no number"))?;
+        Ok(value as f32)
+    };
+    Ok(Truth::Numbers(targets.iter().map(parse).collect::<Result<_>>()?))
+}
+
+/// Class names of the folders that samples lie in.
+fn folders<'a>(name: &str, layout: &Layout<'a>, samples: &[Sample<'a>]) -> Result<(Vec<Option<&'a str>>, Option<String>)> {
+    let how = "put the pictures of each class into a folder of its own, or name a column of an index.csv with --target";
+    let mut classes: Vec<Option<&str>> = samples.iter().map(|sample| sample.placed.class()).collect();
+    ensure!(classes.iter().any(Option::is_some), "{name} has no class folders: {how}");
+    let of = |part| move |i: &usize| samples[*i].part == part;
+    let all = 0..samples.len();
+    let bare_test = all.clone().filter(of(Part::Test)).all(|i| classes[i].is_none());
+    let train_classed = all.clone().filter(of(Part::Train)).all(|i| classes[i].is_some());
+    let mut note = None;
+    if !(bare_test && train_classed) {
+        let outside: Vec<&str> = all.clone().filter(|&i| classes[i].is_none()).map(|i| samples[i].placed.entry.name.as_str()).collect();
+        ensure!(outside.is_empty(), "{name} has class folders, but {} pictures lie outside of them: {}", outside.len(), some_of(&outside));
+    } else if samples.iter().any(|sample| sample.part == Part::Test) {
+        note = Some("the test pictures have no classes".to_string());
+        all.filter(of(Part::Test)).for_each(|i| classes[i] = None);
+    }
+    let used: BTreeSet<&str> = classes.iter().flatten().copied().collect();
+    let empty: Vec<&&str> = layout.classes.iter().filter(|class| !used.contains(**class)).collect();
+    ensure!(
+        empty.is_empty(),
+        "the class folder `{}` in {name} holds no PNG or JPEG: fill it or remove it",
+        empty.first().map_or("", |e| e)
+    );
+    Ok((classes, note))
+}
+
+/// Numbers classes in order of their names; of their values, if all are whole numbers.
+fn numbered(name: &str, samples: &[Sample<'_>], classes: &[Option<&str>]) -> Result<Truth<'static>> {
+    let distinct: BTreeSet<&str> = classes.iter().flatten().copied().collect();
+    let mut names: Vec<&str> = distinct.into_iter().collect();
+    if names.iter().all(|name| name.parse::<i64>().is_ok()) {
+        names.sort_by_key(|name| name.parse::<i64>().ok());
+    }
+    ensure!(names.len() > 1, "{name} has one class, `{}`; there is nothing to tell apart", names.concat());
+    let known: HashMap<&str, u32> = names.iter().zip(0..).map(|(name, i)| (*name, i)).collect();
+    let trained: BTreeSet<&str> = classes.iter().zip(samples).filter(|(_, s)| s.part == Part::Train).filter_map(|(c, _)| *c).collect();
+    let untrained: Vec<&&str> = names.iter().filter(|name| !trained.contains(**name)).collect();
+    ensure!(untrained.is_empty(), "{name} has no training pictures of class `{}`", untrained.first().map_or("", |name| name));
+    Ok(Truth::Classes(classes.iter().map(|class| class.map(|class| known[class])).collect(), names.iter().map(|n| n.to_string()).collect()))
+}
+
+/// The mask of each sample: a PNG of the same stem, and nothing without its counterpart.
+fn masks<'a>(name: &str, layout: &Layout<'a>, samples: &[Sample<'a>]) -> Result<Truth<'a>> {
+    ensure!(
+        !layout.masks.is_empty(),
+        "{name} has no masks: it needs a folder `masks` beside `images`, with a PNG of the same name for each picture"
+    );
+    fn by_stem<'a>(placed: impl Iterator<Item = Placed<'a>>) -> Result<BTreeMap<(Option<Part>, &'a str), &'a Entry>> {
+        let mut known = BTreeMap::new();
+        for one in placed {
+            if let Some(other) = known.insert((one.part, one.stem()), one.entry) {
+                anyhow::bail!("{} and {} have the same name: which of them belongs to the other folder's?", other.name, one.entry.name);
+            }
+        }
+        Ok(known)
+    }
+    let (pictures, mut masks) = (by_stem(layout.pictures.iter().copied())?, by_stem(layout.masks.iter().copied())?);
+    let lonely: Vec<&str> = masks.iter().filter(|(key, _)| !pictures.contains_key(*key)).map(|(_, mask)| mask.name.as_str()).collect();
+    ensure!(lonely.is_empty(), "{} masks in {name} have no picture: {}", lonely.len(), some_of(&lonely));
+    let mut of_sample = Vec::new();
+    let mut bare = Vec::new();
+    for Sample { placed, .. } in samples {
+        match masks.remove(&(placed.part, placed.stem())) {
+            Some(mask) => of_sample.push(mask),
+            None => bare.push(placed.entry.name.as_str()),
+        }
+    }
+    ensure!(bare.is_empty(), "{} pictures in {name} have no mask: {}", bare.len(), some_of(&bare));
+    Ok(Truth::Masks(of_sample))
+}

@@ -1,0 +1,77 @@
+//! Small files of every kind, and what reading them must say.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use image::{DynamicImage, GrayImage, ImageFormat, Luma};
+use tempfile::TempDir;
+use wgraft::data::{Dataset, ReadOptions, Split};
+
+pub fn folder() -> TempDir {
+    tempfile::tempdir().expect("a place for files")
+}
+
+pub fn put(root: &Path, name: &str, bytes: impl AsRef<[u8]>) {
+    let path = root.join(name);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("it is made");
+    fs::write(path, bytes).expect("it is written");
+}
+
+pub fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.into().write_to(&mut bytes, format).expect("it is encoded");
+    bytes.into_inner()
+}
+
+/// An even grey PNG, 4 pixels high and 5 wide.
+pub fn even(value: u8) -> Vec<u8> {
+    encoded(GrayImage::from_pixel(5, 4, Luma([value])), ImageFormat::Png)
+}
+
+/// A grey PNG of this size with these values, as a mask is.
+pub fn mask(height: u32, width: u32, values: &[u8]) -> Vec<u8> {
+    encoded(GrayImage::from_raw(width, height, values.to_vec()).expect("as many values"), ImageFormat::Png)
+}
+
+pub fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("it is packed")
+}
+
+pub fn labelled() -> ReadOptions {
+    ReadOptions { want_labels: true, ..ReadOptions::default() }
+}
+
+pub fn target(column: &str) -> ReadOptions {
+    ReadOptions { target: Some(column.into()), ..labelled() }
+}
+
+pub fn load(root: &Path, options: &ReadOptions) -> Dataset {
+    Dataset::load(root, options).unwrap_or_else(|e| panic!("{e:#}"))
+}
+
+/// Fails unless reading fails with all of `parts` in what is said.
+pub fn refused(root: &Path, options: &ReadOptions, parts: &[&str]) {
+    let error = Dataset::load(root, options).map(|data| data.notes).expect_err("it is refused");
+    let text = format!("{error:#}");
+    parts.iter().for_each(|part| assert!(text.contains(part), "no `{part}` in: {text}"));
+}
+
+pub fn noted(data: &Dataset, part: &str) {
+    assert!(data.notes.iter().any(|note| note.contains(part)), "no `{part}` in {:?}", data.notes);
+}
+
+pub fn test_of(data: &Dataset) -> &Split {
+    data.test.as_ref().expect("there are test samples")
+}
+
+/// Two classes of five pictures each, whose values tell which they are.
+pub fn two_classes(root: &Path) {
+    for i in 0..5 {
+        put(root, &format!("cats/{i}.png"), even(10 + i));
+        put(root, &format!("dogs/deep/{i}.png"), even(20 + i));
+    }
+}

@@ -1,0 +1,227 @@
+//! Pictures and masks of every kind: how they are seen, what cannot be read, and the copies that are kept.
+
+mod common;
+
+use std::fs;
+
+use common::files::{encoded, even, folder, labelled, load, mask, noted, put, refused, test_of, two_classes};
+use image::{GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
+use wgraft::data::{ReadOptions, load_picture};
+use wgraft::kernels::augment::Image;
+
+#[test]
+fn masks_give_a_class_per_pixel() {
+    let dir = folder();
+    for i in 0..10 {
+        put(dir.path(), &format!("images/{i}.png"), even(i));
+        put(dir.path(), &format!("masks/{i}.png"), mask(4, 5, &[i % 3; 20]));
+    }
+    let data = load(dir.path(), &labelled());
+    assert_eq!((data.classes, data.train.len(), test_of(&data).len()), (3, 8, 2));
+    assert_eq!(test_of(&data).masks.as_deref(), Some(&[[1; 20], [0; 20]].concat()[..]));
+    let resized = load(dir.path(), &ReadOptions { size: Some([8, 8]), ..labelled() });
+    let first: &[u8] = &resized.train.masks.as_ref().expect("masks")[64..128];
+    // 4x5 fits 8x8 as 6x8, with a line of class 0 above and below.
+    assert_eq!(first, [[0; 8], [1; 8], [1; 8], [1; 8], [1; 8], [1; 8], [1; 8], [0; 8]].concat());
+    let only_images = load(dir.path(), &ReadOptions::default());
+    assert!(only_images.train.masks.is_none() && only_images.train.len() == 8, "pretraining spares the test images too");
+
+    put(dir.path(), "masks/3.png", mask(5, 4, &[0; 20]));
+    refused(dir.path(), &labelled(), &["masks/3.png is 5x4", "images/3.png is 4x5"]);
+    put(dir.path(), "masks/3.png", mask(4, 5, &[7; 20]));
+    refused(dir.path(), &labelled(), &["values 0, 1, 2, 7", "without a gap", "masks/3.png"]);
+    put(dir.path(), "masks/3.png", mask(4, 5, &[0; 20]));
+    put(dir.path(), "images/3.jpg", even(1));
+    refused(dir.path(), &labelled(), &["images/3.jpg and images/3.png have the same name"]);
+    fs::remove_file(dir.path().join("images/3.jpg")).and_then(|()| fs::remove_file(dir.path().join("images/3.png"))).expect("removed");
+    refused(dir.path(), &labelled(), &["1 masks", "no picture", "masks/3.png"]);
+    fs::remove_file(dir.path().join("masks/3.png")).and_then(|()| fs::remove_file(dir.path().join("masks/4.png"))).expect("removed");
+    refused(dir.path(), &labelled(), &["1 pictures", "no mask", "images/4.png"]);
+}
+
+#[test]
+fn masks_are_read_as_they_are_stored() {
+    /// A PNG of 2x3 pixels from packed lines.
+    fn stored(colour: png::ColorType, depth: png::BitDepth, lines: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 3, 2);
+        encoder.set_color(colour);
+        encoder.set_depth(depth);
+        if colour == png::ColorType::Indexed {
+            encoder.set_palette(vec![9, 200, 7, 8, 100, 6, 7, 50, 5, 4, 3, 2]);
+        }
+        encoder.write_header().and_then(|mut writer| writer.write_image_data(lines)).expect("it is written");
+        bytes
+    }
+    use png::{BitDepth, ColorType};
+    let expected = [0, 1, 2, 2, 1, 0];
+    for lines in [
+        stored(ColorType::Indexed, BitDepth::Two, &[0b0001_1000, 0b1001_0000]),
+        stored(ColorType::Grayscale, BitDepth::Four, &[0x01, 0x20, 0x21, 0x00]),
+        stored(ColorType::Grayscale, BitDepth::Sixteen, &[0, 0, 0, 1, 0, 2, 0, 2, 0, 1, 0, 0]),
+        stored(ColorType::Rgb, BitDepth::Eight, &expected.map(|v| [v; 3]).concat()),
+        stored(ColorType::Rgba, BitDepth::Eight, &expected.map(|v| [v, v, v, 255]).concat()),
+    ] {
+        let dir = folder();
+        put(dir.path(), "images/a.png", mask(2, 3, &[1; 6]));
+        put(dir.path(), "masks/a.png", lines);
+        assert_eq!(load(dir.path(), &labelled()).train.masks.as_deref(), Some(&expected[..]));
+        put(dir.path(), "masks/a.png", stored(ColorType::Grayscale, BitDepth::One, &[0b1010_0000, 0]));
+        assert_eq!(load(dir.path(), &labelled()).train.masks.as_deref(), Some(&[1, 0, 1, 0, 0, 0][..]));
+        put(dir.path(), "masks/a.png", mask(2, 3, &[255, 0, 0, 255, 0, 0]));
+        let data = load(dir.path(), &labelled());
+        assert_eq!((data.train.masks.as_deref(), data.classes), (Some(&[1, 0, 0, 1, 0, 0][..]), 2));
+        noted(&data, "255 is class 1");
+        put(dir.path(), "masks/a.png", mask(2, 3, &[0; 6]));
+        refused(dir.path(), &labelled(), &["the one value 0"]);
+        put(dir.path(), "masks/a.png", stored(ColorType::Rgb, BitDepth::Eight, &[9; 17].iter().chain(&[1]).copied().collect::<Vec<_>>()));
+        refused(dir.path(), &labelled(), &["masks/a.png is in colour"]);
+    }
+}
+
+/// A JPEG, 8 pixels high and 16 wide, white at the left, with an EXIF orientation.
+fn oriented(orientation: u8) -> Vec<u8> {
+    let plain = encoded(RgbImage::from_fn(16, 8, |x, _| Rgb([if x < 8 { 255 } else { 0 }; 3])), ImageFormat::Jpeg);
+    let exif = [b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0, 0]].concat();
+    let length = (exif.len() as u16 + 2).to_be_bytes();
+    [&plain[..2], &[0xFF, 0xE1], &length, &exif, &plain[2..]].concat()
+}
+
+#[test]
+fn every_kind_of_picture_is_seen_as_a_viewer_shows_it() {
+    let dir = folder();
+    let grey = |root: &std::path::Path| load(root, &ReadOptions { grey: Some(true), ..ReadOptions::default() }).train;
+    // Lying on its side: white is at the top when it stands.
+    put(dir.path(), "a.jpg", oriented(6));
+    let split = grey(dir.path());
+    assert_eq!(split.image, Image { height: 16, width: 8, channels: 1 });
+    assert!(split.images[..32].iter().all(|&v| v > 240) && split.images[96..].iter().all(|&v| v < 15), "{:?}", split.images);
+    put(dir.path(), "a.jpg", oriented(1));
+    assert_eq!(grey(dir.path()).image, Image { height: 8, width: 16, channels: 1 });
+    fs::remove_file(dir.path().join("a.jpg")).expect("it is removed");
+
+    let one = |bytes: Vec<u8>, options: &ReadOptions| {
+        put(dir.path(), "a.png", bytes);
+        load(dir.path(), options).train.images
+    };
+    let plain = ReadOptions::default();
+    assert_eq!(one(encoded(GrayImage::from_pixel(1, 1, Luma([7])), ImageFormat::Png), &plain), [7], "one pixel");
+    let deep = image::ImageBuffer::<Luma<u16>, _>::from_pixel(1, 1, Luma([0x8080]));
+    assert_eq!(one(encoded(deep, ImageFormat::Png), &plain), [0x80], "16 bits");
+    let alpha = GrayAlphaImage::from_fn(3, 1, |x, _| LumaA([200, [0, 51, 255][x as usize]]));
+    assert_eq!(one(encoded(alpha, ImageFormat::Png), &plain), [0, 40, 200], "transparent is zero");
+    let alpha = RgbaImage::from_fn(2, 1, |x, _| Rgba([200, 100, 50, [0, 255][x as usize]]));
+    assert_eq!(one(encoded(alpha, ImageFormat::Png), &plain), [0, 0, 0, 200, 100, 50], "and so in colour");
+    let palette = {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 2, 1);
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_palette(vec![1, 2, 3, 40, 50, 60]);
+        encoder.write_header().and_then(|mut writer| writer.write_image_data(&[1, 0])).expect("it is written");
+        bytes
+    };
+    assert_eq!(one(palette, &plain), [40, 50, 60, 1, 2, 3], "palette");
+    let colour = ReadOptions { grey: Some(false), ..plain.clone() };
+    assert_eq!(one(even(9), &colour), [9; 60], "grey as colour");
+    assert_eq!(one(even(9), &ReadOptions { size: Some([2, 5]), ..plain }).iter().filter(|&&v| v == 9).count(), 6, "2x3 within 2x5");
+}
+
+#[test]
+fn most_pictures_decide_on_size_and_colour() {
+    let dir = folder();
+    put(dir.path(), "a.png", even(9));
+    put(dir.path(), "b.png", even(9));
+    put(dir.path(), "c.png", encoded(RgbImage::from_pixel(5, 4, Rgb([9, 9, 9])), ImageFormat::Png));
+    let data = load(dir.path(), &ReadOptions::default());
+    assert_eq!(data.train.image, Image { height: 4, width: 5, channels: 1 });
+    noted(&data, "2 of 3 pictures are grey");
+    put(dir.path(), "b.png", encoded(RgbImage::from_pixel(300, 4, Rgb([9, 9, 9])), ImageFormat::Png));
+    let data = load(dir.path(), &ReadOptions::default());
+    assert_eq!(data.train.image, Image { height: 32, width: 32, channels: 3 });
+    noted(&data, "of 2 sizes; resized to 32x32");
+}
+
+/// The head of a PNG that would be 20,000 x 20,000 pixels large, and the start of its contents.
+fn giant() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer = png::Encoder::new(&mut bytes, 20_000, 20_000).write_header().expect("a head");
+    writer.write_chunk(png::chunk::IDAT, &[0x78, 0x9C]).expect("a chunk");
+    drop(writer);
+    bytes
+}
+
+#[test]
+fn unreadable_pictures_are_left_out_and_named() {
+    let dir = folder();
+    two_classes(dir.path());
+    put(dir.path(), "cats/0.png", "not a picture");
+    put(dir.path(), "cats/1.png", &even(1)[..40]);
+    put(dir.path(), "cats/2.png", giant());
+    let data = load(dir.path(), &labelled());
+    assert_eq!((data.train.len(), test_of(&data).len()), (5, 2));
+    assert_eq!(data.train.labels.as_deref(), Some(&[0, 1, 1, 1, 1][..]));
+    noted(&data, "3 of 10 pictures cannot be read");
+    noted(&data, "cats/0.png is not a PNG or JPEG");
+    noted(&data, "cats/2.png is 20000 x 20000 pixels large, 381 MiB when decoded; 256 MiB are allowed");
+    put(dir.path(), "cats/3.png", "");
+    refused(dir.path(), &labelled(), &["no training picture of class `cats`", "can be read"]);
+    (0..2).for_each(|i| put(dir.path(), &format!("dogs/deep/{i}.png"), ""));
+    refused(dir.path(), &labelled(), &["6 of 10 pictures", "cannot be read", "and 2 more"]);
+    let error = load_picture(&dir.path().join("cats/2.png"), data.train.image, false).expect_err("too large");
+    assert!(format!("{error:#}").contains("20000 x 20000"), "{error:#}");
+}
+
+#[test]
+fn training_and_prediction_see_the_same() {
+    let dir = folder();
+    put(dir.path(), "a.jpg", oriented(8));
+    put(dir.path(), "b.png", encoded(RgbImage::from_fn(40, 30, |x, y| Rgb([x as u8 * 6, y as u8 * 8, 77])), ImageFormat::Png));
+    for grey in [true, false] {
+        let options = ReadOptions { grey: Some(grey), size: Some([12, 9]), ..ReadOptions::default() };
+        let split = load(dir.path(), &options).train;
+        let seen = |name| load_picture(&dir.path().join(name), split.image, false).expect("it is read");
+        assert_eq!(split.images, [seen("a.jpg"), seen("b.png")].concat());
+    }
+    // Transparent is zero on light paper too.
+    put(dir.path(), "c.png", encoded(RgbaImage::from_fn(2, 1, |x, _| Rgba([30, 30, 30, [0, 255][x as usize]])), ImageFormat::Png));
+    let image = Image { height: 1, width: 2, channels: 1 };
+    assert_eq!(load_picture(&dir.path().join("c.png"), image, true).expect("it is read"), [0, 225]);
+}
+
+#[test]
+fn decoded_copies_are_kept_until_a_file_changes() {
+    let (dir, cache) = (folder(), folder());
+    two_classes(dir.path());
+    put(dir.path(), "cats/broken.png", "");
+    let options = ReadOptions { cache: Some(cache.path().into()), ..labelled() };
+    let first = load(dir.path(), &options);
+    let kept = || fs::read_dir(cache.path().join("decoded")).expect("it is there").map(|e| e.expect("a file").path()).collect::<Vec<_>>();
+    assert_eq!(kept().len(), 1);
+    // Other contents, but as long and as old: seen only by who reads the file again.
+    let file = dir.path().join("cats/0.png");
+    let (time, length) = (fs::metadata(&file).and_then(|m| m.modified()).expect("a time"), even(10).len());
+    let other = (100..255).map(even).find(|bytes| bytes.len() == length).expect("another PNG of that length");
+    put(dir.path(), "cats/0.png", &other);
+    fs::File::options().write(true).open(&file).and_then(|f| f.set_modified(time)).expect("it is set back");
+    assert_eq!(load(dir.path(), &options).train, first.train);
+    assert_ne!(load(dir.path(), &labelled()).train, first.train);
+    // Another size is other data.
+    let small = ReadOptions { size: Some([2, 2]), ..options.clone() };
+    assert_eq!(load(dir.path(), &small).train.image.height, 2);
+    assert_eq!(kept().len(), 2);
+    // A damaged store is no obstacle, and is written anew.
+    let damaged = |change: &dyn Fn(&mut Vec<u8>)| {
+        for path in kept() {
+            let mut bytes = fs::read(&path).expect("it is read");
+            change(&mut bytes);
+            fs::write(&path, bytes).expect("it is written");
+        }
+        load(dir.path(), &options).train
+    };
+    assert_ne!(damaged(&|bytes| *bytes.last_mut().expect("a byte") ^= 1), first.train, "read from the files");
+    let fresh = damaged(&|bytes| bytes.truncate(20));
+    put(dir.path(), "cats/1.png", encoded(GrayImage::from_pixel(5, 4, Luma([99])), ImageFormat::Jpeg));
+    let changed = load(dir.path(), &options).train;
+    assert_ne!(changed, fresh, "a file has changed");
+    assert_eq!(changed, load(dir.path(), &labelled()).train);
+}
