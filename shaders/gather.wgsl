@@ -22,12 +22,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let start = indices[row / params.rows_per_sample] * params.data_stride;
     let col = (i % params.quads) * 4u;
     let first = (row % params.rows_per_sample) * params.cols + col;
-    var value = vec4(0.0);
-    for (var e = 0u; e < 4u; e++) {
-        if (col + e < params.cols) {
-            let byte = first + e;
-            value[e] = f32((data[start + byte / 4u] >> (8u * (byte % 4u))) & 255u) / 255.0;
+    var bytes = vec4(0u);
+    if (ALIGNED != 0u) {
+        // Rows start with words.
+        let word = data[start + first / 4u];
+        bytes = vec4(word & 255u, (word >> 8u) & 255u, (word >> 16u) & 255u, word >> 24u);
+    } else {
+        for (var e = 0u; e < 4u; e++) {
+            // What lies beyond the row is dropped below, and must not be looked for beyond the sample.
+            let byte = min(first + e, params.rows_per_sample * params.cols - 1u);
+            bytes[e] = (data[start + byte / 4u] >> (8u * (byte % 4u))) & 255u;
         }
     }
-    x[i] = value;
+    x[i] = select(vec4(0.0), vec4<f32>(bytes) / 255.0, col + vec4(0u, 1u, 2u, 3u) < vec4(params.cols));
 }

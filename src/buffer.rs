@@ -96,6 +96,16 @@ pub enum Role {
     Scratch,
 }
 
+impl Role {
+    /// The parameter group, if it is part of the model.
+    pub fn group(self) -> Option<u8> {
+        match self {
+            Role::Param { group } | Role::Statistic { group } => Some(group),
+            _ => None,
+        }
+    }
+}
+
 /// First contents of a buffer. Values are dense, in the order of PyTorch's tensor.
 #[derive(Clone, Debug)]
 pub enum Fill {
@@ -195,7 +205,12 @@ impl Arena {
             (None, GRADS) => "grads".into(),
             (None, MOMENTUM) => "momentum".into(),
             (None, n) if Some(n) == self.second_moments => "second moments".into(),
-            (None, n) => format!("allocation {n}"),
+            // Another reading of a buffer.
+            (None, n) => self
+                .bufs
+                .iter()
+                .find(|b| (b.buf.alloc, b.buf.offset) == (n, buf.offset))
+                .map_or_else(|| format!("allocation {n}"), |b| format!("{} as {}x{}", b.name, buf.rows(), buf.cols())),
         }
     }
 

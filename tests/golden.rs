@@ -584,7 +584,7 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
     let mut tape = Tape::new(&mut arena, "train", &[0, 1]);
     ops::start_step(&mut tape, clock);
     let chosen = ops::batch_indices(&mut tape, data, clock.clock, order, batch);
-    let (x, targets) = (ops::batch_images(&mut tape, chosen), ops::batch_labels(&mut tape, chosen));
+    let (x, targets) = (ops::batch_images(&mut tape, chosen, ops::Pixels::Flat), ops::batch_labels(&mut tape, chosen));
     let names = ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"];
     let weights = [0, 1, 2, 3].map(|i| tape.param(names[i], i as u8 / 2, case.shape(&format!("in.{}", names[i])), Fill::Zero));
     let hidden = ops::linear(&mut tape, "fc1", x, weights[0], weights[1], Activation::Relu);

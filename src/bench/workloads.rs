@@ -11,8 +11,8 @@ use crate::kernels::augment::Image;
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::sgd::SgdSettings;
 use crate::memory::HostMem;
-use crate::models::{self, ModelKind, ModelSettings};
-use crate::ops::{Clock, Optimizer, batch_images, batch_labels, cross_entropy, normalize, nt_xent};
+use crate::models::{self, ModelSettings};
+use crate::ops::{Clock, Optimizer, batch_labels, cross_entropy, normalize, nt_xent};
 use crate::program::{Program, RecordError};
 use crate::random;
 use crate::tape::Tape;
@@ -55,7 +55,7 @@ pub fn train_step(hidden: u32, batch: u32, binding_limit: u64) -> Result<Workloa
     let split = Split { labels: Some((0..samples).map(|i| i % CLASSES).collect()), ..Split::unlabelled(images, image) };
     let mut r = Recording::new(0, binding_limit);
     let data = r.data("training", &split);
-    let model = ModelSettings { kind: ModelKind::Mlp, hidden: vec![hidden] };
+    let model = ModelSettings::mlp(vec![hidden]);
     let optimizer = Optimizer::Sgd(SgdSettings { momentum: 0.9, weight_decay: 0.0, nesterov: false, max_norm: 0.0 });
     let options = TrainingOptions {
         data,
@@ -69,8 +69,7 @@ pub fn train_step(hidden: u32, batch: u32, binding_limit: u64) -> Result<Workloa
     };
     let training = Training::record(&mut r, &options, &|t, batch, _| {
         let targets = batch_labels(t, batch);
-        let x = batch_images(t, batch);
-        let features = models::encoder(t, &model, x);
+        let features = models::features(t, &model, batch);
         let logits = models::classifier(t, CLASSES, features);
         cross_entropy(t, "loss", logits, targets, 0.0)
     })?;

@@ -26,7 +26,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
         Pretrain::prepare(settings, &data, device.binding_limit())
     };
     let pretrain = explain_too_large(prepare(settings.run.batch), settings.run.batch, |batch| batch >= 2 && prepare(batch).is_ok())?;
-    let model = format!("{:?} {:?}, projection {:?}", settings.model.kind, settings.model.hidden, settings.projection);
+    let model = format!("{}, projection {:?}", settings.model, settings.projection);
     if args.output.dry_run {
         return describe(&pretrain.plan, &device, &model, args.output.json);
     }

@@ -62,7 +62,7 @@ impl Step {
                 (finetune.plan, finetune.settings.model, "finetune")
             }
         };
-        let title = format!("{verb} step, {:?} {:?}, batch {}", model.kind, model.hidden, plan.training.batch);
+        let title = format!("{verb} step, {model}, batch {}", plan.training.batch);
         Ok(Step { title, plan })
     }
 

@@ -54,6 +54,11 @@ impl Kernel for Gather {
         VARIANTS
     }
 
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        let aligned = self.rows_per_sample() == 1 || self.x.cols().is_multiple_of(4);
+        vec![("ALIGNED", aligned.into())]
+    }
+
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(quads(self.x))
     }

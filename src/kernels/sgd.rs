@@ -28,7 +28,7 @@ pub struct Sgd {
 }
 
 /// What does not change during a run.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SgdSettings {
     pub momentum: f32,
     pub weight_decay: f32,

@@ -1,9 +1,17 @@
 //! Networks, built from ops one line per layer. Parameter names and shapes are PyTorch's.
 
+mod cnn;
+mod layers;
+pub mod resnet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::buffer::{Buf, Fill, Tensor, shape};
-use crate::ops::{Activation, linear};
+pub use layers::Place;
+use layers::{dense, dense_norm};
+
+use crate::buffer::{Buf, Maps};
+use crate::kernels::augment::Image;
+use crate::ops::{Activation, Batch, Pixels, batch_images};
 use crate::tape::Tape;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -11,6 +19,10 @@ use crate::tape::Tape;
 pub enum ModelKind {
     /// Linear layers with ReLU.
     Mlp,
+    /// A small residual network, for images of 28 to 64 pixels a side.
+    Cnn,
+    /// ResNet-18, with torchvision's parameter names.
+    Resnet18,
 }
 
 /// Which encoder, and how large.
@@ -18,8 +30,40 @@ pub enum ModelKind {
 #[serde(deny_unknown_fields)]
 pub struct ModelSettings {
     pub kind: ModelKind,
-    /// Widths of the hidden layers; the last one is the number of features.
+    /// `mlp`: widths of the hidden layers; the last one is the number of features.
     pub hidden: Vec<u32>,
+    /// `cnn`: channels of the first convolution.
+    #[serde(default = "ModelSettings::default_width")]
+    pub width: u32,
+}
+
+impl ModelSettings {
+    pub fn default_width() -> u32 {
+        16
+    }
+
+    /// A multi-layer perceptron with these hidden layers.
+    pub fn mlp(hidden: Vec<u32>) -> Self {
+        ModelSettings { kind: ModelKind::Mlp, hidden, width: Self::default_width() }
+    }
+
+    /// How the encoder takes images.
+    pub fn pixels(&self) -> Pixels {
+        match self.kind {
+            ModelKind::Mlp => Pixels::Flat,
+            ModelKind::Cnn | ModelKind::Resnet18 => Pixels::Rows,
+        }
+    }
+}
+
+impl std::fmt::Display for ModelSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.kind {
+            ModelKind::Mlp => write!(f, "mlp {:?}", self.hidden),
+            ModelKind::Cnn => write!(f, "cnn of width {}", self.width),
+            ModelKind::Resnet18 => write!(f, "resnet18"),
+        }
+    }
 }
 
 /// Parameter group of encoders.
@@ -27,19 +71,21 @@ pub const ENCODER: u8 = 0;
 /// Parameter group of heads: projection heads in pretraining, classifiers in fine-tuning.
 pub const HEAD: u8 = 1;
 
-/// A linear layer with PyTorch's initialisation: weights and biases uniform within 1 / sqrt(inputs).
-fn dense(t: &mut Tape<'_>, name: &str, group: u8, x: Buf, outputs: u32, activation: Activation) -> Buf {
-    let bound = Fill::Uniform(1.0 / (x.cols() as f32).sqrt());
-    let w = t.param(&format!("{name}.weight"), group, shape(outputs, x.cols()), bound.clone());
-    let b = t.param(&format!("{name}.bias"), group, Tensor::Vector(outputs), bound);
-    linear(t, name, x, w, b, activation)
-}
-
-/// Features of `x`, `[batch, pixels]`.
-pub fn encoder(t: &mut Tape<'_>, model: &ModelSettings, x: Buf) -> Buf {
+/// Features of images `x`, which lie as [`ModelSettings::pixels`] says. Returns `[batch, features]`.
+pub fn encoder(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Buf, image: Image) -> Buf {
+    let Image { height, width, .. } = image;
+    let maps = || Maps::new(x, x.rows() / (height * width), height, width);
     match model.kind {
         ModelKind::Mlp => mlp_encoder(t, &model.hidden, x),
+        ModelKind::Cnn => cnn::encoder(t, place, model.width, maps()),
+        ModelKind::Resnet18 => resnet::encoder(t, place, maps()),
     }
+}
+
+/// Features of a batch of samples as they are, in evaluation.
+pub fn features(t: &mut Tape<'_>, model: &ModelSettings, batch: Batch) -> Buf {
+    let x = batch_images(t, batch, model.pixels());
+    encoder(t, model, Place::evaluation(ENCODER), x, batch.data.image)
 }
 
 /// A linear layer with ReLU for each width in `hidden`. Returns `[batch, last width]`.
@@ -47,11 +93,17 @@ fn mlp_encoder(t: &mut Tape<'_>, hidden: &[u32], x: Buf) -> Buf {
     hidden.iter().enumerate().fold(x, |x, (i, &width)| dense(t, &format!("encoder.{i}"), ENCODER, x, width, Activation::Relu))
 }
 
-/// SimCLR's head, dropped after pretraining: hidden layers with ReLU and a linear one on top. Returns `[batch, last width]`.
-pub fn projection_head(t: &mut Tape<'_>, widths: &[u32], features: Buf) -> Buf {
+/// SimCLR's head, dropped after pretraining: hidden layers with ReLU, and with batch norm if the encoder has it, and a linear
+/// one on top. Returns `[batch, last width]`.
+pub fn projection_head(t: &mut Tape<'_>, model: &ModelSettings, widths: &[u32], features: Buf) -> Buf {
+    let place = Place::training(t, HEAD);
     widths.iter().enumerate().fold(features, |x, (i, &width)| {
-        let activation = if i + 1 < widths.len() { Activation::Relu } else { Activation::None };
-        dense(t, &format!("projection.{i}"), HEAD, x, width, activation)
+        let name = format!("projection.{i}");
+        match (i + 1 < widths.len(), model.kind) {
+            (false, _) => dense(t, &name, HEAD, x, width, Activation::None),
+            (true, ModelKind::Mlp) => dense(t, &name, HEAD, x, width, Activation::Relu),
+            (true, _) => dense_norm(t, [&name, &format!("projection.bn{i}")], place, x, width),
+        }
     })
 }
 

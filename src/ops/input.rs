@@ -1,6 +1,6 @@
 //! From packed data to the batch of a step: order, gathering, augmentation. Nothing here has a gradient.
 
-use crate::buffer::{Buf, Dtype, shape};
+use crate::buffer::{Buf, Dtype, Shape, shape};
 use crate::kernels::augment::{Augment, Image};
 use crate::kernels::augment_draw::{AugmentDraw, Ranges};
 use crate::kernels::gather::Gather;
@@ -18,6 +18,24 @@ pub struct DataBufs {
     pub image: Image,
 }
 
+/// How images lie in a matrix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pixels {
+    /// An image in each row: `[images, height * width * channels]`.
+    Flat,
+    /// A pixel in each row, as feature maps are: `[images * height * width, channels]`.
+    Rows,
+}
+
+impl Pixels {
+    fn shape(self, images: u32, image: Image) -> Shape {
+        match self {
+            Pixels::Flat => shape(images, image.len()),
+            Pixels::Rows => shape(images * image.height * image.width, image.channels),
+        }
+    }
+}
+
 /// The samples of a step: `indices` `[1, batch]` into `data`.
 #[derive(Clone, Copy, Debug)]
 pub struct Batch {
@@ -32,17 +50,24 @@ pub fn batch_indices(t: &mut Tape<'_>, data: DataBufs, clock: Buf, order: Order,
     Batch { data, indices }
 }
 
-/// The samples as they are: `[batch, pixels]`, values 0 to 1.
-pub fn batch_images(t: &mut Tape<'_>, batch: Batch) -> Buf {
-    let x = t.scratch("images", shape(batch.indices.cols(), batch.data.image.len()));
+/// The samples as they are, values 0 to 1.
+pub fn batch_images(t: &mut Tape<'_>, batch: Batch, pixels: Pixels) -> Buf {
+    let x = t.scratch("images", pixels.shape(batch.indices.cols(), batch.data.image));
     t.call("images", Gather { data: batch.data.images, indices: batch.indices, x });
     x
 }
 
-/// `views` augmented versions of each sample: `[views · batch, pixels]`, all first versions, then all second ones.
-pub fn augmented_views(t: &mut Tape<'_>, batch: Batch, clock: Buf, views: u32, key: [u32; 2], ranges: Ranges) -> Buf {
-    let (rows, image) = (views * batch.indices.cols(), batch.data.image);
-    let x = t.scratch("views", shape(rows, image.len()));
+/// How samples are varied.
+#[derive(Clone, Copy, Debug)]
+pub struct Augmentation {
+    pub ranges: Ranges,
+    pub key: [u32; 2],
+}
+
+/// `views` augmented versions of each sample: all first versions, then all second ones.
+pub fn augmented_views(t: &mut Tape<'_>, batch: Batch, clock: Buf, views: u32, augmentation: Augmentation, pixels: Pixels) -> Buf {
+    let (rows, image, Augmentation { ranges, key }) = (views * batch.indices.cols(), batch.data.image, augmentation);
+    let x = t.scratch("views", pixels.shape(rows, image));
     let draws = t.scratch("augmentation", shape(rows, 8));
     let keys = t.scratch_of("augmentation keys", Dtype::U32, shape(rows, 4));
     t.call("draw augmentation", AugmentDraw { clock, draws, keys, width: image.width, height: image.height, key, ranges });

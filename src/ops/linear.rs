@@ -1,7 +1,8 @@
 //! y = x Wᵀ + b, with PyTorch's `[out, in]` weights.
 
 use super::{Destination, GradientCase, case_input, case_input_filled, normalize, product_into, weight_gradients};
-use crate::buffer::{Buf, Fill, shape};
+use crate::buffer::{Buf, Fill, Maps, shape};
+use crate::kernels::copy::Copy;
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::relu_backward::ReluBackward;
 use crate::tape::Tape;
@@ -14,16 +15,26 @@ pub enum Activation {
 
 /// `x`: `[batch, in]`, `w`: `[out, in]`, `b`: `[1, out]`; returns `[batch, out]`.
 pub fn linear(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, b: Buf, activation: Activation) -> Buf {
+    layer(t, name, x, w, Some(b), activation)
+}
+
+/// A linear layer without a bias, for instance before a batch norm, which would cancel it.
+pub fn project(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf) -> Buf {
+    layer(t, name, x, w, None, Activation::None)
+}
+
+fn layer(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, bias: Option<Buf>, activation: Activation) -> Buf {
     let y = t.scratch(name, shape(x.rows(), w.rows()));
     let relu = activation == Activation::Relu;
     if relu {
         t.rectified(y);
     }
-    t.call(name, Matmul { bias: Some(b), relu, ..Matmul::new(Layout::NT, x, w, y) });
+    t.call(name, Matmul { bias, relu, ..Matmul::new(Layout::NT, x, w, y) });
     let name = name.to_string();
-    t.op(&[x, w, b], y, move |t, dy| {
+    let inputs: Vec<Buf> = [x, w].into_iter().chain(bias).collect();
+    t.op(&inputs, y, move |t, dy| {
         let dy = before_activation(t, &name, y, dy, activation);
-        let to = [t.grad(w), t.grad(b)];
+        let to = [t.grad(w), bias.and_then(|bias| t.grad(bias))];
         weight_gradients(t, &name, dy, to, &|t, label, Destination { c, sums, parts, accumulate, mask }| {
             t.call(label, Matmul { sums, parts, accumulate, mask, ..Matmul::new(Layout::TN, dy, x, c) });
         });
@@ -32,6 +43,23 @@ pub fn linear(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, b: Buf, activation: 
         }
     });
     y
+}
+
+/// Maps as rows of one sample each, `[batch, height * width * channels]`: the same words, read otherwise. Panics if channels are
+/// no multiple of four, as pads would lie in between.
+pub fn flatten(t: &mut Tape<'_>, name: &str, x: Maps) -> Buf {
+    assert!(x.channels().is_multiple_of(4), "{name}: {} channels have a pad", x.channels());
+    let flat = Buf { shape: shape(x.batch, x.height * x.width * x.channels()), ..x.buf };
+    let name = name.to_string();
+    t.op(&[x.buf], flat, move |t, dflat| {
+        let dx = Buf { shape: x.buf.shape, ..dflat };
+        if !t.share(x.buf, dx)
+            && let Some(to) = t.grad(x.buf)
+        {
+            t.call(format!("{name}: gradient"), Copy { x: dx, y: to.buf, accumulate: to.accumulate });
+        }
+    });
+    flat
 }
 
 /// The gradient of what was activated to `y`, whose gradient is `dy`. With a ReLU, `y` must have been declared rectified: then
@@ -59,6 +87,15 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
             record: |t| {
                 let (x, w, b) = (case_input(t, "x", 5, 7), case_input(t, "w", 3, 7), case_input(t, "b", 1, 3));
                 (vec![x, w, b], linear(t, "y", x, w, b, Activation::None))
+            },
+        },
+        GradientCase {
+            name: "linear without a bias, over maps laid out flat",
+            record: |t| {
+                let x = Maps::new(case_input(t, "x", 12, 4), 2, 3, 2);
+                let w = case_input(t, "w", 3, 24);
+                let flat = flatten(t, "flat", x);
+                (vec![x.buf, w], project(t, "y", flat, w))
             },
         },
         GradientCase { name: "linear with ReLU", record: rectified_layer },

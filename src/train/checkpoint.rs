@@ -90,10 +90,10 @@ impl Checkpoint {
         Ok(Checkpoint { record, tensors: tensors.collect(), source })
     }
 
-    /// Writes the saved tensors into a run's buffers: those whose name `wanted` accepts, all of which must be there.
-    pub fn restore(&self, arena: &Arena, exec: &mut dyn Executor, wanted: &dyn Fn(&str) -> bool) -> Result<()> {
-        for named in arena.bufs() {
-            let Some(name) = saved_as(named).filter(|name| wanted(name)) else { continue };
+    /// Writes the saved tensors into a run's buffers: those whose role `wanted` accepts, all of which must be there.
+    pub fn restore(&self, arena: &Arena, exec: &mut dyn Executor, wanted: &dyn Fn(Role) -> bool) -> Result<()> {
+        for named in arena.bufs().iter().filter(|named| wanted(named.role)) {
+            let Some(name) = saved_as(named) else { continue };
             let shape = named.tensor.torch_shape();
             let Some((found, ty, bytes)) = self.tensors.get(&name) else {
                 bail!("{} holds no `{name}`: it is of another model", self.source);

@@ -5,16 +5,16 @@ use anyhow::{Context, Result, ensure};
 
 use super::checkpoint::{Checkpoint, Record, Stage};
 use super::driver::{Driver, Judgement, Outcome, Session};
-use super::plan::{AUGMENT_STREAM, Evaluation, Plan, Recording, Training, TrainingOptions};
-use super::pretrain::evaluate_split;
+use super::plan::{AUGMENT_STREAM, Evaluation, Plan, Recalibration, Recording, Training, TrainingOptions};
+use super::pretrain::{evaluate_split, images, record_recalibration};
 use super::quality::accuracy_and_loss;
 use super::settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS};
 use crate::buffer::Buf;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
-use crate::models::{self, ModelSettings};
-use crate::ops::{Clock, augmented_views, batch_images, batch_labels, cross_entropy};
+use crate::models::{self, ModelSettings, Place};
+use crate::ops::{Augmentation, Batch, Clock, batch_labels, cross_entropy};
 use crate::random;
 use crate::tape::Tape;
 
@@ -25,6 +25,7 @@ pub struct Finetune {
     /// Labelled images that are trained on.
     pub labelled: u32,
     pretrained: Option<Checkpoint>,
+    recalibration: Option<Recalibration>,
     held_out: Option<Labelled>,
     test: Option<Labelled>,
 }
@@ -46,7 +47,7 @@ pub struct Classified {
 impl Labelled {
     /// `None` if there are no images or no labels.
     fn record(r: &mut Recording, name: &str, split: &Split, model: &ModelSettings, classes: u32) -> Result<Option<Self>> {
-        let evaluated = evaluate_split(r, name, split, &|t, x| logits(t, model, classes, x))?;
+        let evaluated = evaluate_split(r, name, split, &|t, batch| logits(t, model, classes, batch))?;
         Ok(evaluated.and_then(|(evaluation, labels)| Some(Labelled { evaluation, labels: labels? })))
     }
 
@@ -57,8 +58,9 @@ impl Labelled {
     }
 }
 
-fn logits(t: &mut Tape<'_>, model: &ModelSettings, classes: u32, x: Buf) -> Buf {
-    let features = models::encoder(t, model, x);
+/// Of a batch as it is, in evaluation.
+fn logits(t: &mut Tape<'_>, model: &ModelSettings, classes: u32, batch: Batch) -> Buf {
+    let features = models::features(t, model, batch);
     models::classifier(t, classes, features)
 }
 
@@ -78,7 +80,7 @@ impl Finetune {
         let (rest, held_out) = data.train.hold_out(run.val, run.seed);
         let train = match settings.labels_per_class {
             Some(count) => rest.per_class(count, classes, run.seed)?,
-            None => rest,
+            None => rest.clone(),
         };
         if settings.labels_per_class.is_none() && run.batch > train.len() {
             let text =
@@ -103,14 +105,22 @@ impl Finetune {
         };
         let training = Training::record(&mut r, &options, &|t, batch, clock| {
             let targets = batch_labels(t, batch);
-            let key = random::key(run.seed, AUGMENT_STREAM);
-            let x = match settings.augment.is_none() {
-                true => batch_images(t, batch),
-                false => augmented_views(t, batch, clock.clock, 1, key, settings.augment),
-            };
-            let logits = logits(t, &settings.model, classes, x);
+            let augmentation = Augmentation { ranges: settings.augment, key: random::key(run.seed, AUGMENT_STREAM) };
+            let place = if settings.freeze { Place::evaluation(models::ENCODER) } else { Place::training(t, models::ENCODER) };
+            let x = images(t, batch, clock, augmentation, &settings.model);
+            let features = models::encoder(t, &settings.model, place, x, batch.data.image);
+            let logits = models::classifier(t, classes, features);
             cross_entropy(t, "loss", logits, targets, settings.label_smoothing)
         })?;
+        // Without their labels, all training images may say what means and variances are.
+        let recalibration = match settings.freeze {
+            true => None,
+            false => {
+                let images =
+                    if rest.len() > train.len() { r.data("unlabelled", &Split::unlabelled(rest.images.clone(), rest.image)) } else { bufs };
+                record_recalibration(&mut r, images, rest.len().max(train.len()), &settings.model)?
+            }
+        };
         let held_out = Labelled::record(&mut r, "held-out", &held_out, &settings.model, classes)?;
         let test = match &data.test {
             Some(test) => Labelled::record(&mut r, "test", test, &settings.model, classes)?,
@@ -118,7 +128,7 @@ impl Finetune {
         };
         let record = Record::new(Stage::Classifier, &settings.model, train.image, classes, run.seed);
         let plan = r.finish(training, run, record);
-        Ok(Finetune { labelled: train.len(), settings, plan, pretrained, held_out, test })
+        Ok(Finetune { labelled: train.len(), recalibration, settings, plan, pretrained, held_out, test })
     }
 
     /// Trains to the end, or until told to stop; then classifies the test images with the best weights.
@@ -131,20 +141,24 @@ impl Finetune {
         let resumes = session.resume.is_some();
         let mut driver = Driver::start(&self.plan, &hyper, session)?;
         if let Some(checkpoint) = self.pretrained.as_ref().filter(|_| !resumes) {
-            checkpoint.restore(&self.plan.arena, &mut *driver.exec, &|name| name.starts_with("encoder."))?;
+            checkpoint.restore(&self.plan.arena, &mut *driver.exec, &|role| role.group() == Some(models::ENCODER))?;
         }
-        let outcome = match &self.held_out {
-            Some(held_out) => driver.run(Some(&mut |exec: &mut dyn Executor, programs: &Programs| {
-                let found = held_out.run(exec, programs)?;
-                Ok(Judgement { score: Some(found.accuracy), values: vec![("val_accuracy", found.accuracy), ("val_loss", found.loss)] })
-            }))?,
-            None => driver.run(None)?,
+        let mut judge = |exec: &mut dyn Executor, programs: &Programs| {
+            if let Some(recalibration) = &self.recalibration {
+                recalibration.run(exec, programs)?;
+            }
+            let Some(held_out) = &self.held_out else { return Ok(Judgement::default()) };
+            let found = held_out.run(exec, programs)?;
+            Ok(Judgement { score: Some(found.accuracy), values: vec![("val_accuracy", found.accuracy), ("val_loss", found.loss)] })
         };
+        // What is judged is also what is saved: so statistics are re-estimated though nothing is held out.
+        let judges = self.held_out.is_some() || self.recalibration.is_some();
+        let outcome = driver.run(if judges { Some(&mut judge) } else { None })?;
         if outcome.interrupted {
             return Ok((outcome, None));
         }
         if let Some(best) = driver.best()? {
-            best.restore(&self.plan.arena, &mut *driver.exec, &|name| !name.starts_with("state."))?;
+            best.restore(&self.plan.arena, &mut *driver.exec, &|role| role.group().is_some())?;
         }
         let classified = self.test.as_ref().map(|test| test.run(&mut *driver.exec, &self.plan.programs)).transpose()?;
         Ok((outcome, classified))
@@ -161,9 +175,9 @@ pub fn predict_images(device: &Device, checkpoint: &Checkpoint, images: &Split) 
     let mut r = Recording::new(0, device.binding_limit());
     let unlabelled = Split { labels: None, ..images.clone() };
     let (evaluation, _) =
-        evaluate_split(&mut r, "images", &unlabelled, &|t, x| logits(t, model, *classes, x))?.context("there are no images")?;
+        evaluate_split(&mut r, "images", &unlabelled, &|t, batch| logits(t, model, *classes, batch))?.context("there are no images")?;
     let programs = std::sync::Arc::new(std::mem::take(&mut r.programs));
     let mut exec = device.load(&r.arena, r.memory(), programs.clone())?;
-    checkpoint.restore(&r.arena, &mut *exec, &|name| !name.starts_with("state."))?;
+    checkpoint.restore(&r.arena, &mut *exec, &|role| role.group().is_some())?;
     Ok(evaluation.run(&mut *exec, &programs)?)
 }

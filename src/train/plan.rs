@@ -10,7 +10,7 @@ use crate::exec::{DeviceError, Executor, Programs, Span, repeat};
 use crate::kernels::collect::Collect;
 use crate::kernels::shuffle::Order;
 use crate::memory::HostMem;
-use crate::ops::{Batch, Clock, DataBufs, Optimizer, StepSettings, batch_images, batch_indices, report, start_step, update};
+use crate::ops::{Batch, Clock, DataBufs, Optimizer, Statistics, StepSettings, batch_indices, report, start_step, update};
 use crate::program::{Program, RecordError};
 use crate::random;
 use crate::tape::Tape;
@@ -168,13 +168,13 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Records the evaluation of the first `samples` of `data` with what `forward` makes of a batch of images.
+    /// Records the evaluation of the first `samples` of `data` with what `forward` makes of a batch.
     pub fn record(
         r: &mut Recording,
         name: &str,
         data: DataBufs,
         samples: u32,
-        forward: &dyn Fn(&mut Tape<'_>, Buf) -> Buf,
+        forward: &dyn Fn(&mut Tape<'_>, Batch) -> Buf,
     ) -> Result<Self, RecordError> {
         let batch = samples.min(250);
         let clock = Clock::new(&mut r.arena, &format!("{name} "), 1);
@@ -189,8 +189,7 @@ impl Evaluation {
             let t = &mut tape;
             start_step(t, clock);
             let batch_of = batch_indices(t, data, clock.clock, order, size);
-            let x = batch_images(t, batch_of);
-            let y = forward(t, x);
+            let y = forward(t, batch_of);
             let collected = *all.get_or_insert_with(|| t.arena.scratch(&format!("{name} results"), Dtype::F32, shape(samples, y.cols())));
             t.call("collect", Collect { clock: clock.clock, x: y, all: collected, batch_stride: batch });
             r.programs.push(tape.finish()?);
@@ -212,5 +211,52 @@ impl Evaluation {
     /// Columns of the results.
     pub fn columns(&self) -> usize {
         self.all.cols() as usize
+    }
+}
+
+/// A pass over clean samples that re-estimates the running statistics of batch norms: those gathered under augmentation do not
+/// fit images as they are.
+#[derive(Clone, Debug)]
+pub struct Recalibration {
+    clock: Buf,
+    program: usize,
+    batches: u32,
+}
+
+impl Recalibration {
+    /// Samples of one batch, and batches: enough for means and variances.
+    const BATCH: u32 = 250;
+    const BATCHES: u32 = 20;
+
+    /// Records `forward`, which is to normalise by the statistics that it is given. `None` if the model has none.
+    pub fn record(
+        r: &mut Recording,
+        data: DataBufs,
+        samples: u32,
+        forward: &dyn Fn(&mut Tape<'_>, Batch, Statistics) -> Buf,
+    ) -> Result<Option<Self>, RecordError> {
+        if !r.arena.bufs().iter().any(|b| matches!(b.role, Role::Statistic { .. })) {
+            return Ok(None);
+        }
+        let batch = samples.min(Self::BATCH);
+        let batches = (samples / batch).min(Self::BATCHES);
+        let clock = Clock::new(&mut r.arena, "recalibration ", batches);
+        let order = Order { samples, repeats: 1, batch_stride: batch, steps_per_epoch: batches, shuffle_key: None };
+        let mut tape = Tape::new(&mut r.arena, "recalibration", &[]);
+        let t = &mut tape;
+        start_step(t, clock);
+        let batch = batch_indices(t, data, clock.clock, order, batch);
+        // The average over all batches so far, in the place of the temperature.
+        forward(t, batch, Statistics::Batch { rates: clock.hyper, column: Clock::TEMPERATURE });
+        r.programs.push(tape.finish()?);
+        let optimizer = Optimizer::Sgd(Default::default());
+        let rates = (0..batches).flat_map(|step| Clock::row(1.0 / (step + 1) as f32, &[], &optimizer, step).map(f32::to_bits));
+        r.data.push((clock.schedule, rates.collect()));
+        Ok(Some(Recalibration { clock: clock.clock, program: r.programs.len() - 1, batches }))
+    }
+
+    pub fn run(&self, exec: &mut dyn Executor, programs: &Programs) -> Result<(), DeviceError> {
+        exec.write(self.clock, &[0; 4])?;
+        exec.run(&repeat(programs, self.program, self.batches as usize))
     }
 }

@@ -4,15 +4,15 @@ use anyhow::Result;
 
 use super::checkpoint::{Record, Stage};
 use super::driver::{Driver, Judgement, Outcome, Session};
-use super::plan::{AUGMENT_STREAM, Evaluation, Plan, Recording, Training, TrainingOptions};
+use super::plan::{AUGMENT_STREAM, Evaluation, Plan, Recalibration, Recording, Training, TrainingOptions};
 use super::quality::{embedding_std, knn_accuracy, unit_rows};
 use super::settings::{Method, PretrainSettings};
 use crate::buffer::Buf;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Executor, Programs};
-use crate::models;
-use crate::ops::{Batch, Clock, augmented_views, batch_images, batch_labels, cross_entropy, normalize, nt_xent};
+use crate::models::{self, ModelSettings, Place};
+use crate::ops::{Augmentation, Batch, Clock, DataBufs, augmented_views, batch_images, batch_labels, cross_entropy, normalize, nt_xent};
 use crate::random;
 use crate::tape::Tape;
 
@@ -35,9 +35,10 @@ pub struct Pretrained {
     pub embedding_std: f64,
 }
 
-/// Watches the embeddings: their spread always, their kNN accuracy where there are labels.
+/// Watches the embeddings of images as they are: their spread always, their kNN accuracy where there are labels.
 #[derive(Clone)]
 struct Monitor {
+    recalibration: Option<Recalibration>,
     bank: Evaluation,
     bank_labels: Option<Vec<u32>>,
     held_out: Option<(Evaluation, Option<Vec<u32>>)>,
@@ -46,6 +47,9 @@ struct Monitor {
 
 impl Monitor {
     fn judge(&self, exec: &mut dyn Executor, programs: &Programs) -> Result<Judgement> {
+        if let Some(recalibration) = &self.recalibration {
+            recalibration.run(exec, programs)?;
+        }
         let columns = self.bank.columns();
         let bank = unit_rows(&self.bank.run(exec, programs)?, columns);
         let held_out = match &self.held_out {
@@ -93,11 +97,12 @@ impl Pretrain {
             total_steps: &|epoch| run.steps.unwrap_or(run.epochs * epoch),
         };
         let training = Training::record(&mut r, &options, &|t, batch, clock| step(t, &settings, data.classes, batch, clock))?;
-        let features = |t: &mut Tape<'_>, x: Buf| models::encoder(t, &settings.model, x);
+        let recalibration = record_recalibration(&mut r, bufs, train.len(), &settings.model)?;
+        let features = |t: &mut Tape<'_>, batch: Batch| models::features(t, &settings.model, batch);
         let bank = Evaluation::record(&mut r, "bank", bufs, train.len().min(BANK), &features)?;
         let held_out = evaluate_split(&mut r, "held-out", &held_out, &features)?;
         let bank_labels = train.labels.as_ref().map(|labels| labels[..train.len().min(BANK) as usize].to_vec());
-        let monitor = Monitor { bank, bank_labels, held_out, classes: data.classes as usize };
+        let monitor = Monitor { recalibration, bank, bank_labels, held_out, classes: data.classes as usize };
         let record = Record::new(Stage::Pretrained, &settings.model, train.image, data.classes, run.seed);
         let plan = r.finish(training, settings.run.clone(), record);
         Ok(Pretrain { plan, samples: train.len(), monitor, settings })
@@ -125,27 +130,47 @@ impl Pretrain {
 
 /// One step from batch to loss.
 fn step(t: &mut Tape<'_>, settings: &PretrainSettings, classes: u32, batch: Batch, clock: Clock) -> Buf {
-    let key = random::key(settings.run.seed, AUGMENT_STREAM);
+    let augmentation = Augmentation { ranges: settings.augment, key: random::key(settings.run.seed, AUGMENT_STREAM) };
+    let (model, place) = (&settings.model, Place::training(t, models::ENCODER));
+    let image = batch.data.image;
     match settings.method {
         Method::Simclr => {
-            let x = augmented_views(t, batch, clock.clock, 2, key, settings.augment);
-            let features = models::encoder(t, &settings.model, x);
-            let projected = models::projection_head(t, &settings.projection, features);
+            let x = augmented_views(t, batch, clock.clock, 2, augmentation, model.pixels());
+            let features = models::encoder(t, model, place, x, image);
+            let projected = models::projection_head(t, model, &settings.projection, features);
             let z = normalize(t, "unit embeddings", projected);
             nt_xent(t, "loss", z, clock.hyper)
         }
         Method::Supervised => {
             let targets = batch_labels(t, batch);
-            let x = if settings.augment.is_none() {
-                batch_images(t, batch)
-            } else {
-                augmented_views(t, batch, clock.clock, 1, key, settings.augment)
-            };
-            let features = models::encoder(t, &settings.model, x);
+            let x = images(t, batch, clock, augmentation, model);
+            let features = models::encoder(t, model, place, x, image);
             let logits = models::classifier(t, classes, features);
             cross_entropy(t, "loss", logits, targets, 0.0)
         }
     }
+}
+
+/// The batch as it is, or augmented.
+pub(super) fn images(t: &mut Tape<'_>, batch: Batch, clock: Clock, augmentation: Augmentation, model: &ModelSettings) -> Buf {
+    match augmentation.ranges.is_none() {
+        true => batch_images(t, batch, model.pixels()),
+        false => augmented_views(t, batch, clock.clock, 1, augmentation, model.pixels()),
+    }
+}
+
+/// The re-estimation of an encoder's statistics on samples as they are.
+pub(super) fn record_recalibration(
+    r: &mut Recording,
+    data: DataBufs,
+    samples: u32,
+    model: &ModelSettings,
+) -> Result<Option<Recalibration>> {
+    let forward = |t: &mut Tape<'_>, batch: Batch, statistics| {
+        let x = batch_images(t, batch, model.pixels());
+        models::encoder(t, model, Place { group: models::ENCODER, statistics }, x, batch.data.image)
+    };
+    Ok(Recalibration::record(r, data, samples, &forward)?)
 }
 
 /// An evaluation over a split with its labels, unless the split is empty.
@@ -153,7 +178,7 @@ pub(super) fn evaluate_split(
     r: &mut Recording,
     name: &str,
     split: &Split,
-    forward: &dyn Fn(&mut Tape<'_>, Buf) -> Buf,
+    forward: &dyn Fn(&mut Tape<'_>, Batch) -> Buf,
 ) -> Result<Option<(Evaluation, Option<Vec<u32>>)>> {
     if split.is_empty() {
         return Ok(None);

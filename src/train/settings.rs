@@ -13,7 +13,7 @@ use crate::kernels::adam::AdamSettings;
 use crate::kernels::augment::Image;
 use crate::kernels::augment_draw::Ranges;
 use crate::kernels::sgd::SgdSettings;
-use crate::models::{ModelKind, ModelSettings};
+use crate::models::ModelSettings;
 use crate::ops::Optimizer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -174,7 +174,7 @@ impl Default for PretrainSettings {
             method: Method::Simclr,
             temperature: 0.2,
             projection: vec![64],
-            model: ModelSettings { kind: ModelKind::Mlp, hidden: vec![256, 128] },
+            model: ModelSettings::mlp(vec![256, 128]),
             run: RunSettings {
                 epochs: 11,
                 batch: 128,
@@ -198,7 +198,7 @@ impl Default for FinetuneSettings {
             freeze: false,
             encoder_lr_scale: 1.0,
             label_smoothing: 0.0,
-            model: ModelSettings { kind: ModelKind::Mlp, hidden: vec![128] },
+            model: ModelSettings::mlp(vec![128]),
             run: reference_run(),
             augment: NO_AUGMENT,
         }

@@ -1,0 +1,32 @@
+//! A small residual network for images of 28 to 64 pixels a side.
+
+use super::layers::{Place, conv_norm, flat_norm, residual_block, three_by_three};
+use crate::buffer::{Buf, Maps};
+use crate::ops::Activation;
+use crate::tape::Tape;
+
+/// Features that the encoder ends in.
+const FEATURES: u32 = 128;
+/// Maps of at most this many pixels a side have a residual block: larger ones make it expensive.
+const BLOCK_SIDE: u32 = 8;
+/// Maps of at most this many pixels a side are laid out flat.
+const LAST_SIDE: u32 = 4;
+
+/// A convolution with `width` channels, then strided ones with up to four times as many until maps are 4 x 4 or smaller, a
+/// residual block in between, and a linear layer: at these sizes better than averages over maps. Returns `[batch, 128]`.
+pub fn encoder(t: &mut Tape<'_>, place: Place, width: u32, x: Maps) -> Buf {
+    let mut x = conv_norm(t, ["encoder.conv1", "encoder.bn1"], place, x, width, three_by_three(1), Activation::Relu);
+    for stage in 1.. {
+        if x.height.max(x.width) <= LAST_SIDE {
+            break;
+        }
+        let channels = width * (1 << stage).min(4);
+        let name = format!("encoder.layer{stage}");
+        let names = [format!("{name}.conv"), format!("{name}.bn")];
+        x = conv_norm(t, [&names[0], &names[1]], place, x, channels, three_by_three(2), Activation::Relu);
+        if (LAST_SIDE + 1..=BLOCK_SIDE).contains(&x.height.max(x.width)) {
+            x = residual_block(t, &format!("{name}.block"), place, x, channels, 1);
+        }
+    }
+    flat_norm(t, ["encoder.fc", "encoder.bn2"], place, x, FEATURES)
+}

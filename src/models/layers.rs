@@ -1,0 +1,99 @@
+//! Layers with parameters, as models put them together.
+
+use crate::buffer::{Buf, Fill, Maps, Tensor, shape};
+use crate::kernels::conv2d::Geometry;
+use crate::layout::Taps;
+use crate::ops::{Activation, BatchNormLayer, Statistics, add, batch_norm, conv2d, flatten, linear, project};
+use crate::tape::Tape;
+
+/// Where a layer stands: whose parameters it has, and by which statistics its batch norm normalises.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub group: u8,
+    pub statistics: Statistics,
+}
+
+impl Place {
+    /// Normalises by the batch; running statistics follow.
+    pub fn training(t: &mut Tape<'_>, group: u8) -> Self {
+        Place { group, statistics: Statistics::batch(t.arena) }
+    }
+
+    /// Normalises by running statistics: evaluation, and frozen layers.
+    pub fn evaluation(group: u8) -> Self {
+        Place { group, statistics: Statistics::Running }
+    }
+}
+
+/// 3 x 3 taps that keep the size of maps, or halve it with a stride of 2.
+pub fn three_by_three(stride: u32) -> Geometry {
+    Geometry { kernel: 3, stride, padding: 1 }
+}
+
+/// A linear layer with PyTorch's initialisation: weights and biases uniform within 1 / sqrt(inputs).
+pub fn dense(t: &mut Tape<'_>, name: &str, group: u8, x: Buf, outputs: u32, activation: Activation) -> Buf {
+    let bound = Fill::Uniform(1.0 / (x.cols() as f32).sqrt());
+    let w = t.param(&format!("{name}.weight"), group, shape(outputs, x.cols()), bound.clone());
+    let b = t.param(&format!("{name}.bias"), group, Tensor::Vector(outputs), bound);
+    linear(t, name, x, w, b, activation)
+}
+
+/// Weights uniform within sqrt(6 / inputs): the variance that ReLU layers keep (He et al., 2015).
+fn he(inputs: u32) -> Fill {
+    Fill::Uniform((6.0 / inputs as f32).sqrt())
+}
+
+/// Batch norm, and ReLU if told so.
+fn normalized(t: &mut Tape<'_>, name: &str, place: Place, x: Buf, activation: Activation) -> Buf {
+    let layer = BatchNormLayer::new(t, name, place.group, x.cols());
+    batch_norm(t, name, x, layer, place.statistics, activation)
+}
+
+/// A convolution without bias called `conv`, then batch norm called `norm`.
+pub fn conv_norm(
+    t: &mut Tape<'_>,
+    [conv, norm]: [&str; 2],
+    place: Place,
+    x: Maps,
+    outputs: u32,
+    geometry: Geometry,
+    activation: Activation,
+) -> Maps {
+    let filters = geometry.filters(x.channels(), outputs);
+    let w = t.param(&format!("{conv}.weight"), place.group, filters, he(x.channels() * geometry.kernel * geometry.kernel));
+    let h = conv2d(t, conv, x, w, None, geometry);
+    h.with(normalized(t, norm, place, h.buf, activation))
+}
+
+/// A linear layer without bias over maps laid out flat, then batch norm and ReLU. Returns `[batch, outputs]`.
+pub fn flat_norm(t: &mut Tape<'_>, [name, norm]: [&str; 2], place: Place, x: Maps, outputs: u32) -> Buf {
+    let taps = Taps { outputs, inputs: x.channels(), height: x.height, width: x.width };
+    let flat = flatten(t, &format!("{name} input"), x);
+    let w = t.param(&format!("{name}.weight"), place.group, Tensor::Flattened(taps), he(flat.cols()));
+    let h = project(t, name, flat, w);
+    normalized(t, norm, place, h, Activation::Relu)
+}
+
+/// A linear layer without bias, then batch norm and ReLU. Returns `[batch, outputs]`.
+pub fn dense_norm(t: &mut Tape<'_>, [name, norm]: [&str; 2], place: Place, x: Buf, outputs: u32) -> Buf {
+    let w = t.param(&format!("{name}.weight"), place.group, shape(outputs, x.cols()), he(x.cols()));
+    let h = project(t, name, x, w);
+    normalized(t, norm, place, h, Activation::Relu)
+}
+
+/// The basic block of residual networks (He et al., 2016): two 3 x 3 convolutions with batch norm and a way around them, which
+/// is a 1 x 1 convolution where sizes change. Names are torchvision's.
+pub fn residual_block(t: &mut Tape<'_>, name: &str, place: Place, x: Maps, outputs: u32, stride: u32) -> Maps {
+    let names = |a: &str, b: &str| [format!("{name}.{a}"), format!("{name}.{b}")];
+    let mut layer =
+        |names: [String; 2], x: Maps, geometry, activation| conv_norm(t, [&names[0], &names[1]], place, x, outputs, geometry, activation);
+    let h = layer(names("conv1", "bn1"), x, three_by_three(stride), Activation::Relu);
+    let h = layer(names("conv2", "bn2"), h, three_by_three(1), Activation::None);
+    let around = if stride == 1 && x.channels() == outputs {
+        x
+    } else {
+        let pointwise = Geometry { kernel: 1, stride, padding: 0 };
+        layer(names("downsample.0", "downsample.1"), x, pointwise, Activation::None)
+    };
+    h.with(add(t, name, h.buf, around.buf, Activation::Relu))
+}
