@@ -50,7 +50,7 @@ struct Found {
 
 impl Found {
     /// Pixel rows in the order of the file's tensor, if that is NCHW.
-    fn as_stored(self, case: &Case) -> Self {
+    fn in_file_order(self, case: &Case) -> Self {
         match *case.tensor(&self.tensor).shape {
             [n, c, h, w] => Found { values: nhwc(&self.values, [n, h * w, c]), bounds: nhwc(&self.bounds, [n, h * w, c]), ..self },
             _ => self,
@@ -342,7 +342,7 @@ fn batch_norm(case: &Case, engine: &Engine) -> Vec<Found> {
         let evaluation = [("out.y_eval", y_eval), ("out.running_mean", running.mean), ("out.running_var", running.variance)];
         gradients.into_iter().chain(evaluation).collect()
     });
-    found.into_iter().map(|found| found.as_stored(case)).collect()
+    found.into_iter().map(|found| found.in_file_order(case)).collect()
 }
 
 fn layer_norm(case: &Case, engine: &Engine) -> Vec<Found> {
