@@ -168,7 +168,7 @@ impl Kernel for Activation {
         }
     }
 
-    /// By [`Function::error`]; and of what vanishes, as much may be left as where the tail ends (1.3e-35) or fast exponentials
+    /// As `Function::error` says; and of what vanishes, as much may be left as where the tail ends (1.3e-35) or fast exponentials
     /// do (exp(-87)).
     fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
         Tolerance::Each(m.dense_f32(self.x).into_iter().map(|x| self.function.error(x.into()) + 2e-35).collect())
