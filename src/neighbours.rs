@@ -96,7 +96,7 @@ fn keep_largest(values: &[f32], from: usize, rows: &mut [u32], largest: &mut [f3
 
 /// Fails unless `rows` are whole rows of finite values. `what` names their kind.
 pub fn check_rows(rows: &[f32], columns: usize, what: &str) -> Result<()> {
-    ensure!(columns > 0 && rows.len() % columns == 0, "{} values of {what} rows are no rows of {columns}", rows.len());
+    ensure!(columns > 0 && rows.len().is_multiple_of(columns), "{} values of {what} rows are no rows of {columns}", rows.len());
     match rows.par_iter().position_first(|value| !value.is_finite()) {
         Some(at) => bail!("{what} row {} has a value that is not finite ({}); did training diverge?", at / columns, rows[at]),
         None => Ok(()),

@@ -56,7 +56,7 @@ impl Probe {
     /// from becoming noise. Fails where labels do not fit features or classes, or a value is not finite.
     pub fn fit(features: &[f32], labels: &[u32], classes: usize, settings: &ProbeSettings) -> Result<Probe> {
         ensure!(!labels.is_empty() && classes > 0, "there are no labelled samples to fit a probe to");
-        ensure!(features.len() % labels.len() == 0, "{} labels for {} features", labels.len(), features.len());
+        ensure!(features.len().is_multiple_of(labels.len()), "{} labels for {} features", labels.len(), features.len());
         let columns = features.len() / labels.len();
         check_rows(features, columns, "feature")?;
         if let Some(sample) = labels.iter().position(|&label| label as usize >= classes) {

@@ -21,7 +21,7 @@ pub fn write_csv(path: &Path, names: &[String], values: &[f32], columns: usize) 
 }
 
 fn check(values: &[f32], columns: usize) -> Result<()> {
-    ensure!(columns > 0 && values.len() % columns == 0, "{} values are no rows of {columns}", values.len());
+    ensure!(columns > 0 && values.len().is_multiple_of(columns), "{} values are no rows of {columns}", values.len());
     Ok(())
 }
 
