@@ -13,6 +13,9 @@
 //! | [`cli`], [`commands`] | the command line: types, then one file per verb |
 //! | [`mod@bench`] | what the device can do, and how much of that the standard workloads get |
 //! | [`train`] | runs: settings, recording, the loop that drives them, checkpoints, run folders |
+//! | [`report`] | pictures and tables to look at or take elsewhere |
+//! | [`metrics`], [`propagate`] | what results are worth; few labels spread over many rows |
+//! | [`neighbours`], [`mod@gemm`] | the host's linear algebra over slices |
 //! | [`models`] | networks, a line per layer |
 //! | [`ops`] | forward and backward side by side, with the cases that finite differences check |
 //! | [`kernels`] | the registry: a file per kernel with its twin, its tolerance and its cases |
@@ -32,13 +35,18 @@ pub mod commands;
 pub mod data;
 pub mod error;
 pub mod exec;
+pub mod gemm;
 pub mod kernels;
 pub mod layout;
 pub mod memory;
+pub mod metrics;
 pub mod models;
+pub mod neighbours;
 pub mod ops;
 pub mod program;
+pub mod propagate;
 pub mod random;
+pub mod report;
 pub mod shader;
 pub mod tape;
 pub mod train;

@@ -3,8 +3,8 @@ use serde_json::json;
 
 use super::{load_data, open_device, print_json, resolve_resumed};
 use crate::cli::EvalArgs;
+use crate::metrics::accuracy_and_loss;
 use crate::say;
-use crate::train::quality::accuracy_and_loss;
 use crate::train::{Checkpoint, FinetuneSettings, find_checkpoint, predict_images};
 
 pub fn run(args: &EvalArgs) -> Result<u8> {

@@ -4,8 +4,8 @@ use serde_json::json;
 use super::{open_device, print, print_json};
 use crate::cli::PredictArgs;
 use crate::data::{Split, load_picture};
+use crate::metrics::best;
 use crate::say;
-use crate::train::quality::best;
 use crate::train::{Checkpoint, find_checkpoint, predict_images};
 
 pub fn run(args: &PredictArgs) -> Result<u8> {

@@ -6,7 +6,6 @@ mod finetune;
 mod folder;
 mod plan;
 mod pretrain;
-pub mod quality;
 mod settings;
 
 pub use checkpoint::{Checkpoint, Record, Stage};

@@ -5,12 +5,12 @@ use anyhow::Result;
 use super::checkpoint::{Record, Stage};
 use super::driver::{Driver, Judgement, Outcome, Session};
 use super::plan::{AUGMENT_STREAM, Evaluation, Plan, Recalibration, Recording, Training, TrainingOptions};
-use super::quality::{embedding_std, knn_accuracy, unit_rows};
 use super::settings::{Method, PretrainSettings};
 use crate::buffer::Buf;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Executor, Programs};
+use crate::metrics::{embedding_std, knn_accuracy, unit_rows};
 use crate::models::{self, ModelSettings, Place};
 use crate::ops::{Augmentation, Batch, Clock, DataBufs, augmented_views, batch_images, batch_labels, cross_entropy, normalize, nt_xent};
 use crate::random;
@@ -60,7 +60,7 @@ impl Monitor {
         let mut values = vec![("embedding_std", embedding_std(judged, columns))];
         let mut score = None;
         if let (Some((queries, Some(labels))), Some(bank_labels)) = (&held_out, &self.bank_labels) {
-            let accuracy = knn_accuracy(&bank, bank_labels, queries, labels, columns, self.classes);
+            let accuracy = knn_accuracy(&bank, bank_labels, queries, labels, columns, self.classes)?;
             values.insert(0, ("knn_accuracy", accuracy));
             score = Some(accuracy);
         }

@@ -1,0 +1,28 @@
+//! What people look at or take elsewhere: contact sheets and plots as PNG, embeddings as `.npy` and CSV.
+
+mod plot;
+mod sheet;
+mod tables;
+mod text;
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use image::{Rgb, RgbImage};
+
+pub use plot::{Line, Plot, Point};
+pub use sheet::{Sheet, Tile, Tone};
+pub use tables::{write_csv, write_npy};
+
+const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
+/// Of text.
+const INK: Rgb<u8> = Rgb([38, 42, 48]);
+/// Of text that is less important.
+const PALE_INK: Rgb<u8> = Rgb([108, 114, 122]);
+/// Of frames and grids.
+const HAIR: Rgb<u8> = Rgb([218, 221, 225]);
+
+/// Writes a picture as PNG, whatever the path's ending.
+pub fn save_png(picture: &RgbImage, path: &Path) -> Result<()> {
+    picture.save_with_format(path, image::ImageFormat::Png).with_context(|| format!("cannot write {}", path.display()))
+}
