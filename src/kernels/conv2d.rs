@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::matmul::{Epilogue, Gemm, Layout, parts, row_stride, sum_bounds, tiles, whole};
+use super::matmul::{Epilogue, Layout, parts, row_stride, sum_bounds, tiles, whole};
 use super::{Cases, block_params, has, row_quads, runs_on};
 use crate::buffer::{Buf, Maps, Tensor};
 use crate::layout::Taps;
+use crate::gemm::Gemm;
 use crate::memory::HostMem;
 use crate::program::{Kernel, Scalar, Tolerance};
 use crate::shader::{DeviceClass, Variant};
@@ -91,7 +92,7 @@ const VARIANTS: &[Variant] = schemes!("no_row_sums");
 const WITH_SUMS: &[Variant] = schemes!("row_sums");
 
 /// Pixels that the CPU unfolds at a time: few enough for caches.
-const BLOCK: usize = 192;
+const BLOCK: usize = 128;
 
 impl Conv2d {
     pub fn new(pass: Pass, geometry: Geometry, x: Maps, w: Buf, y: Maps) -> Self {

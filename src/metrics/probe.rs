@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::column_moments;
 use super::lbfgs::minimise;
+use crate::gemm::Layout;
 use crate::gemm::gemm;
-use crate::kernels::matmul::Layout;
 use crate::neighbours::check_rows;
 
 /// Rows of features that a thread takes at a time.
