@@ -15,7 +15,7 @@
 //! | [`train`] | runs: settings, recording, the loop that drives them, checkpoints, run folders |
 //! | [`report`] | pictures and tables to look at or take elsewhere |
 //! | [`metrics`], [`propagate`] | what results are worth; few labels spread over many rows |
-//! | [`neighbours`], [`mod@gemm`] | the host's linear algebra over slices |
+//! | [`neighbours`], [`mod@gemm`], [`patches`] | the host's linear algebra over slices |
 //! | [`models`] | networks, a line per layer |
 //! | [`ops`] | forward and backward side by side, with the cases that finite differences check |
 //! | [`kernels`] | the registry: a file per kernel with its twin, its tolerance and its cases |
@@ -43,6 +43,7 @@ pub mod metrics;
 pub mod models;
 pub mod neighbours;
 pub mod ops;
+pub mod patches;
 pub mod program;
 pub mod propagate;
 pub mod random;

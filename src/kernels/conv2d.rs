@@ -7,10 +7,11 @@ use rayon::prelude::*;
 
 use super::matmul::{Epilogue, Layout, parts, row_stride, sum_bounds, tiles, whole};
 use super::{Cases, block_params, has, row_quads, runs_on};
-use crate::buffer::{Buf, Maps, Tensor};
-use crate::layout::Taps;
+use crate::buffer::{Buf, Maps};
 use crate::gemm::Gemm;
 use crate::memory::HostMem;
+use crate::patches::Patches;
+pub use crate::patches::Geometry;
 use crate::program::{Kernel, Scalar, Tolerance};
 use crate::shader::{DeviceClass, Variant};
 use crate::wgsl;
@@ -26,29 +27,9 @@ pub enum Pass {
     Input,
 }
 
-/// The same in both directions. Outputs have `(size + 2 padding - kernel) / stride + 1` pixels a side.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Geometry {
-    /// Taps a side.
-    pub kernel: u32,
-    pub stride: u32,
-    pub padding: u32,
-}
-
-impl Geometry {
-    /// Pixels a side of the output; `None` if the kernel is larger than the padded input.
-    pub fn output(self, size: u32) -> Option<u32> {
-        (size + 2 * self.padding).checked_sub(self.kernel).map(|rest| rest / self.stride + 1)
-    }
-
-    /// The kernels as a tensor.
-    pub fn filters(self, inputs: u32, outputs: u32) -> Tensor {
-        Tensor::Filters(Taps { outputs, inputs, height: self.kernel, width: self.kernel })
-    }
-}
-
 /// `x`: `[batch * height * width, inputs]`; `w`: as [`Tensor::Filters`] lays them; `y`: `[batch * out height * out width,
-/// outputs]`. The pass decides which of the three is written, and that one may have the epilogue of a [`Matmul`](super::matmul::Matmul).
+/// outputs]`. The pass decides which of the three is written, and that one may have the epilogue of a
+/// [`Matmul`](super::matmul::Matmul).
 #[derive(Clone, Copy)]
 pub struct Conv2d {
     pub pass: Pass,
@@ -64,7 +45,8 @@ pub struct Conv2d {
     pub mask: Option<Buf>,
     /// `[1, outputs]`, with the gradient of the weights: that of the bias.
     pub sums: Option<Buf>,
-    /// More than one, with the gradient of the weights: pixels are cut into as many parts; see [`Matmul::parts`](super::matmul::Matmul::parts).
+    /// More than one, with the gradient of the weights: pixels are cut into as many parts; see
+    /// [`Matmul::parts`](super::matmul::Matmul::parts).
     pub parts: u32,
 }
 
@@ -133,17 +115,9 @@ impl Conv2d {
         if self.pass == Pass::Weights { (part * step).min(pixels)..((part + 1) * step).min(pixels) } else { 0..pixels }
     }
 
-    /// The pixel of `x` that pixel `pixel` of `y` sees through tap `tap`, if it is inside of the image.
-    fn seen(&self, pixel: usize, tap: usize) -> Option<usize> {
-        let Geometry { kernel, stride, padding } = self.geometry;
-        let (width, height) = (self.y.width as usize, self.y.height as usize);
-        let (image, line, column) = (pixel / (width * height), pixel / width % height, pixel % width);
-        let along = |at: usize, offset: usize, size: u32| {
-            (at * stride as usize + offset).checked_sub(padding as usize).filter(|&place| place < size as usize)
-        };
-        let line = along(line, tap / kernel as usize, self.x.height)?;
-        let column = along(column, tap % kernel as usize, self.x.width)?;
-        Some((image * self.x.height as usize + line) * self.x.width as usize + column)
+    fn patches(&self) -> Patches {
+        let side = |maps: Maps| [maps.height, maps.width];
+        Patches { geometry: self.geometry, input: side(self.x), output: side(self.y), depth: row_stride(self.x.buf) }
     }
 
     /// The sums of the formula over some pixels of `y`, with `f` applied to each factor: `[m, n]`, in f64.
@@ -154,13 +128,13 @@ impl Conv2d {
             (self.pass != Pass::Weights).then(|| m.f32(self.w)),
             (self.pass != Pass::Forward).then(|| m.f32(self.y.buf)),
         );
-        let depth = row_stride(self.x.buf);
+        let patches = self.patches();
         let mut sums = vec![0.0; rows as usize * n as usize];
         for pixel in pixels {
-            for (tap, seen) in (0..self.taps() as usize).filter_map(|tap| Some((tap, self.seen(pixel, tap)?))) {
+            for (tap, seen) in (0..self.taps() as usize).filter_map(|tap| Some((tap, patches.seen(pixel, tap)?))) {
                 for output in 0..self.y.channels() as usize {
                     for input in 0..self.x.channels() as usize {
-                        let weight = tap * depth + input;
+                        let weight = tap * patches.depth + input;
                         let x = || f(x.as_ref().expect("read").row(seen)[input]);
                         let w = || f(w.as_ref().expect("read").row(output)[weight]);
                         let dy = || f(y.as_ref().expect("read").row(pixel)[output]);
@@ -199,60 +173,8 @@ impl Conv2d {
         Epilogue { bias: self.bias.map(|b| m.f32(b)), mask: self.mask.map(|b| m.f32(b)), relu: self.relu, accumulate: self.accumulate }
     }
 
-    /// Unfolds what some pixels of `y` see of `x`, a row of `panel` each. A line of taps lies in one piece.
-    fn unfold(&self, pixels: Range<usize>, x: &[f32], panel: &mut [f32]) {
-        let depth = row_stride(self.x.buf);
-        let length = self.geometry.kernel as usize * depth;
-        for (pixel, row) in pixels.zip(panel.chunks_mut(self.geometry.kernel as usize * length)) {
-            self.lines(pixel, row.chunks_mut(length), |to, inside, from| {
-                let (start, end) = (inside.start * depth, inside.end * depth);
-                to[..start].fill(0.0);
-                to[start..end].copy_from_slice(&x[from * depth..][..end - start]);
-                to[end..].fill(0.0);
-            });
-        }
-    }
-
-    /// The reverse: adds each row of `panel` to the pixels of `x` that it came from, of which image `first` is the first.
-    fn fold(&self, pixels: Range<usize>, panel: &[f32], x: &mut [f32], first: usize) {
-        let depth = row_stride(self.x.buf);
-        let length = self.geometry.kernel as usize * depth;
-        for (pixel, row) in pixels.zip(panel.chunks(self.geometry.kernel as usize * length)) {
-            self.lines(pixel, row.chunks(length), |from, inside, to| {
-                if inside.is_empty() {
-                    return;
-                }
-                let from = &from[inside.start * depth..inside.end * depth];
-                x[(to - first) * depth..][..from.len()].iter_mut().zip(from).for_each(|(x, v)| *x += v);
-            });
-        }
-    }
-
-    /// For each line of taps over a pixel of `y`: `f(its part of a row, the taps inside of the image, the pixel of x that
-    /// the first of them sees)`.
-    fn lines<T>(&self, pixel: usize, parts: impl Iterator<Item = T>, mut f: impl FnMut(T, Range<usize>, usize)) {
-        let Geometry { kernel, stride, padding } = self.geometry;
-        let (width, height) = (self.y.width as usize, self.y.height as usize);
-        let (image, line, column) = (pixel / (width * height), pixel / width % height, pixel % width);
-        let start = |at: usize| at as i64 * i64::from(stride) - i64::from(padding);
-        let inside = |start: i64, size: u32| {
-            let within = |tap: i64| tap.clamp(0, i64::from(kernel)) as usize;
-            within(-start)..within(i64::from(size) - start).max(within(-start))
-        };
-        let (top, left) = (start(line), start(column));
-        let (rows, columns) = (inside(top, self.x.height), inside(left, self.x.width));
-        for (tap, part) in parts.enumerate() {
-            if rows.contains(&tap) && !columns.is_empty() {
-                let line = image as i64 * i64::from(self.x.height) + top + tap as i64;
-                let first = line * i64::from(self.x.width) + left + columns.start as i64;
-                f(part, columns.clone(), first as usize);
-            } else {
-                f(part, 0..0, 0);
-            }
-        }
-    }
-
     fn fast_forward(&self, m: &HostMem) {
+        let patches = self.patches();
         let (x, w, epilogue) = (m.f32(self.x.buf), m.f32(self.w), self.epilogue(m));
         let (unfolded, n, stride) = (self.w.cols() as usize, self.y.channels() as usize, row_stride(self.y.buf));
         let mut y = m.f32_mut(self.y.buf);
@@ -261,7 +183,7 @@ impl Conv2d {
         y.padded_mut().par_chunks_mut(BLOCK * stride).enumerate().for_each_init(scratch, |(panel, product), (block, y)| {
             let first = block * BLOCK;
             let count = BLOCK.min(pixels - first);
-            self.unfold(first..first + count, x.padded(), panel);
+            patches.unfold(first..first + count, x.padded(), panel);
             Gemm::dense(Layout::NT, count, n, unfolded).multiply(panel, w.padded(), product);
             for (i, row) in y.chunks_mut(stride).enumerate() {
                 epilogue.finish(first + i, &product[i * n..][..n], row);
@@ -270,6 +192,7 @@ impl Conv2d {
     }
 
     fn fast_weights(&self, m: &HostMem) {
+        let patches = self.patches();
         let (x, dy, epilogue) = (m.f32(self.x.buf), m.f32(self.y.buf), self.epilogue(m));
         let (outputs, unfolded) = (self.y.channels() as usize, self.w.cols() as usize);
         let mut w = m.f32_mut(self.w);
@@ -280,7 +203,7 @@ impl Conv2d {
             product.fill(0.0);
             for first in pixels.clone().step_by(BLOCK) {
                 let count = BLOCK.min(pixels.end - first);
-                self.unfold(first..first + count, x.padded(), panel);
+                patches.unfold(first..first + count, x.padded(), panel);
                 let stride = row_stride(self.y.buf);
                 let gemm = Gemm { a_stride: stride, accumulate: true, ..Gemm::dense(Layout::TN, outputs, unfolded, count) };
                 gemm.multiply(&dy.padded()[first * stride..], panel, product);
@@ -292,6 +215,7 @@ impl Conv2d {
     }
 
     fn fast_input(&self, m: &HostMem) {
+        let patches = self.patches();
         let (dy, w, epilogue) = (m.f32(self.y.buf), m.f32(self.w), self.epilogue(m));
         let (outputs, unfolded) = (self.y.channels() as usize, self.w.cols() as usize);
         let (stride, dy_stride) = (row_stride(self.x.buf), row_stride(self.y.buf));
@@ -306,7 +230,7 @@ impl Conv2d {
                 let count = BLOCK.min(pixels.end - first);
                 let gemm = Gemm { a_stride: dy_stride, ..Gemm::dense(Layout::NN, count, unfolded, outputs) };
                 gemm.multiply(&dy.padded()[first * dy_stride..], w.padded(), panel);
-                self.fold(first..first + count, panel, product, batch * image);
+                patches.fold(first..first + count, panel, product, batch * image);
             }
             for (i, row) in dx.chunks_mut(stride).enumerate() {
                 epilogue.finish(batch * image + i, &product[i * stride..][..self.x.channels() as usize], row);
