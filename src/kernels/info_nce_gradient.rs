@@ -101,7 +101,7 @@ impl Kernel for InfoNceGradient {
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {
-        super::matmul::tiles(self.c, 1, variant)
+        super::matmul::tiles(self.c.rows(), self.c, 1, variant)
     }
 
     fn check_shapes(&self) -> Result<(), String> {

@@ -186,12 +186,13 @@ pub(super) fn whole(k: u32) -> u32 {
     k.next_multiple_of(32)
 }
 
-/// Invocations that cover `c`, which holds `parts` products, with the tiles of a variant of the matmul schemes.
-pub(super) fn tiles(c: Buf, parts: u32, variant: &Variant) -> u64 {
+/// Invocations that cover `parts` products of `rows` rows and as many quads as rows of `c` with the tiles of a variant of the
+/// matmul schemes.
+pub(super) fn tiles(rows: u32, c: Buf, parts: u32, variant: &Variant) -> u64 {
     // With a slice depth, an 8 x 8 group of invocations has one tile together.
     let (side, invocations) = if variant.find("DEPTH").is_some() { (8, 64) } else { (1, 1) };
     let tiles = |size: u32, tile: &str| u64::from(size.div_ceil(side * variant.constant(tile)));
-    u64::from(parts) * tiles(c.rows() / parts, "ROWS") * tiles(row_quads(c), "QUADS") * invocations
+    u64::from(parts) * tiles(rows, "ROWS") * tiles(row_quads(c), "QUADS") * invocations
 }
 
 /// Floats from one row of `buf` to the next.
@@ -291,7 +292,7 @@ impl Kernel for Matmul {
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {
-        tiles(self.c, self.parts, variant)
+        tiles(self.c.rows() / self.parts, self.c, self.parts, variant)
     }
 
     fn check_shapes(&self) -> Result<(), String> {
