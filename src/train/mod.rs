@@ -6,6 +6,7 @@ mod finetune;
 mod folder;
 mod plan;
 mod pretrain;
+mod preview;
 mod settings;
 
 pub use checkpoint::{Checkpoint, Record, Stage};
@@ -14,6 +15,7 @@ pub use finetune::{Classified, Finetune, predict_images};
 pub use folder::{RunFolder, checkpoint_path, find_checkpoint, latest, next_free};
 pub use plan::{Evaluation, Plan, RING, Recording, Training, TrainingOptions};
 pub use pretrain::{Pretrain, Pretrained};
+pub use preview::augmentation_sheet;
 pub use settings::{
     FinetuneSettings, MIN_FEW_LABEL_STEPS, Method, OptimizerKind, PretrainSettings, RunSettings, Schedule, augment_preset, overlay,
 };
