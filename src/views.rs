@@ -1,13 +1,12 @@
 //! Augmented views: how far they may differ from their images, what is drawn for each, and how they lie in memory.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::buffer::{Buf, shape};
 use crate::kernels::augment::Image;
 use crate::memory::HostMem;
 use crate::random::{bell, threefry};
-
-use rayon::prelude::*;
 
 /// How far views may differ from their image. Zero everywhere is no augmentation; what a file leaves out is zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,7 +20,8 @@ pub struct Ranges {
     pub shear: f32,
     /// Share of half the image's side.
     pub shift: f32,
-    /// Largest share of the area that cropping cuts away; what is left fills the view.
+    /// Largest share of the area that cropping cuts away; what is left fills the view, and beyond the edge there is more of the
+    /// edge, where there is black otherwise.
     pub crop: f32,
     /// Largest logarithm of a crop's ratio of width to height.
     pub crop_aspect: f32,

@@ -48,8 +48,8 @@ impl AugmentDraw {
     }
 
     /// Fills a row of `draws`.
-    fn draw(&self, key: [u32; 2], out: &mut [f32]) {
-        let [rotation, hue, scale, aspect, crop_aspect] = self.strengths().map(f64::from);
+    fn draw(&self, strengths: [f64; 5], key: [u32; 2], out: &mut [f32]) {
+        let [rotation, hue, scale, aspect, crop_aspect] = strengths;
         let r = self.ranges;
         let words = |counter: u32| threefry(key, [counter, 0]);
         let units = |counter: u32| words(counter).map(|bits| f64::from(signed_unit(bits)));
@@ -160,7 +160,8 @@ impl Kernel for AugmentDraw {
 
     fn twin(&self, m: &HostMem) {
         let step = m.u32(self.clock).row(0)[0];
-        m.f32_mut(self.draws).for_each_row(|row, out| self.draw(self.row_key(step, row), out));
+        let strengths = self.strengths().map(f64::from);
+        m.f32_mut(self.draws).for_each_row(|row, out| self.draw(strengths, self.row_key(step, row), out));
         m.u32_mut(self.keys).for_each_row(|row, out| {
             let key = self.row_key(step, row);
             let corner = threefry(key, [4, 0]);
