@@ -143,6 +143,9 @@ pub struct OutputArgs {
     /// Say what would be trained, and with how much memory; train nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Draw what the encoder would see of a few training images, as PNG; train nothing
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub augment_preview: Option<PathBuf>,
     /// Print one JSON object as the last line of stdout
     #[arg(long)]
     pub json: bool,
@@ -175,8 +178,8 @@ struct ModelArgs {
     /// Widths of the hidden layers, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "WIDTHS")]
     hidden: Option<Vec<u32>>,
-    /// How far training images are varied: none, light, medium or strong
-    #[arg(long, value_parser = augment_preset)]
+    /// How far training images are varied: none, light, medium, strong, objects-light, objects, photos-medium or photos-strong
+    #[arg(long, value_name = "NAME", value_parser = augment_preset)]
     augment: Option<Ranges>,
 }
 
@@ -268,8 +271,8 @@ pub struct CurveArgs {
     /// The pretrained encoder's learning rate as a share of the classifier's (from scratch, both learn alike)
     #[arg(long, value_parser = finite::<f32>, value_name = "SHARE", default_value_t = 0.3)]
     pub encoder_lr_scale: f32,
-    /// How far training images are varied, in both arms: none, light, medium or strong
-    #[arg(long, default_value = "medium", value_parser = augment_preset)]
+    /// How far training images are varied, in both arms; see `finetune`
+    #[arg(long, value_name = "NAME", default_value = "medium", value_parser = augment_preset)]
     pub augment: Ranges,
     #[command(flatten)]
     pub data: DataArgs,

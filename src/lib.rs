@@ -22,6 +22,7 @@
 //! | [`exec`] | what runs programs: CPU, GPU; comparing them: checks, lockstep, mutations; choosing variants |
 //! | [`tape`], [`program`] | building and being a list of calls |
 //! | [`shader`] | WGSL text and its interface, read through naga |
+//! | [`views`], [`resample`] | augmented views: how far they vary and how they lie in memory; their fast CPU path |
 //! | [`buffer`], [`memory`], [`layout`] | shapes and the arena; host copies; PyTorch's shapes |
 //! | [`data`], [`random`], [`cache`] | reading what users have; counter-based random numbers; what is kept between runs |
 //!
@@ -48,9 +49,11 @@ pub mod program;
 pub mod propagate;
 pub mod random;
 pub mod report;
+pub mod resample;
 pub mod shader;
 pub mod tape;
 pub mod train;
+pub mod views;
 
 /// A line to stderr. Unlike `eprintln!`, a reader that has gone away is no reason to panic.
 #[macro_export]

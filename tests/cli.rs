@@ -141,6 +141,48 @@ fn adamw_is_a_matter_of_flags_and_its_state_is_saved() {
 }
 
 #[test]
+fn a_preview_shows_images_and_what_becomes_of_them() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let draw = |args: &[&str], file: &str| {
+        json(dir.path(), &[args, &["--device", "cpu", "--augment-preview", file]].concat());
+        image::open(dir.path().join(file)).expect("a picture").into_rgb8()
+    };
+    let (strong, light) = (draw(&["pretrain"], "strong.png"), draw(&["finetune", "--augment", "light"], "light.png"));
+    assert!(!dir.path().join("runs").exists(), "nothing is trained");
+    assert_eq!(strong.dimensions(), light.dimensions());
+    // Pixels of a tile: eight in a line.
+    let pitch = (strong.width() - 40 + 12) / 8;
+    let tile = |sheet: &image::RgbImage, column: u32| -> Vec<u8> {
+        let part = image::imageops::crop_imm(sheet, 20 + column * pitch, 56, pitch - 12, sheet.height() - 76);
+        part.to_image().into_raw()
+    };
+    for sheet in [&strong, &light] {
+        let tiles: Vec<Vec<u8>> = (0..8).map(|column| tile(sheet, column)).collect();
+        for version in 1..8 {
+            assert!(tiles[..version].iter().all(|other| *other != tiles[version]), "version {version} is another one");
+        }
+    }
+    let away = |sheet| tile(sheet, 0).iter().zip(tile(sheet, 3)).map(|(a, b)| u64::from(a.abs_diff(b))).sum::<u64>();
+    assert!(away(&light) < away(&strong), "light changes less than strong: {} and {}", away(&light), away(&strong));
+    refused(dir.path(), &["finetune", "--device", "cpu", "--augment-preview", "x.png"], 2, &["nothing to preview", "--augment"]);
+    refused(dir.path(), &["pretrain", "--augment", "loud"], 2, &["photos-strong"]);
+}
+
+#[test]
+fn older_augment_tables_mean_what_they_meant() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let table = "[augment]\nrotation = 12.0\nscale = 0.1\naspect = 0.0\nshear = 0.0\nshift = 0.1\ncontrast = 0.2\nbrightness = 0.0\n\
+                 noise = 0.05\nerase = 4\n";
+    fs::write(dir.path().join("old.toml"), table).expect("it is written");
+    json(dir.path(), &[&SMALL[..SMALL.len() - 1], &["2", "--config", "old.toml", "--out", "run"]].concat());
+    let config: toml::Table = fs::read_to_string(dir.path().join("run/config.toml")).expect("it is there").parse().expect("TOML");
+    let number = |key: &str| config["augment"][key].as_float().unwrap_or_else(|| panic!("no number `{key}`"));
+    assert_eq!((number("rotation"), number("elastic"), number("thickness"), number("flip")), (12.0, 0.0, 0.0, 0.0));
+    fs::write(dir.path().join("wrong.toml"), "[augment]\nflip = 2.0\n").expect("it is written");
+    refused(dir.path(), &["pretrain", "--config", "wrong.toml"], 2, &["flip is 2", "at most 1"]);
+}
+
+#[test]
 fn weights_have_plain_names_and_pytorchs_shapes() {
     let bytes = fs::read(runs().join("tuned/checkpoints/last.safetensors")).expect("it is there");
     let file = safetensors::SafeTensors::deserialize(&bytes).expect("it is safetensors");

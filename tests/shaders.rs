@@ -17,6 +17,7 @@ use wgraft::shader::{Access, Binding, Variant};
 
 /// Parts in `shaders/` that belong to no kernel.
 const SHARED: &[&str] = &[
+    "augment_finish",
     "blocks",
     "common",
     "dense",

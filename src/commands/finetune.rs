@@ -4,8 +4,8 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{
-    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, open_folder, open_settings, print_json,
-    session,
+    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, open_folder, open_settings, preview,
+    print_json, session,
 };
 use crate::cli::FinetuneArgs;
 use crate::error::UsageError;
@@ -42,6 +42,9 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let settings = &opened.settings;
     let data = load_data(&settings.run, true)?;
     let device = open_device(&settings.run.device, settings.run.threads)?;
+    if let Some(path) = &args.output.augment_preview {
+        return preview(path, &device, &data, settings.augment, &settings.model, &settings.run, args.output.json);
+    }
     let prepare = |batch: u32| {
         let mut settings = settings.clone();
         settings.run.batch = batch;

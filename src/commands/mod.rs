@@ -26,9 +26,14 @@ use crate::cli::{Command, OutputArgs};
 use crate::data::Dataset;
 use crate::error::{DeviceError, UsageError};
 use crate::exec::{Device, DeviceSpec};
+use crate::kernels::augment_draw::Ranges;
+use crate::models::ModelSettings;
 use crate::program::RecordError;
+use crate::report::save_png;
 use crate::say;
-use crate::train::{Checkpoint, Outcome, Plan, RunFolder, RunSettings, Session, Terminal, checkpoint_path, latest, next_free, overlay};
+use crate::train::{
+    Checkpoint, Outcome, Plan, RunFolder, RunSettings, Session, Terminal, augmentation_sheet, checkpoint_path, latest, next_free, overlay,
+};
 
 /// Exit code after Ctrl-C, so that scripts do not go on with half a run.
 const INTERRUPTED: u8 = 130;
@@ -62,6 +67,10 @@ fn resolve<T: Default + Serialize + DeserializeOwned>(command: &str, config: Opt
         let mut file: Value = toml::from_str(&text).map_err(|e| invalid(&e))?;
         if let Some(other) = file.as_object_mut().and_then(|table| table.remove("command")).filter(|c| c != command) {
             return Err(UsageError(format!("{} is the config of {other}, not of `{command}`", path.display())).into());
+        }
+        if file.get("augment").is_some() {
+            // What the table does not name is off, so that files mean later what they meant when they were written.
+            settings["augment"] = Value::Object(Default::default());
         }
         overlay(&mut settings, file);
         serde_json::from_value::<T>(settings.clone()).map_err(|e| invalid(&e))?;
@@ -211,6 +220,26 @@ fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8>
             "device_bytes": bytes,
         })
     });
+    Ok(0)
+}
+
+/// What `--augment-preview` asks for: a sheet instead of a run.
+fn preview(
+    path: &Path,
+    device: &Device,
+    data: &Dataset,
+    augment: Ranges,
+    model: &ModelSettings,
+    run: &RunSettings,
+    json: bool,
+) -> Result<u8> {
+    if augment.is_none() {
+        return Err(UsageError("training images are not varied, so there is nothing to preview: add --augment NAME".into()).into());
+    }
+    let (images, _) = data.train.hold_out(run.val, run.seed);
+    save_png(&augmentation_sheet(device, &images, augment, model, run.seed)?, path)?;
+    say!("wrote {}: images, and augmented versions beside them", path.display());
+    print_json(json, || serde_json::json!({ "device": device.name(), "preview": path }));
     Ok(0)
 }
 

@@ -25,6 +25,7 @@ kernels! {
     add,
     augment,
     augment_draw,
+    augment_local,
     batch_norm,
     batch_norm_backward,
     batch_norm_moments,

@@ -3,10 +3,12 @@
 use crate::buffer::{Buf, Dtype, Shape, shape};
 use crate::kernels::augment::{Augment, Image};
 use crate::kernels::augment_draw::{AugmentDraw, Ranges};
+use crate::kernels::augment_local::AugmentLocal;
 use crate::kernels::gather::Gather;
 use crate::kernels::gather_labels::GatherLabels;
 use crate::kernels::shuffle::{Order, Shuffle};
 use crate::tape::Tape;
+use crate::views::Column;
 
 /// A data set on the device.
 #[derive(Clone, Copy, Debug)]
@@ -68,10 +70,17 @@ pub struct Augmentation {
 pub fn augmented_views(t: &mut Tape<'_>, batch: Batch, clock: Buf, views: u32, augmentation: Augmentation, pixels: Pixels) -> Buf {
     let (rows, image, Augmentation { ranges, key }) = (views * batch.indices.cols(), batch.data.image, augmentation);
     let x = t.scratch("views", pixels.shape(rows, image));
-    let draws = t.scratch("augmentation", shape(rows, 8));
+    let draws = t.scratch("augmentation", shape(rows, Column::COUNT));
     let keys = t.scratch_of("augmentation keys", Dtype::U32, shape(rows, 4));
     t.call("draw augmentation", AugmentDraw { clock, draws, keys, width: image.width, height: image.height, key, ranges });
-    t.call("augment", Augment { data: batch.data.images, indices: batch.indices, draws, keys, x, image, ranges });
+    let (data, indices) = (batch.data.images, batch.indices);
+    if !ranges.local() {
+        t.call("augment", Augment { data, indices, draws, keys, x, image, ranges });
+        return x;
+    }
+    let resampled = t.scratch("resampled views", x.shape);
+    t.call("augment", Augment { data, indices, draws, keys, x: resampled, image, ranges: ranges.unfinished() });
+    t.call("augment, neighbours", AugmentLocal { x: resampled, draws, keys, y: x, image, ranges });
     x
 }
 

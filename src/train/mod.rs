@@ -5,7 +5,9 @@ mod driver;
 mod finetune;
 mod folder;
 mod plan;
+mod presets;
 mod pretrain;
+mod preview;
 mod settings;
 
 pub use checkpoint::{Checkpoint, Record, Stage};
@@ -13,7 +15,7 @@ pub use driver::{Driver, Judgement, Outcome, Session, Terminal};
 pub use finetune::{Classified, Finetune, predict_images};
 pub use folder::{RunFolder, checkpoint_path, find_checkpoint, latest, next_free};
 pub use plan::{Evaluation, Plan, RING, Recording, Training, TrainingOptions};
+pub use presets::augment_preset;
 pub use pretrain::{Pretrain, Pretrained};
-pub use settings::{
-    FinetuneSettings, MIN_FEW_LABEL_STEPS, Method, OptimizerKind, PretrainSettings, RunSettings, Schedule, augment_preset, overlay,
-};
+pub use preview::augmentation_sheet;
+pub use settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS, Method, OptimizerKind, PretrainSettings, RunSettings, Schedule, overlay};

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::presets::augment_preset;
 use crate::cache;
 use crate::data::{MOST_SIDE, ReadOptions, Task};
 use crate::kernels::adam::AdamSettings;
@@ -117,30 +118,6 @@ pub struct FinetuneSettings {
 /// With few labels, epochs are counted so that at least this many steps are taken.
 pub const MIN_FEW_LABEL_STEPS: u32 = 500;
 
-const NO_AUGMENT: Ranges =
-    Ranges { rotation: 0.0, scale: 0.0, aspect: 0.0, shear: 0.0, shift: 0.0, contrast: 0.0, brightness: 0.0, noise: 0.0, erase: 0 };
-
-/// The augmentation called `name`: none, light, medium or strong.
-pub fn augment_preset(name: &str) -> Result<Ranges, String> {
-    let light = Ranges { rotation: 12.0, scale: 0.15, aspect: 0.1, shear: 0.15, shift: 0.1, contrast: 0.2, ..NO_AUGMENT };
-    let medium = Ranges { rotation: 15.0, scale: 0.2, aspect: 0.15, shear: 0.2, shift: 0.15, contrast: 0.4, ..NO_AUGMENT };
-    let strong =
-        Ranges { rotation: 30.0, scale: 0.4, aspect: 0.25, shear: 0.4, shift: 0.25, contrast: 0.4, noise: 0.05, erase: 8, ..NO_AUGMENT };
-    match name {
-        "none" => Ok(NO_AUGMENT),
-        "light" => Ok(light),
-        "medium" => Ok(medium),
-        "strong" => Ok(strong),
-        _ => Err("say none, light, medium or strong; finer settings go into a --config file".into()),
-    }
-}
-
-impl Ranges {
-    pub fn is_none(&self) -> bool {
-        *self == NO_AUGMENT
-    }
-}
-
 /// The reference recipe: SGD, learning rate 0.01, momentum 0.9, batch 64, 10 epochs.
 fn reference_run() -> RunSettings {
     RunSettings {
@@ -200,7 +177,7 @@ impl Default for FinetuneSettings {
             label_smoothing: 0.0,
             model: ModelSettings::mlp(vec![128]),
             run: reference_run(),
-            augment: NO_AUGMENT,
+            augment: Ranges::NONE,
         }
     }
 }
@@ -286,7 +263,7 @@ impl PretrainSettings {
         let cold = !(self.temperature.is_finite() && self.temperature >= 0.01);
         let temperature = cold.then(|| "--temperature must be at least 0.01".to_string());
         let widths = widths_problem(&self.model.hidden, "--hidden").or_else(|| widths_problem(&self.projection, "--projection"));
-        self.run.problem().or(temperature).or(widths)
+        self.run.problem().or(temperature).or(widths).or_else(|| self.augment.problem())
     }
 }
 
@@ -299,7 +276,7 @@ impl FinetuneSettings {
             (!(self.encoder_lr_scale.is_finite() && self.encoder_lr_scale >= 0.0), "--encoder-lr-scale must not be negative"),
         ];
         let found = checks.iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string());
-        self.run.problem().or(found).or_else(|| widths_problem(&self.model.hidden, "--hidden"))
+        self.run.problem().or(found).or_else(|| widths_problem(&self.model.hidden, "--hidden")).or_else(|| self.augment.problem())
     }
 }
 
