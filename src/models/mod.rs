@@ -6,7 +6,7 @@ pub mod resnet;
 
 use serde::{Deserialize, Serialize};
 
-pub use layers::Place;
+pub use layers::{Place, residual_block};
 use layers::{dense, dense_norm};
 
 use crate::buffer::{Buf, Maps};
@@ -45,6 +45,14 @@ impl ModelSettings {
     /// A multi-layer perceptron with these hidden layers.
     pub fn mlp(hidden: Vec<u32>) -> Self {
         ModelSettings { kind: ModelKind::Mlp, hidden, width: Self::default_width() }
+    }
+
+    /// The layer from features to logits.
+    pub fn classifier_name(&self) -> &'static str {
+        match self.kind {
+            ModelKind::Mlp | ModelKind::Cnn => "head",
+            ModelKind::Resnet18 => "fc",
+        }
     }
 
     /// How the encoder takes images.
@@ -108,6 +116,6 @@ pub fn projection_head(t: &mut Tape<'_>, model: &ModelSettings, widths: &[u32], 
 }
 
 /// Logits `[batch, classes]`.
-pub fn classifier(t: &mut Tape<'_>, classes: u32, features: Buf) -> Buf {
-    dense(t, "head", HEAD, features, classes, Activation::None)
+pub fn classifier(t: &mut Tape<'_>, model: &ModelSettings, classes: u32, features: Buf) -> Buf {
+    dense(t, model.classifier_name(), HEAD, features, classes, Activation::None)
 }

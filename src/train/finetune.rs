@@ -61,7 +61,7 @@ impl Labelled {
 /// Of a batch as it is, in evaluation.
 fn logits(t: &mut Tape<'_>, model: &ModelSettings, classes: u32, batch: Batch) -> Buf {
     let features = models::features(t, model, batch);
-    models::classifier(t, classes, features)
+    models::classifier(t, model, classes, features)
 }
 
 impl Finetune {
@@ -109,7 +109,7 @@ impl Finetune {
             let place = if settings.freeze { Place::evaluation(models::ENCODER) } else { Place::training(t, models::ENCODER) };
             let x = images(t, batch, clock, augmentation, &settings.model);
             let features = models::encoder(t, &settings.model, place, x, batch.data.image);
-            let logits = models::classifier(t, classes, features);
+            let logits = models::classifier(t, &settings.model, classes, features);
             cross_entropy(t, "loss", logits, targets, settings.label_smoothing)
         })?;
         // Without their labels, all training images may say what means and variances are.

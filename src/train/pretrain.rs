@@ -145,7 +145,7 @@ fn step(t: &mut Tape<'_>, settings: &PretrainSettings, classes: u32, batch: Batc
             let targets = batch_labels(t, batch);
             let x = images(t, batch, clock, augmentation, model);
             let features = models::encoder(t, model, place, x, image);
-            let logits = models::classifier(t, classes, features);
+            let logits = models::classifier(t, model, classes, features);
             cross_entropy(t, "loss", logits, targets, 0.0)
         }
     }
