@@ -112,7 +112,15 @@ fn weight_gradients(
         product_and_sums_into(t, format!("{name}: {what}"), parts, to, beside, call);
     }
     if let Some(to) = apart {
-        t.call(format!("{name}: bias gradient"), ColumnSums { x: dy, sums: to.buf, accumulate: to.accumulate });
+        let (label, accumulate) = (format!("{name}: bias gradient"), to.accumulate);
+        match ColumnSums::parts_for(dy.rows()) {
+            1 => t.call(label, ColumnSums { x: dy, sums: to.buf, accumulate }),
+            parts => {
+                let products = t.scratch(&format!("{name} bias gradient by part"), shape(parts, dy.cols()));
+                t.call(format!("{label} by part"), ColumnSums { x: dy, sums: products, accumulate: false });
+                t.call(label, SumParts { products, mask: None, c: to.buf, accumulate });
+            }
+        }
     }
 }
 
