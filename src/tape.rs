@@ -72,7 +72,9 @@ impl<'a> Tape<'a> {
     /// A parameter of the model, shared by all programs of the arena.
     pub fn param(&mut self, name: &str, group: u8, tensor: impl Into<Tensor>, fill: Fill) -> Buf {
         let buf = self.arena.param(name, group, tensor, fill);
-        if self.trained.contains(&group) {
+        // Not always the one that was asked for: layers may be frozen.
+        let group = self.arena.role(buf).and_then(Role::group);
+        if group.is_some_and(|group| self.trained.contains(&group)) {
             self.wanted.insert(buf);
         }
         buf

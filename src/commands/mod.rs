@@ -189,7 +189,8 @@ fn catch_interrupts() {
 /// What `--dry-run` says.
 fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8> {
     let training = &plan.training;
-    let parameters: u64 = plan.arena.groups().into_iter().flat_map(|g| plan.arena.params(g)).map(|b| b.shape.len()).sum();
+    let count = |groups: &[u8]| -> u64 { groups.iter().flat_map(|&g| plan.arena.params(g)).map(|b| plan.arena.elements(b)).sum() };
+    let (parameters, trained) = (count(&plan.arena.groups()), count(&training.trained));
     let bytes = device.bytes_of(&plan.arena, &plan.programs);
     say!("model          {model}");
     for group in plan.arena.groups() {
@@ -197,7 +198,7 @@ fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8>
             say!("  {:22} {}x{}", plan.arena.name(buf), buf.rows(), buf.cols());
         }
     }
-    say!("parameters     {parameters}");
+    say!("parameters     {parameters}, of which {trained} are trained");
     say!("batch          {}", training.batch);
     say!("steps          {} ({} per epoch)", training.total_steps, training.steps_per_epoch);
     say!("device memory  {:.1} MiB", bytes as f64 / f64::from(1 << 20));
@@ -205,6 +206,7 @@ fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8>
         serde_json::json!({
             "device": device.name(),
             "parameters": parameters,
+            "trained_parameters": trained,
             "batch": training.batch,
             "steps": training.total_steps,
             "steps_per_epoch": training.steps_per_epoch,

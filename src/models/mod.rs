@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub use layers::{Place, residual_block};
 use layers::{dense, dense_norm};
 
-use crate::buffer::{Buf, Maps};
+use crate::buffer::{Arena, Buf, Dtype, Maps, Role};
 use crate::kernels::augment::Image;
 use crate::ops::{Activation, Batch, Pixels, batch_images};
 use crate::tape::Tape;
@@ -94,6 +94,20 @@ pub fn encoder(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Buf, im
 pub fn features(t: &mut Tape<'_>, model: &ModelSettings, batch: Batch) -> Buf {
     let x = batch_images(t, batch, model.pixels());
     encoder(t, model, Place::evaluation(ENCODER), x, batch.data.image)
+}
+
+/// Names of the layers that have parameters, classifier included, in the order of the program.
+pub fn layers(model: &ModelSettings, image: Image, classes: u32) -> Vec<String> {
+    let mut arena = Arena::new(0, u64::MAX);
+    let x = arena.input("image", Dtype::F32, model.pixels().shape(1, image));
+    let mut t = Tape::new(&mut arena, "layers", &[]);
+    let features = encoder(&mut t, model, Place::evaluation(ENCODER), x, image);
+    classifier(&mut t, model, classes, features);
+    drop(t);
+    let params = arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. }));
+    let mut names: Vec<String> = params.filter_map(|b| Some(b.name.rsplit_once('.')?.0.to_string())).collect();
+    names.dedup();
+    names
 }
 
 /// A linear layer with ReLU for each width in `hidden`. Returns `[batch, last width]`.

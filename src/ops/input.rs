@@ -28,7 +28,8 @@ pub enum Pixels {
 }
 
 impl Pixels {
-    fn shape(self, images: u32, image: Image) -> Shape {
+    /// Of a matrix with this many images.
+    pub fn shape(self, images: u32, image: Image) -> Shape {
         match self {
             Pixels::Flat => shape(images, image.len()),
             Pixels::Rows => shape(images * image.height * image.width, image.channels),

@@ -8,7 +8,7 @@ use super::driver::{Driver, Judgement, Outcome, Session};
 use super::plan::{AUGMENT_STREAM, Evaluation, Plan, Recalibration, Recording, Training, TrainingOptions};
 use super::pretrain::{evaluate_split, images, record_recalibration};
 use super::settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS};
-use crate::buffer::Buf;
+use crate::buffer::{Buf, is_of};
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
@@ -24,6 +24,8 @@ pub struct Finetune {
     pub plan: Plan,
     /// Labelled images that are trained on.
     pub labelled: u32,
+    /// What a user should know before it starts.
+    pub notes: Vec<String>,
     pretrained: Option<Checkpoint>,
     recalibration: Option<Recalibration>,
     held_out: Option<Labelled>,
@@ -64,6 +66,17 @@ fn logits(t: &mut Tape<'_>, model: &ModelSettings, classes: u32, batch: Batch) -
     models::classifier(t, model, classes, features)
 }
 
+/// Layers by the first words of their names, in order: for people to choose from.
+fn outlined(layers: &[String]) -> String {
+    let outline = |name: &String| {
+        let words = if name.starts_with("encoder.") { 2 } else { 1 };
+        name.split('.').take(words).collect::<Vec<_>>().join(".")
+    };
+    let mut names: Vec<String> = layers.iter().map(outline).collect();
+    names.dedup();
+    names.join(", ")
+}
+
 impl Finetune {
     /// Records the run. `pretrained` is what `settings.from` names; its encoder sets the model.
     pub fn prepare(mut settings: FinetuneSettings, data: &Dataset, pretrained: Option<Checkpoint>, binding_limit: u64) -> Result<Self> {
@@ -88,6 +101,13 @@ impl Finetune {
             return Err(UsageError(text).into());
         }
         let mut r = Recording::new(run.seed, binding_limit);
+        if let Some(layer) = &settings.freeze_until {
+            let layers = models::layers(&settings.model, train.image, classes);
+            if !layers.iter().any(|name| is_of(name, layer)) {
+                return Err(UsageError(format!("there is no layer {layer} to --freeze-until; there are {}", outlined(&layers))).into());
+            }
+            r.arena.freeze_until(layer);
+        }
         let bufs = r.data("training", &train);
         let both = [models::ENCODER, models::HEAD];
         let options = TrainingOptions {
@@ -121,6 +141,7 @@ impl Finetune {
                 record_recalibration(&mut r, images, rest.len().max(train.len()), &settings.model)?
             }
         };
+        let notes = r.begin_with(settings.init_from.as_deref(), &settings.model)?;
         let held_out = Labelled::record(&mut r, "held-out", &held_out, &settings.model, classes)?;
         let test = match &data.test {
             Some(test) => Labelled::record(&mut r, "test", test, &settings.model, classes)?,
@@ -128,7 +149,7 @@ impl Finetune {
         };
         let record = Record::new(Stage::Classifier, &settings.model, train.image, classes, run.seed);
         let plan = r.finish(training, run, record);
-        Ok(Finetune { labelled: train.len(), recalibration, settings, plan, pretrained, held_out, test })
+        Ok(Finetune { labelled: train.len(), notes, recalibration, settings, plan, pretrained, held_out, test })
     }
 
     /// Trains to the end, or until told to stop; then classifies the test images with the best weights.
@@ -141,7 +162,7 @@ impl Finetune {
         let resumes = session.resume.is_some();
         let mut driver = Driver::start(&self.plan, &hyper, session)?;
         if let Some(checkpoint) = self.pretrained.as_ref().filter(|_| !resumes) {
-            checkpoint.restore(&self.plan.arena, &mut *driver.exec, &|role| role.group() == Some(models::ENCODER))?;
+            checkpoint.restore(&self.plan.arena, &mut *driver.exec, &|role| role.group().is_some_and(|group| group != models::HEAD))?;
         }
         let mut judge = |exec: &mut dyn Executor, programs: &Programs| {
             if let Some(recalibration) = &self.recalibration {

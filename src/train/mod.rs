@@ -7,6 +7,7 @@ mod folder;
 mod plan;
 mod pretrain;
 mod settings;
+mod weights;
 
 pub use checkpoint::{Checkpoint, Record, Stage};
 pub use driver::{Driver, Judgement, Outcome, Session, Terminal};
@@ -17,3 +18,4 @@ pub use pretrain::{Pretrain, Pretrained};
 pub use settings::{
     FinetuneSettings, MIN_FEW_LABEL_STEPS, Method, OptimizerKind, PretrainSettings, RunSettings, Schedule, augment_preset, overlay,
 };
+pub use weights::{Fitted, Weights};

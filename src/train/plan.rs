@@ -1,15 +1,18 @@
 //! Recording a run: the programs it needs, over one arena.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::checkpoint::Record;
 use super::settings::RunSettings;
+use super::weights::{Fitted, Weights};
 use crate::buffer::{Arena, Buf, Dtype, Fill, Role, shape, unpad_rows};
 use crate::data::Split;
 use crate::exec::{DeviceError, Executor, Programs, Span, repeat};
 use crate::kernels::collect::Collect;
 use crate::kernels::shuffle::Order;
 use crate::memory::HostMem;
+use crate::models::ModelSettings;
 use crate::ops::{Batch, Clock, DataBufs, Optimizer, Statistics, StepSettings, batch_indices, report, start_step, update};
 use crate::program::{Program, RecordError};
 use crate::random;
@@ -43,6 +46,14 @@ impl Recording {
             self.arena.buffer(&format!("{name} labels"), Role::Input, Dtype::U32, shape(1, split.len()), fill)
         });
         DataBufs { images, labels, image: split.image }
+    }
+
+    /// Lets the model begin with the weights in a file, if there is one. Returns what a user should know of it.
+    pub fn begin_with(&mut self, file: Option<&Path>, model: &ModelSettings) -> anyhow::Result<Vec<String>> {
+        let Some(file) = file else { return Ok(Vec::new()) };
+        let Fitted { contents, notes } = Weights::load(file)?.fit(&self.arena, model)?;
+        self.data.extend(contents);
+        Ok(notes)
     }
 
     /// First contents of all buffers.
@@ -91,6 +102,8 @@ pub struct Training {
     pub batch: u32,
     pub steps_per_epoch: u32,
     pub total_steps: u32,
+    /// Parameter groups that are trained.
+    pub trained: Vec<u8>,
     /// The last step of each epoch is this shorter program.
     tail: Option<usize>,
     full: usize,
@@ -143,7 +156,7 @@ impl Training {
         };
         let full = program("train", batch)?;
         let tail = if tail_size > 0 { Some(program("tail", tail_size)?) } else { None };
-        Ok(Training { clock, ring, batch, steps_per_epoch, total_steps, tail, full })
+        Ok(Training { clock, ring, batch, steps_per_epoch, total_steps, trained: trained.to_vec(), tail, full })
     }
 
     /// The work of steps `from..to`.

@@ -25,6 +25,8 @@ pub struct Pretrain {
     pub plan: Plan,
     /// Training images, without those held out.
     pub samples: u32,
+    /// What a user should know before it starts.
+    pub notes: Vec<String>,
     monitor: Monitor,
 }
 
@@ -97,6 +99,7 @@ impl Pretrain {
             total_steps: &|epoch| run.steps.unwrap_or(run.epochs * epoch),
         };
         let training = Training::record(&mut r, &options, &|t, batch, clock| step(t, &settings, data.classes, batch, clock))?;
+        let notes = r.begin_with(settings.init_from.as_deref(), &settings.model)?;
         let recalibration = record_recalibration(&mut r, bufs, train.len(), &settings.model)?;
         let features = |t: &mut Tape<'_>, batch: Batch| models::features(t, &settings.model, batch);
         let bank = Evaluation::record(&mut r, "bank", bufs, train.len().min(BANK), &features)?;
@@ -105,7 +108,7 @@ impl Pretrain {
         let monitor = Monitor { recalibration, bank, bank_labels, held_out, classes: data.classes as usize };
         let record = Record::new(Stage::Pretrained, &settings.model, train.image, data.classes, run.seed);
         let plan = r.finish(training, settings.run.clone(), record);
-        Ok(Pretrain { plan, samples: train.len(), monitor, settings })
+        Ok(Pretrain { plan, samples: train.len(), notes, monitor, settings })
     }
 
     /// Trains to the end, or until told to stop.

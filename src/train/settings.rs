@@ -91,6 +91,9 @@ pub struct PretrainSettings {
     pub temperature: f32,
     /// Widths of the projection head.
     pub projection: Vec<u32>,
+    /// A file of weights to begin with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
     pub model: ModelSettings,
     pub run: RunSettings,
     pub augment: Ranges,
@@ -101,11 +104,17 @@ pub struct PretrainSettings {
 pub struct FinetuneSettings {
     /// A run folder, a checkpoint, or `scratch`.
     pub from: String,
+    /// A file of weights to begin with, where `from` is `scratch`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
     /// All labels if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels_per_class: Option<u32>,
     /// Train the classifier alone (linear probe).
     pub freeze: bool,
+    /// Train from this layer on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freeze_until: Option<String>,
     /// The encoder's learning rate as a share of the classifier's.
     pub encoder_lr_scale: f32,
     pub label_smoothing: f32,
@@ -174,6 +183,7 @@ impl Default for PretrainSettings {
             method: Method::Simclr,
             temperature: 0.2,
             projection: vec![64],
+            init_from: None,
             model: ModelSettings::mlp(vec![256, 128]),
             run: RunSettings {
                 epochs: 11,
@@ -194,8 +204,10 @@ impl Default for FinetuneSettings {
     fn default() -> Self {
         FinetuneSettings {
             from: "scratch".into(),
+            init_from: None,
             labels_per_class: None,
             freeze: false,
+            freeze_until: None,
             encoder_lr_scale: 1.0,
             label_smoothing: 0.0,
             model: ModelSettings::mlp(vec![128]),
@@ -295,6 +307,11 @@ impl FinetuneSettings {
     pub fn problem(&self) -> Option<String> {
         let checks = [
             (self.labels_per_class == Some(0), "--labels-per-class must be at least 1"),
+            (self.freeze && self.freeze_until.is_some(), "--freeze trains the classifier only: leave out --freeze-until, or --freeze"),
+            (
+                self.init_from.is_some() && self.from != "scratch",
+                "--from goes on with a run of wgraft, --init-from begins with weights of any origin: say one of the two",
+            ),
             (!(0.0..1.0).contains(&self.label_smoothing), "--label-smoothing must be at least 0 and below 1"),
             (!(self.encoder_lr_scale.is_finite() && self.encoder_lr_scale >= 0.0), "--encoder-lr-scale must not be negative"),
         ];
