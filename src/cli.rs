@@ -159,6 +159,10 @@ pub struct PretrainArgs {
     /// Widths of the projection head, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "WIDTHS")]
     projection: Option<Vec<u32>>,
+    /// Images that pass through the encoder at once, where the whole --batch is too large for that; its gradient stays that of
+    /// the whole
+    #[arg(long, value_name = "IMAGES")]
+    micro_batch: Option<u32>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -410,6 +414,7 @@ impl PretrainArgs {
             "method": self.method,
             "temperature": self.temperature,
             "projection": self.projection,
+            "micro_batch": self.micro_batch,
             "init_from": self.model.init_from,
             "model": self.model.settings(),
             "augment": self.model.augment,

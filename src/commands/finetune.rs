@@ -50,7 +50,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         settings.run.batch = batch;
         Finetune::prepare(settings, &data, pretrained.clone(), device.binding_limit())
     };
-    let finetune = explain_too_large(prepare(settings.run.batch), settings.run.batch, |batch| batch >= 1 && prepare(batch).is_ok())?;
+    let finetune = explain_too_large(prepare(settings.run.batch), settings.run.batch, 1, |batch| batch >= 1 && prepare(batch).is_ok())?;
     finetune.notes.iter().for_each(|note| say!("{note}"));
     let model = format!("{}, {} classes", settings.model, data.classes);
     if args.output.dry_run {

@@ -153,18 +153,18 @@ fn open_device(spec: &str, threads: usize) -> Result<Device> {
     Ok(device)
 }
 
-/// Names the limit and the largest batch that stays within it, where a batch was too large.
-fn explain_too_large<T>(result: Result<T>, batch: u32, fits: impl Fn(u32) -> bool) -> Result<T> {
+/// Names the limit and the largest batch (a multiple of `unit`) that stays within it, where a batch was too large.
+fn explain_too_large<T>(result: Result<T>, batch: u32, unit: u32, fits: impl Fn(u32) -> bool) -> Result<T> {
     result.map_err(|error| match error.downcast_ref::<RecordError>() {
         Some(RecordError::TooLarge { too_large, .. }) => {
-            let (mut fitting, mut failing) = (0, batch);
+            let (mut fitting, mut failing) = (0, batch / unit);
             while failing - fitting > 1 {
                 let middle = fitting + (failing - fitting) / 2;
-                if fits(middle) { fitting = middle } else { failing = middle }
+                if fits(middle * unit) { fitting = middle } else { failing = middle }
             }
             let hint = match fitting {
                 0 => "no batch fits: the data or the model are too large for it".to_string(),
-                _ => format!("the largest --batch that fits is {fitting}"),
+                _ => format!("the largest --batch that fits is {}", fitting * unit),
             };
             DeviceError(format!("--batch {batch} does not fit on this device: {too_large}; {hint}")).into()
         }

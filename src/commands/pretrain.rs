@@ -29,7 +29,8 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
         settings.run.batch = batch;
         Pretrain::prepare(settings, &data, device.binding_limit())
     };
-    let pretrain = explain_too_large(prepare(settings.run.batch), settings.run.batch, |batch| batch >= 2 && prepare(batch).is_ok())?;
+    let unit = settings.micro_batch.unwrap_or(1);
+    let pretrain = explain_too_large(prepare(settings.run.batch), settings.run.batch, unit, |batch| batch >= 2 && prepare(batch).is_ok())?;
     pretrain.notes.iter().for_each(|note| say!("{note}"));
     let model = format!("{}, projection {:?}", settings.model, settings.projection);
     if args.output.dry_run {

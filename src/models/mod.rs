@@ -11,7 +11,7 @@ use layers::{dense, dense_norm};
 
 use crate::buffer::{Arena, Buf, Dtype, Maps, Role};
 use crate::kernels::augment::Image;
-use crate::ops::{Activation, Batch, Pixels, batch_images};
+use crate::ops::{Activation, Batch, Pixels, Statistics, batch_images};
 use crate::tape::Tape;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -117,8 +117,8 @@ fn mlp_encoder(t: &mut Tape<'_>, hidden: &[u32], x: Buf) -> Buf {
 
 /// SimCLR's head, dropped after pretraining: hidden layers with ReLU, and with batch norm if the encoder has it, and a linear
 /// one on top. Returns `[batch, last width]`.
-pub fn projection_head(t: &mut Tape<'_>, model: &ModelSettings, widths: &[u32], features: Buf) -> Buf {
-    let place = Place::training(t, HEAD);
+pub fn projection_head(t: &mut Tape<'_>, model: &ModelSettings, statistics: Statistics, widths: &[u32], features: Buf) -> Buf {
+    let place = Place { group: HEAD, statistics };
     widths.iter().enumerate().fold(features, |x, (i, &width)| {
         let name = format!("projection.{i}");
         match (i + 1 < widths.len(), model.kind) {

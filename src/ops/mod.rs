@@ -25,7 +25,9 @@ pub use batch_norm::{BatchNormLayer, Running, Statistics, batch_norm};
 pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_with, sup_con, sup_con_with};
 pub use conv2d::conv2d;
 pub use cross_entropy::cross_entropy;
-pub use input::{Augmentation, Batch, DataBufs, Pixels, augmented_views, batch_images, batch_indices, batch_labels};
+pub use input::{
+    Augmentation, Batch, DataBufs, Draws, Pixels, augmented_views, batch_images, batch_indices, batch_labels, draw_views, views,
+};
 pub use layer_norm::layer_norm;
 pub use linear::{Activation, flatten, linear, project};
 pub use normalize::normalize;

@@ -4,6 +4,7 @@ mod checkpoint;
 mod driver;
 mod finetune;
 mod folder;
+mod micro;
 mod plan;
 mod pretrain;
 mod settings;
@@ -13,6 +14,7 @@ pub use checkpoint::{Checkpoint, Record, Stage};
 pub use driver::{Driver, Judgement, Outcome, Session, Terminal};
 pub use finetune::{Classified, Finetune, predict_images};
 pub use folder::{RunFolder, checkpoint_path, find_checkpoint, latest, next_free};
+pub use micro::MICRO_UNIT;
 pub use plan::{Evaluation, Plan, RING, Recording, Training, TrainingOptions};
 pub use pretrain::{Pretrain, Pretrained};
 pub use settings::{
