@@ -1,5 +1,9 @@
 //! Checkpoints: one safetensors file with the weights under plain names, the optimiser's state beside them as `state.*`,
 //! and the host's record as the only metadata. Equal runs write equal bytes.
+//!
+//! For other programs: names and shapes of the weights are PyTorch's, of `resnet18` torchvision's. What begins with `state.` and
+//! the metadata are ours alone and may be dropped; the counts of batches that PyTorch's batch norms keep
+//! (`num_batches_tracked`) are not there. `load_state_dict(tensors, strict=False)` does both.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -42,10 +42,6 @@ impl Training {
         let (mut training, order) = Training::begin(r, options);
         let (clock, size, micro) = (training.clock, options.batch, cached.micro);
         let batches = size / micro;
-        let add = |r: &mut Recording, tape: Program| {
-            r.programs.push(tape);
-            r.programs.len() - 1
-        };
 
         let mut tape = Tape::new(&mut r.arena, "draw", &[]);
         let t = &mut tape;
@@ -54,7 +50,7 @@ impl Training {
         let draws = draw_views(t, VIEWS * size, options.data.image, clock.clock, cached.augmentation);
         let whole = Whole { batch, draws };
         let program = tape.finish()?;
-        let draw = add(r, program);
+        training.then(r, program, 1);
 
         let own_clock = Clock::new(&mut r.arena, "encode ", 1).clock;
         let still = r.arena.buffer("encode statistics rate", Role::Input, Dtype::F32, shape(1, 1), Fill::F32(vec![0.0]));
@@ -67,7 +63,7 @@ impl Training {
             t.call("collect", Collect { clock: own_clock, x, all, batch_stride: micro });
         }
         let program = Program { name: "encode".into(), ..tape.finish()? };
-        let encode = add(r, program);
+        training.then(r, program, batches);
 
         let mut tape = Tape::new(&mut r.arena, "loss", &[]);
         tape.want(embeddings);
@@ -75,9 +71,9 @@ impl Training {
         tape.backward(loss, loss);
         let gradient = tape.recorded_grad(embeddings).expect("the loss depends on the embeddings");
         let program = tape.finish()?;
-        let loss_program = add(r, program);
+        training.then(r, program, 1);
 
-        let replay = |r: &mut Recording, name: &str, adds: bool| -> Result<usize, RecordError> {
+        for (name, times, adds) in [("replay", 1, false), ("replay on", batches - 1, true)] {
             let own_clock = Clock::new(&mut r.arena, "replay ", 1).clock;
             let mut tape = Tape::new(&mut r.arena, PART, options.trained);
             let t = &mut tape;
@@ -93,22 +89,22 @@ impl Training {
             }
             t.backward(z, dz);
             let program = Program { name: name.into(), ..tape.finish()? };
-            Ok(add(r, program))
-        };
-        let first = replay(r, "replay", false)?;
-        let others = if batches > 1 { Some(replay(r, "replay on", true)?) } else { None };
+            training.then(r, program, times);
+        }
 
         let mut tape = Tape::new(&mut r.arena, "update", options.trained);
         let t = &mut tape;
         let norm = update(t, clock, options.trained, options.optimizer);
         report(t, clock, loss, norm, training.ring);
         let program = tape.finish()?;
-        let update = add(r, program);
-
-        training.full = vec![(draw, 1), (encode, batches), (loss_program, 1), (first, 1)];
-        training.full.extend(others.map(|others| (others, batches - 1)));
-        training.full.push((update, 1));
+        training.then(r, program, 1);
         Ok(training)
+    }
+
+    /// The next phase of a step.
+    fn then(&mut self, r: &mut Recording, program: Program, times: u32) {
+        self.full.push((r.programs.len(), times));
+        r.programs.push(program);
     }
 }
 
