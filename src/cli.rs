@@ -162,6 +162,10 @@ pub struct PretrainArgs {
     /// Widths of the projection head, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "WIDTHS")]
     projection: Option<Vec<u32>>,
+    /// Images that pass through the encoder at once, where the whole --batch is too large for that; its gradient stays that of
+    /// the whole
+    #[arg(long, value_name = "IMAGES")]
+    micro_batch: Option<u32>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -178,6 +182,9 @@ struct ModelArgs {
     /// Widths of the hidden layers, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "WIDTHS")]
     hidden: Option<Vec<u32>>,
+    /// Begin with the weights in a safetensors file: of torchvision, of timm or of a run, for instance resnet18.safetensors
+    #[arg(long, value_name = "FILE")]
+    init_from: Option<PathBuf>,
     /// How far training images are varied: none, light, medium, strong, objects-light, objects, photos-medium or photos-strong
     #[arg(long, value_name = "NAME", value_parser = augment_preset)]
     augment: Option<Ranges>,
@@ -194,6 +201,10 @@ pub struct FinetuneArgs {
     /// Train the classifier only (linear probe)
     #[arg(long, num_args = 0..=1, default_missing_value = "true")]
     freeze: Option<bool>,
+    /// Train from this layer on; those before it keep their weights and statistics (names as in the checkpoint, for instance
+    /// layer3, or encoder.layer2)
+    #[arg(long, value_name = "LAYER")]
+    freeze_until: Option<String>,
     /// The encoder's learning rate as a share of the classifier's
     #[arg(long, value_parser = finite::<f32>, value_name = "SHARE")]
     encoder_lr_scale: Option<f32>,
@@ -406,6 +417,8 @@ impl PretrainArgs {
             "method": self.method,
             "temperature": self.temperature,
             "projection": self.projection,
+            "micro_batch": self.micro_batch,
+            "init_from": self.model.init_from,
             "model": self.model.settings(),
             "augment": self.model.augment,
             "run": self.run,
@@ -420,8 +433,10 @@ impl FinetuneArgs {
             "from": self.from,
             "labels_per_class": self.labels_per_class,
             "freeze": self.freeze,
+            "freeze_until": self.freeze_until,
             "encoder_lr_scale": self.encoder_lr_scale,
             "label_smoothing": self.label_smoothing,
+            "init_from": self.model.init_from,
             "model": self.model.settings(),
             "augment": self.model.augment,
             "run": self.run,

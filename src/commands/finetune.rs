@@ -28,7 +28,10 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     if let Some(problem) = opened.settings.problem() {
         return Err(UsageError(problem).into());
     }
-    // A run that goes on has its encoder in its own checkpoint.
+    // A run that goes on has its weights in its own checkpoint.
+    if opened.resume.is_some() {
+        opened.settings.init_from = None;
+    }
     let pretrained = if opened.resume.is_some() { None } else { load_pretrained(&opened.settings.from)? };
     if let Some(checkpoint) = &pretrained {
         let theirs = &checkpoint.record.model;
@@ -50,8 +53,9 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         settings.run.batch = batch;
         Finetune::prepare(settings, &data, pretrained.clone(), device.binding_limit())
     };
-    let finetune = explain_too_large(prepare(settings.run.batch), settings.run.batch, |batch| batch >= 1 && prepare(batch).is_ok())?;
-    let model = format!("{:?} {:?}, {} classes", settings.model.kind, settings.model.hidden, data.classes);
+    let finetune = explain_too_large(prepare(settings.run.batch), settings.run.batch, 1, |batch| batch >= 1 && prepare(batch).is_ok())?;
+    finetune.notes.iter().for_each(|note| say!("{note}"));
+    let model = format!("{}, {} classes", settings.model, data.classes);
     if args.output.dry_run {
         return describe(&finetune.plan, &device, &model, args.output.json);
     }

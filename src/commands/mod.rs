@@ -162,18 +162,18 @@ fn open_device(spec: &str, threads: usize) -> Result<Device> {
     Ok(device)
 }
 
-/// Names the limit and the largest batch that stays within it, where a batch was too large.
-fn explain_too_large<T>(result: Result<T>, batch: u32, fits: impl Fn(u32) -> bool) -> Result<T> {
+/// Names the limit and the largest batch (a multiple of `unit`) that stays within it, where a batch was too large.
+fn explain_too_large<T>(result: Result<T>, batch: u32, unit: u32, fits: impl Fn(u32) -> bool) -> Result<T> {
     result.map_err(|error| match error.downcast_ref::<RecordError>() {
         Some(RecordError::TooLarge { too_large, .. }) => {
-            let (mut fitting, mut failing) = (0, batch);
+            let (mut fitting, mut failing) = (0, batch / unit);
             while failing - fitting > 1 {
                 let middle = fitting + (failing - fitting) / 2;
-                if fits(middle) { fitting = middle } else { failing = middle }
+                if fits(middle * unit) { fitting = middle } else { failing = middle }
             }
             let hint = match fitting {
                 0 => "no batch fits: the data or the model are too large for it".to_string(),
-                _ => format!("the largest --batch that fits is {fitting}"),
+                _ => format!("the largest --batch that fits is {}", fitting * unit),
             };
             DeviceError(format!("--batch {batch} does not fit on this device: {too_large}; {hint}")).into()
         }
@@ -198,7 +198,8 @@ fn catch_interrupts() {
 /// What `--dry-run` says.
 fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8> {
     let training = &plan.training;
-    let parameters: u64 = plan.arena.groups().into_iter().flat_map(|g| plan.arena.params(g)).map(|b| b.shape.len()).sum();
+    let count = |groups: &[u8]| -> u64 { groups.iter().flat_map(|&g| plan.arena.params(g)).map(|b| plan.arena.elements(b)).sum() };
+    let (parameters, trained) = (count(&plan.arena.groups()), count(&training.trained));
     let bytes = device.bytes_of(&plan.arena, &plan.programs);
     say!("model          {model}");
     for group in plan.arena.groups() {
@@ -206,7 +207,7 @@ fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8>
             say!("  {:22} {}x{}", plan.arena.name(buf), buf.rows(), buf.cols());
         }
     }
-    say!("parameters     {parameters}");
+    say!("parameters     {parameters}, of which {trained} are trained");
     say!("batch          {}", training.batch);
     say!("steps          {} ({} per epoch)", training.total_steps, training.steps_per_epoch);
     say!("device memory  {:.1} MiB", bytes as f64 / f64::from(1 << 20));
@@ -214,6 +215,7 @@ fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8>
         serde_json::json!({
             "device": device.name(),
             "parameters": parameters,
+            "trained_parameters": trained,
             "batch": training.batch,
             "steps": training.total_steps,
             "steps_per_epoch": training.steps_per_epoch,

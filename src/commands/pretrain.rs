@@ -14,6 +14,10 @@ const COMMAND: &str = "pretrain";
 
 pub fn run(args: &PretrainArgs) -> Result<u8> {
     let mut opened = open_settings::<PretrainSettings>(COMMAND, &args.output, args.settings())?;
+    if opened.resume.is_some() {
+        // The checkpoint has weights of its own by now.
+        opened.settings.init_from = None;
+    }
     let settings = &opened.settings;
     if let Some(problem) = settings.problem() {
         return Err(UsageError(problem).into());
@@ -28,7 +32,9 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
         settings.run.batch = batch;
         Pretrain::prepare(settings, &data, device.binding_limit())
     };
-    let pretrain = explain_too_large(prepare(settings.run.batch), settings.run.batch, |batch| batch >= 2 && prepare(batch).is_ok())?;
+    let unit = settings.micro_batch.unwrap_or(1);
+    let pretrain = explain_too_large(prepare(settings.run.batch), settings.run.batch, unit, |batch| batch >= 2 && prepare(batch).is_ok())?;
+    pretrain.notes.iter().for_each(|note| say!("{note}"));
     let model = format!("{}, projection {:?}", settings.model, settings.projection);
     if args.output.dry_run {
         return describe(&pretrain.plan, &device, &model, args.output.json);

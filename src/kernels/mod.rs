@@ -75,6 +75,7 @@ kernels! {
     sup_con,
     sup_con_backward,
     take_columns,
+    take_rows,
     tick,
     upsample_nearest,
     upsample_nearest_backward,

@@ -30,7 +30,8 @@ pub enum Pixels {
 }
 
 impl Pixels {
-    fn shape(self, images: u32, image: Image) -> Shape {
+    /// Of a matrix with this many images.
+    pub fn shape(self, images: u32, image: Image) -> Shape {
         match self {
             Pixels::Flat => shape(images, image.len()),
             Pixels::Rows => shape(images * image.height * image.width, image.channels),
@@ -66,13 +67,25 @@ pub struct Augmentation {
     pub key: [u32; 2],
 }
 
-/// `views` augmented versions of each sample: all first versions, then all second ones.
-pub fn augmented_views(t: &mut Tape<'_>, batch: Batch, clock: Buf, views: u32, augmentation: Augmentation, pixels: Pixels) -> Buf {
-    let (rows, image, Augmentation { ranges, key }) = (views * batch.indices.cols(), batch.data.image, augmentation);
-    let x = t.scratch("views", pixels.shape(rows, image));
+/// The random decisions behind views, a row each: see [`AugmentDraw`].
+#[derive(Clone, Copy, Debug)]
+pub struct Draws {
+    pub draws: Buf,
+    pub keys: Buf,
+}
+
+/// Draws for `rows` views in the step that `clock` shows.
+pub fn draw_views(t: &mut Tape<'_>, rows: u32, image: Image, clock: Buf, Augmentation { ranges, key }: Augmentation) -> Draws {
     let draws = t.scratch("augmentation", shape(rows, Column::COUNT));
     let keys = t.scratch_of("augmentation keys", Dtype::U32, shape(rows, 4));
     t.call("draw augmentation", AugmentDraw { clock, draws, keys, width: image.width, height: image.height, key, ranges });
+    Draws { draws, keys }
+}
+
+/// The views that were drawn: all first versions of the samples, then all second ones, and so on.
+pub fn views(t: &mut Tape<'_>, batch: Batch, Draws { draws, keys }: Draws, ranges: Ranges, pixels: Pixels) -> Buf {
+    let image = batch.data.image;
+    let x = t.scratch("views", pixels.shape(draws.rows(), image));
     let (data, indices) = (batch.data.images, batch.indices);
     if !ranges.local() {
         t.call("augment", Augment { data, indices, draws, keys, x, image, ranges });
@@ -82,6 +95,12 @@ pub fn augmented_views(t: &mut Tape<'_>, batch: Batch, clock: Buf, views: u32, a
     t.call("augment", Augment { data, indices, draws, keys, x: resampled, image, ranges: ranges.unfinished() });
     t.call("augment, neighbours", AugmentLocal { x: resampled, draws, keys, y: x, image, ranges });
     x
+}
+
+/// `number` augmented versions of each sample: all first versions, then all second ones.
+pub fn augmented_views(t: &mut Tape<'_>, batch: Batch, clock: Buf, number: u32, augmentation: Augmentation, pixels: Pixels) -> Buf {
+    let draws = draw_views(t, number * batch.indices.cols(), batch.data.image, clock, augmentation);
+    views(t, batch, draws, augmentation.ranges, pixels)
 }
 
 /// The labels of the samples, `[1, batch]`. Panics if the data have none, which callers have ruled out.

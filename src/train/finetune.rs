@@ -8,7 +8,7 @@ use super::driver::{Driver, Judgement, Outcome, Session};
 use super::plan::{AUGMENT_STREAM, Evaluation, Plan, Recalibration, Recording, Training, TrainingOptions};
 use super::pretrain::{evaluate_split, images, record_recalibration};
 use super::settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS};
-use crate::buffer::Buf;
+use crate::buffer::{Buf, is_of};
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
@@ -24,6 +24,8 @@ pub struct Finetune {
     pub plan: Plan,
     /// Labelled images that are trained on.
     pub labelled: u32,
+    /// What a user should know before it starts.
+    pub notes: Vec<String>,
     pretrained: Option<Checkpoint>,
     recalibration: Option<Recalibration>,
     held_out: Option<Labelled>,
@@ -61,7 +63,18 @@ impl Labelled {
 /// Of a batch as it is, in evaluation.
 fn logits(t: &mut Tape<'_>, model: &ModelSettings, classes: u32, batch: Batch) -> Buf {
     let features = models::features(t, model, batch);
-    models::classifier(t, classes, features)
+    models::classifier(t, model, classes, features)
+}
+
+/// Layers by the first words of their names, in order: for people to choose from.
+fn outlined(layers: &[String]) -> String {
+    let outline = |name: &String| {
+        let words = if name.starts_with("encoder.") { 2 } else { 1 };
+        name.split('.').take(words).collect::<Vec<_>>().join(".")
+    };
+    let mut names: Vec<String> = layers.iter().map(outline).collect();
+    names.dedup();
+    names.join(", ")
 }
 
 impl Finetune {
@@ -88,6 +101,13 @@ impl Finetune {
             return Err(UsageError(text).into());
         }
         let mut r = Recording::new(run.seed, binding_limit);
+        if let Some(layer) = &settings.freeze_until {
+            let layers = models::layers(&settings.model, train.image, classes);
+            if !layers.iter().any(|name| is_of(name, layer)) {
+                return Err(UsageError(format!("there is no layer {layer} to --freeze-until; there are {}", outlined(&layers))).into());
+            }
+            r.arena.freeze_until(layer);
+        }
         let bufs = r.data("training", &train);
         let both = [models::ENCODER, models::HEAD];
         let options = TrainingOptions {
@@ -109,7 +129,7 @@ impl Finetune {
             let place = if settings.freeze { Place::evaluation(models::ENCODER) } else { Place::training(t, models::ENCODER) };
             let x = images(t, batch, clock, augmentation, &settings.model);
             let features = models::encoder(t, &settings.model, place, x, batch.data.image);
-            let logits = models::classifier(t, classes, features);
+            let logits = models::classifier(t, &settings.model, classes, features);
             cross_entropy(t, "loss", logits, targets, settings.label_smoothing)
         })?;
         // Without their labels, all training images may say what means and variances are.
@@ -121,6 +141,7 @@ impl Finetune {
                 record_recalibration(&mut r, images, rest.len().max(train.len()), &settings.model)?
             }
         };
+        let notes = r.begin_with(settings.init_from.as_deref(), &settings.model)?;
         let held_out = Labelled::record(&mut r, "held-out", &held_out, &settings.model, classes)?;
         let test = match &data.test {
             Some(test) => Labelled::record(&mut r, "test", test, &settings.model, classes)?,
@@ -128,7 +149,7 @@ impl Finetune {
         };
         let record = Record::new(Stage::Classifier, &settings.model, train.image, classes, run.seed);
         let plan = r.finish(training, run, record);
-        Ok(Finetune { labelled: train.len(), recalibration, settings, plan, pretrained, held_out, test })
+        Ok(Finetune { labelled: train.len(), notes, recalibration, settings, plan, pretrained, held_out, test })
     }
 
     /// Trains to the end, or until told to stop; then classifies the test images with the best weights.
@@ -141,7 +162,7 @@ impl Finetune {
         let resumes = session.resume.is_some();
         let mut driver = Driver::start(&self.plan, &hyper, session)?;
         if let Some(checkpoint) = self.pretrained.as_ref().filter(|_| !resumes) {
-            checkpoint.restore(&self.plan.arena, &mut *driver.exec, &|role| role.group() == Some(models::ENCODER))?;
+            checkpoint.restore(&self.plan.arena, &mut *driver.exec, &|role| role.group().is_some_and(|group| group != models::HEAD))?;
         }
         let mut judge = |exec: &mut dyn Executor, programs: &Programs| {
             if let Some(recalibration) = &self.recalibration {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::micro::MICRO_UNIT;
 use super::presets::augment_preset;
 use crate::cache;
 use crate::data::{MOST_SIDE, ReadOptions, Task};
@@ -92,6 +93,12 @@ pub struct PretrainSettings {
     pub temperature: f32,
     /// Widths of the projection head.
     pub projection: Vec<u32>,
+    /// A file of weights to begin with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
+    /// Samples that pass through the encoder at once, where that is not the whole batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<u32>,
     pub model: ModelSettings,
     pub run: RunSettings,
     pub augment: Ranges,
@@ -102,11 +109,17 @@ pub struct PretrainSettings {
 pub struct FinetuneSettings {
     /// A run folder, a checkpoint, or `scratch`.
     pub from: String,
+    /// A file of weights to begin with, where `from` is `scratch`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
     /// All labels if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels_per_class: Option<u32>,
     /// Train the classifier alone (linear probe).
     pub freeze: bool,
+    /// Train from this layer on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freeze_until: Option<String>,
     /// The encoder's learning rate as a share of the classifier's.
     pub encoder_lr_scale: f32,
     pub label_smoothing: f32,
@@ -151,6 +164,8 @@ impl Default for PretrainSettings {
             method: Method::Simclr,
             temperature: 0.2,
             projection: vec![64],
+            init_from: None,
+            micro_batch: None,
             model: ModelSettings::mlp(vec![256, 128]),
             run: RunSettings {
                 epochs: 11,
@@ -171,8 +186,10 @@ impl Default for FinetuneSettings {
     fn default() -> Self {
         FinetuneSettings {
             from: "scratch".into(),
+            init_from: None,
             labels_per_class: None,
             freeze: false,
+            freeze_until: None,
             encoder_lr_scale: 1.0,
             label_smoothing: 0.0,
             model: ModelSettings::mlp(vec![128]),
@@ -263,7 +280,19 @@ impl PretrainSettings {
         let cold = !(self.temperature.is_finite() && self.temperature >= 0.01);
         let temperature = cold.then(|| "--temperature must be at least 0.01".to_string());
         let widths = widths_problem(&self.model.hidden, "--hidden").or_else(|| widths_problem(&self.projection, "--projection"));
-        self.run.problem().or(temperature).or(widths).or_else(|| self.augment.problem())
+        self.run.problem().or(temperature).or(widths).or_else(|| self.micro_batch_problem()).or_else(|| self.augment.problem())
+    }
+
+    fn micro_batch_problem(&self) -> Option<String> {
+        let micro = self.micro_batch?;
+        if micro == 0 || !micro.is_multiple_of(MICRO_UNIT) {
+            return Some(format!("--micro-batch must be a multiple of {MICRO_UNIT}"));
+        }
+        if !self.run.batch.is_multiple_of(micro) {
+            return Some(format!("--batch {} is no multiple of --micro-batch {micro}", self.run.batch));
+        }
+        let other = self.method != Method::Simclr;
+        other.then(|| "--micro-batch is for losses that compare all images of a batch: --method simclr".into())
     }
 }
 
@@ -272,6 +301,11 @@ impl FinetuneSettings {
     pub fn problem(&self) -> Option<String> {
         let checks = [
             (self.labels_per_class == Some(0), "--labels-per-class must be at least 1"),
+            (self.freeze && self.freeze_until.is_some(), "--freeze trains the classifier only: leave out --freeze-until, or --freeze"),
+            (
+                self.init_from.is_some() && self.from != "scratch",
+                "--from goes on with a run of wgraft, --init-from begins with weights of any origin: say one of the two",
+            ),
             (!(0.0..1.0).contains(&self.label_smoothing), "--label-smoothing must be at least 0 and below 1"),
             (!(self.encoder_lr_scale.is_finite() && self.encoder_lr_scale >= 0.0), "--encoder-lr-scale must not be negative"),
         ];
@@ -293,6 +327,26 @@ mod tests {
         overlay(&mut value, serde_json::json!({ "run": { "learning_rate": 1 } }));
         let error = serde_json::from_value::<PretrainSettings>(value).expect_err("an unknown key").to_string();
         assert!(error.contains("learning_rate"), "{error}");
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_named() {
+        let micro = |micro, batch, method| {
+            let mut settings = PretrainSettings { micro_batch: Some(micro), method, ..Default::default() };
+            settings.run.batch = batch;
+            settings.problem().unwrap_or_default()
+        };
+        assert_eq!(micro(32, 128, Method::Simclr), "");
+        assert!(micro(24, 48, Method::Simclr).contains("--micro-batch must be a multiple of 16"));
+        assert!(micro(0, 48, Method::Simclr).contains("--micro-batch must be a multiple of 16"));
+        assert!(micro(32, 48, Method::Simclr).contains("--batch 48 is no multiple of --micro-batch 32"));
+        assert!(micro(32, 128, Method::Supervised).contains("--method simclr"));
+
+        let problem = |settings: FinetuneSettings| settings.problem().unwrap_or_default();
+        let frozen = FinetuneSettings { freeze: true, freeze_until: Some("encoder.1".into()), ..Default::default() };
+        assert!(problem(frozen).contains("--freeze-until"));
+        let both = FinetuneSettings { from: "runs/pretrain-1".into(), init_from: Some("w.safetensors".into()), ..Default::default() };
+        assert!(problem(both).contains("--init-from"));
     }
 
     #[test]
