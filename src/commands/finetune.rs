@@ -8,6 +8,7 @@ use super::{
     session,
 };
 use crate::cli::FinetuneArgs;
+use crate::data::Dataset;
 use crate::error::UsageError;
 use crate::say;
 use crate::train::{Checkpoint, Finetune, FinetuneSettings, find_checkpoint};
@@ -20,6 +21,16 @@ pub(super) fn load_pretrained(from: &str) -> Result<Option<Checkpoint>> {
         return Ok(None);
     }
     Checkpoint::load(&find_checkpoint(Path::new(from))?).map(Some)
+}
+
+/// The data of a run, with the labels that it is to train on.
+pub(super) fn labelled_data(settings: &FinetuneSettings) -> Result<Dataset> {
+    let Some(path) = &settings.pseudo_labels else { return load_data(&settings.run, true) };
+    let data = load_data(&settings.run, false)?;
+    let given = data.given_labels(path, settings.min_confidence)?;
+    let uncertain = if given.uncertain > 0 { format!(", {} less certain ones left out", given.uncertain) } else { String::new() };
+    say!("{}: {} labels from {}{uncertain}", data.name, given.labelled.len(), path.display());
+    Ok(data.labelled_by(&given))
 }
 
 pub fn run(args: &FinetuneArgs) -> Result<u8> {
@@ -40,7 +51,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         opened.settings.run.read_as(checkpoint.record.image);
     }
     let settings = &opened.settings;
-    let data = load_data(&settings.run, true)?;
+    let data = labelled_data(settings)?;
     let device = open_device(&settings.run.device, settings.run.threads)?;
     let prepare = |batch: u32| {
         let mut settings = settings.clone();

@@ -104,6 +104,11 @@ pub struct FinetuneSettings {
     /// All labels if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels_per_class: Option<u32>,
+    /// Labels in the place of the data's own: a CSV file, see [`Dataset::given_labels`](crate::data::Dataset::given_labels).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pseudo_labels: Option<PathBuf>,
+    /// How certain those must be.
+    pub min_confidence: f64,
     /// Train the classifier alone (linear probe).
     pub freeze: bool,
     /// The encoder's learning rate as a share of the classifier's.
@@ -195,6 +200,8 @@ impl Default for FinetuneSettings {
         FinetuneSettings {
             from: "scratch".into(),
             labels_per_class: None,
+            pseudo_labels: None,
+            min_confidence: 0.0,
             freeze: false,
             encoder_lr_scale: 1.0,
             label_smoothing: 0.0,
@@ -295,6 +302,11 @@ impl FinetuneSettings {
     pub fn problem(&self) -> Option<String> {
         let checks = [
             (self.labels_per_class == Some(0), "--labels-per-class must be at least 1"),
+            (!(0.0..=1.0).contains(&self.min_confidence), "--min-confidence is a share: at least 0 and at most 1"),
+            (
+                self.min_confidence > 0.0 && self.pseudo_labels.is_none(),
+                "--min-confidence is about --pseudo-labels; name the file that `label` wrote",
+            ),
             (!(0.0..1.0).contains(&self.label_smoothing), "--label-smoothing must be at least 0 and below 1"),
             (!(self.encoder_lr_scale.is_finite() && self.encoder_lr_scale >= 0.0), "--encoder-lr-scale must not be negative"),
         ];
