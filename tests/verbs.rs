@@ -99,9 +99,10 @@ fn few_labels_spread_and_train() {
     let tune = ["finetune", "--from", "pre", "--data", "sides", "--device", "cpu", "--steps", "60", "--lr", "0.1", "--batch", "4"];
     let pseudo = [&tune[..], &["--pseudo-labels", "spread/labels.csv"]].concat();
     assert!(json(dir, &[&pseudo[..], &["--out", "pseudo"]].concat())["test_accuracy"].as_f64() > Some(0.8));
-    // Of those that are certain, there are the given ones at least.
-    let output = wgraft(dir, &[&pseudo[..], &["--min-confidence", "1", "--out", "sure"]].concat());
-    assert!(output.status.success() && stderr(&output).contains("less certain ones left out"), "{}", stderr(&output));
+    put(dir, "unsure.csv", rows.join("\n").replace(",1.0000,spread", ",0.6,spread"));
+    let unsure = [&tune[..], &["--pseudo-labels", "unsure.csv", "--min-confidence", "0.61", "--out", "sure"]].concat();
+    let text = stderr(&wgraft(dir, &unsure));
+    assert!(["54 less certain ones left out", "6 labelled training images"].iter().all(|part| text.contains(part)), "{text}");
     refused(dir, &[&tune[..], &["--min-confidence", "0.5", "--out", "x"]].concat(), 2, &["--pseudo-labels"]);
 }
 
