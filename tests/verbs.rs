@@ -103,6 +103,10 @@ fn few_labels_spread_and_train() {
     let unsure = [&tune[..], &["--pseudo-labels", "unsure.csv", "--min-confidence", "0.61", "--out", "sure"]].concat();
     let text = stderr(&wgraft(dir, &unsure));
     assert!(["54 less certain ones left out", "6 labelled training images"].iter().all(|part| text.contains(part)), "{text}");
+    let lonely = rows.iter().filter(|row| !row.contains(",top,") || row.starts_with("top/00.png")).cloned().collect::<Vec<_>>();
+    put(dir, "lonely.csv", lonely.join("\n"));
+    let text = stderr(&wgraft(dir, &[&tune[..], &["--pseudo-labels", "lonely.csv", "--out", "lonely"]].concat()));
+    assert!(text.contains("class top has 1 of these labels, another one 20"), "{text}");
     refused(dir, &[&tune[..], &["--min-confidence", "0.5", "--out", "x"]].concat(), 2, &["--pseudo-labels"]);
 }
 

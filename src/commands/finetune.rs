@@ -30,6 +30,15 @@ pub(super) fn labelled_data(settings: &FinetuneSettings) -> Result<Dataset> {
     let given = data.given_labels(path, settings.min_confidence)?;
     let uncertain = if given.uncertain > 0 { format!(", {} less certain ones left out", given.uncertain) } else { String::new() };
     say!("{}: {} labels from {}{uncertain}", data.name, given.labelled.len(), path.display());
+    let counts = given.per_class();
+    let most = counts.iter().copied().max().unwrap_or(0);
+    if let Some((fewest, name)) = counts.into_iter().zip(&given.class_names).min().filter(|(fewest, _)| 10 * fewest < most) {
+        // Some classes are found with less certainty than others: a threshold can all but remove them.
+        say!(
+            "class {name} has {fewest} of these labels, another one {most}: a classifier will hardly know it; a lower --min-confidence \
+             keeps more, --labels-per-class takes equally many of each"
+        );
+    }
     Ok(data.labelled_by(&given))
 }
 

@@ -19,6 +19,15 @@ pub struct GivenLabels {
     pub uncertain: usize,
 }
 
+impl GivenLabels {
+    /// Samples of each class.
+    pub fn per_class(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.class_names.len()];
+        self.labelled.iter().for_each(|&(_, class)| counts[class as usize] += 1);
+        counts
+    }
+}
+
 impl Dataset {
     /// Reads a CSV file with a column `file` or `index` that names training samples, a column `label` with the names of
     /// classes, and perhaps one called `confidence`, of which `least` is enough. Rows without a label are passed over. Fails
