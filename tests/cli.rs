@@ -4,40 +4,12 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use common::binary::{json, refused, stderr, wgraft};
 use serde_json::Value;
 use tempfile::TempDir;
-
-fn wgraft(dir: &Path, args: &[&str]) -> Output {
-    // What was tuned on this machine is no part of a test.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wgraft"));
-    command.args(args).current_dir(dir).env("WGRAFT_CACHE", dir.join("cache")).output().expect("the binary runs")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// The JSON object on the last line of stdout, of a command that succeeded.
-fn json(dir: &Path, args: &[&str]) -> Value {
-    let output = wgraft(dir, &[args, &["--json"]].concat());
-    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
-    let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(text.lines().last().expect("a last line")).expect("the last line is JSON")
-}
-
-/// Fails unless the command exits with `code`, and says all of `parts`, without a panic.
-fn refused(dir: &Path, args: &[&str], code: i32, parts: &[&str]) {
-    let output = wgraft(dir, args);
-    let text = stderr(&output);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
-    assert!(!text.contains("panicked"), "{args:?}: {text}");
-    for part in parts {
-        assert!(text.contains(part), "{args:?}: no `{part}` in: {text}");
-    }
-}
 
 const SMALL: &[&str] = &["pretrain", "--device", "cpu", "--hidden", "24", "--projection", "12,8", "--batch", "32", "--steps", "40"];
 
@@ -93,7 +65,7 @@ fn help_tells_every_verb_and_flag() {
     let dir = tempfile::tempdir().expect("a folder");
     let help = |args: &[&str]| String::from_utf8_lossy(&wgraft(dir.path(), args).stdout).into_owned();
     let all = help(&["--help"]);
-    for verb in ["pretrain", "finetune", "eval", "predict", "curve", "check", "devices", "show"] {
+    for verb in ["pretrain", "finetune", "eval", "predict", "label", "embed", "search", "curve", "check", "devices", "show"] {
         assert!(all.contains(verb), "--help does not name {verb}");
         assert!(help(&[verb, "--help"]).contains("Usage"), "{verb} --help");
     }
@@ -233,7 +205,6 @@ fn wrong_use_is_refused_with_code_2() {
     refused(dir, &["pretrain", "--device", "cpu", "--temperature", "0", "--out", "x"], 2, &["--temperature"]);
     refused(dir, &["pretrain", "--config", "tuned/config.toml", "--out", "x"], 2, &["finetune"]);
     refused(dir, &["finetune", "--from", "pre", "--hidden", "7", "--out", "x"], 2, &["24"]);
-    refused(dir, &["eval", "pre", "--device", "cpu"], 2, &["finetune"]);
     refused(dir, &["check", "--kernel", "zzz", "--device", "cpu"], 2, &["matmul"]);
     assert!(!dir.join("x").exists(), "a refused command left a folder behind");
 }

@@ -8,6 +8,7 @@ use super::{
     print_json, session,
 };
 use crate::cli::FinetuneArgs;
+use crate::data::Dataset;
 use crate::error::UsageError;
 use crate::say;
 use crate::train::{Checkpoint, Finetune, FinetuneSettings, find_checkpoint};
@@ -20,6 +21,25 @@ pub(super) fn load_pretrained(from: &str) -> Result<Option<Checkpoint>> {
         return Ok(None);
     }
     Checkpoint::load(&find_checkpoint(Path::new(from))?).map(Some)
+}
+
+/// The data of a run, with the labels that it is to train on.
+pub(super) fn labelled_data(settings: &FinetuneSettings) -> Result<Dataset> {
+    let Some(path) = &settings.pseudo_labels else { return load_data(&settings.run, true) };
+    let data = load_data(&settings.run, false)?;
+    let given = data.given_labels(path, settings.min_confidence)?;
+    let uncertain = if given.uncertain > 0 { format!(", {} less certain ones left out", given.uncertain) } else { String::new() };
+    say!("{}: {} labels from {}{uncertain}", data.name, given.labelled.len(), path.display());
+    let counts = given.per_class();
+    let most = counts.iter().copied().max().unwrap_or(0);
+    if let Some((fewest, name)) = counts.into_iter().zip(&given.class_names).min().filter(|(fewest, _)| 10 * fewest < most) {
+        // Some classes are found with less certainty than others: a threshold can all but remove them.
+        say!(
+            "class {name} has {fewest} of these labels, another one {most}: a classifier will hardly know it; a lower --min-confidence \
+             keeps more, --labels-per-class takes equally many of each"
+        );
+    }
+    Ok(data.labelled_by(&given))
 }
 
 pub fn run(args: &FinetuneArgs) -> Result<u8> {
@@ -43,7 +63,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         opened.settings.run.read_as(checkpoint.record.image);
     }
     let settings = &opened.settings;
-    let data = load_data(&settings.run, true)?;
+    let data = labelled_data(settings)?;
     let device = open_device(&settings.run.device, settings.run.threads)?;
     if let Some(path) = &args.output.augment_preview {
         return preview(path, &device, &data, settings.augment, &settings.model, &settings.run, args.output.json);

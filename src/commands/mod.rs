@@ -4,11 +4,15 @@ mod bench;
 mod check;
 mod curve;
 mod devices;
+mod embed;
 mod eval;
 mod finetune;
+mod finished;
+mod label;
 mod predict;
 mod pretrain;
 mod profile;
+mod search;
 mod show;
 mod step;
 mod tune;
@@ -23,10 +27,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cli::{Command, OutputArgs};
-use crate::data::Dataset;
+use crate::data::{Dataset, Split};
 use crate::error::{DeviceError, UsageError};
 use crate::exec::{Device, DeviceSpec};
 use crate::kernels::augment_draw::Ranges;
+use crate::metrics;
 use crate::models::ModelSettings;
 use crate::program::RecordError;
 use crate::report::save_png;
@@ -48,6 +53,9 @@ pub fn run(command: Command) -> Result<u8> {
         Command::Finetune(args) => finetune::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Label(args) => label::run(&args),
+        Command::Embed(args) => embed::run(&args),
+        Command::Search(args) => search::run(&args),
         Command::Curve(args) => curve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
@@ -255,6 +263,25 @@ fn duration(outcome: &Outcome) -> String {
 fn interrupted(command: &str, path: &Path, outcome: &Outcome) -> u8 {
     say!("interrupted after step {}, saved; go on with: wgraft {command} --resume --out {}", outcome.steps, path.display());
     INTERRUPTED
+}
+
+/// Shares in percent: their mean, and their standard deviation where there are several.
+fn percents(shares: &[f64]) -> String {
+    let (mean, deviation) = metrics::spread(shares);
+    match shares.len() {
+        0 => "-".into(),
+        1 => format!("{:.2}", 100.0 * mean),
+        _ => format!("{:.2} ± {:.2}", 100.0 * mean, 100.0 * deviation),
+    }
+}
+
+/// What an image of a part of the data is called: its file, or where there are none, its place.
+fn name_of(split: &Split, part: &str, index: u32) -> String {
+    match split.names.get(index as usize) {
+        Some(name) => name.clone(),
+        None if part.is_empty() => format!("index {index}"),
+        None => format!("{part}:{index}"),
+    }
 }
 
 /// Results go to stdout. A reader that has gone away (`| head`) is no failure.

@@ -57,7 +57,7 @@ impl Step {
                 settings.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))?;
                 let pretrained = super::finetune::load_pretrained(&settings.from)?;
                 pretrained.iter().for_each(|checkpoint| settings.run.read_as(checkpoint.record.image));
-                let data = load_data(&settings.run, true)?;
+                let data = super::finetune::labelled_data(&settings)?;
                 let finetune = Finetune::prepare(settings, &data, pretrained, limit)?;
                 (finetune.plan, finetune.settings.model, "finetune")
             }

@@ -36,6 +36,12 @@ impl Split {
         self.images.is_empty()
     }
 
+    /// The bytes of one sample.
+    pub fn pixels(&self, sample: u32) -> &[u8] {
+        let size = self.image.len() as usize;
+        &self.images[sample as usize * size..(sample as usize + 1) * size]
+    }
+
     /// Shape of the packed images in device memory.
     pub fn packed_shape(&self) -> Shape {
         shape(self.len(), self.image.len().div_ceil(4))
@@ -83,6 +89,11 @@ impl Split {
 
     /// `count` samples of each class, drawn by `seed`. Fails if there are no labels or a class has fewer.
     pub fn per_class(&self, count: u32, classes: u32, seed: u64) -> Result<Split> {
+        Ok(self.select(&self.draw_per_class(count, classes, seed)?))
+    }
+
+    /// The indices of [`per_class`](Self::per_class), class by class.
+    pub fn draw_per_class(&self, count: u32, classes: u32, seed: u64) -> Result<Vec<u32>> {
         const STREAM: u32 = 1000;
         let labels = self.labels.as_ref().context("the training images have no labels to choose from")?;
         let mut chosen = Vec::new();
@@ -96,7 +107,7 @@ impl Split {
             let key = random::key(seed, STREAM + class);
             chosen.extend(random::sample_without_replacement(key, members.len() as u32, count).iter().map(|&i| members[i as usize]));
         }
-        Ok(self.select(&chosen))
+        Ok(chosen)
     }
 
     /// Training and test samples by [`Part::by_index`]; no test samples where there are too few for one.

@@ -1,7 +1,7 @@
 //! Fine-tuning: an encoder, pretrained or from scratch, and a classifier, trained on labels. Test images are only ever
 //! evaluated, after training.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::checkpoint::{Checkpoint, Record, Stage};
 use super::driver::{Driver, Judgement, Outcome, Session};
@@ -193,12 +193,5 @@ pub fn predict_images(device: &Device, checkpoint: &Checkpoint, images: &Split) 
         *stage == Stage::Classifier,
         UsageError("this checkpoint is a pretrained encoder without a classifier; `finetune --from` it first".into())
     );
-    let mut r = Recording::new(0, device.binding_limit());
-    let unlabelled = Split { labels: None, ..images.clone() };
-    let (evaluation, _) =
-        evaluate_split(&mut r, "images", &unlabelled, &|t, batch| logits(t, model, *classes, batch))?.context("there are no images")?;
-    let programs = std::sync::Arc::new(std::mem::take(&mut r.programs));
-    let mut exec = device.load(&r.arena, r.memory(), programs.clone())?;
-    checkpoint.restore(&r.arena, &mut *exec, &|role| role.group().is_some())?;
-    Ok(evaluation.run(&mut *exec, &programs)?)
+    Ok(checkpoint.evaluate(device, images, &|t, batch| logits(t, model, *classes, batch))?.0)
 }

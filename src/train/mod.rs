@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod driver;
+mod embed;
 mod finetune;
 mod folder;
 mod micro;
@@ -14,8 +15,9 @@ mod weights;
 
 pub use checkpoint::{Checkpoint, Record, Stage};
 pub use driver::{Driver, Judgement, Outcome, Session, Terminal};
+pub use embed::Features;
 pub use finetune::{Classified, Finetune, predict_images};
-pub use folder::{RunFolder, checkpoint_path, find_checkpoint, latest, next_free};
+pub use folder::{RunFolder, checkpoint_path, find_checkpoint, latest, next_free, write_atomically};
 pub use micro::MICRO_UNIT;
 pub use plan::{Evaluation, Plan, RING, Recording, Training, TrainingOptions};
 pub use presets::augment_preset;

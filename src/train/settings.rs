@@ -115,6 +115,11 @@ pub struct FinetuneSettings {
     /// All labels if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels_per_class: Option<u32>,
+    /// Labels in the place of the data's own: a CSV file, see [`Dataset::given_labels`](crate::data::Dataset::given_labels).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pseudo_labels: Option<PathBuf>,
+    /// How certain those must be.
+    pub min_confidence: f64,
     /// Train the classifier alone (linear probe).
     pub freeze: bool,
     /// Train from this layer on.
@@ -188,6 +193,8 @@ impl Default for FinetuneSettings {
             from: "scratch".into(),
             init_from: None,
             labels_per_class: None,
+            pseudo_labels: None,
+            min_confidence: 0.0,
             freeze: false,
             freeze_until: None,
             encoder_lr_scale: 1.0,
@@ -305,6 +312,11 @@ impl FinetuneSettings {
             (
                 self.init_from.is_some() && self.from != "scratch",
                 "--from goes on with a run of wgraft, --init-from begins with weights of any origin: say one of the two",
+            ),
+            (!(0.0..=1.0).contains(&self.min_confidence), "--min-confidence is a share: at least 0 and at most 1"),
+            (
+                self.min_confidence > 0.0 && self.pseudo_labels.is_none(),
+                "--min-confidence is about --pseudo-labels; name the file that `label` wrote",
             ),
             (!(0.0..1.0).contains(&self.label_smoothing), "--label-smoothing must be at least 0 and below 1"),
             (!(self.encoder_lr_scale.is_finite() && self.encoder_lr_scale >= 0.0), "--encoder-lr-scale must not be negative"),
