@@ -28,7 +28,7 @@ pub enum Pass {
     Input,
 }
 
-/// `x`: `[batch * height * width, inputs]`; `w`: as [`Tensor::Filters`] lays them; `y`: `[batch * out height * out width,
+/// `x`: `[batch * height * width, inputs]`; `w`: as [`Tensor::Filters`](crate::layout::Tensor::Filters) lays them; `y`: `[batch * out height * out width,
 /// outputs]`. The pass decides which of the three is written, and that one may have the epilogue of a
 /// [`Matmul`](super::matmul::Matmul).
 #[derive(Clone, Copy)]
