@@ -191,7 +191,8 @@ struct ModelArgs {
     /// Begin with the weights in a safetensors file: of torchvision, of timm or of a run, for instance resnet18.safetensors
     #[arg(long, value_name = "FILE")]
     init_from: Option<PathBuf>,
-    /// How far training images are varied: none, light, medium, strong, objects-light, objects, photos-medium or photos-strong
+    /// How training images are varied: none, light, medium, strong, strokes-medium, strokes, objects-light, objects,
+    /// photos-medium or photos-strong
     #[arg(long, value_name = "NAME", value_parser = augment_preset)]
     augment: Option<Ranges>,
 }

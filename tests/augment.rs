@@ -203,7 +203,7 @@ fn colours_turn_fade_and_vanish() {
 
 #[test]
 fn presets_are_sound_and_paths_agree_on_them() {
-    for name in ["light", "medium", "strong", "objects-light", "objects", "photos-medium", "photos-strong"] {
+    for name in ["light", "medium", "strong", "strokes-medium", "strokes", "objects-light", "objects", "photos-medium", "photos-strong"] {
         let ranges = augment_preset(name).expect("a preset");
         assert_eq!(ranges.problem(), None, "{name}");
         for image in [GREY, COLOUR] {

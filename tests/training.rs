@@ -76,7 +76,7 @@ fn losses_fall_to_where_they_fell_before() {
         let outcome = small_pretrain(120).run(session(&device, None)).expect("it trains");
         println!("{}: contrastive loss {:.4}, spread {:.3}", device.name(), outcome.outcome.final_loss, outcome.embedding_std);
         // 64 views: without learning anything the loss is ln 63 = 4.14.
-        assert!((outcome.outcome.final_loss - 3.3864).abs() < 0.1, "contrastive loss {}", outcome.outcome.final_loss);
+        assert!((outcome.outcome.final_loss - 3.1404).abs() < 0.1, "contrastive loss {}", outcome.outcome.final_loss);
         assert!(outcome.embedding_std > 0.2, "the embeddings collapsed: {}", outcome.embedding_std);
         let (outcome, test) = small_finetune(150).run(session(&device, None)).expect("it trains");
         let test = test.expect("the digits have test images");
