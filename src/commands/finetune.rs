@@ -4,8 +4,8 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{
-    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, open_folder, open_settings, print_json,
-    session,
+    catch_interrupts, describe, duration, explain_too_large, interrupted, load_task_data, open_device, open_folder, open_settings,
+    print_json, session,
 };
 use crate::cli::FinetuneArgs;
 use crate::error::UsageError;
@@ -40,7 +40,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         opened.settings.run.read_as(checkpoint.record.image);
     }
     let settings = &opened.settings;
-    let data = load_data(&settings.run, true)?;
+    let data = load_task_data(&settings.run, settings.task)?;
     let device = open_device(&settings.run.device, settings.run.threads)?;
     let prepare = |batch: u32| {
         let mut settings = settings.clone();
@@ -48,7 +48,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         Finetune::prepare(settings, &data, pretrained.clone(), device.binding_limit())
     };
     let finetune = explain_too_large(prepare(settings.run.batch), settings.run.batch, |batch| batch >= 1 && prepare(batch).is_ok())?;
-    let model = format!("{:?} {:?}, {} classes", settings.model.kind, settings.model.hidden, data.classes);
+    let model = format!("{}, {}", settings.model, finetune.task.describe());
     if args.output.dry_run {
         return describe(&finetune.plan, &device, &model, args.output.json);
     }
@@ -56,7 +56,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     catch_interrupts();
     let training = &finetune.plan.training;
     say!(
-        "{}: {} labelled training images, from {}, {model}, {} steps of {} images",
+        "{}: {} labelled training samples, from {}, {model}, {} steps of {}",
         data.name,
         finetune.labelled,
         settings.from,
@@ -69,23 +69,26 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     }
     say!("done in {}: training loss {:.4}", duration(&outcome), outcome.final_loss);
     match &test {
-        Some(test) => say!("test: accuracy {:.2} %, loss {:.4}, {} images", 100.0 * test.accuracy, test.loss, test.samples),
-        None => say!("there are no labelled test images to measure it on"),
+        Some(test) => say!("test: {}", test.text),
+        None => say!("there are no labelled test samples to measure it on"),
     }
     say!("run folder: {}", opened.path.display());
-    say!("next: wgraft predict {} PICTURE.png", opened.path.display());
+    let what = if data.encoding.is_some() { "TABLE.csv" } else { "PICTURE.png" };
+    say!("next: wgraft predict {} {what}", opened.path.display());
     print_json(args.output.json, || {
-        json!({
+        let mut result = json!({
             "run": opened.path,
             "steps": outcome.steps,
             "final_loss": outcome.final_loss,
-            "test_accuracy": test.map(|t| t.accuracy),
-            "test_loss": test.map(|t| t.loss),
-            "samples": test.map(|t| t.samples),
+            "samples": test.as_ref().map(|t| t.samples),
             "device": device.name(),
             "seconds": outcome.seconds,
             "device_busy": outcome.device_busy,
-        })
+        });
+        for measure in finetune.task.measures() {
+            result[format!("test_{measure}")] = json!(test.as_ref().and_then(|t| t.value(measure)));
+        }
+        result
     });
     Ok(0)
 }

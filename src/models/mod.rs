@@ -1,6 +1,7 @@
 //! Networks, built from ops one line per layer. Parameter names and shapes are PyTorch's.
 
 mod cnn;
+mod decoder;
 mod layers;
 pub mod resnet;
 
@@ -88,6 +89,15 @@ pub fn features(t: &mut Tape<'_>, model: &ModelSettings, batch: Batch) -> Buf {
     encoder(t, model, Place::evaluation(ENCODER), x, batch.data.image)
 }
 
+/// Maps of the encoder on its way to features, largest first. `None` if it has none.
+fn stages(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Maps) -> Option<Vec<Maps>> {
+    match model.kind {
+        ModelKind::Mlp => None,
+        ModelKind::Cnn => Some(cnn::stages(t, place, model.width, x)),
+        ModelKind::Resnet18 => Some(resnet::stages(t, place, x)),
+    }
+}
+
 /// A linear layer with ReLU for each width in `hidden`. Returns `[batch, last width]`.
 fn mlp_encoder(t: &mut Tape<'_>, hidden: &[u32], x: Buf) -> Buf {
     hidden.iter().enumerate().fold(x, |x, (i, &width)| dense(t, &format!("encoder.{i}"), ENCODER, x, width, Activation::Relu))
@@ -107,7 +117,21 @@ pub fn projection_head(t: &mut Tape<'_>, model: &ModelSettings, widths: &[u32], 
     })
 }
 
-/// Logits `[batch, classes]`.
+/// Logits `[batch, classes]`; for regression, numbers.
 pub fn classifier(t: &mut Tape<'_>, classes: u32, features: Buf) -> Buf {
     dense(t, "head", HEAD, features, classes, Activation::None)
+}
+
+/// Logits of a class for each pixel, `[batch * height * width, classes]`, by the encoder's stages and a decoder. Panics if the
+/// encoder has none, which callers have ruled out by [`ModelSettings::pixels`].
+pub fn segmenter(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Place; 2], classes: u32, x: Buf, image: Image) -> Buf {
+    let maps = Maps::new(x, x.rows() / (image.height * image.width), image.height, image.width);
+    let stages = stages(t, model, encoder, maps).expect("an encoder of maps");
+    let decoded = decoder::unet(t, head, &stages, image);
+    dense(t, "head", head.group, decoded.buf, classes, Activation::None)
+}
+
+/// Images that an autoencoder makes of features, a pixel a row.
+pub fn reconstruction(t: &mut Tape<'_>, head: Place, features: Buf, image: Image) -> Buf {
+    decoder::images(t, head, features, image)
 }
