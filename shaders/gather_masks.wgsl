@@ -39,9 +39,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     // Pads are zero.
-    var class = 0u;
+    var target_class = 0u;
     if (i < params.pixels) {
-        class = class_of(i);
+        target_class = class_of(i);
     }
-    targets[i] = class;
+    targets[i] = target_class;
 }

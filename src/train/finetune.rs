@@ -44,7 +44,7 @@ impl Known {
             return Ok(None);
         }
         let pass = outputs(r, name, split, model, task)?;
-        Ok(Some(Known { pass, truth: Split { images: Vec::new(), ..split.clone() } }))
+        Ok(Some(Known { pass, truth: split.clone() }))
     }
 }
 
