@@ -11,7 +11,7 @@ use super::pretrain::images;
 use super::settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS};
 use super::task::{self, Scores, Task};
 use crate::buffer::Role;
-use crate::data::{Dataset, Split};
+use crate::data::{self, Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
 use crate::models::{self, ModelSettings, Place};
@@ -175,8 +175,13 @@ impl Finetune {
 /// Fails where settings ask of the data what they have not.
 fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
     let table = !data.train.features.is_empty();
+    let mapless = settings.model.pixels() != Pixels::Rows;
     let wrong = [
-        (table && settings.model.pixels() != Pixels::Flat, format!("{} is for images; a table needs --model mlp", settings.model)),
+        (
+            settings.task == data::Task::Segment && mapless,
+            format!("--task segment needs a network of maps, {} is none: try --model cnn", settings.model),
+        ),
+        (table && !mapless, format!("{} is for images; a table needs --model mlp", settings.model)),
         (table && !settings.augment.is_none(), "--augment is for images, not for a table".to_string()),
     ];
     wrong.into_iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, text)| Err(UsageError(text).into()))

@@ -12,7 +12,7 @@ use crate::exec::{Executor, Programs};
 use crate::kernels::augment::Image;
 use crate::metrics::{Confusion, Regression, Segmentation, accuracy_and_loss, first_largest};
 use crate::models::{self, ModelSettings, Place};
-use crate::ops::{Batch, OUTSIDE, Pixels, batch_labels, batch_masks, batch_targets, cross_entropy, huber, mse, pixel_cross_entropy};
+use crate::ops::{Batch, OUTSIDE, batch_labels, batch_masks, batch_targets, cross_entropy, huber, mse, pixel_cross_entropy};
 use crate::tape::Tape;
 
 /// What predictions are worth.
@@ -78,13 +78,8 @@ pub(super) fn of_run(settings: &FinetuneSettings, data: &Dataset, train: &Split,
         }
         data::Task::Segment => {
             record.stage = Stage::Segmenter;
-            if settings.model.pixels() != Pixels::Rows {
-                return Err(
-                    UsageError(format!("--task segment needs a network of maps, {} is none: try --model cnn", settings.model)).into()
-                );
-            }
-            let classes = class_weights(settings.class_weights, data.classes, train);
-            Box::new(Segment { weights: classes, names: data.class_names.clone() })
+            let weights = class_weights(settings.class_weights, data.classes, train);
+            Box::new(Segment { weights, names: data.class_names.clone() })
         }
     };
     let what = match settings.task {
