@@ -1,5 +1,6 @@
-// Augmented views: view v is sample indices[v mod batch], in one row of x or a pixel in each of several rows, resampled (bilinear, zero outside) through the affine map in
-// draws[r], with contrast, brightness and noise, and a square erased.
+// Augmented views: view v is sample indices[v mod batch], in one row of x or a pixel in each of several rows, resampled
+// (bilinear) where the map in draws and its elastic displacements say, in other colours or contrast, and
+// finished as `finish` does.
 struct Params {
     rows: u32,
     rows_per_view: u32,
@@ -10,8 +11,9 @@ struct Params {
     width: u32,
     height: u32,
     channels: u32,
-    noise: f32, // standard deviation
-    erase: u32, // side of the square, pixels
+    beyond: f32, // how far beyond the outermost pixels positions may lie: 1 for zeros there, 0 for more of the same
+    noise: f32,  // standard deviation
+    erase: u32,  // side of the square, pixels
 }
 @group(0) @binding(0) var<storage, read> data: array<u32>;
 @group(0) @binding(1) var<storage, read> indices: array<u32>;
@@ -29,33 +31,20 @@ fn texel(start: u32, column: i32, line: i32, channel: u32) -> f32 {
     return f32((data[start + e / 4u] >> (8u * (e % 4u))) & 255u);
 }
 
-fn sample(start: u32, first: vec4<f32>, second: vec4<f32>, key: vec4<u32>, element: u32) -> f32 {
-    let channel = element % params.channels;
-    let pixel = element / params.channels;
-    let column = pixel % params.width;
-    let line = pixel / params.width;
-    if (column + params.erase - key.z < params.erase && line + params.erase - key.w < params.erase) {
-        return 0.0;
-    }
-    let middle = 0.5 * vec2(f32(params.width) - 1.0, f32(params.height) - 1.0);
-    let d = vec2(f32(column), f32(line)) - middle;
-    let mapped = vec2(first.x * d.x + first.y * d.y + first.z, second.x * d.x + second.y * d.y + second.z) + middle;
-    // One pixel beyond the edge everything is zero, so far positions may be drawn in and stay small.
-    let source = clamp(mapped, vec2(-2.0), vec2(f32(params.width), f32(params.height)) + 1.0);
+fn sample(start: u32, source: vec2<f32>, channel: u32) -> f32 {
     let corner = floor(source);
     let f = source - corner;
     let c = i32(corner.x);
     let l = i32(corner.y);
     let above = texel(start, c, l, channel) * (1.0 - f.x) + texel(start, c + 1, l, channel) * f.x;
     let below = texel(start, c, l + 1, channel) * (1.0 - f.x) + texel(start, c + 1, l + 1, channel) * f.x;
-    var value = (above * (1.0 - f.y) + below * f.y) / 255.0 * second.w + first.w;
-    if (params.noise > 0.0) {
-        // Four 16-bit uniforms: variance 1/3, near enough to a normal distribution.
-        let bits = threefry(key.xy, vec2(element, 0u));
-        let sum = f32(bits.x & 0xFFFFu) + f32(bits.x >> 16u) + f32(bits.y & 0xFFFFu) + f32(bits.y >> 16u);
-        value += params.noise * 1.7320508 * (sum * (1.0 / 65536.0) - 2.0);
-    }
-    return value;
+    return (above * (1.0 - f.y) + below * f.y) / 255.0;
+}
+
+// Where in the sample a pixel of the view comes from. One pixel beyond the edge everything is zero, so far positions may be
+// drawn in and stay small.
+fn drawn_in(at: u32, pixel: vec2<u32>) -> vec2<f32> {
+    return clamp(place(at, pixel), vec2(-params.beyond), vec2(f32(params.width), f32(params.height)) - 1.0 + params.beyond);
 }
 
 @compute @workgroup_size(WG)
@@ -68,14 +57,30 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let view = row / params.rows_per_view;
     let col = (i % params.quads) * 4u;
     let element = (row % params.rows_per_view) * params.cols + col;
-    let first = draws[2u * view];
-    let second = draws[2u * view + 1u];
-    let key = keys[view];
+    let at = QUADS * view;
     let start = indices[view % params.batch] * params.data_stride;
+    var source = vec2(0.0);
+    var colour = vec3(0.0);
     var value = vec4(0.0);
     for (var e = 0u; e < 4u; e++) {
         if (col + e < params.cols) {
-            value[e] = sample(start, first, second, key, element + e);
+            let channel = (element + e) % params.channels;
+            let pixel = (element + e) / params.channels;
+            let position = vec2(pixel % params.width, pixel / params.width);
+            // Once for all channels of a pixel.
+            if (e == 0u || channel == 0u) {
+                source = drawn_in(at, position);
+                if (COLOUR != 0u) {
+                    colour = vec3(sample(start, source, 0u), sample(start, source, 1u), sample(start, source, 2u));
+                }
+            }
+            var seen = 0.0;
+            if (COLOUR != 0u) {
+                seen = dot(draws[at + 2u + channel].xyz, colour);
+            } else {
+                seen = draws[at + 1u].w * sample(start, source, channel);
+            }
+            value[e] = finish(seen + draws[at].w, keys[view], element + e, position.x, position.y);
         }
     }
     x[i] = value;

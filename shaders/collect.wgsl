@@ -1,8 +1,9 @@
-// all[first + r] = x[r], where first is the step's position in the data: gathers evaluation batches in one buffer.
+// all[first + r] = x[r], where first is the position of the batch whose turn it is: gathers batches in one buffer.
 struct Params {
     rows: u32,
     quads: u32,
     batch_stride: u32,
+    batches: u32,
     total: u32,
 }
 @group(0) @binding(0) var<storage, read> clock: array<u32>;
@@ -17,7 +18,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (row >= params.rows) {
         return;
     }
-    let to = clock[0] * params.batch_stride + row;
+    let to = (clock[0] % params.batches) * params.batch_stride + row;
     if (to < params.total) {
         all[to * params.quads + i % params.quads] = x[i];
     }

@@ -2,9 +2,10 @@
 // never unfolded in memory. A row of patches is a pixel, and holds what the pixel sees tap after tap, channels innermost,
 // zero outside the image.
 //
-// FORWARD: y = patches(x) · wᵀ, WEIGHTS: dw = dyᵀ · patches(x), INPUT: dx = patches(dy) · w with w as [(tap, output), input],
-// where a pixel of dx sees the outputs that it had a part in. PASS, KERNEL (taps per side) and STRIDE are constants of the
-// call, so that divisions by them are cheap.
+// FORWARD: y = patches(x) · wᵀ, WEIGHTS: dw = dyᵀ · patches(x), INPUT: dx = patches(dy) · w with w as [(tap, output), input].
+// With a stride, pixels of dx had parts in outputs through few of the taps: those of one phase, every STRIDE-th in both
+// directions, through the same, so a call computes one phase. PASS, KERNEL (taps a side), STRIDE, TAPS (that a patch has
+// across) and PATCH_STRIDE (from one pixel's patch to the next) are constants of the call: divisions by them are cheap.
 const FORWARD = 0u;
 const WEIGHTS = 1u;
 const INPUT = 2u;
@@ -21,34 +22,32 @@ struct Params {
     parts: u32,
     part_k: u32,
     relu: u32,
-    height: u32, // of the maps whose pixels are the rows of patches
+    height: u32, // of the pixels that are the rows of patches
     width: u32,
     source_height: u32, // of the maps that patches are taken from
     source_width: u32,
     source_quads: u32, // in a pixel of them
-    padding: u32,
+    first_y: u32, // where the first pixel's patch begins in them; what lies before their first pixel is huge
+    first_x: u32,
     outputs: u32, // rows of w
+    result_height: u32, // INPUT: of dx, the phase, and the taps of the kernel through which patches see first
+    result_width: u32,
+    phase_y: u32,
+    phase_x: u32,
+    tap_y: u32,
+    tap_x: u32,
 }
 @group(0) @binding(5) var<uniform> params: Params;
 
 // Where a quad of patches lies in the source: pixel, quad, and whether it is inside of the image at all.
 fn source(row: u32, quad: u32) -> vec3<u32> {
     let tap = quad / params.source_quads;
-    let column = row % params.width;
     let line = row / params.width;
     let image = line / params.height;
-    let at = vec2(column, line % params.height);
-    let offset = vec2(tap % KERNEL, tap / KERNEL);
-    // What lies before the first pixel becomes huge and falls outside, too.
-    var place = at * STRIDE + offset - params.padding;
-    var between = vec2(0u);
-    if (PASS == INPUT) {
-        let ahead = at + params.padding - offset;
-        place = ahead / STRIDE;
-        between = ahead % STRIDE;
-    }
-    let inside = (place.x < params.source_width) & (place.y < params.source_height) & (between.x == 0u) & (between.y == 0u);
-    let pixel = (image * params.source_height + place.y) * params.source_width + place.x;
+    let x = (row % params.width) * PATCH_STRIDE + params.first_x + tap % TAPS;
+    let y = (line % params.height) * PATCH_STRIDE + params.first_y + tap / TAPS;
+    let inside = (x < params.source_width) & (y < params.source_height);
+    let pixel = (image * params.source_height + y) * params.source_width + x;
     return vec3(select(0u, pixel, inside), quad % params.source_quads, select(0u, 1u, inside));
 }
 
@@ -68,7 +67,19 @@ fn b_quad(row: u32, quad: u32) -> vec4<f32> {
     if (PASS == INPUT) {
         // Outputs beyond the last meet the zeros that pad a pixel of dy.
         let output = min(row % (4u * params.source_quads), params.outputs - 1u);
-        return b_stored(output, row / (4u * params.source_quads) * params.b_quads + quad, KERNEL * KERNEL * params.b_quads);
+        let tap = row / (4u * params.source_quads);
+        let of_kernel = (params.tap_y - STRIDE * (tap / TAPS)) * KERNEL + params.tap_x - STRIDE * (tap % TAPS);
+        return b_stored(output, of_kernel * params.b_quads + quad, KERNEL * KERNEL * params.b_quads);
     }
     return b_stored(row, quad, params.b_quads);
+}
+
+fn result_row(row: u32) -> u32 {
+    if (PASS != INPUT || STRIDE == 1u) {
+        return row;
+    }
+    let line = row / params.width;
+    let x = (row % params.width) * STRIDE + params.phase_x;
+    let y = (line % params.height) * STRIDE + params.phase_y;
+    return (line / params.height * params.result_height + y) * params.result_width + x;
 }

@@ -16,7 +16,7 @@ fn column_shift(quad: u32) -> vec4<f32> {
 // One `if` and no return: drivers that run lanes under masks compile it four times faster so.
 fn store(part: u32, row: u32, quad: u32, shift: vec4<f32>, sum: vec4<f32>) {
     if ((part < params.parts) & (row < params.m) & (quad < params.c_quads)) {
-        let at = (part * params.m + row) * params.c_quads + quad;
+        let at = (part * params.m + result_row(row)) * params.c_quads + quad;
         var value = sum;
         if (MASK != 0u) {
             value = select(vec4(0.0), value, mask[at] > vec4(0.0));

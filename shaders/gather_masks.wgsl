@@ -1,12 +1,11 @@
-// The class of every pixel of a batch, seen through the affine maps that augmented views are resampled by: that of the
-// nearest pixel of the mask, or `outside` where there is none. Masks are rows of packed bytes, lowest byte first.
+// The class of every pixel of a batch, seen as augmented views are resampled: that of the nearest
+// pixel of the mask, or `outside` where there is none. Masks are rows of packed bytes, lowest byte first.
 struct Params {
     pixels: u32, // of all samples
     padded_pixels: u32,
     width: u32,
     height: u32,
     mask_stride: u32,
-    draw_quads: u32,
     outside: u32,
 }
 @group(0) @binding(0) var<storage, read> masks: array<u32>;
@@ -18,12 +17,7 @@ struct Params {
 fn class_of(pixel: u32) -> u32 {
     let size = vec2(f32(params.width), f32(params.height));
     let sample = pixel / (params.width * params.height);
-    let at = vec2(f32(pixel % params.width), f32(pixel / params.width % params.height));
-    let first = draws[sample * params.draw_quads];
-    let second = draws[sample * params.draw_quads + 1u];
-    let middle = 0.5 * (size - 1.0);
-    let d = at - middle;
-    let source = vec2(first.x * d.x + first.y * d.y + first.z, second.x * d.x + second.y * d.y + second.z) + middle;
+    let source = place(QUADS * sample, vec2(pixel % params.width, pixel / params.width % params.height));
     let nearest = floor(source + 0.5);
     if (any(nearest < vec2(0.0)) || any(nearest >= size)) {
         return params.outside;

@@ -23,3 +23,9 @@ fn threefry(key: vec2<u32>, counter: vec2<u32>) -> vec2<u32> {
 fn signed_unit(bits: u32) -> f32 {
     return f32(bits >> 8u) * (1.0 / 8388608.0) - 1.0;
 }
+
+// About normally distributed: four 16-bit uniforms have variance 1/3.
+fn bell(bits: vec2<u32>) -> f32 {
+    let sum = f32(bits.x & 0xFFFFu) + f32(bits.x >> 16u) + f32(bits.y & 0xFFFFu) + f32(bits.y >> 16u);
+    return 1.7320508 * (sum * (1.0 / 65536.0) - 2.0);
+}

@@ -151,8 +151,14 @@ pub struct Arena {
     by_name: HashMap<String, usize>,
     /// The allocation of second moments, if some optimiser asked for them.
     second_moments: Option<u16>,
+    /// The layer at which training begins, as long as no parameter of it was declared.
+    frozen_until: Option<String>,
     too_large: Option<TooLarge>,
 }
+
+/// The group of parameters that no program trains, whatever group they were declared for: see [`Arena::freeze_until`]. It
+/// comes before all others.
+pub const FROZEN: u8 = u8::MAX;
 
 const PARAMS: u16 = 0;
 const GRADS: u16 = 1;
@@ -170,6 +176,7 @@ impl Arena {
             bufs: Vec::new(),
             by_name: HashMap::new(),
             second_moments: None,
+            frozen_until: None,
             too_large: None,
         }
     }
@@ -237,6 +244,12 @@ impl Arena {
         self.too_large.clone().map_or(Ok(()), Err)
     }
 
+    /// Puts parameters into the group [`FROZEN`] until one of `layer` is declared: of that name, or of one that begins with it
+    /// and a dot.
+    pub fn freeze_until(&mut self, layer: &str) {
+        self.frozen_until = Some(layer.to_string());
+    }
+
     /// A learned parameter with its gradient and momentum. Asking for a known name returns the same buffer.
     ///
     /// Panics if the shape differs from the first request or if groups interleave: both are mistakes of the model's
@@ -247,8 +260,10 @@ impl Arena {
         if let Some(known) = self.known(name, shape, Dtype::F32) {
             return known;
         }
+        self.frozen_until.take_if(|layer| is_of(name, layer));
+        let group = if self.frozen_until.is_some() { FROZEN } else { group };
         let last = self.bufs.iter().rev().find_map(|b| if let Role::Param { group } = b.role { Some(group) } else { None });
-        assert!(last.is_none_or(|last| last <= group), "`{name}`: parameter groups must be declared in order");
+        assert!(last.is_none_or(|last| last == FROZEN || last <= group), "`{name}`: parameter groups must be declared in order");
         let offset = self.allocs[PARAMS as usize];
         let words = shape.words().next_multiple_of(u64::from(ALIGN_WORDS));
         self.measure(name, offset + words);
@@ -293,6 +308,11 @@ impl Arena {
             alloc
         });
         Buf { alloc, ..params }
+    }
+
+    /// Elements of the tensor that a named buffer holds, as PyTorch counts them: without those that fill up its rows.
+    pub fn elements(&self, buf: Buf) -> u64 {
+        self.bufs.iter().find(|b| b.buf == buf).map_or(buf.shape.len(), |b| b.tensor.len())
     }
 
     /// The parameters of one group.
@@ -366,6 +386,11 @@ impl Arena {
             self.too_large = Some(TooLarge { name: name.into(), bytes, limit: self.binding_limit });
         }
     }
+}
+
+/// Whether `name` is `layer` or something in it.
+pub fn is_of(name: &str, layer: &str) -> bool {
+    name.strip_prefix(layer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 fn second_moment_name(param: &str) -> String {

@@ -28,10 +28,16 @@ pub enum Command {
     Pretrain(PretrainArgs),
     /// Learn classes, numbers or masks, from a pretrained encoder or from scratch
     Finetune(FinetuneArgs),
-    /// Measure a fine-tuned run on the test images
+    /// Measure a run on the test images: a classifier's accuracy, or what a pretrained encoder is worth as it is
     Eval(EvalArgs),
     /// Predict classes, numbers or masks with a fine-tuned run
     Predict(PredictArgs),
+    /// Spread a few labels over all training images, along the nearest neighbours of their embeddings
+    Label(LabelArgs),
+    /// Write the embeddings of images to a file, for other programs
+    Embed(EmbedArgs),
+    /// Find the images most like a picture
+    Search(SearchArgs),
     /// Does pretraining pay? Fine-tune and train from scratch side by side, for several label budgets
     Curve(CurveArgs),
     /// Compare every kernel on this device with its CPU twin (exit code 0: agree, 1: disagree, 3: could not run)
@@ -143,6 +149,9 @@ pub struct OutputArgs {
     /// Say what would be trained, and with how much memory; train nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Draw what the encoder would see of a few training images, as PNG; train nothing
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub augment_preview: Option<PathBuf>,
     /// Print one JSON object as the last line of stdout
     #[arg(long)]
     pub json: bool,
@@ -162,6 +171,10 @@ pub struct PretrainArgs {
     /// Widths of the projection head, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "WIDTHS")]
     projection: Option<Vec<u32>>,
+    /// Images that pass through the encoder at once, where the whole --batch is too large for that; its gradient stays that of
+    /// the whole
+    #[arg(long, value_name = "IMAGES")]
+    micro_batch: Option<u32>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
@@ -178,8 +191,11 @@ struct ModelArgs {
     /// Widths of the hidden layers, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "WIDTHS")]
     hidden: Option<Vec<u32>>,
-    /// How far training images are varied: none, light, medium or strong
-    #[arg(long, value_parser = augment_preset)]
+    /// Begin with the weights in a safetensors file: of torchvision, of timm or of a run, for instance resnet18.safetensors
+    #[arg(long, value_name = "FILE")]
+    init_from: Option<PathBuf>,
+    /// How far training images are varied: none, light, medium, strong, objects-light, objects, photos-medium or photos-strong
+    #[arg(long, value_name = "NAME", value_parser = augment_preset)]
     augment: Option<Ranges>,
 }
 
@@ -203,9 +219,19 @@ pub struct FinetuneArgs {
     /// What the classes of pixels count in segmentation [default: none]
     #[arg(long)]
     class_weights: Option<ClassWeights>,
+    /// Train on the labels in this CSV file, as `label` writes it, in the place of the data's own
+    #[arg(long, value_name = "FILE.csv")]
+    pseudo_labels: Option<PathBuf>,
+    /// Of those labels, leave out what is less certain than this (0 to 1)
+    #[arg(long, value_parser = finite::<f64>, value_name = "SHARE")]
+    min_confidence: Option<f64>,
     /// Train the classifier only (linear probe)
     #[arg(long, num_args = 0..=1, default_missing_value = "true")]
     freeze: Option<bool>,
+    /// Train from this layer on; those before it keep their weights and statistics (names as in the checkpoint, for instance
+    /// layer3, or encoder.layer2)
+    #[arg(long, value_name = "LAYER")]
+    freeze_until: Option<String>,
     /// The encoder's learning rate as a share of the classifier's
     #[arg(long, value_parser = finite::<f32>, value_name = "SHARE")]
     encoder_lr_scale: Option<f32>,
@@ -237,6 +263,12 @@ pub struct DeviceArgs {
 pub struct EvalArgs {
     /// A run folder (its best checkpoint) or a checkpoint file
     pub run: PathBuf,
+    /// Of a pretrained run: fit a linear probe to this many labels of each class too
+    #[arg(long, value_name = "N")]
+    pub labels_per_class: Option<u32>,
+    /// Draws of those labels
+    #[arg(long, default_value_t = 5)]
+    pub draws: u32,
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
@@ -261,16 +293,93 @@ pub struct PredictArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(group(clap::ArgGroup::new("which labels").required(true).args(["labels_per_class", "labels"])))]
+pub struct LabelArgs {
+    /// A run folder (its best checkpoint) or a checkpoint file
+    pub run: PathBuf,
+    /// Start from this many labelled images of each class, drawn by seed, to measure how well that works
+    #[arg(long, value_name = "N")]
+    pub labels_per_class: Option<u32>,
+    /// Start from the labels in this file: a column `file`, or `index` (counted from 0), and a column `label`
+    #[arg(long, value_name = "FILE.csv")]
+    pub labels: Option<PathBuf>,
+    /// Draws of labels that accuracy is measured for; the files are of the first
+    #[arg(long, default_value_t = 1, conflicts_with = "labels")]
+    pub draws: u32,
+    /// Seed of the first draw
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Others that an image is joined with
+    #[arg(long, default_value_t = 10)]
+    pub neighbours: usize,
+    /// Weigh classes so that each gets about an equal share of the images: for data in which they are about equally frequent
+    #[arg(long)]
+    pub balance: bool,
+    /// Spread the same labels over pixels too, to see what the encoder is worth (slow for many images)
+    #[arg(long)]
+    pub raw: bool,
+    /// Images on ask-next.png
+    #[arg(long, value_name = "COUNT", default_value_t = 40)]
+    pub ask: usize,
+    /// Folder for labels.csv and ask-next.png [default: the run folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub data: DataArgs,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct EmbedArgs {
+    /// A run folder (its best checkpoint) or a checkpoint file
+    pub run: PathBuf,
+    /// Images, in any format that --data of `pretrain` takes; training images come first, then test images
+    #[arg(value_name = "DATA")]
+    pub images: PathBuf,
+    /// A .npy file, with the names of the images in a .files.csv beside it, or a .csv file
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct SearchArgs {
+    /// A run folder (its best checkpoint) or a checkpoint file
+    pub run: PathBuf,
+    /// A PNG or JPEG picture, or the name of one of the images: a file, or without files, train:INDEX or test:INDEX
+    pub image: PathBuf,
+    /// Where to look, in any format that --data of `pretrain` takes [default: the data of the run]
+    #[arg(long = "in", value_name = "DATA")]
+    pub images: Option<PathBuf>,
+    /// How many to find
+    #[arg(long, default_value_t = 12)]
+    pub count: usize,
+    /// The picture is dark on light, the training images light on dark
+    #[arg(long)]
+    pub invert: bool,
+    /// Draw the picture and what was found to this PNG file
+    #[arg(long, value_name = "FILE.png")]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+#[derive(Clone, Debug, Args)]
 pub struct CurveArgs {
     /// A pretrained run folder or checkpoint file
     #[arg(long, value_name = "RUN|FILE")]
     pub from: PathBuf,
-    /// Label budgets
-    #[arg(long, value_delimiter = ',', value_name = "N,...", default_value = "1,10")]
-    pub labels_per_class: Vec<u32>,
+    /// Label budgets: numbers of labels per class, or `all`; those that the data cannot fill are skipped
+    #[arg(long, value_delimiter = ',', value_name = "N,...", default_value = "1,2,5,10,50,100,all")]
+    pub labels_per_class: Vec<Budget>,
     /// Label draws (seeds of subset and training) per budget
     #[arg(long, default_value_t = 5)]
     pub draws: u32,
+    /// Draws that each learning rate is judged by; the chosen one is then measured in all
+    #[arg(long, default_value_t = 2)]
+    pub choose_draws: u32,
     /// Learning rates that each arm chooses from
     #[arg(long, value_parser = finite::<f32>, value_delimiter = ',', value_name = "LR,...", default_value = "0.01,0.03,0.1,0.3")]
     pub lr_grid: Vec<f32>,
@@ -286,13 +395,56 @@ pub struct CurveArgs {
     /// The pretrained encoder's learning rate as a share of the classifier's (from scratch, both learn alike)
     #[arg(long, value_parser = finite::<f32>, value_name = "SHARE", default_value_t = 0.3)]
     pub encoder_lr_scale: f32,
-    /// How far training images are varied, in both arms: none, light, medium or strong
-    #[arg(long, default_value = "medium", value_parser = augment_preset)]
+    /// How far training images are varied, in both arms; see `finetune`
+    #[arg(long, value_name = "NAME", default_value = "medium", value_parser = augment_preset)]
     pub augment: Ranges,
+    /// Folder for curve.csv and curve.png [default: the run folder]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+/// How many labels there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    PerClass(u32),
+    All,
+}
+
+impl Budget {
+    /// Of each class; `None` for all.
+    pub fn per_class(self) -> Option<u32> {
+        match self {
+            Budget::PerClass(count) => Some(count),
+            Budget::All => None,
+        }
+    }
+}
+
+impl FromStr for Budget {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "all" => Ok(Budget::All),
+            count => match count.parse() {
+                Ok(count) if count > 0 => Ok(Budget::PerClass(count)),
+                _ => Err("a number of at least 1, or `all`".into()),
+            },
+        }
+    }
+}
+
+impl std::fmt::Display for Budget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Budget::PerClass(count) => write!(f, "{count}"),
+            Budget::All => write!(f, "all"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]
@@ -422,6 +574,8 @@ impl PretrainArgs {
             "corrupt": self.corrupt,
             "temperature": self.temperature,
             "projection": self.projection,
+            "micro_batch": self.micro_batch,
+            "init_from": self.model.init_from,
             "model": self.model.settings(),
             "augment": self.model.augment,
             "run": self.run,
@@ -446,9 +600,13 @@ impl FinetuneArgs {
             "labels": self.labels,
             "loss": self.loss,
             "class_weights": self.class_weights,
+            "pseudo_labels": self.pseudo_labels,
+            "min_confidence": self.min_confidence,
             "freeze": self.freeze,
+            "freeze_until": self.freeze_until,
             "encoder_lr_scale": self.encoder_lr_scale,
             "label_smoothing": self.label_smoothing,
+            "init_from": self.model.init_from,
             "model": self.model.settings(),
             "augment": self.model.augment,
             "run": self.run,

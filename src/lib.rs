@@ -15,13 +15,14 @@
 //! | [`train`] | runs: settings, recording, the loop that drives them, checkpoints, run folders |
 //! | [`report`] | pictures and tables to look at or take elsewhere |
 //! | [`metrics`], [`propagate`] | what results are worth; few labels spread over many rows |
-//! | [`neighbours`], [`mod@gemm`] | the host's linear algebra over slices |
+//! | [`neighbours`], [`mod@gemm`], [`patches`] | the host's linear algebra over slices |
 //! | [`models`] | networks, a line per layer |
 //! | [`ops`] | forward and backward side by side, with the cases that finite differences check |
 //! | [`kernels`] | the registry: a file per kernel with its twin, its tolerance and its cases |
 //! | [`exec`] | what runs programs: CPU, GPU; comparing them: checks, lockstep, mutations; choosing variants |
 //! | [`tape`], [`program`] | building and being a list of calls |
 //! | [`shader`] | WGSL text and its interface, read through naga |
+//! | [`views`], [`resample`] | augmented views: how far they vary and how they lie in memory; their fast CPU path |
 //! | [`buffer`], [`memory`], [`layout`] | shapes and the arena; host copies; PyTorch's shapes |
 //! | [`data`], [`random`], [`cache`] | reading what users have; counter-based random numbers; what is kept between runs |
 //!
@@ -43,13 +44,16 @@ pub mod metrics;
 pub mod models;
 pub mod neighbours;
 pub mod ops;
+pub mod patches;
 pub mod program;
 pub mod propagate;
 pub mod random;
 pub mod report;
+pub mod resample;
 pub mod shader;
 pub mod tape;
 pub mod train;
+pub mod views;
 
 /// A line to stderr. Unlike `eprintln!`, a reader that has gone away is no reason to panic.
 #[macro_export]

@@ -3,8 +3,8 @@
 use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
 
+use crate::gemm::Layout;
 use crate::gemm::gemm;
-use crate::kernels::matmul::Layout;
 
 /// Queries and bank rows of a block: their similarities (512 KiB) stay in a core's cache until they are looked through.
 const QUERIES: usize = 128;

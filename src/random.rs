@@ -34,6 +34,12 @@ pub fn signed_unit(bits: u32) -> f32 {
     (bits >> 8) as f32 * (1.0 / 8_388_608.0) - 1.0
 }
 
+/// About normally distributed, with a standard deviation of 1: the sum of four 16-bit uniforms.
+pub fn bell(bits: [u32; 2]) -> f64 {
+    let sum: u32 = bits.iter().map(|bits| (bits & 0xFFFF) + (bits >> 16)).sum();
+    3f64.sqrt() * (f64::from(sum) / 65536.0 - 2.0)
+}
+
 /// A keyed bijection of `0..n`: position in an epoch to sample, without a table.
 ///
 /// A six-round Feistel network over the next even number of bits; values beyond `n` walk on until they fall inside.

@@ -40,6 +40,8 @@ pub struct Tape<'a> {
     unmasked: HashSet<Buf>,
     /// Values whose gradient must outlast the backward pass.
     kept: HashSet<Buf>,
+    /// Gradients of parameters are added to what is there.
+    adds: bool,
     pending: Vec<Pending>,
     error: Option<RecordError>,
 }
@@ -57,6 +59,7 @@ impl<'a> Tape<'a> {
             rectified: HashSet::new(),
             unmasked: HashSet::new(),
             kept: HashSet::new(),
+            adds: false,
             pending: Vec::new(),
             error: None,
         }
@@ -72,7 +75,9 @@ impl<'a> Tape<'a> {
     /// A parameter of the model, shared by all programs of the arena.
     pub fn param(&mut self, name: &str, group: u8, tensor: impl Into<Tensor>, fill: Fill) -> Buf {
         let buf = self.arena.param(name, group, tensor, fill);
-        if self.trained.contains(&group) {
+        // Not always the one that was asked for: layers may be frozen.
+        let group = self.arena.role(buf).and_then(Role::group);
+        if group.is_some_and(|group| self.trained.contains(&group)) {
             self.wanted.insert(buf);
         }
         buf
@@ -125,6 +130,11 @@ impl<'a> Tape<'a> {
         self.rectified.contains(&y) && !self.unmasked.contains(&y)
     }
 
+    /// From now on gradients of parameters are added to those that an earlier program left.
+    pub fn add_to_gradients(&mut self) {
+        self.adds = true;
+    }
+
     /// Where the gradient of `x` goes, or `None` if nothing wants it. For writers that ignore masks.
     pub fn grad(&mut self, x: Buf) -> Option<GradTarget> {
         self.unmasked.insert(x);
@@ -144,15 +154,15 @@ impl<'a> Tape<'a> {
         if let Some(&buf) = self.grads.get(&x) {
             return Some(GradTarget { buf, accumulate: true, mask });
         }
-        let buf = match self.arena.role(x) {
-            Some(Role::Param { .. }) => self.arena.grad(x),
+        let (buf, accumulate) = match self.arena.role(x) {
+            Some(Role::Param { .. }) => (self.arena.grad(x), self.adds),
             _ => {
                 let name = format!("{}.grad", self.arena.name(x));
-                self.arena.scratch(&name, Dtype::F32, x.shape)
+                (self.arena.scratch(&name, Dtype::F32, x.shape), false)
             }
         };
         self.grads.insert(x, buf);
-        Some(GradTarget { buf, accumulate: false, mask })
+        Some(GradTarget { buf, accumulate, mask })
     }
 
     /// Makes `dx` itself the gradient of `x`, which costs nothing. Refused (then `dx` has to be copied or added) if there is

@@ -4,40 +4,12 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use common::binary::{json, refused, stderr, wgraft};
 use serde_json::Value;
 use tempfile::TempDir;
-
-fn wgraft(dir: &Path, args: &[&str]) -> Output {
-    // What was tuned on this machine is no part of a test.
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wgraft"));
-    command.args(args).current_dir(dir).env("WGRAFT_CACHE", dir.join("cache")).output().expect("the binary runs")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// The JSON object on the last line of stdout, of a command that succeeded.
-fn json(dir: &Path, args: &[&str]) -> Value {
-    let output = wgraft(dir, &[args, &["--json"]].concat());
-    assert!(output.status.success(), "{args:?}: {}", stderr(&output));
-    let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(text.lines().last().expect("a last line")).expect("the last line is JSON")
-}
-
-/// Fails unless the command exits with `code`, and says all of `parts`, without a panic.
-fn refused(dir: &Path, args: &[&str], code: i32, parts: &[&str]) {
-    let output = wgraft(dir, args);
-    let text = stderr(&output);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
-    assert!(!text.contains("panicked"), "{args:?}: {text}");
-    for part in parts {
-        assert!(text.contains(part), "{args:?}: no `{part}` in: {text}");
-    }
-}
 
 const SMALL: &[&str] = &["pretrain", "--device", "cpu", "--hidden", "24", "--projection", "12,8", "--batch", "32", "--steps", "40"];
 
@@ -93,7 +65,7 @@ fn help_tells_every_verb_and_flag() {
     let dir = tempfile::tempdir().expect("a folder");
     let help = |args: &[&str]| String::from_utf8_lossy(&wgraft(dir.path(), args).stdout).into_owned();
     let all = help(&["--help"]);
-    for verb in ["pretrain", "finetune", "eval", "predict", "curve", "check", "devices", "show"] {
+    for verb in ["pretrain", "finetune", "eval", "predict", "label", "embed", "search", "curve", "check", "devices", "show"] {
         assert!(all.contains(verb), "--help does not name {verb}");
         assert!(help(&[verb, "--help"]).contains("Usage"), "{verb} --help");
     }
@@ -138,6 +110,48 @@ fn adamw_is_a_matter_of_flags_and_its_state_is_saved() {
     assert!(second.data().iter().any(|&byte| byte != 0));
     let file = safetensors::SafeTensors::deserialize(&sgd).expect("it is safetensors");
     assert!(file.names().iter().all(|name| !name.contains("second_moment")), "SGD has no second moments");
+}
+
+#[test]
+fn a_preview_shows_images_and_what_becomes_of_them() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let draw = |args: &[&str], file: &str| {
+        json(dir.path(), &[args, &["--device", "cpu", "--augment-preview", file]].concat());
+        image::open(dir.path().join(file)).expect("a picture").into_rgb8()
+    };
+    let (strong, light) = (draw(&["pretrain"], "strong.png"), draw(&["finetune", "--augment", "light"], "light.png"));
+    assert!(!dir.path().join("runs").exists(), "nothing is trained");
+    assert_eq!(strong.dimensions(), light.dimensions());
+    // Pixels of a tile: eight in a line.
+    let pitch = (strong.width() - 40 + 12) / 8;
+    let tile = |sheet: &image::RgbImage, column: u32| -> Vec<u8> {
+        let part = image::imageops::crop_imm(sheet, 20 + column * pitch, 56, pitch - 12, sheet.height() - 76);
+        part.to_image().into_raw()
+    };
+    for sheet in [&strong, &light] {
+        let tiles: Vec<Vec<u8>> = (0..8).map(|column| tile(sheet, column)).collect();
+        for version in 1..8 {
+            assert!(tiles[..version].iter().all(|other| *other != tiles[version]), "version {version} is another one");
+        }
+    }
+    let away = |sheet| tile(sheet, 0).iter().zip(tile(sheet, 3)).map(|(a, b)| u64::from(a.abs_diff(b))).sum::<u64>();
+    assert!(away(&light) < away(&strong), "light changes less than strong: {} and {}", away(&light), away(&strong));
+    refused(dir.path(), &["finetune", "--device", "cpu", "--augment-preview", "x.png"], 2, &["nothing to preview", "--augment"]);
+    refused(dir.path(), &["pretrain", "--augment", "loud"], 2, &["photos-strong"]);
+}
+
+#[test]
+fn older_augment_tables_mean_what_they_meant() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let table = "[augment]\nrotation = 12.0\nscale = 0.1\naspect = 0.0\nshear = 0.0\nshift = 0.1\ncontrast = 0.2\nbrightness = 0.0\n\
+                 noise = 0.05\nerase = 4\n";
+    fs::write(dir.path().join("old.toml"), table).expect("it is written");
+    json(dir.path(), &[&SMALL[..SMALL.len() - 1], &["2", "--config", "old.toml", "--out", "run"]].concat());
+    let config: toml::Table = fs::read_to_string(dir.path().join("run/config.toml")).expect("it is there").parse().expect("TOML");
+    let number = |key: &str| config["augment"][key].as_float().unwrap_or_else(|| panic!("no number `{key}`"));
+    assert_eq!((number("rotation"), number("elastic"), number("thickness"), number("flip")), (12.0, 0.0, 0.0, 0.0));
+    fs::write(dir.path().join("wrong.toml"), "[augment]\nflip = 2.0\n").expect("it is written");
+    refused(dir.path(), &["pretrain", "--config", "wrong.toml"], 2, &["flip is 2", "at most 1"]);
 }
 
 #[test]
@@ -191,7 +205,6 @@ fn wrong_use_is_refused_with_code_2() {
     refused(dir, &["pretrain", "--device", "cpu", "--temperature", "0", "--out", "x"], 2, &["--temperature"]);
     refused(dir, &["pretrain", "--config", "tuned/config.toml", "--out", "x"], 2, &["finetune"]);
     refused(dir, &["finetune", "--from", "pre", "--hidden", "7", "--out", "x"], 2, &["24"]);
-    refused(dir, &["eval", "pre", "--device", "cpu"], 2, &["finetune"]);
     refused(dir, &["check", "--kernel", "zzz", "--device", "cpu"], 2, &["matmul"]);
     assert!(!dir.join("x").exists(), "a refused command left a folder behind");
 }

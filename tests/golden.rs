@@ -21,6 +21,7 @@ use wgraft::kernels::sgd::SgdSettings;
 use wgraft::kernels::shuffle::Order;
 use wgraft::layout::Taps;
 use wgraft::memory::HostMem;
+use wgraft::models::{self, ModelKind, ModelSettings, Place};
 use wgraft::ops::{self, Activation, Clock, DataBufs, Optimizer, Similarities};
 use wgraft::program::{EPSILON, Program, Tolerance};
 use wgraft::random::threefry;
@@ -49,6 +50,8 @@ const OPS: &[(&str, Op)] = &[
     ("max_pool2d", max_pool2d),
     ("global_avg_pool", global_avg_pool),
     ("upsample_nearest", upsample_nearest),
+    ("residual_block", residual_block),
+    ("resnet18_forward", resnet18_forward),
     ("sgd", sgd),
     ("adam", adam),
     ("adamw", adam),
@@ -510,6 +513,102 @@ fn resampled(case: &Case, engine: &Engine, op: impl Fn(&mut Tape<'_>, Maps) -> M
         let y = op(t, x);
         t.backward(y.buf, dy.buf);
         with_gradients(t, ("out.y", y.buf), &[("grad.x", x.buf)])
+    })
+}
+
+/// The block as models put it together, with the case's values where it would have first ones of its own.
+fn residual_block(case: &Case, engine: &Engine) -> Vec<Found> {
+    const GRADIENTS: [(&str, &str, &str); 9] = [
+        ("grad.conv1", "conv1", "conv1.weight"),
+        ("grad.bn1_gamma", "bn1_gamma", "bn1.weight"),
+        ("grad.bn1_beta", "bn1_beta", "bn1.bias"),
+        ("grad.conv2", "conv2", "conv2.weight"),
+        ("grad.bn2_gamma", "bn2_gamma", "bn2.weight"),
+        ("grad.bn2_beta", "bn2_beta", "bn2.bias"),
+        ("grad.shortcut", "shortcut", "downsample.0.weight"),
+        ("grad.bn3_gamma", "bn3_gamma", "downsample.1.weight"),
+        ("grad.bn3_beta", "bn3_beta", "downsample.1.bias"),
+    ];
+    once(case, engine, |t| {
+        let params = GRADIENTS.map(|(tensor, values, name)| {
+            let values = format!("in.{values}");
+            let kind = case.nchw(&values).unwrap_or_else(|| Tensor::Vector(case.shape(&values).cols));
+            let param = t.arena.param(&format!("block.{name}"), 0, kind, Fill::F32(case.f32s(&values)));
+            t.want(param);
+            (tensor, param)
+        });
+        let (x, dy) = (case.maps(t, "x"), case.maps(t, "dy"));
+        let (place, stride) = (Place::training(t, 0), case.number("stride").expect("a stride") as u32);
+        let y = models::residual_block(t, "block", place, x, dy.channels(), stride);
+        t.backward(y.buf, dy.buf);
+        let inputs: Vec<_> = std::iter::once(("grad.x", x.buf)).chain(params).collect();
+        with_gradients(t, ("out.y", y.buf), &inputs)
+    })
+}
+
+/// The model from images to logits, with weights by the formula that the case states.
+fn resnet18_forward(case: &Case, engine: &Engine) -> Vec<Found> {
+    const IMAGES: u32 = 2;
+    const PROBES: [(&str, &str); 5] = [
+        ("out.stem", "maxpool"),
+        ("out.layer1", "layer1.1"),
+        ("out.layer2", "layer2.1"),
+        ("out.layer3", "layer3.1"),
+        ("out.layer4", "layer4.1"),
+    ];
+    let image = Image { height: 224, width: 224, channels: 3 };
+    let model = ModelSettings { kind: ModelKind::Resnet18, ..ModelSettings::mlp(vec![1]) };
+    let salt = case.number("salt").expect("a salt") as u32;
+    let classes = case.shape("out.logits").cols;
+
+    let mut arena = Arena::new(0, u64::MAX);
+    let x = arena.input("input", Dtype::F32, shape(IMAGES * image.height * image.width, image.channels));
+    let mut tape = Tape::new(&mut arena, "case", &[]);
+    let features = models::encoder(&mut tape, &model, Place::evaluation(models::ENCODER), x, image);
+    let logits = models::classifier(&mut tape, &model, classes, features);
+    let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
+    let mut executor = engine.load(&arena, &programs);
+
+    let bits = |name: &str, count: u64, value: &dyn Fn(f64) -> f64| -> Vec<u32> {
+        units(name, salt).take(count as usize).map(|u| (value(u) as f32).to_bits()).collect()
+    };
+    for b in arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. } | Role::Statistic { .. })) {
+        let sizes = b.tensor.torch_shape();
+        let value = |u: f64| match sizes.len() {
+            1 if b.name.ends_with(".running_var") || b.name.ends_with(".weight") => 1.0 + 0.4 * u,
+            1 => 0.2 * u,
+            _ => u * (24.0 / sizes[1..].iter().product::<usize>() as f64).sqrt(),
+        };
+        executor.write(b.buf, &b.tensor.from_torch(&bits(&b.name, b.tensor.len(), &value))).expect("weights can be written");
+    }
+    let nchw = Tensor::Filters(Taps { outputs: IMAGES, inputs: image.channels, height: image.height, width: image.width });
+    executor.write(x, &nchw.from_torch(&bits("input", nchw.len(), &|u| 4.0 * u))).expect("images can be written");
+    executor.run(&repeat(&programs, 0, 1)).expect("the program runs");
+
+    // Of twenty layers' rounding errors together nothing is known but that they are small beside the largest value.
+    let found = |tensor: &str, values: Vec<f64>| {
+        let largest = case.tensor(tensor).values.iter().fold(0.0_f64, |largest, v| largest.max(v.abs()));
+        Found { tensor: tensor.into(), bounds: vec![1e-4 * largest; values.len()], values }
+    };
+    let probes = PROBES.map(|(tensor, name)| {
+        let buf = arena.find(&format!("case/{name}")).unwrap_or_else(|| panic!("the model has no value `{name}`"));
+        let (pixels, channels) = ((buf.rows() / IMAGES) as usize, buf.cols() as usize);
+        let rows = read(&mut *executor, buf);
+        found(tensor, (0..64).map(|i| rows[i % pixels * channels + i / pixels]).collect())
+    });
+    let logits = found("out.logits", read(&mut *executor, logits));
+    probes.into_iter().chain([logits]).collect()
+}
+
+/// The formula of a tensor's elements in order: from -0.5 to 0.5.
+fn units(name: &str, salt: u32) -> impl Iterator<Item = f64> {
+    let hash = name.bytes().fold(0x811C_9DC5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    (0_u32..).map(move |i| {
+        let mut x = i.wrapping_mul(1_664_525).wrapping_add(1_013_904_223).wrapping_add(hash).wrapping_add(salt);
+        x = (x ^ x >> 16).wrapping_mul(0x85EB_CA6B);
+        x = (x ^ x >> 13).wrapping_mul(0xC2B2_AE35);
+        x ^= x >> 16;
+        f64::from(x >> 8) / f64::from(1 << 24) - 0.5
     })
 }
 

@@ -70,7 +70,7 @@ pub fn train_step(hidden: u32, batch: u32, binding_limit: u64) -> Result<Workloa
     let training = Training::record(&mut r, &options, &|t, batch, _| {
         let targets = batch_labels(t, batch);
         let features = models::features(t, &model, batch);
-        let logits = models::classifier(t, CLASSES, features);
+        let logits = models::classifier(t, &model, CLASSES, features);
         cross_entropy(t, "loss", logits, targets, 0.0)
     })?;
     let memory = r.memory();

@@ -1,38 +1,120 @@
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{load_data, open_device, print_json, resolve_resumed};
+use super::finished::{Finished, test_images};
+use super::{open_device, percents, print_json};
 use crate::cli::EvalArgs;
-use crate::metrics::accuracy_and_loss;
+use crate::data::{Dataset, Split};
+use crate::error::UsageError;
+use crate::exec::Device;
+use crate::metrics::{
+    Classification, Confusion, Embeddings, accuracy_and_loss, best, embedding_std, knn_accuracy, probe_accuracy, spread, unit_rows,
+};
 use crate::say;
-use crate::train::{Checkpoint, FinetuneSettings, find_checkpoint, predict_images};
+use crate::train::{Features, Stage, predict_images};
 
 pub fn run(args: &EvalArgs) -> Result<u8> {
-    let checkpoint = Checkpoint::load(&find_checkpoint(&args.run)?)?;
-    // A run folder knows its data; a lone file is taken to be of the embedded ones.
-    let own = resolve_resumed::<FinetuneSettings>("finetune", &args.run, serde_json::Value::Null).ok();
-    let mut run = own.unwrap_or_default().run;
-    args.data.lay_over(&mut run);
-    run.read_as(checkpoint.record.image);
-    let data = load_data(&run, true)?;
-    let test = data.test.as_ref().with_context(|| format!("{} has no test images", data.name))?;
-    let labels = test.labels.as_ref().with_context(|| format!("the test images of {} have no labels", data.name))?;
-    let (ours, theirs) = (test.image, checkpoint.record.image);
-    ensure!(ours == theirs, "the checkpoint is for images of {theirs}, {} has {ours}", data.name);
-    ensure!(
-        labels.iter().all(|&label| label < checkpoint.record.classes),
-        "{} has {} classes, the checkpoint {}",
-        data.name,
-        data.classes,
-        checkpoint.record.classes
-    );
-    let device = open_device(&args.device.device, args.device.threads)?;
-    let logits = predict_images(&device, &checkpoint, test)?;
-    let (accuracy, loss) = accuracy_and_loss(&logits, checkpoint.record.classes as usize, labels);
-    say!("test: accuracy {:.2} %, loss {loss:.4}, {} images", 100.0 * accuracy, labels.len());
-    print_json(
-        args.device.json,
-        || json!({ "run": args.run, "test_accuracy": accuracy, "test_loss": loss, "samples": labels.len(), "device": device.name() }),
-    );
+    let finished = Finished::open(&args.run)?;
+    let stage = finished.checkpoint.record.stage;
+    if matches!(stage, Stage::Regressor | Stage::Segmenter) {
+        let text = format!("{} predicts no classes; its `finetune` has measured it on the test samples", args.run.display());
+        return Err(UsageError(text).into());
+    }
+    let pretrained = stage == Stage::Pretrained;
+    if let Some(count) = args.labels_per_class.filter(|&count| !pretrained || count == 0 || args.draws == 0) {
+        let text = match pretrained {
+            true => format!("--labels-per-class {count} --draws {}: both must be at least 1", args.draws),
+            false => "--labels-per-class is for linear probes of a pretrained run; this one is a classifier already".to_string(),
+        };
+        return Err(UsageError(text).into());
+    }
+    let data = finished.data(&args.data, !pretrained)?;
+    let test = test_images(&data)?;
+    let found = match pretrained {
+        true => encoder(args, &finished, &data, test, &device(args)?)?,
+        false => classifier(&finished, &data, test, || device(args))?,
+    };
+    print_json(args.device.json, || {
+        let mut all = json!({ "run": args.run, "samples": test.len() });
+        crate::train::overlay(&mut all, found);
+        all
+    });
     Ok(0)
+}
+
+fn device(args: &EvalArgs) -> Result<Device> {
+    open_device(&args.device.device, args.device.threads)
+}
+
+/// A classifier on test images.
+fn classifier(finished: &Finished, data: &Dataset, test: &Split, device: impl FnOnce() -> Result<Device>) -> Result<Value> {
+    let classes = finished.checkpoint.record.classes;
+    let labels = test.labels.as_ref().with_context(|| format!("the test images of {} have no labels", data.name))?;
+    ensure!(labels.iter().all(|&label| label < classes), "{} has {} classes, the checkpoint {classes}", data.name, data.classes);
+    let device = device()?;
+    let logits = predict_images(&device, &finished.checkpoint, test)?;
+    let predicted: Vec<u32> = logits.chunks(classes as usize).map(|row| best(row).0 as u32).collect();
+    let names = if data.classes == classes { &data.class_names[..] } else { &[] };
+    let judged = Classification::of(&Confusion::of(labels, &predicted, classes as usize)?, names)?;
+    let (accuracy, loss) = accuracy_and_loss(&logits, classes as usize, labels);
+    say!("{judged}");
+    say!("test: accuracy {:.2} %, loss {loss:.4}, {} images", 100.0 * accuracy, labels.len());
+    Ok(json!({ "test_accuracy": accuracy, "test_loss": loss, "classification": judged, "device": device.name() }))
+}
+
+/// What an encoder is worth, without training it any further: among the training images, the nearest of each test image
+/// vote, and a linear probe is fitted to them.
+fn encoder(args: &EvalArgs, finished: &Finished, data: &Dataset, test: &Split, device: &Device) -> Result<Value> {
+    finished.own_up();
+    let bank = finished.checkpoint.features(device, &data.train)?;
+    let queries = finished.checkpoint.features(device, test)?;
+    let (columns, classes) = (queries.columns, data.classes as usize);
+    let (unit_bank, unit) = (unit_rows(&bank.values, columns), unit_rows(&queries.values, columns));
+    let labels = data.train.labels.as_deref().zip(test.labels.as_deref());
+    let knn = labels.map(|(train, test)| knn_accuracy(&unit_bank, train, &unit, test, columns, classes)).transpose()?;
+    let judged = Embeddings { samples: unit.len() / columns, columns, embedding_std: embedding_std(&unit, columns), knn_accuracy: knn };
+    say!("test images of {}: {judged}", data.name);
+    let mut found = json!({
+        "embedding_std": judged.embedding_std,
+        "knn_accuracy": knn,
+        "columns": columns,
+        "bank": data.train.len(),
+        "probe_accuracy": null,
+        "few_labels": null,
+        "device": device.name(),
+    });
+    let Some((train, test)) = labels else {
+        ensure!(args.labels_per_class.is_none(), "{} has no labels to fit a probe to", data.name);
+        say!("{} has no labels: there is nothing to measure accuracy by", data.name);
+        return Ok(found);
+    };
+    let accuracy = probe_accuracy(&bank.values, train, &queries.values, test, classes)?;
+    say!("linear probe with all {} labels: {:.2} %", train.len(), 100.0 * accuracy);
+    found["probe_accuracy"] = json!(accuracy);
+    if let Some(count) = args.labels_per_class {
+        let few = few_labels(&bank, &data.train, data.classes, count, args.draws, |rows, labels| {
+            probe_accuracy(rows, labels, &queries.values, test, classes)
+        })?;
+        say!("linear probe with {count} labels per class, {} draws: {} %", args.draws, percents(&few));
+        let (mean, deviation) = spread(&few);
+        found["few_labels"] = json!({ "labels_per_class": count, "accuracy": few, "mean": mean, "std": deviation });
+    }
+    Ok(found)
+}
+
+/// What `judge` makes of features and labels of a few images of each class, for each draw of them.
+fn few_labels(
+    bank: &Features,
+    train: &Split,
+    classes: u32,
+    count: u32,
+    draws: u32,
+    judge: impl Fn(&[f32], &[u32]) -> Result<f64>,
+) -> Result<Vec<f64>> {
+    let labels = train.labels.as_deref().unwrap_or_default();
+    let accuracy = |draw: u32| {
+        let rows = train.draw_per_class(count, classes, draw.into())?;
+        judge(&bank.select(&rows), &rows.iter().map(|&row| labels[row as usize]).collect::<Vec<_>>())
+    };
+    (0..draws).map(accuracy).collect()
 }

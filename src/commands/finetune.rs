@@ -4,10 +4,11 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{
-    catch_interrupts, describe, duration, explain_too_large, interrupted, load_task_data, open_device, open_folder, open_settings,
-    print_json, session,
+    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, load_task_data, open_device, open_folder,
+    open_settings, preview, print_json, session,
 };
 use crate::cli::FinetuneArgs;
+use crate::data::Dataset;
 use crate::error::UsageError;
 use crate::say;
 use crate::train::{Checkpoint, Finetune, FinetuneSettings, find_checkpoint};
@@ -22,13 +23,35 @@ pub(super) fn load_pretrained(from: &str) -> Result<Option<Checkpoint>> {
     Checkpoint::load(&find_checkpoint(Path::new(from))?).map(Some)
 }
 
+/// The data of a run, with the labels that it is to train on.
+pub(super) fn labelled_data(settings: &FinetuneSettings) -> Result<Dataset> {
+    let Some(path) = &settings.pseudo_labels else { return load_task_data(&settings.run, settings.task) };
+    let data = load_data(&settings.run, false)?;
+    let given = data.given_labels(path, settings.min_confidence)?;
+    let uncertain = if given.uncertain > 0 { format!(", {} less certain ones left out", given.uncertain) } else { String::new() };
+    say!("{}: {} labels from {}{uncertain}", data.name, given.labelled.len(), path.display());
+    let counts = given.per_class();
+    let most = counts.iter().copied().max().unwrap_or(0);
+    if let Some((fewest, name)) = counts.into_iter().zip(&given.class_names).min().filter(|(fewest, _)| 10 * fewest < most) {
+        // Some classes are found with less certainty than others: a threshold can all but remove them.
+        say!(
+            "class {name} has {fewest} of these labels, another one {most}: a classifier will hardly know it; a lower --min-confidence \
+             keeps more, --labels-per-class takes equally many of each"
+        );
+    }
+    Ok(data.labelled_by(&given))
+}
+
 pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let flags = args.settings();
     let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, flags.clone())?;
     if let Some(problem) = opened.settings.problem() {
         return Err(UsageError(problem).into());
     }
-    // A run that goes on has its encoder in its own checkpoint.
+    // A run that goes on has its weights in its own checkpoint.
+    if opened.resume.is_some() {
+        opened.settings.init_from = None;
+    }
     let pretrained = if opened.resume.is_some() { None } else { load_pretrained(&opened.settings.from)? };
     if let Some(checkpoint) = &pretrained {
         let theirs = &checkpoint.record.model;
@@ -40,14 +63,18 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         opened.settings.run.read_as(checkpoint.record.image);
     }
     let settings = &opened.settings;
-    let data = load_task_data(&settings.run, settings.task)?;
+    let data = labelled_data(settings)?;
     let device = open_device(&settings.run.device, settings.run.threads)?;
+    if let Some(path) = &args.output.augment_preview {
+        return preview(path, &device, &data, settings.augment, &settings.model, &settings.run, args.output.json);
+    }
     let prepare = |batch: u32| {
         let mut settings = settings.clone();
         settings.run.batch = batch;
         Finetune::prepare(settings, &data, pretrained.clone(), device.binding_limit())
     };
-    let finetune = explain_too_large(prepare(settings.run.batch), settings.run.batch, |batch| batch >= 1 && prepare(batch).is_ok())?;
+    let finetune = explain_too_large(prepare(settings.run.batch), settings.run.batch, 1, |batch| batch >= 1 && prepare(batch).is_ok())?;
+    finetune.notes.iter().for_each(|note| say!("{note}"));
     let model = format!("{}, {}", settings.model, finetune.task.describe());
     if args.output.dry_run {
         return describe(&finetune.plan, &device, &model, args.output.json);
@@ -55,8 +82,9 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let folder = open_folder(COMMAND, &opened, &args.output)?;
     catch_interrupts();
     let training = &finetune.plan.training;
+    let (samples, next) = if data.encoding.is_some() { ("rows", "TABLE.csv") } else { ("images", "PICTURE.png") };
     say!(
-        "{}: {} labelled training samples, from {}, {model}, {} steps of {}",
+        "{}: {} labelled training {samples}, from {}, {model}, {} steps of {}",
         data.name,
         finetune.labelled,
         settings.from,
@@ -73,8 +101,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         None => say!("there are no labelled test samples to measure it on"),
     }
     say!("run folder: {}", opened.path.display());
-    let what = if data.encoding.is_some() { "TABLE.csv" } else { "PICTURE.png" };
-    say!("next: wgraft predict {} {what}", opened.path.display());
+    say!("next: wgraft predict {} {next}", opened.path.display());
     print_json(args.output.json, || {
         let mut result = json!({
             "run": opened.path,

@@ -4,11 +4,15 @@ mod bench;
 mod check;
 mod curve;
 mod devices;
+mod embed;
 mod eval;
 mod finetune;
+mod finished;
+mod label;
 mod predict;
 mod pretrain;
 mod profile;
+mod search;
 mod show;
 mod step;
 mod tune;
@@ -23,12 +27,18 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cli::{Command, OutputArgs};
-use crate::data::{Dataset, Format, ReadOptions, Table, Task, recognise};
+use crate::data::{Dataset, Format, ReadOptions, Split, Table, Task, recognise};
 use crate::error::{DeviceError, UsageError};
 use crate::exec::{Device, DeviceSpec};
+use crate::kernels::augment_draw::Ranges;
+use crate::metrics;
+use crate::models::ModelSettings;
 use crate::program::RecordError;
+use crate::report::save_png;
 use crate::say;
-use crate::train::{Checkpoint, Outcome, Plan, RunFolder, RunSettings, Session, Terminal, checkpoint_path, latest, next_free, overlay};
+use crate::train::{
+    Checkpoint, Outcome, Plan, RunFolder, RunSettings, Session, Terminal, augmentation_sheet, checkpoint_path, latest, next_free, overlay,
+};
 
 /// Exit code after Ctrl-C, so that scripts do not go on with half a run.
 const INTERRUPTED: u8 = 130;
@@ -43,6 +53,9 @@ pub fn run(command: Command) -> Result<u8> {
         Command::Finetune(args) => finetune::run(&args),
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Label(args) => label::run(&args),
+        Command::Embed(args) => embed::run(&args),
+        Command::Search(args) => search::run(&args),
         Command::Curve(args) => curve::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
@@ -62,6 +75,10 @@ fn resolve<T: Default + Serialize + DeserializeOwned>(command: &str, config: Opt
         let mut file: Value = toml::from_str(&text).map_err(|e| invalid(&e))?;
         if let Some(other) = file.as_object_mut().and_then(|table| table.remove("command")).filter(|c| c != command) {
             return Err(UsageError(format!("{} is the config of {other}, not of `{command}`", path.display())).into());
+        }
+        if file.get("augment").is_some() {
+            // What the table does not name is off, so that files mean later what they meant when they were written.
+            settings["augment"] = Value::Object(Default::default());
         }
         overlay(&mut settings, file);
         serde_json::from_value::<T>(settings.clone()).map_err(|e| invalid(&e))?;
@@ -181,18 +198,18 @@ fn open_device(spec: &str, threads: usize) -> Result<Device> {
     Ok(device)
 }
 
-/// Names the limit and the largest batch that stays within it, where a batch was too large.
-fn explain_too_large<T>(result: Result<T>, batch: u32, fits: impl Fn(u32) -> bool) -> Result<T> {
+/// Names the limit and the largest batch (a multiple of `unit`) that stays within it, where a batch was too large.
+fn explain_too_large<T>(result: Result<T>, batch: u32, unit: u32, fits: impl Fn(u32) -> bool) -> Result<T> {
     result.map_err(|error| match error.downcast_ref::<RecordError>() {
         Some(RecordError::TooLarge { too_large, .. }) => {
-            let (mut fitting, mut failing) = (0, batch);
+            let (mut fitting, mut failing) = (0, batch / unit);
             while failing - fitting > 1 {
                 let middle = fitting + (failing - fitting) / 2;
-                if fits(middle) { fitting = middle } else { failing = middle }
+                if fits(middle * unit) { fitting = middle } else { failing = middle }
             }
             let hint = match fitting {
                 0 => "no batch fits: the data or the model are too large for it".to_string(),
-                _ => format!("the largest --batch that fits is {fitting}"),
+                _ => format!("the largest --batch that fits is {}", fitting * unit),
             };
             DeviceError(format!("--batch {batch} does not fit on this device: {too_large}; {hint}")).into()
         }
@@ -217,7 +234,8 @@ fn catch_interrupts() {
 /// What `--dry-run` says.
 fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8> {
     let training = &plan.training;
-    let parameters: u64 = plan.arena.groups().into_iter().flat_map(|g| plan.arena.params(g)).map(|b| b.shape.len()).sum();
+    let count = |groups: &[u8]| -> u64 { groups.iter().flat_map(|&g| plan.arena.params(g)).map(|b| plan.arena.elements(b)).sum() };
+    let (parameters, trained) = (count(&plan.arena.groups()), count(&training.trained));
     let bytes = device.bytes_of(&plan.arena, &plan.programs);
     say!("model          {model}");
     for group in plan.arena.groups() {
@@ -225,7 +243,7 @@ fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8>
             say!("  {:22} {}x{}", plan.arena.name(buf), buf.rows(), buf.cols());
         }
     }
-    say!("parameters     {parameters}");
+    say!("parameters     {parameters}, of which {trained} are trained");
     say!("batch          {}", training.batch);
     say!("steps          {} ({} per epoch)", training.total_steps, training.steps_per_epoch);
     say!("device memory  {:.1} MiB", bytes as f64 / f64::from(1 << 20));
@@ -233,12 +251,36 @@ fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8>
         serde_json::json!({
             "device": device.name(),
             "parameters": parameters,
+            "trained_parameters": trained,
             "batch": training.batch,
             "steps": training.total_steps,
             "steps_per_epoch": training.steps_per_epoch,
             "device_bytes": bytes,
         })
     });
+    Ok(0)
+}
+
+/// What `--augment-preview` asks for: a sheet instead of a run.
+fn preview(
+    path: &Path,
+    device: &Device,
+    data: &Dataset,
+    augment: Ranges,
+    model: &ModelSettings,
+    run: &RunSettings,
+    json: bool,
+) -> Result<u8> {
+    if augment.is_none() {
+        return Err(UsageError("training images are not varied, so there is nothing to preview: add --augment NAME".into()).into());
+    }
+    if data.encoding.is_some() {
+        return Err(UsageError("--augment-preview is for images, not for a table".into()).into());
+    }
+    let (images, _) = data.train.hold_out(run.val, run.seed);
+    save_png(&augmentation_sheet(device, &images, augment, model, run.seed)?, path)?;
+    say!("wrote {}: images, and augmented versions beside them", path.display());
+    print_json(json, || serde_json::json!({ "device": device.name(), "preview": path }));
     Ok(0)
 }
 
@@ -252,6 +294,25 @@ fn duration(outcome: &Outcome) -> String {
 fn interrupted(command: &str, path: &Path, outcome: &Outcome) -> u8 {
     say!("interrupted after step {}, saved; go on with: wgraft {command} --resume --out {}", outcome.steps, path.display());
     INTERRUPTED
+}
+
+/// Shares in percent: their mean, and their standard deviation where there are several.
+fn percents(shares: &[f64]) -> String {
+    let (mean, deviation) = metrics::spread(shares);
+    match shares.len() {
+        0 => "-".into(),
+        1 => format!("{:.2}", 100.0 * mean),
+        _ => format!("{:.2} ± {:.2}", 100.0 * mean, 100.0 * deviation),
+    }
+}
+
+/// What an image of a part of the data is called: its file, or where there are none, its place.
+fn name_of(split: &Split, part: &str, index: u32) -> String {
+    match split.names.get(index as usize) {
+        Some(name) => name.clone(),
+        None if part.is_empty() => format!("index {index}"),
+        None => format!("{part}:{index}"),
+    }
 }
 
 /// Results go to stdout. A reader that has gone away (`| head`) is no failure.

@@ -2,8 +2,8 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{
-    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, open_folder, open_settings, print_json,
-    session,
+    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, open_folder, open_settings, preview,
+    print_json, session,
 };
 use crate::cli::PretrainArgs;
 use crate::error::UsageError;
@@ -14,18 +14,27 @@ const COMMAND: &str = "pretrain";
 
 pub fn run(args: &PretrainArgs) -> Result<u8> {
     let mut opened = open_settings::<PretrainSettings>(COMMAND, &args.output, args.settings())?;
+    if opened.resume.is_some() {
+        // The checkpoint has weights of its own by now.
+        opened.settings.init_from = None;
+    }
     let settings = &opened.settings;
     if let Some(problem) = settings.problem() {
         return Err(UsageError(problem).into());
     }
     let data = load_data(&settings.run, settings.method == Method::Supervised)?;
     let device = open_device(&settings.run.device, settings.run.threads)?;
+    if let Some(path) = &args.output.augment_preview {
+        return preview(path, &device, &data, settings.augment, &settings.model, &settings.run, args.output.json);
+    }
     let prepare = |batch: u32| {
         let mut settings = settings.clone();
         settings.run.batch = batch;
         Pretrain::prepare(settings, &data, device.binding_limit())
     };
-    let pretrain = explain_too_large(prepare(settings.run.batch), settings.run.batch, |batch| batch >= 2 && prepare(batch).is_ok())?;
+    let unit = settings.micro_batch.unwrap_or(1);
+    let pretrain = explain_too_large(prepare(settings.run.batch), settings.run.batch, unit, |batch| batch >= 2 && prepare(batch).is_ok())?;
+    pretrain.notes.iter().for_each(|note| say!("{note}"));
     let model = format!("{}, projection {:?}", settings.model, settings.projection);
     if args.output.dry_run {
         return describe(&pretrain.plan, &device, &model, args.output.json);

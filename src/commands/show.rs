@@ -1,6 +1,6 @@
 use anyhow::Result;
 
-use super::{load_data, load_task_data, resolve};
+use super::{load_data, resolve};
 use crate::cli::{PretrainArgs, ShowArgs, ShowWhat};
 use crate::train::{Finetune, FinetuneSettings, Method, Plan, Pretrain, PretrainSettings};
 
@@ -16,7 +16,7 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             let mut settings: FinetuneSettings = resolve("finetune", args.output.config.as_deref(), args.settings())?;
             let pretrained = super::finetune::load_pretrained(&settings.from)?;
             pretrained.iter().for_each(|checkpoint| settings.run.read_as(checkpoint.record.image));
-            let data = load_task_data(&settings.run, settings.task)?;
+            let data = super::finetune::labelled_data(&settings)?;
             print_plan(&Finetune::prepare(settings, &data, pretrained, u64::MAX)?.plan);
         }
     }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{load_data, load_task_data, resolve};
+use super::{load_data, resolve};
 use crate::cli::{StepArgs, Verb};
 use crate::error::UsageError;
 use crate::exec::{Device, Span};
@@ -57,7 +57,7 @@ impl Step {
                 settings.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))?;
                 let pretrained = super::finetune::load_pretrained(&settings.from)?;
                 pretrained.iter().for_each(|checkpoint| settings.run.read_as(checkpoint.record.image));
-                let data = load_task_data(&settings.run, settings.task)?;
+                let data = super::finetune::labelled_data(&settings)?;
                 let finetune = Finetune::prepare(settings, &data, pretrained, limit)?;
                 (finetune.plan, finetune.settings.model, "finetune")
             }

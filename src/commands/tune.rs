@@ -54,7 +54,9 @@ pub fn run(args: &StepArgs) -> Result<u8> {
     let step = Step::open(args, &device)?;
     print(format_args!("{} on {}", step.title, device.name()));
     let spans = step.spans();
-    let tuned = tune(gpu, &step.plan.arena, &step.memory(), &step.plan.programs, &spans[0], STEPS)?;
+    // Of a step in phases, the one that has most of its kernels.
+    let longest = spans.iter().max_by_key(|span| span.calls.len()).context("a step has calls")?;
+    let tuned = tune(gpu, &step.plan.arena, &step.memory(), &step.plan.programs, longest, STEPS)?;
     for kind in &tuned {
         print(format_args!("{}", kind.label));
         for candidate in &kind.candidates {

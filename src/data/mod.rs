@@ -5,6 +5,7 @@
 mod cifar;
 mod decode;
 mod folder;
+mod given;
 mod idx;
 mod index;
 mod layout;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+pub use given::GivenLabels;
 pub use picture::load_picture;
 pub use split::Split;
 pub use table::{Encoding, Rows, Scale, Table};

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::buffer::{Shape, shape};
+use crate::buffer::{Dtype, Shape, pad_rows, shape};
 use crate::kernels::augment::Image;
 use crate::random;
 
@@ -44,6 +44,17 @@ impl Split {
         self.len() == 0
     }
 
+    /// The samples themselves, without what is known of them.
+    pub fn bare(&self) -> Split {
+        Split { labels: None, targets: None, masks: None, ..self.clone() }
+    }
+
+    /// The bytes of one sample.
+    pub fn pixels(&self, sample: u32) -> &[u8] {
+        let size = self.image.len() as usize;
+        &self.images[sample as usize * size..(sample as usize + 1) * size]
+    }
+
     /// Shape of the packed images in device memory.
     pub fn packed_shape(&self) -> Shape {
         shape(self.len(), self.image.len().div_ceil(4))
@@ -52,6 +63,16 @@ impl Split {
     /// Rows of bytes packed in words, lowest byte first, padded.
     pub fn packed(&self) -> Vec<u32> {
         packed(&self.images, self.image.len())
+    }
+
+    /// The samples as they lie in device memory: packed bytes, or the numbers of a table.
+    pub fn stored(&self) -> (Dtype, Shape, Vec<u32>) {
+        if self.features.is_empty() {
+            return (Dtype::U32, self.packed_shape(), self.packed());
+        }
+        let shape = shape(self.len(), self.image.len());
+        let words: Vec<u32> = self.features.iter().map(|value| value.to_bits()).collect();
+        (Dtype::F32, shape, pad_rows(shape, &words))
     }
 
     /// Masks as images are packed, if there are any, with their shape.
@@ -100,6 +121,11 @@ impl Split {
 
     /// `count` samples of each class, drawn by `seed`. Fails if there are no labels or a class has fewer.
     pub fn per_class(&self, count: u32, classes: u32, seed: u64) -> Result<Split> {
+        Ok(self.select(&self.draw_per_class(count, classes, seed)?))
+    }
+
+    /// The indices of [`per_class`](Self::per_class), class by class.
+    pub fn draw_per_class(&self, count: u32, classes: u32, seed: u64) -> Result<Vec<u32>> {
         const STREAM: u32 = 1000;
         let labels = self.labels.as_ref().context("the training images have no labels to choose from")?;
         let mut chosen = Vec::new();
@@ -113,7 +139,7 @@ impl Split {
             let key = random::key(seed, STREAM + class);
             chosen.extend(random::sample_without_replacement(key, members.len() as u32, count).iter().map(|&i| members[i as usize]));
         }
-        Ok(self.select(&chosen))
+        Ok(chosen)
     }
 
     /// Training and test samples by [`Part::by_index`]; no test samples where there are too few for one.

@@ -1,15 +1,16 @@
-//! Augmented views of a batch: affine resampling, contrast, brightness, noise, and a square erased.
+//! Augmented views of a batch: affine and elastic resampling, colours, contrast, brightness, noise, and a square erased.
 
-use super::augment_draw::Ranges;
+use super::augment_draw::CASE_RANGES;
 use super::{Cases, has, quads, row_quads};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::random::threefry;
+use crate::resample::Resampler;
 use crate::shader::Variant;
+use crate::views::{Column, Finish, Ranges, Views, place};
 use crate::wgsl;
 
-const VARIANTS: &[Variant] = &[Variant::plain("augment", &[wgsl!("random"), wgsl!("augment")])];
+const VARIANTS: &[Variant] = &[Variant::plain("augment", &[wgsl!("random"), wgsl!("augment_finish"), wgsl!("augment_place"), wgsl!("augment")])];
 
 /// `data`: packed samples; `indices`: `[1, batch]`; `draws`, `keys`: see [`AugmentDraw`](super::augment_draw::AugmentDraw);
 /// `x`: `[views · batch, height · width · channels]`, all first views, then all second ones; or a row for each pixel.
@@ -42,8 +43,8 @@ impl Image {
 }
 
 impl Augment {
-    fn rows_per_view(&self) -> u32 {
-        self.x.rows() / self.draws.rows()
+    fn views(&self) -> Views {
+        Views { buf: self.x, count: self.draws.rows(), image: self.image }
     }
 
     /// Byte `channel` of the pixel at (`column`, `line`), zero outside.
@@ -53,31 +54,32 @@ impl Augment {
         if inside { f64::from(bytes[(line as usize * width as usize + column as usize) * channels as usize + channel]) } else { 0.0 }
     }
 
-    fn sample(&self, bytes: &[u8], draws: &[f32], keys: &[u32], element: u32) -> f64 {
-        let Image { height, width, channels } = self.image;
+    /// Where in the sample a pixel of the view comes from.
+    fn place(&self, draws: &[f32], pixel: [u32; 2]) -> [f64; 2] {
+        let (sides, beyond) = ([self.image.width, self.image.height], f64::from(self.ranges.beyond()));
+        let mapped: [f64; 2] = place(draws, sides, pixel, self.ranges.elastic > 0.0);
+        [0, 1].map(|axis| mapped[axis].clamp(-beyond, f64::from(sides[axis]) - 1.0 + beyond))
+    }
+
+    fn sample(&self, bytes: &[u8], draws: &[f32], element: u32) -> f64 {
+        let Image { width, channels, .. } = self.image;
         let (channel, pixel) = ((element % channels) as usize, element / channels);
-        let (column, line) = (pixel % width, pixel / width);
-        let erase = self.ranges.erase;
-        let erased = |at: u32, start: u32| (at + erase).wrapping_sub(start) < erase;
-        if erased(column, keys[2]) && erased(line, keys[3]) {
-            return 0.0;
-        }
-        let d: [f64; 8] = std::array::from_fn(|i| f64::from(draws[i]));
-        let middle = (0.5 * (f64::from(width) - 1.0), 0.5 * (f64::from(height) - 1.0));
-        let (x, y) = (f64::from(column) - middle.0, f64::from(line) - middle.1);
-        let source_x = (d[0] * x + d[1] * y + d[2] + middle.0).clamp(-2.0, f64::from(width) + 1.0);
-        let source_y = (d[4] * x + d[5] * y + d[6] + middle.1).clamp(-2.0, f64::from(height) + 1.0);
-        let (left, top) = (source_x.floor(), source_y.floor());
-        let (fx, fy) = (source_x - left, source_y - top);
-        let texel = |dx, dy| self.texel(bytes, left as i64 + dx, top as i64 + dy, channel);
-        let above = texel(0, 0) * (1.0 - fx) + texel(1, 0) * fx;
-        let below = texel(0, 1) * (1.0 - fx) + texel(1, 1) * fx;
-        let mut value = (above * (1.0 - fy) + below * fy) / 255.0 * d[7] + d[3];
-        if self.ranges.noise > 0.0 {
-            let sum: u32 = threefry([keys[0], keys[1]], [element, 0]).iter().map(|bits| (bits & 0xFFFF) + (bits >> 16)).sum();
-            value += f64::from(self.ranges.noise) * 3f64.sqrt() * (f64::from(sum) / 65536.0 - 2.0);
-        }
-        value
+        let d: Vec<f64> = draws.iter().map(|&d| f64::from(d)).collect();
+        let [x, y] = self.place(draws, [pixel % width, pixel / width]);
+        let (left, top) = (x.floor(), y.floor());
+        let (fx, fy) = (x - left, y - top);
+        let interpolated = |channel| {
+            let texel = |dx, dy| self.texel(bytes, left as i64 + dx, top as i64 + dy, channel);
+            let above = texel(0, 0) * (1.0 - fx) + texel(1, 0) * fx;
+            let below = texel(0, 1) * (1.0 - fx) + texel(1, 1) * fx;
+            (above * (1.0 - fy) + below * fy) / 255.0
+        };
+        let row = &d[Column::COLOURS + 4 * (channel % 3)..];
+        let seen = match self.ranges.colours(self.image) {
+            true => (0..3).map(|from| row[from] * interpolated(from)).sum(),
+            false => d[Column::CONTRAST] * interpolated(channel),
+        };
+        seen + d[Column::BRIGHTNESS]
     }
 }
 
@@ -89,7 +91,7 @@ impl Kernel for Augment {
     fn params(&self) -> Vec<(&'static str, Scalar)> {
         vec![
             ("rows", Scalar::U32(self.x.rows())),
-            ("rows_per_view", Scalar::U32(self.rows_per_view())),
+            ("rows_per_view", Scalar::U32(self.views().rows_per_view())),
             ("batch", Scalar::U32(self.indices.cols())),
             ("cols", Scalar::U32(self.x.cols())),
             ("quads", Scalar::U32(row_quads(self.x))),
@@ -97,6 +99,7 @@ impl Kernel for Augment {
             ("width", Scalar::U32(self.image.width)),
             ("height", Scalar::U32(self.image.height)),
             ("channels", Scalar::U32(self.image.channels)),
+            ("beyond", Scalar::F32(self.ranges.beyond())),
             ("noise", Scalar::F32(self.ranges.noise)),
             ("erase", Scalar::U32(self.ranges.erase)),
         ]
@@ -106,43 +109,65 @@ impl Kernel for Augment {
         VARIANTS
     }
 
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        let (colours, elastic) = (self.ranges.colours(self.image), self.ranges.elastic > 0.0);
+        vec![("QUADS", Column::COUNT / 4), ("COLOUR", colours.into()), ("ELASTIC", elastic.into())]
+    }
+
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(quads(self.x))
     }
 
     fn check_shapes(&self) -> Result<(), String> {
-        let views = self.draws.rows();
-        let Image { height, width, channels } = self.image;
-        if self.x.shape != shape(views * height * width, channels) {
-            has("x", self.x, views, self.image.len())?;
-        }
+        self.views().check()?;
         has("data", self.data, self.data.rows(), self.image.len().div_ceil(4))?;
-        has("draws", self.draws, views, 8)?;
-        has("keys", self.keys, views, 4)
+        has("draws", self.draws, self.draws.rows(), Column::COUNT)?;
+        has("keys", self.keys, self.draws.rows(), 4)
     }
 
     fn twin(&self, m: &HostMem) {
         let (data, indices, draws, keys) = (m.u32(self.data), m.u32(self.indices), m.f32(self.draws), m.u32(self.keys));
         let batch = self.indices.cols() as usize;
-        let (per_view, cols) = (self.rows_per_view() as usize, self.x.cols() as usize);
-        m.f32_mut(self.x).for_each_row(|r, x| {
-            let view = r / per_view;
+        let finish = Finish::of(self.image, self.ranges);
+        self.views().for_each(m, |view, element| {
             let bytes: &[u8] = bytemuck::cast_slice(data.row(indices.row(0)[view % batch] as usize));
-            for (e, x) in x.iter_mut().enumerate() {
-                *x = self.sample(bytes, draws.row(view), keys.row(view), (r % per_view * cols + e) as u32) as f32;
-            }
+            finish.value(self.sample(bytes, draws.row(view), element), keys.row(view), element)
         });
     }
 
-    /// Coordinate error times image slope: a coordinate is a sum of four terms as large as the image, scaled; a step of
-    /// one pixel changes a value by at most 1 in each direction, times the contrast.
+    /// Images are grey or RGB; the twin does for the rest.
+    fn fast(&self, m: &HostMem) {
+        if !matches!(self.image.channels, 1 | 3) {
+            return self.twin(m);
+        }
+        let (data, indices, draws, keys) = (m.u32(self.data), m.u32(self.indices), m.f32(self.draws), m.u32(self.keys));
+        let batch = self.indices.cols() as usize;
+        let (finish, pixel_stride) = (Finish::of(self.image, self.ranges), self.views().strides()[1] as usize);
+        let resampler = Resampler::new(self.image, self.ranges, pixel_stride);
+        self.views().for_each_view(
+            m,
+            || resampler.scratch(),
+            |scratch, view, words| {
+                let bytes: &[u8] = bytemuck::cast_slice(data.row(indices.row(0)[view % batch] as usize));
+                resampler.view(scratch, bytes, draws.row(view), words);
+                finish.view(words, pixel_stride, keys.row(view));
+            },
+        );
+    }
+
+    /// Coordinate error times image slope: a coordinate is a sum of terms as large as the image, scaled, and as the
+    /// displacements; a step of one pixel changes a value by at most 1 in each direction, times the contrast, or the sum of
+    /// a row of the colours' matrix.
     fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
         let draws = m.f32(self.draws);
         let side = f64::from(self.image.width + self.image.height);
         let bounds = (0..self.draws.rows() as usize).flat_map(|view| {
             let d: Vec<f64> = draws.row(view).iter().map(|&d| f64::from(d.abs())).collect();
-            let coordinate = 8.0 * EPSILON * (side * (1.0 + d[0] + d[1] + d[4] + d[5]) + d[2] + d[6]);
-            let bound = 2.0 * coordinate * d[7] + 16.0 * EPSILON * (1.0 + d[7] + d[3]);
+            let rows = d[Column::COLOURS..Column::DISPLACEMENTS].chunks(4).map(|row| row[..3].iter().sum::<f64>());
+            let gain = if self.ranges.colours(self.image) { rows.fold(0.0, f64::max) } else { d[Column::CONTRAST] };
+            let displaced = if self.ranges.elastic > 0.0 { d[Column::DISPLACEMENTS..].iter().copied().fold(0.0, f64::max) } else { 0.0 };
+            let coordinate = 8.0 * EPSILON * (side * (1.0 + d[0] + d[1] + d[4] + d[5]) + d[2] + d[6] + 2.0 * displaced);
+            let bound = 2.0 * coordinate * gain + 16.0 * EPSILON * (1.0 + gain + d[Column::BRIGHTNESS]);
             std::iter::repeat_n(bound, self.image.len() as usize)
         });
         Tolerance::Each(bounds.collect())
@@ -153,24 +178,44 @@ impl Kernel for Augment {
     }
 }
 
+/// Draws and keys for `rows` views: maps around the identity, with shifts of a few pixels, colours around grey, strokes made
+/// thicker, thinner and left alone, blurred and not, and displacements of up to two pixels.
+pub(super) fn case_draws(c: &mut Cases<'_>, rows: u32, Image { height, width, .. }: Image, erase: u32) -> (Buf, Buf) {
+    let draw = |r: u32, i: u32| match i as usize {
+        Column::THICKNESS => [0.7, -0.4, 0.0][r as usize % 3],
+        Column::BLUR => (r / 2 % 2) as f32,
+        i if i < 8 => [1.1, -0.2, 1.3, 0.05, 0.3, 0.9, -2.1, 0.8][i] * (1.0 + 0.01 * r as f32 * (i % 3) as f32),
+        i if i < Column::DISPLACEMENTS => [0.6, 0.3, -0.1, 0.0, 0.2, 0.7, 0.15, 0.0, -0.2, 0.35, 0.8, 0.0][i - Column::COLOURS],
+        i => ((i as u32 * 7 + r * 5) % 17) as f32 / 4.0 - 2.0,
+    };
+    let columns = Column::COUNT;
+    let draws = c.filled(shape(rows, columns), Fill::F32((0..rows * columns).map(|k| draw(k / columns, k % columns)).collect()));
+    let key = |r: u32, i: u32| [r + 1, 9, r % width + erase.div_ceil(2), r % height + erase.div_ceil(2)][i as usize];
+    let keys = c.filled(shape(rows, 4), Fill::U32((0..rows * 4).map(|k| key(k / 4, k % 4)).collect()));
+    (draws, keys)
+}
+
+/// Images of the cases, and how many.
+pub(super) const CASE_SIZES: [(Image, u32); 5] = [
+    (Image { height: 1, width: 1, channels: 1 }, 1),
+    (Image { height: 5, width: 9, channels: 1 }, 3),
+    (Image { height: 28, width: 28, channels: 1 }, 17),
+    (Image { height: 8, width: 8, channels: 3 }, 5),
+    (Image { height: 3, width: 18, channels: 2 }, 2),
+];
+
 pub fn cases(c: &mut Cases<'_>) {
-    let sizes = [(1, 1, 1, 1), (5, 9, 1, 3), (28, 28, 1, 17), (8, 8, 3, 5)];
-    for (height, width, channels, batch) in sizes {
-        for ranges in super::augment_draw::CASE_RANGES {
+    for (image, batch) in CASE_SIZES {
+        for ranges in CASE_RANGES {
             for views in [1, 2] {
-                let image = Image { height, width, channels };
                 let data = super::gather::packed_bytes(c, 7, image.len());
                 let indices = c.integers((0..batch).map(|r| (r * 5 + 2) % 7));
                 let rows = views * batch;
-                // Maps around the identity, with shifts of a few pixels, one of them far outside.
-                let draw = |r: u32, i: u32| [1.1, -0.2, 1.3, 0.05, 0.3, 0.9, -2.1, 0.8][i as usize] * (1.0 + 0.01 * r as f32 * (i % 3) as f32);
-                let draws = c.filled(shape(rows, 8), Fill::F32((0..rows * 8).map(|k| draw(k / 8, k % 8)).collect()));
-                let key = |r: u32, i: u32| [r + 1, 9, r % width + ranges.erase.div_ceil(2), r % height + ranges.erase.div_ceil(2)][i as usize];
-                let keys = c.filled(shape(rows, 4), Fill::U32((0..rows * 4).map(|k| key(k / 4, k % 4)).collect()));
-                let x = c.output(rows, image.len());
-                c.add(Augment { data, indices, draws, keys, x, image, ranges });
-                let x = c.output(rows * height * width, channels);
-                c.add(Augment { data, indices, draws, keys, x, image, ranges });
+                let (draws, keys) = case_draws(c, rows, image, ranges.erase);
+                for (rows, cols) in [(rows, image.len()), (rows * image.height * image.width, image.channels)] {
+                    let x = c.output(rows, cols);
+                    c.add(Augment { data, indices, draws, keys, x, image, ranges });
+                }
             }
         }
     }

@@ -4,14 +4,18 @@ use super::{Cases, has};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::random::{signed_unit, threefry};
+use crate::random::{bell, signed_unit, threefry};
 use crate::shader::Variant;
+use crate::views::Column;
+pub use crate::views::Ranges;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("augment_draw", &[wgsl!("random"), wgsl!("augment_draw")])];
 
-/// `clock`: `[1, 2]`; `draws`: `[rows, 8]`, inverse affine map (xx, xy, x, brightness; yx, yy, y, contrast); `keys`
-/// (u32): `[rows, 4]`, noise key, then where the erased square starts, plus its side.
+/// `clock`: `[1, 2]`; `draws`: `[rows, Column::COUNT]`, in quads: inverse affine map (xx, xy, x, brightness; yx, yy, y,
+/// contrast), a matrix for the colours, contrast included (red's row, thickness; green's, blur; blue's, nothing), and the
+/// displacements (x, y) of the nodes of a 4x4 grid, line by line; `keys` (u32): `[rows, 4]`, noise key, then where the erased
+/// square starts, plus its side. Distances are in pixels.
 pub struct AugmentDraw {
     pub clock: Buf,
     pub draws: Buf,
@@ -22,36 +26,83 @@ pub struct AugmentDraw {
     pub ranges: Ranges,
 }
 
-/// How far views may differ from their image. Zero everywhere is no augmentation.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Ranges {
-    /// Largest angle, degrees.
-    pub rotation: f32,
-    /// Largest logarithm of the scale, and of the ratio of horizontal to vertical scale.
-    pub scale: f32,
-    pub aspect: f32,
-    pub shear: f32,
-    /// Share of half the image's side.
-    pub shift: f32,
-    /// Values are multiplied by up to 1 +- `contrast`; up to +- `brightness` is added.
-    pub contrast: f32,
-    pub brightness: f32,
-    /// Standard deviation of pixel noise.
-    pub noise: f32,
-    /// Side of the erased square, pixels.
-    pub erase: u32,
+/// Weights of red, green and blue in grey (ITU-R BT.601).
+const LUMA: [f64; 3] = [0.299, 0.587, 0.114];
+
+/// A probability in units of 2^-24.
+fn threshold(probability: f32) -> u32 {
+    (f64::from(probability) * f64::from(1 << 24)).round() as u32
 }
 
 impl AugmentDraw {
-    /// tan(θ/2) and tanh(s/2) of the largest angle and log scales, from which the kernel interpolates.
-    fn strengths(&self) -> [f32; 3] {
+    /// tan(θ/2) of the largest angles, tanh(s/2) of the largest log scales, from which the kernel interpolates: rotation,
+    /// hue, scale, aspect, and of a crop the root of its aspect.
+    fn strengths(&self) -> [f32; 5] {
         let r = self.ranges;
-        [(f64::from(r.rotation).to_radians() / 2.0).tan() as f32, (r.scale / 2.0).tanh(), (r.aspect / 2.0).tanh()]
+        let angle = |degrees: f32| (f64::from(degrees).to_radians() / 2.0).tan() as f32;
+        [angle(r.rotation), angle(r.hue), (r.scale / 2.0).tanh(), (r.aspect / 2.0).tanh(), (r.crop_aspect / 4.0).tanh()]
     }
 
     fn row_key(&self, step: u32, row: usize) -> [u32; 2] {
         threefry(self.key, [step, row as u32])
+    }
+
+    /// Fills a row of `draws`.
+    fn draw(&self, strengths: [f64; 5], key: [u32; 2], out: &mut [f32]) {
+        let [rotation, hue, scale, aspect, crop_aspect] = strengths;
+        let r = self.ranges;
+        let words = |counter: u32| threefry(key, [counter, 0]);
+        let units = |counter: u32| words(counter).map(|bits| f64::from(signed_unit(bits)));
+        let spread = |u: f64| (1.0 + u) / (1.0 - u);
+        let turn = |t: f64| ((1.0 - t * t) / (1.0 + t * t), 2.0 * t / (1.0 + t * t));
+        let reach = [0.5 * f64::from(self.width), 0.5 * f64::from(self.height)];
+
+        let [area, ratio] = units(9);
+        let (side, ratio) = ((1.0 - f64::from(r.crop) * (0.5 + 0.5 * area)).sqrt(), spread(crop_aspect * ratio));
+        let part = [(side * ratio).min(1.0), (side / ratio).min(1.0)];
+        let (place, shift) = (units(10), units(2));
+
+        let ([angle, size], [stretch, shear]) = (units(0), units(1));
+        let (cosine, sine) = turn(rotation * angle);
+        let scale_y = spread(scale * size);
+        let mirrored = if words(6)[0] >> 8 < threshold(r.flip) { -1.0 } else { 1.0 };
+        let scale_x = scale_y * spread(aspect * stretch) * mirrored;
+        let [contrast, brightness] = units(3);
+        let contrast = 1.0 + f64::from(r.contrast) * contrast;
+        let lines = [
+            [cosine * scale_x, f64::from(r.shear) * shear - sine * scale_y, f64::from(r.brightness) * brightness],
+            [sine * scale_x, cosine * scale_y, contrast],
+        ];
+        for (axis, [along, across, last]) in lines.into_iter().enumerate() {
+            let middle = part[axis] * f64::from(r.shift) * shift[axis] + (1.0 - part[axis]) * place[axis];
+            let quad = [part[axis] * along, part[axis] * across, middle * reach[axis], last];
+            out[4 * axis..][..4].copy_from_slice(&quad.map(|value| value as f32));
+        }
+
+        let [saturation, turned] = units(7);
+        let grey = words(6)[1] >> 8 < threshold(r.grey);
+        let saturation = if grey { 0.0 } else { 1.0 + f64::from(r.saturation) * saturation };
+        let (cosine, sine) = turn(hue * turned);
+        let (along, across) = ((1.0 - cosine) / 3.0, sine / 3f64.sqrt());
+        let circle = [cosine + along, along - across, along + across];
+        let hue = |row: usize, column: usize| circle[(column + 3 - row) % 3];
+        let blurred = if words(8)[1] >> 8 < threshold(r.blur) { 1.0 } else { 0.0 };
+        let beside = [f64::from(r.thickness) * units(8)[0], blurred, 0.0];
+        for (row, beside) in beside.into_iter().enumerate() {
+            for column in 0..3 {
+                let mean: f64 = (0..3).map(|k| LUMA[k] * hue(k, column)).sum();
+                out[Column::COLOURS + 4 * row + column] = (contrast * (saturation * hue(row, column) + (1.0 - saturation) * mean)) as f32;
+            }
+            out[Column::COLOURS + 4 * row + 3] = beside as f32;
+        }
+
+        let nodes = &mut out[Column::DISPLACEMENTS..];
+        if r.elastic == 0.0 {
+            return nodes.fill(0.0);
+        }
+        for (i, node) in nodes.iter_mut().enumerate() {
+            *node = (f64::from(r.elastic) * bell(words(16 + i as u32)) * reach[i % 2]) as f32;
+        }
     }
 }
 
@@ -61,7 +112,7 @@ impl Kernel for AugmentDraw {
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
-        let [rotation, scale, aspect] = self.strengths();
+        let [rotation, hue, scale, aspect, crop_aspect] = self.strengths();
         let r = self.ranges;
         vec![
             ("rows", Scalar::U32(self.draws.rows())),
@@ -74,8 +125,17 @@ impl Kernel for AugmentDraw {
             ("aspect", Scalar::F32(aspect)),
             ("shear", Scalar::F32(r.shear)),
             ("shift", Scalar::F32(r.shift)),
+            ("crop", Scalar::F32(r.crop)),
+            ("crop_aspect", Scalar::F32(crop_aspect)),
+            ("elastic", Scalar::F32(r.elastic)),
+            ("flip", Scalar::U32(threshold(r.flip))),
+            ("grey", Scalar::U32(threshold(r.grey))),
+            ("blur", Scalar::U32(threshold(r.blur))),
+            ("thickness", Scalar::F32(r.thickness)),
             ("contrast", Scalar::F32(r.contrast)),
             ("brightness", Scalar::F32(r.brightness)),
+            ("saturation", Scalar::F32(r.saturation)),
+            ("hue", Scalar::F32(hue)),
             ("erase", Scalar::U32(r.erase)),
         ]
     }
@@ -84,76 +144,92 @@ impl Kernel for AugmentDraw {
         VARIANTS
     }
 
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        vec![("QUADS", Column::COUNT / 4)]
+    }
+
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(self.draws.rows())
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         has("clock", self.clock, 1, 2)?;
-        has("draws", self.draws, self.draws.rows(), 8)?;
+        has("draws", self.draws, self.draws.rows(), Column::COUNT)?;
         has("keys", self.keys, self.draws.rows(), 4)
     }
 
     fn twin(&self, m: &HostMem) {
         let step = m.u32(self.clock).row(0)[0];
-        let [rotation, scale, aspect] = self.strengths().map(f64::from);
-        let r = self.ranges;
-        let unit = |bits| f64::from(signed_unit(bits));
-        let spread = |bits, strength: f64| (1.0 + strength * unit(bits)) / (1.0 - strength * unit(bits));
-        m.f32_mut(self.draws).for_each_row(|row, out| {
-            let key = self.row_key(step, row);
-            let words: Vec<[u32; 2]> = (0..4).map(|i| threefry(key, [i, 0])).collect();
-            let t = rotation * unit(words[0][0]);
-            let (cosine, sine) = ((1.0 - t * t) / (1.0 + t * t), 2.0 * t / (1.0 + t * t));
-            let scale_y = spread(words[0][1], scale);
-            let scale_x = scale_y * spread(words[1][0], aspect);
-            let shear = f64::from(r.shear) * unit(words[1][1]);
-            let shift = |bits, side: u32| f64::from(r.shift) * unit(bits) * 0.5 * f64::from(side);
-            let values = [
-                cosine * scale_x,
-                shear - sine * scale_y,
-                shift(words[2][0], self.width),
-                f64::from(r.brightness) * unit(words[3][1]),
-                sine * scale_x,
-                cosine * scale_y,
-                shift(words[2][1], self.height),
-                1.0 + f64::from(r.contrast) * unit(words[3][0]),
-            ];
-            out.iter_mut().zip(values).for_each(|(out, value)| *out = value as f32);
-        });
+        let strengths = self.strengths().map(f64::from);
+        m.f32_mut(self.draws).for_each_row(|row, out| self.draw(strengths, self.row_key(step, row), out));
         m.u32_mut(self.keys).for_each_row(|row, out| {
             let key = self.row_key(step, row);
             let corner = threefry(key, [4, 0]);
-            let start = |bits: u32, side: u32| (((bits >> 16) * side) >> 16) + r.erase.div_ceil(2);
+            let start = |bits: u32, side: u32| (((bits >> 16) * side) >> 16) + self.ranges.erase.div_ceil(2);
             let noise = threefry(key, [5, 0]);
             out.copy_from_slice(&[noise[0], noise[1], start(corner[0], self.width), start(corner[1], self.height)]);
         });
     }
 
-    /// A dozen roundings of numbers up to the largest scale squared, or up to half the image's side.
+    /// A dozen roundings of numbers up to the largest scale squared, of colours up to contrast times saturation, or of
+    /// distances up to half the image's side (of which a crop's is a difference); `bell` reaches twice the root of three.
     fn tolerance(&self, output: &str, _: &HostMem) -> Tolerance {
         if output == "keys" {
             return Tolerance::Exact;
         }
         let r = self.ranges;
-        let largest = (f64::from(r.scale + r.aspect).exp() + f64::from(r.shear)).max(f64::from(r.shift) * 0.5);
-        Tolerance::Within { abs: 32.0 * EPSILON * largest, rel: 16.0 * EPSILON }
+        let side = 0.5 * f64::from(self.width.max(self.height));
+        let largest = f64::from(r.scale + r.aspect).exp() + f64::from(r.shear);
+        let columns = (0..Column::COUNT as usize).map(|column| match column {
+            2 | 6 => side * (1.0 + f64::from(r.shift)),
+            Column::BRIGHTNESS | Column::CONTRAST | Column::THICKNESS | Column::BLUR => 1.0,
+            0..8 => largest,
+            8..Column::DISPLACEMENTS => 2.0 * f64::from((1.0 + r.contrast) * (1.0 + r.saturation)),
+            _ => side * 3.5 * f64::from(r.elastic),
+        });
+        let bounds: Vec<f64> = columns.map(|size| 32.0 * EPSILON * size).collect();
+        Tolerance::Each(bounds.repeat(self.draws.rows() as usize))
     }
 }
 
 /// Every decision in force, none, and in between.
-pub(super) const CASE_RANGES: [Ranges; 3] = [
-    Ranges { rotation: 30.0, scale: 0.4, aspect: 0.25, shear: 0.4, shift: 0.25, contrast: 0.4, brightness: 0.2, noise: 0.05, erase: 7 },
-    Ranges { rotation: 0.0, scale: 0.0, aspect: 0.0, shear: 0.0, shift: 0.0, contrast: 0.0, brightness: 0.0, noise: 0.0, erase: 0 },
-    Ranges { rotation: 90.0, scale: 1.0, aspect: 0.0, shear: 0.0, shift: 1.0, contrast: 1.0, brightness: 0.0, noise: 0.0, erase: 2 },
+pub(super) const CASE_RANGES: [Ranges; 4] = [
+    Ranges {
+        rotation: 30.0,
+        scale: 0.4,
+        aspect: 0.25,
+        shear: 0.4,
+        shift: 0.25,
+        crop: 0.8,
+        crop_aspect: 0.3,
+        elastic: 0.12,
+        flip: 0.5,
+        thickness: 0.7,
+        blur: 0.3,
+        contrast: 0.4,
+        brightness: 0.2,
+        saturation: 0.4,
+        hue: 36.0,
+        grey: 0.2,
+        noise: 0.05,
+        erase: 7,
+    },
+    Ranges::NONE,
+    Ranges { rotation: 90.0, scale: 1.0, shift: 1.0, contrast: 1.0, saturation: 1.0, hue: 120.0, flip: 1.0, erase: 2, ..Ranges::NONE },
+    Ranges { rotation: 15.0, elastic: 0.3, shear: 0.2, crop: 0.5, grey: 1.0, blur: 1.0, ..Ranges::NONE },
 ];
 
 pub fn cases(c: &mut Cases<'_>) {
+    let (step, key) = (41, [5, 6]);
+    // Probabilities that the first row's draws are just below.
+    let first = threefry(key, [step, 0]);
+    let just = |counter: u32, word: usize| ((threefry(first, [counter, 0])[word] >> 8) + 1) as f32 / (1 << 24) as f32;
+    let close = Ranges { flip: just(6, 0), grey: just(6, 1), blur: just(8, 1), saturation: 0.5, rotation: 20.0, ..Ranges::NONE };
     for (rows, width, height) in [(1, 28, 28), (65, 28, 28), (63, 5, 9)] {
-        for ranges in CASE_RANGES {
-            let clock = c.filled(shape(1, 2), Fill::U32(vec![41, 42]));
-            let (draws, keys) = (c.output(rows, 8), c.integer_output(rows, 4));
-            c.add(AugmentDraw { clock, draws, keys, width, height, key: [5, 6], ranges });
+        for ranges in CASE_RANGES.into_iter().chain([close]) {
+            let clock = c.filled(shape(1, 2), Fill::U32(vec![step, step + 1]));
+            let (draws, keys) = (c.output(rows, Column::COUNT), c.integer_output(rows, 4));
+            c.add(AugmentDraw { clock, draws, keys, width, height, key, ranges });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Puts a batch's rows where they belong among all rows: evaluation results, read by the host in one go.
+//! Puts a batch's rows where they belong among all rows: evaluation results, which the host reads in one go, or embeddings.
 
 use super::{Cases, has, quads, row_quads};
 use crate::buffer::{Buf, Fill, shape};
@@ -9,12 +9,19 @@ use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("collect", &[wgsl!("collect")])];
 
-/// `clock`: `[1, 2]`; `x`: `[rows, cols]`; `all`: `[total, cols]`, of which rows from step · `batch_stride` are written.
+/// `clock`: `[1, 2]`; `x`: `[rows, cols]`; `all`: `[total, cols]`, of which rows from step · `batch_stride` are written. Where
+/// they end, steps begin anew.
 pub struct Collect {
     pub clock: Buf,
     pub x: Buf,
     pub all: Buf,
     pub batch_stride: u32,
+}
+
+impl Collect {
+    fn batches(&self) -> u32 {
+        self.all.rows().div_ceil(self.batch_stride)
+    }
 }
 
 impl Kernel for Collect {
@@ -27,6 +34,7 @@ impl Kernel for Collect {
             ("rows", Scalar::U32(self.x.rows())),
             ("quads", Scalar::U32(row_quads(self.x))),
             ("batch_stride", Scalar::U32(self.batch_stride)),
+            ("batches", Scalar::U32(self.batches())),
             ("total", Scalar::U32(self.all.rows())),
         ]
     }
@@ -45,7 +53,7 @@ impl Kernel for Collect {
     }
 
     fn twin(&self, m: &HostMem) {
-        let first = (m.u32(self.clock).row(0)[0] * self.batch_stride) as usize;
+        let first = (m.u32(self.clock).row(0)[0] % self.batches() * self.batch_stride) as usize;
         let x = m.f32(self.x);
         let mut all = m.f32_mut(self.all);
         let (stride, cols) = (self.all.shape.stride() as usize, self.all.cols() as usize);
@@ -66,7 +74,7 @@ impl Kernel for Collect {
 }
 
 pub fn cases(c: &mut Cases<'_>) {
-    for (step, rows, cols, total) in [(0, 1, 1, 1), (2, 5, 7, 33), (0, 64, 10, 64), (3, 16, 5, 50)] {
+    for (step, rows, cols, total) in [(0, 1, 1, 1), (2, 5, 7, 33), (0, 64, 10, 64), (3, 16, 5, 50), (9, 8, 5, 32)] {
         let clock = c.filled(shape(1, 2), Fill::U32(vec![step, step + 1]));
         let (x, all) = (c.uniform(rows, cols), c.output(total, cols));
         c.add(Collect { clock, x, all, batch_stride: rows });

@@ -5,11 +5,13 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::matmul::{Epilogue, Gemm, Layout, parts, row_stride, sum_bounds, tiles, whole};
+use super::matmul::{Epilogue, Layout, parts, row_stride, sum_bounds, tiles, whole};
 use super::{Cases, block_params, has, row_quads, runs_on};
-use crate::buffer::{Buf, Maps, Tensor};
-use crate::layout::Taps;
+use crate::buffer::{Buf, Maps};
+use crate::gemm::Gemm;
 use crate::memory::HostMem;
+pub use crate::patches::Geometry;
+use crate::patches::{Patches, Phase};
 use crate::program::{Kernel, Scalar, Tolerance};
 use crate::shader::{DeviceClass, Variant};
 use crate::wgsl;
@@ -21,33 +23,14 @@ pub enum Pass {
     Forward,
     /// The gradient of the weights, into `w`, from `x` and the gradient of the output in `y`.
     Weights,
-    /// The gradient of the input, into `x`, from `w` and the gradient of the output in `y`.
+    /// The gradient of the input, into `x`, from `w` and the gradient of the output in `y`: for the pixels of one phase, every
+    /// `stride`-th in both directions.
     Input,
 }
 
-/// The same in both directions. Outputs have `(size + 2 padding - kernel) / stride + 1` pixels a side.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Geometry {
-    /// Taps a side.
-    pub kernel: u32,
-    pub stride: u32,
-    pub padding: u32,
-}
-
-impl Geometry {
-    /// Pixels a side of the output; `None` if the kernel is larger than the padded input.
-    pub fn output(self, size: u32) -> Option<u32> {
-        (size + 2 * self.padding).checked_sub(self.kernel).map(|rest| rest / self.stride + 1)
-    }
-
-    /// The kernels as a tensor.
-    pub fn filters(self, inputs: u32, outputs: u32) -> Tensor {
-        Tensor::Filters(Taps { outputs, inputs, height: self.kernel, width: self.kernel })
-    }
-}
-
 /// `x`: `[batch * height * width, inputs]`; `w`: as [`Tensor::Filters`] lays them; `y`: `[batch * out height * out width,
-/// outputs]`. The pass decides which of the three is written, and that one may have the epilogue of a [`Matmul`](super::matmul::Matmul).
+/// outputs]`. The pass decides which of the three is written, and that one may have the epilogue of a
+/// [`Matmul`](super::matmul::Matmul).
 #[derive(Clone, Copy)]
 pub struct Conv2d {
     pub pass: Pass,
@@ -63,8 +46,11 @@ pub struct Conv2d {
     pub mask: Option<Buf>,
     /// `[1, outputs]`, with the gradient of the weights: that of the bias.
     pub sums: Option<Buf>,
-    /// More than one, with the gradient of the weights: pixels are cut into as many parts; see [`Matmul::parts`](super::matmul::Matmul::parts).
+    /// More than one, with the gradient of the weights: pixels are cut into as many parts; see
+    /// [`Matmul::parts`](super::matmul::Matmul::parts).
     pub parts: u32,
+    /// The first pixel of the phase, down and across, with the gradient of the input; both below the stride.
+    pub phase: [u32; 2],
 }
 
 /// The matmul schemes, fewer of them: a convolution's program is long, and its largest tiles take drivers seconds to compile.
@@ -91,11 +77,11 @@ const VARIANTS: &[Variant] = schemes!("no_row_sums");
 const WITH_SUMS: &[Variant] = schemes!("row_sums");
 
 /// Pixels that the CPU unfolds at a time: few enough for caches.
-const BLOCK: usize = 192;
+const BLOCK: usize = 128;
 
 impl Conv2d {
     pub fn new(pass: Pass, geometry: Geometry, x: Maps, w: Buf, y: Maps) -> Self {
-        Conv2d { pass, geometry, x, w, y, bias: None, relu: false, accumulate: false, mask: None, sums: None, parts: 1 }
+        Conv2d { pass, geometry, x, w, y, bias: None, relu: false, accumulate: false, mask: None, sums: None, parts: 1, phase: [0; 2] }
     }
 
     /// The product's operands and result, with what is stored of them: (layout, a, b, c).
@@ -118,7 +104,11 @@ impl Conv2d {
         match self.pass {
             Pass::Forward => (self.y.buf.rows(), outputs, unfolded),
             Pass::Weights => (outputs, unfolded, self.y.buf.rows()),
-            Pass::Input => (self.x.buf.rows(), self.x.channels(), self.taps() * self.y.buf.shape.stride()),
+            Pass::Input => {
+                let [down, across] = self.phases();
+                let depth = down.taps * across.taps * self.y.buf.shape.stride();
+                (self.x.batch * down.pixels * across.pixels, self.x.channels(), depth)
+            }
         }
     }
 
@@ -132,34 +122,59 @@ impl Conv2d {
         if self.pass == Pass::Weights { (part * step).min(pixels)..((part + 1) * step).min(pixels) } else { 0..pixels }
     }
 
-    /// The pixel of `x` that pixel `pixel` of `y` sees through tap `tap`, if it is inside of the image.
-    fn seen(&self, pixel: usize, tap: usize) -> Option<usize> {
-        let Geometry { kernel, stride, padding } = self.geometry;
-        let (width, height) = (self.y.width as usize, self.y.height as usize);
-        let (image, line, column) = (pixel / (width * height), pixel / width % height, pixel % width);
-        let along = |at: usize, offset: usize, size: u32| {
-            (at * stride as usize + offset).checked_sub(padding as usize).filter(|&place| place < size as usize)
-        };
-        let line = along(line, tap / kernel as usize, self.x.height)?;
-        let column = along(column, tap % kernel as usize, self.x.width)?;
-        Some((image * self.x.height as usize + line) * self.x.width as usize + column)
+    /// What the pixels of the phase see, down and across.
+    fn phases(&self) -> [Phase; 2] {
+        [(0, self.x.height), (1, self.x.width)].map(|(side, size)| self.geometry.phase(self.phase[side], size))
     }
 
-    /// The sums of the formula over some pixels of `y`, with `f` applied to each factor: `[m, n]`, in f64.
+    /// What pixels of `y` see of `x`; with the gradient of the input, what those of the phase see of `y`.
+    fn patches(&self) -> Patches {
+        let side = |maps: Maps| [maps.height, maps.width];
+        if self.pass != Pass::Input {
+            let Geometry { kernel, stride, padding } = self.geometry;
+            let (rows, source, depth) = (side(self.y), side(self.x), row_stride(self.x.buf));
+            return Patches { taps: [kernel; 2], stride, first: [-(padding as i32); 2], rows, source, depth };
+        }
+        let phases = self.phases();
+        Patches {
+            taps: phases.map(|side| side.taps),
+            stride: 1,
+            first: phases.map(|side| side.first),
+            rows: phases.map(|side| side.pixels),
+            source: side(self.y),
+            depth: row_stride(self.y.buf),
+        }
+    }
+
+    /// The pixels of an image that are of the phase, in order.
+    fn of_phase(&self) -> Vec<usize> {
+        let along = |side: usize, size: u32| (self.phase[side]..size).step_by(self.geometry.stride as usize);
+        along(0, self.x.height).flat_map(|y| along(1, self.x.width).map(move |x| (y * self.x.width + x) as usize)).collect()
+    }
+
+    /// Whether a pixel of `x` is of the phase.
+    fn in_phase(&self, pixel: usize) -> bool {
+        let (width, height) = (self.x.width as usize, self.x.height as usize);
+        let at = [pixel / width % height, pixel % width];
+        at.into_iter().zip(self.phase).all(|(at, phase)| at as u32 % self.geometry.stride == phase)
+    }
+
+    /// The sums of the formula over some pixels of `y`, with `f` applied to each factor, for each element of the result or of
+    /// a part of it, in f64. Those of the gradient of the input are of all phases.
     fn sums(&self, m: &HostMem, pixels: Range<usize>, f: impl Fn(f32) -> f64) -> Vec<f64> {
-        let (rows, n, _) = self.sizes();
+        let (rows, n) = (self.product().3.rows() / self.parts, self.sizes().1);
         let (x, w, y) = (
             (self.pass != Pass::Input).then(|| m.f32(self.x.buf)),
             (self.pass != Pass::Weights).then(|| m.f32(self.w)),
             (self.pass != Pass::Forward).then(|| m.f32(self.y.buf)),
         );
-        let depth = row_stride(self.x.buf);
+        let patches = Conv2d { pass: Pass::Forward, ..*self }.patches();
         let mut sums = vec![0.0; rows as usize * n as usize];
         for pixel in pixels {
-            for (tap, seen) in (0..self.taps() as usize).filter_map(|tap| Some((tap, self.seen(pixel, tap)?))) {
+            for (tap, seen) in (0..self.taps() as usize).filter_map(|tap| Some((tap, patches.seen(pixel, tap)?))) {
                 for output in 0..self.y.channels() as usize {
                     for input in 0..self.x.channels() as usize {
-                        let weight = tap * depth + input;
+                        let weight = tap * patches.depth + input;
                         let x = || f(x.as_ref().expect("read").row(seen)[input]);
                         let w = || f(w.as_ref().expect("read").row(output)[weight]);
                         let dy = || f(y.as_ref().expect("read").row(pixel)[output]);
@@ -198,60 +213,8 @@ impl Conv2d {
         Epilogue { bias: self.bias.map(|b| m.f32(b)), mask: self.mask.map(|b| m.f32(b)), relu: self.relu, accumulate: self.accumulate }
     }
 
-    /// Unfolds what some pixels of `y` see of `x`, a row of `panel` each. A line of taps lies in one piece.
-    fn unfold(&self, pixels: Range<usize>, x: &[f32], panel: &mut [f32]) {
-        let depth = row_stride(self.x.buf);
-        let length = self.geometry.kernel as usize * depth;
-        for (pixel, row) in pixels.zip(panel.chunks_mut(self.geometry.kernel as usize * length)) {
-            self.lines(pixel, row.chunks_mut(length), |to, inside, from| {
-                let (start, end) = (inside.start * depth, inside.end * depth);
-                to[..start].fill(0.0);
-                to[start..end].copy_from_slice(&x[from * depth..][..end - start]);
-                to[end..].fill(0.0);
-            });
-        }
-    }
-
-    /// The reverse: adds each row of `panel` to the pixels of `x` that it came from, of which image `first` is the first.
-    fn fold(&self, pixels: Range<usize>, panel: &[f32], x: &mut [f32], first: usize) {
-        let depth = row_stride(self.x.buf);
-        let length = self.geometry.kernel as usize * depth;
-        for (pixel, row) in pixels.zip(panel.chunks(self.geometry.kernel as usize * length)) {
-            self.lines(pixel, row.chunks(length), |from, inside, to| {
-                if inside.is_empty() {
-                    return;
-                }
-                let from = &from[inside.start * depth..inside.end * depth];
-                x[(to - first) * depth..][..from.len()].iter_mut().zip(from).for_each(|(x, v)| *x += v);
-            });
-        }
-    }
-
-    /// For each line of taps over a pixel of `y`: `f(its part of a row, the taps inside of the image, the pixel of x that
-    /// the first of them sees)`.
-    fn lines<T>(&self, pixel: usize, parts: impl Iterator<Item = T>, mut f: impl FnMut(T, Range<usize>, usize)) {
-        let Geometry { kernel, stride, padding } = self.geometry;
-        let (width, height) = (self.y.width as usize, self.y.height as usize);
-        let (image, line, column) = (pixel / (width * height), pixel / width % height, pixel % width);
-        let start = |at: usize| at as i64 * i64::from(stride) - i64::from(padding);
-        let inside = |start: i64, size: u32| {
-            let within = |tap: i64| tap.clamp(0, i64::from(kernel)) as usize;
-            within(-start)..within(i64::from(size) - start).max(within(-start))
-        };
-        let (top, left) = (start(line), start(column));
-        let (rows, columns) = (inside(top, self.x.height), inside(left, self.x.width));
-        for (tap, part) in parts.enumerate() {
-            if rows.contains(&tap) && !columns.is_empty() {
-                let line = image as i64 * i64::from(self.x.height) + top + tap as i64;
-                let first = line * i64::from(self.x.width) + left + columns.start as i64;
-                f(part, columns.clone(), first as usize);
-            } else {
-                f(part, 0..0, 0);
-            }
-        }
-    }
-
     fn fast_forward(&self, m: &HostMem) {
+        let patches = self.patches();
         let (x, w, epilogue) = (m.f32(self.x.buf), m.f32(self.w), self.epilogue(m));
         let (unfolded, n, stride) = (self.w.cols() as usize, self.y.channels() as usize, row_stride(self.y.buf));
         let mut y = m.f32_mut(self.y.buf);
@@ -260,7 +223,7 @@ impl Conv2d {
         y.padded_mut().par_chunks_mut(BLOCK * stride).enumerate().for_each_init(scratch, |(panel, product), (block, y)| {
             let first = block * BLOCK;
             let count = BLOCK.min(pixels - first);
-            self.unfold(first..first + count, x.padded(), panel);
+            patches.unfold(first..first + count, x.padded(), panel);
             Gemm::dense(Layout::NT, count, n, unfolded).multiply(panel, w.padded(), product);
             for (i, row) in y.chunks_mut(stride).enumerate() {
                 epilogue.finish(first + i, &product[i * n..][..n], row);
@@ -269,6 +232,7 @@ impl Conv2d {
     }
 
     fn fast_weights(&self, m: &HostMem) {
+        let patches = self.patches();
         let (x, dy, epilogue) = (m.f32(self.x.buf), m.f32(self.y.buf), self.epilogue(m));
         let (outputs, unfolded) = (self.y.channels() as usize, self.w.cols() as usize);
         let mut w = m.f32_mut(self.w);
@@ -279,7 +243,7 @@ impl Conv2d {
             product.fill(0.0);
             for first in pixels.clone().step_by(BLOCK) {
                 let count = BLOCK.min(pixels.end - first);
-                self.unfold(first..first + count, x.padded(), panel);
+                patches.unfold(first..first + count, x.padded(), panel);
                 let stride = row_stride(self.y.buf);
                 let gemm = Gemm { a_stride: stride, accumulate: true, ..Gemm::dense(Layout::TN, outputs, unfolded, count) };
                 gemm.multiply(&dy.padded()[first * stride..], panel, product);
@@ -291,26 +255,38 @@ impl Conv2d {
     }
 
     fn fast_input(&self, m: &HostMem) {
-        let (dy, w, epilogue) = (m.f32(self.y.buf), m.f32(self.w), self.epilogue(m));
-        let (outputs, unfolded) = (self.y.channels() as usize, self.w.cols() as usize);
-        let (stride, dy_stride) = (row_stride(self.x.buf), row_stride(self.y.buf));
+        let (dy, epilogue, patches) = (m.f32(self.y.buf), self.epilogue(m), self.patches());
+        let (n, stride, length) = (self.x.channels() as usize, row_stride(self.x.buf), patches.length());
+        let (filters, of_phase) = (self.filters_of_phase(m), self.of_phase());
         let image = (self.x.height * self.x.width) as usize;
-        let image_of_y = (self.y.height * self.y.width) as usize;
-        let scratch = || (vec![0.0; BLOCK * unfolded], vec![0.0; image * stride]);
+        let pixels = of_phase.len();
+        let scratch = || (vec![0.0; BLOCK * length], vec![0.0; BLOCK * n]);
         let mut dx = m.f32_mut(self.x.buf);
         dx.padded_mut().par_chunks_mut(image * stride).enumerate().for_each_init(scratch, |(panel, product), (batch, dx)| {
-            let pixels = batch * image_of_y..(batch + 1) * image_of_y;
-            product.fill(0.0);
-            for first in pixels.clone().step_by(BLOCK) {
-                let count = BLOCK.min(pixels.end - first);
-                let gemm = Gemm { a_stride: dy_stride, ..Gemm::dense(Layout::NN, count, unfolded, outputs) };
-                gemm.multiply(&dy.padded()[first * dy_stride..], w.padded(), panel);
-                self.fold(first..first + count, panel, product, batch * image);
-            }
-            for (i, row) in dx.chunks_mut(stride).enumerate() {
-                epilogue.finish(batch * image + i, &product[i * stride..][..self.x.channels() as usize], row);
+            for first in (0..pixels).step_by(BLOCK) {
+                let count = BLOCK.min(pixels - first);
+                patches.unfold(batch * pixels + first..batch * pixels + first + count, dy.padded(), panel);
+                Gemm::dense(Layout::NN, count, n, length).multiply(panel, &filters, product);
+                for (i, pixel) in of_phase[first..first + count].iter().enumerate() {
+                    epilogue.finish(batch * image + pixel, &product[i * n..][..n], &mut dx[pixel * stride..][..stride]);
+                }
             }
         });
+    }
+
+    /// The weights that patches of the phase meet, as `[(tap, output), input]`.
+    fn filters_of_phase(&self, m: &HostMem) -> Vec<f32> {
+        let (w, [down, across], Geometry { kernel, stride, .. }) = (m.f32(self.w), self.phases(), self.geometry);
+        let (depth, outputs, inputs) = (row_stride(self.x.buf), row_stride(self.y.buf), self.x.channels() as usize);
+        let mut filters = vec![0.0; (down.taps * across.taps) as usize * outputs * inputs];
+        for (tap, rows) in filters.chunks_mut(outputs * inputs).enumerate() {
+            let [y, x] = [tap as u32 / across.taps, tap as u32 % across.taps];
+            let of_kernel = ((down.tap - stride * y) * kernel + across.tap - stride * x) as usize;
+            for (output, row) in rows.chunks_mut(inputs).take(self.y.channels() as usize).enumerate() {
+                row.copy_from_slice(&w.row(output)[of_kernel * depth..][..inputs]);
+            }
+        }
+        filters
     }
 }
 
@@ -324,9 +300,9 @@ impl Kernel for Conv2d {
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
-        let ((_, a, b, c), (m, n, k)) = (self.product(), self.sizes());
-        let (rows, source) = if self.pass == Pass::Input { (self.x, self.y) } else { (self.y, self.x) };
-        let unfolded = self.taps() * row_quads(source.buf);
+        let ((_, a, b, c), (m, n, k), patches) = (self.product(), self.sizes(), self.patches());
+        let [down, across] = self.phases();
+        let unfolded = (patches.length() / 4) as u32;
         let (a_quads, b_quads) = match self.pass {
             Pass::Forward => (unfolded, unfolded),
             Pass::Weights => (row_quads(a), unfolded),
@@ -341,13 +317,20 @@ impl Kernel for Conv2d {
             ("parts", self.parts),
             ("part_k", self.part_k()),
             ("relu", self.relu.into()),
-            ("height", rows.height),
-            ("width", rows.width),
-            ("source_height", source.height),
-            ("source_width", source.width),
-            ("source_quads", row_quads(source.buf)),
-            ("padding", self.geometry.padding),
-            ("outputs", self.y.channels()),
+            ("height", patches.rows[0]),
+                ("width", patches.rows[1]),
+                ("source_height", patches.source[0]),
+                ("source_width", patches.source[1]),
+                ("source_quads", (patches.depth / 4) as u32),
+                ("first_y", patches.first[0] as u32),
+                ("first_x", patches.first[1] as u32),
+                ("result_height", self.x.height),
+                ("result_width", self.x.width),
+                ("phase_y", self.phase[0]),
+                ("phase_x", self.phase[1]),
+                ("tap_y", down.tap),
+                ("tap_x", across.tap),
+                ("outputs", self.y.channels()),
         ].map(|(name, value)| (name, Scalar::U32(value))));
         params
     }
@@ -357,7 +340,7 @@ impl Kernel for Conv2d {
     }
 
     fn constants(&self) -> Vec<(&'static str, u32)> {
-        let (layout, a, b, _) = self.product();
+        let ((layout, a, b, _), patches) = (self.product(), self.patches());
         let [a, b] = runs_on(a, b);
         vec![
             a,
@@ -366,6 +349,9 @@ impl Kernel for Conv2d {
             ("PASS", self.pass as u32),
             ("KERNEL", self.geometry.kernel),
             ("STRIDE", self.geometry.stride),
+            // A patch without taps is never looked up.
+            ("TAPS", patches.taps[1].max(1)),
+            ("PATCH_STRIDE", patches.stride),
             ("MASK", self.mask.is_some().into()),
             ("ACCUMULATE", self.accumulate.into()),
             ("BIAS", self.bias.is_some().into()),
@@ -373,13 +359,16 @@ impl Kernel for Conv2d {
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {
-        tiles(self.product().3, self.parts, variant)
+        tiles(self.sizes().0, self.product().3, self.parts, variant)
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         let Conv2d { pass, geometry, x, y, .. } = *self;
         if geometry.stride == 0 || geometry.kernel == 0 {
             return Err(format!("{geometry:?}: kernel and stride are at least 1"));
+        }
+        if self.phase.iter().any(|&phase| phase >= geometry.stride) {
+            return Err(format!("phase {:?} with a stride of {}", self.phase, geometry.stride));
         }
         let expected = (x.batch, geometry.output(x.height), geometry.output(x.width));
         if (y.batch, Some(y.height), Some(y.width)) != expected {
@@ -394,21 +383,26 @@ impl Kernel for Conv2d {
         let misplaced = [
             (self.bias.is_some() && pass != Pass::Forward, "a bias"),
             ((self.sums.is_some() || self.parts > 1) && pass != Pass::Weights, "sums or parts"),
+            (self.phase != [0; 2] && pass != Pass::Input, "a phase"),
             (self.parts > 1 && (self.mask.is_some() || self.relu || self.accumulate), "an epilogue of parts"),
         ];
         misplaced.iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, what)| Err(format!("{what} with pass {pass:?}")))
     }
 
     fn accumulates(&self) -> bool {
-        self.accumulate
+        // What other phases left stays.
+        self.accumulate || self.pass == Pass::Input && self.geometry.stride > 1
     }
 
     fn twin(&self, m: &HostMem) {
-        let (rows, n, _) = self.sizes();
+        let (rows, n) = (self.product().3.rows() / self.parts, self.sizes().1);
         let parts: Vec<_> = (0..self.parts as usize).into_par_iter().map(|part| self.sums(m, self.part(part), f64::from)).collect();
         let epilogue = self.epilogue(m);
         m.f32_mut(self.product().3).for_each_row(|i, c| {
             let (part, row) = (i / rows as usize, i % rows as usize);
+            if self.pass == Pass::Input && !self.in_phase(i) {
+                return;
+            }
             for (j, (c, &sum)) in c.iter_mut().zip(&parts[part][row * n as usize..]).enumerate() {
                 *c = epilogue.value(i, j, sum, *c);
             }
@@ -438,8 +432,10 @@ impl Kernel for Conv2d {
     }
 
     fn flops(&self) -> u64 {
+        let taps = if self.pass == Pass::Input { self.phases().map(|side| side.taps) } else { [self.geometry.kernel; 2] };
+        let pixels = if self.pass == Pass::Input { self.sizes().0 } else { self.y.buf.rows() };
         // What padding of channels adds is no work asked for.
-        2 * u64::from(self.y.buf.rows()) * u64::from(self.taps() * self.x.channels()) * u64::from(self.y.channels())
+        2 * u64::from(pixels) * u64::from(taps[0] * taps[1] * self.x.channels()) * u64::from(self.y.channels())
     }
 }
 
@@ -464,6 +460,12 @@ pub fn cases(c: &mut Cases<'_>) {
         for pass in [Pass::Forward, Pass::Weights, Pass::Input] {
             let plain = Conv2d::new(pass, geometry, x(c), w(c), y(c));
             c.add(plain);
+            // Some of them without any tap, where the kernel is smaller than the stride.
+            let phases = [[0, 1], [1, 0], [1, 1]].into_iter().filter(|_| pass == Pass::Input && geometry.stride == 2);
+            for phase in phases {
+                let of_phase = Conv2d::new(pass, geometry, x(c), w(c), y(c));
+                c.add(Conv2d { phase, ..of_phase });
+            }
             // Every part of the epilogue, in the pass that has it in a training step. Each geometry is compiled on its
             // own, so two of them are enough.
             if geometry.kernel != 3 || geometry.padding != 1 {

@@ -1,18 +1,19 @@
-//! The classes of a batch's pixels, through the affine maps of augmented views.
+//! The classes of a batch's pixels, moved as augmented views are.
 
 use rayon::prelude::*;
 
-use super::{Cases, has, row_quads};
+use super::{Cases, has};
 use crate::buffer::{Buf, Fill, shape};
 use crate::memory::HostMem;
 use crate::program::{Kernel, Scalar, Tolerance};
 use crate::shader::Variant;
+use crate::views::{Column, Real, place};
 use crate::wgsl;
 
-const VARIANTS: &[Variant] = &[Variant::plain("gather_masks", &[wgsl!("gather_masks")])];
+const VARIANTS: &[Variant] = &[Variant::plain("gather_masks", &[wgsl!("augment_place"), wgsl!("gather_masks")])];
 
-/// `masks` (u32): `[samples, height * width / 4]`, lowest byte first; `indices`: `[1, batch]`; `draws`: `[batch, 8]`, inverse
-/// affine maps as [`AugmentDraw`](super::augment_draw::AugmentDraw) leaves them; `targets` (u32): `[1, batch * height * width]`.
+/// `masks` (u32): `[samples, height * width / 4]`, lowest byte first; `indices`: `[1, batch]`; `draws`: `[batch, 52]`, as
+/// [`AugmentDraw`](super::augment_draw::AugmentDraw) leaves them; `targets` (u32): `[1, batch * height * width]`.
 /// A pixel takes the class of the nearest one, and `outside` where the picture ends.
 pub struct GatherMasks {
     pub masks: Buf,
@@ -21,35 +22,35 @@ pub struct GatherMasks {
     pub targets: Buf,
     pub height: u32,
     pub width: u32,
+    /// Pixels are displaced, not only mapped.
+    pub elastic: bool,
     pub outside: u32,
 }
 
-/// The arithmetic of a coordinate, in f32 or in f64.
-macro_rules! classes {
-    ($call:expr, $m:expr, $float:ty) => {{
-        let GatherMasks { masks, indices, draws, targets, height, width, outside } = *$call;
-        let (masks, indices, draws) = ($m.u32(masks), $m.u32(indices), $m.f32(draws));
-        let (width, height, pixels) = (width as usize, height as usize, targets.cols() as usize);
-        let (mid_x, mid_y) = (0.5 * (width as $float - 1.0), 0.5 * (height as $float - 1.0));
-        let class = |pixel: usize| {
-            let (column, line, sample) = (pixel % width, pixel / width % height, pixel / (width * height));
-            let (dx, dy) = (column as $float - mid_x, line as $float - mid_y);
-            let d: [$float; 8] = std::array::from_fn(|i| <$float>::from(draws.row(sample)[i]));
-            let x = (d[0] * dx + d[1] * dy + d[2] + mid_x + 0.5).floor();
-            let y = (d[4] * dx + d[5] * dy + d[6] + mid_y + 0.5).floor();
-            if x < 0.0 || y < 0.0 || x >= width as $float || y >= height as $float {
-                return outside;
+impl GatherMasks {
+    /// With coordinates computed in `T`.
+    fn classes<T: Real>(&self, m: &HostMem) {
+        const BLOCK: usize = 4096;
+        let (masks, indices, draws) = (m.u32(self.masks), m.u32(self.indices), m.f32(self.draws));
+        let (width, height, pixels) = (self.width, self.height, self.targets.cols() as usize);
+        let class = |pixel: u32| {
+            let (sample, at) = ((pixel / (width * height)) as usize, [pixel % width, pixel / width % height]);
+            let [x, y] = place::<T>(draws.row(sample), [width, height], at, self.elastic).map(|position| {
+                let position: f64 = position.into();
+                (position + 0.5).floor()
+            });
+            if x < 0.0 || y < 0.0 || x >= f64::from(width) || y >= f64::from(height) {
+                return self.outside;
             }
             let bytes: &[u8] = bytemuck::cast_slice(masks.row(indices.row(0)[sample] as usize));
-            u32::from(bytes[y as usize * width + x as usize])
+            u32::from(bytes[y as usize * width as usize + x as usize])
         };
-        const BLOCK: usize = 4096;
-        $m.u32_mut(targets).padded_mut().par_chunks_mut(BLOCK).enumerate().for_each(|(block, targets)| {
+        m.u32_mut(self.targets).padded_mut().par_chunks_mut(BLOCK).enumerate().for_each(|(block, targets)| {
             for (pixel, target) in (block * BLOCK..).zip(targets) {
-                *target = if pixel < pixels { class(pixel) } else { 0 };
+                *target = if pixel < pixels { class(pixel as u32) } else { 0 };
             }
         });
-    }};
+    }
 }
 
 impl Kernel for GatherMasks {
@@ -64,7 +65,6 @@ impl Kernel for GatherMasks {
             ("width", self.width),
             ("height", self.height),
             ("mask_stride", self.masks.shape.stride()),
-            ("draw_quads", row_quads(self.draws)),
             ("outside", self.outside),
         ];
         numbers.map(|(name, value)| (name, Scalar::U32(value))).to_vec()
@@ -74,6 +74,10 @@ impl Kernel for GatherMasks {
         VARIANTS
     }
 
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        vec![("QUADS", Column::COUNT / 4), ("ELASTIC", self.elastic.into())]
+    }
+
     fn invocations(&self, _: &Variant) -> u64 {
         u64::from(self.targets.shape.stride())
     }
@@ -81,17 +85,17 @@ impl Kernel for GatherMasks {
     fn check_shapes(&self) -> Result<(), String> {
         let (batch, pixels) = (self.indices.cols(), self.height * self.width);
         has("indices", self.indices, 1, batch)?;
-        has("draws", self.draws, batch, self.draws.cols().max(8))?;
+        has("draws", self.draws, batch, Column::COUNT)?;
         has("targets", self.targets, 1, batch * pixels)?;
         has("masks", self.masks, self.masks.rows(), pixels.div_ceil(4))
     }
 
     fn twin(&self, m: &HostMem) {
-        classes!(self, m, f64);
+        self.classes::<f64>(m);
     }
 
     fn fast(&self, m: &HostMem) {
-        classes!(self, m, f32);
+        self.classes::<f32>(m);
     }
 
     /// Classes are copied. A coordinate that is rounded may fall on another pixel: cases have maps whose coordinates are exact.
@@ -112,14 +116,17 @@ pub fn cases(c: &mut Cases<'_>) {
         [0.0, 0.5, 0.25, 0.1, -0.5, 0.125, 0.75, 0.9],
         [2.0, 0.0, 4096.0, 0.1, 0.0, -2.0, -0.5, 0.9],
     ];
-    for (height, width, batch) in [(1, 1, 1), (5, 9, 3), (8, 6, 5), (7, 3, 13)] {
+    // Between nodes that are a power of two of pixels apart, displacements are exact.
+    let sizes = [(1, 1, 1, false), (5, 9, 3, false), (8, 6, 5, false), (7, 3, 13, false), (1, 1, 2, true), (5, 9, 5, true), (17, 3, 4, true)];
+    for (height, width, batch, elastic) in sizes {
         for first in 0..MAPS.len() {
             let masks = super::gather::packed_bytes(c, 7, height * width);
             let indices = c.integers((0..batch).map(|r| (r * 5 + 2) % 7));
-            let maps = (0..batch as usize).flat_map(|r| MAPS[(first + r) % MAPS.len()]);
-            let draws = c.filled(shape(batch, 8), Fill::F32(maps.collect()));
+            let displacement = |r: usize, i: usize| ((i * 7 + r * 5) % 17) as f32 / 4.0 - 2.0;
+            let row = |r: usize| (0..Column::COUNT as usize).map(move |i| if i < 8 { MAPS[(first + r) % MAPS.len()][i] } else { displacement(r, i) });
+            let draws = c.filled(shape(batch, Column::COUNT), Fill::F32((0..batch as usize).flat_map(row).collect()));
             let targets = c.integer_output(1, batch * height * width);
-            c.add(GatherMasks { masks, indices, draws, targets, height, width, outside: 255 });
+            c.add(GatherMasks { masks, indices, draws, targets, height, width, elastic, outside: 255 });
         }
     }
 }

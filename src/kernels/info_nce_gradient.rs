@@ -5,9 +5,10 @@ use rayon::prelude::*;
 
 use super::info_nce::{Pairing, temperature};
 use super::info_nce_partials::{SIZES, embeddings, similarities};
-use super::matmul::{Gemm, Layout, parts, row_stride};
+use super::matmul::{Layout, parts, row_stride};
 use super::{Cases, exp_error, has, block_params, row_quads, runs_on};
 use crate::buffer::Buf;
+use crate::gemm::Gemm;
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
 use crate::shader::{DeviceClass, Variant};
@@ -100,7 +101,7 @@ impl Kernel for InfoNceGradient {
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {
-        super::matmul::tiles(self.c, 1, variant)
+        super::matmul::tiles(self.c.rows(), self.c, 1, variant)
     }
 
     fn check_shapes(&self) -> Result<(), String> {

@@ -3,9 +3,10 @@
 use rayon::prelude::*;
 
 use super::info_nce::{Pairing, temperature};
-use super::matmul::{Gemm, Layout, parts, row_stride};
+use super::matmul::{Layout, parts, row_stride};
 use super::{Cases, exp_error, has, block_params, runs_on};
 use crate::buffer::{Buf, Shape, shape};
+use crate::gemm::Gemm;
 use crate::memory::{HostMem, Rows};
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
 use crate::shader::{DeviceClass, Variant};

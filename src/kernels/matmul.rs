@@ -8,21 +8,12 @@ use rayon::prelude::*;
 
 use super::{Cases, block_params, has, row_quads, runs_on};
 use crate::buffer::Buf;
+use crate::gemm::Gemm;
+pub use crate::gemm::Layout;
 use crate::memory::{HostMem, Rows};
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
 use crate::shader::{DeviceClass, Variant};
 use crate::wgsl;
-
-/// How the operands lie in memory. `c` is `[m, n]`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Layout {
-    /// `a[m, k] · b[k, n]`
-    NN,
-    /// `a[m, k] · b[n, k]ᵀ`
-    NT,
-    /// `a[k, m]ᵀ · b[k, n]`
-    TN,
-}
 
 #[derive(Clone, Copy)]
 pub struct Matmul {
@@ -195,84 +186,13 @@ pub(super) fn whole(k: u32) -> u32 {
     k.next_multiple_of(32)
 }
 
-/// Invocations that cover `c`, which holds `parts` products, with the tiles of a variant of the matmul schemes.
-pub(super) fn tiles(c: Buf, parts: u32, variant: &Variant) -> u64 {
+/// Invocations that cover `parts` products of `rows` rows and as many quads as rows of `c` with the tiles of a variant of the
+/// matmul schemes.
+pub(super) fn tiles(rows: u32, c: Buf, parts: u32, variant: &Variant) -> u64 {
     // With a slice depth, an 8 x 8 group of invocations has one tile together.
     let (side, invocations) = if variant.find("DEPTH").is_some() { (8, 64) } else { (1, 1) };
     let tiles = |size: u32, tile: &str| u64::from(size.div_ceil(side * variant.constant(tile)));
-    u64::from(parts) * tiles(c.rows() / parts, "ROWS") * tiles(row_quads(c), "QUADS") * invocations
-}
-
-/// Sizes and memory layout of a product on the CPU.
-#[derive(Clone, Copy)]
-pub(super) struct Gemm {
-    pub layout: Layout,
-    pub m: usize,
-    pub n: usize,
-    pub k: usize,
-    /// Floats from one row to the next, as the matrices are stored.
-    pub a_stride: usize,
-    pub b_stride: usize,
-    pub c_stride: usize,
-    /// Add to the result's old contents.
-    pub accumulate: bool,
-}
-
-impl Gemm {
-    /// Of matrices without gaps between rows.
-    pub fn dense(layout: Layout, m: usize, n: usize, k: usize) -> Self {
-        let a_stride = if layout == Layout::TN { m } else { k };
-        let b_stride = if layout == Layout::NT { k } else { n };
-        Gemm { layout, m, n, k, a_stride, b_stride, c_stride: n, accumulate: false }
-    }
-
-    /// On one thread.
-    pub fn multiply(self, a: &[f32], b: &[f32], c: &mut [f32]) {
-        self.compute(a, b, c, 1);
-    }
-
-    /// On all threads where that pays. How the result is divided among them changes the order of no sum.
-    pub fn multiply_parallel(self, a: &[f32], b: &[f32], c: &mut [f32]) {
-        let worth = self.m * self.n * self.k >= 1 << 18;
-        self.compute(a, b, c, if worth { rayon::current_num_threads() } else { 1 });
-    }
-
-    fn compute(self, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
-        /// A place in the result that one thread writes.
-        struct Part(*mut f32);
-        // SAFETY: parts are rows or columns of the result that no other part has.
-        unsafe impl Send for Part {}
-
-        let Gemm { layout, m, n, k, a_stride, b_stride, c_stride, accumulate } = self;
-        // Strides of one step down m, along k, and along n.
-        let (a_m, a_k) = if layout == Layout::TN { (1, a_stride) } else { (a_stride, 1) };
-        let (b_k, b_n) = if layout == Layout::NT { (1, b_stride) } else { (b_stride, 1) };
-        assert!((m - 1) * a_m + (k - 1) * a_k < a.len() && (k - 1) * b_k + (n - 1) * b_n < b.len() && (m - 1) * c_stride + n <= c.len());
-        let beta = if accumulate { 1.0 } else { 0.0 };
-        let strides = [a_m, a_k, b_k, b_n, c_stride].map(|stride| stride as isize);
-        let gemm = |rows: usize, cols: usize, a: &[f32], b: &[f32], c: Part| {
-            let [a_m, a_k, b_k, b_n, c_m] = strides;
-            // SAFETY: the last element of each whole operand that these strides address was compared with its slice
-            // above, and parts end where the whole does or before.
-            unsafe { matrixmultiply::sgemm(rows, k, cols, 1.0, a.as_ptr(), a_m, a_k, b.as_ptr(), b_k, b_n, beta, c.0, c_m, 1) }
-        };
-        if threads == 1 {
-            return gemm(m, n, a, b, Part(c.as_mut_ptr()));
-        }
-        // Each thread repacks the whole operand that is not divided: that should be the smaller one.
-        let by_columns = n > m;
-        let size = if by_columns { n } else { m };
-        let block = size.div_ceil(threads).next_multiple_of(8);
-        let parts = (0..size.div_ceil(block)).map(|i| {
-            let (from, count) = (i * block, block.min(size - i * block));
-            // SAFETY: `from` is a row or a column of the result.
-            (from, count, Part(unsafe { c.as_mut_ptr().add(if by_columns { from } else { from * c_stride }) }))
-        });
-        parts.collect::<Vec<_>>().into_par_iter().for_each(|(from, count, part)| match by_columns {
-            true => gemm(m, count, a, &b[from * b_n..], part),
-            false => gemm(count, n, &a[from * a_m..], b, part),
-        });
-    }
+    u64::from(parts) * tiles(rows, "ROWS") * tiles(row_quads(c), "QUADS") * invocations
 }
 
 /// Floats from one row of `buf` to the next.
@@ -372,7 +292,7 @@ impl Kernel for Matmul {
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {
-        tiles(self.c, self.parts, variant)
+        tiles(self.c.rows() / self.parts, self.c, self.parts, variant)
     }
 
     fn check_shapes(&self) -> Result<(), String> {

@@ -15,7 +15,7 @@ mod table;
 pub use classification::{ClassScore, Classification, accuracy_and_loss, best, first_largest};
 pub use confusion::Confusion;
 pub use embedding::{Embeddings, embedding_std, knn_accuracy, unit_rows};
-pub use probe::{Probe, ProbeSettings};
+pub use probe::{Probe, ProbeSettings, probe_accuracy};
 pub use regression::{Regression, TargetScore};
 pub use segmentation::{RegionScore, Segmentation};
 
@@ -32,6 +32,14 @@ fn column_moments(rows: &[f32], columns: usize) -> (Vec<f64>, Vec<f64>) {
     let means = mean_of(&|_, v| f64::from(v));
     let deviations = mean_of(&|c, v| (f64::from(v) - means[c]).powi(2)).iter().map(|variance| variance.sqrt()).collect();
     (means, deviations)
+}
+
+/// Mean and standard deviation (n - 1) of what several draws came to; 0 of nothing.
+pub fn spread(values: &[f64]) -> (f64, f64) {
+    let n = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / n.max(1.0);
+    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
+    (mean, variance.sqrt())
 }
 
 /// The mean of what is defined.

@@ -4,10 +4,10 @@ use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::column_moments;
 use super::lbfgs::minimise;
+use super::{accuracy_and_loss, column_moments};
+use crate::gemm::Layout;
 use crate::gemm::gemm;
-use crate::kernels::matmul::Layout;
 use crate::neighbours::check_rows;
 
 /// Rows of features that a thread takes at a time.
@@ -150,6 +150,12 @@ impl Probe {
     }
 }
 
+/// Accuracy on `queries` of a probe that is fitted to `features` and their labels.
+pub fn probe_accuracy(features: &[f32], labels: &[u32], queries: &[f32], truth: &[u32], classes: usize) -> Result<f64> {
+    let probe = Probe::fit(features, labels, classes, &ProbeSettings::default())?;
+    Ok(accuracy_and_loss(&probe.logits(queries), classes, truth).0)
+}
+
 /// Turns logits into softmax - one-hot(label), the slope of the cross-entropy, which is returned.
 fn slope(logits: &mut [f32], label: usize) -> f64 {
     let largest = logits.iter().fold(f32::NEG_INFINITY, |a, &z| a.max(z));
@@ -164,7 +170,6 @@ fn slope(logits: &mut [f32], label: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::accuracy_and_loss;
     use crate::random::{signed_unit, threefry};
 
     /// Three overlapping clouds in the plane, beside a feature that never varies.

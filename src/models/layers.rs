@@ -43,10 +43,11 @@ fn he(inputs: u32) -> Fill {
     Fill::Uniform((6.0 / inputs as f32).sqrt())
 }
 
-/// Batch norm, and ReLU if told so.
+/// Batch norm, and ReLU if told so. Frozen layers run in evaluation.
 fn normalized(t: &mut Tape<'_>, name: &str, place: Place, x: Buf, activation: Activation) -> Buf {
     let layer = BatchNormLayer::new(t, name, place.group, x.cols());
-    batch_norm(t, name, x, layer, place.statistics, activation)
+    let statistics = if layer.is_frozen(t.arena) { Statistics::Running } else { place.statistics };
+    batch_norm(t, name, x, layer, statistics, activation)
 }
 
 /// A convolution without bias called `conv`, then batch norm called `norm`.

@@ -7,12 +7,12 @@ pub mod resnet;
 
 use serde::{Deserialize, Serialize};
 
-pub use layers::Place;
+pub use layers::{Place, residual_block};
 use layers::{dense, dense_norm};
 
-use crate::buffer::{Buf, Maps};
+use crate::buffer::{Arena, Buf, Dtype, Maps, Role};
 use crate::kernels::augment::Image;
-use crate::ops::{Activation, Batch, Pixels, batch_images};
+use crate::ops::{Activation, Batch, Pixels, Statistics, batch_images};
 use crate::tape::Tape;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -46,6 +46,14 @@ impl ModelSettings {
     /// A multi-layer perceptron with these hidden layers.
     pub fn mlp(hidden: Vec<u32>) -> Self {
         ModelSettings { kind: ModelKind::Mlp, hidden, width: Self::default_width() }
+    }
+
+    /// The layer from features to logits.
+    pub fn classifier_name(&self) -> &'static str {
+        match self.kind {
+            ModelKind::Mlp | ModelKind::Cnn => "head",
+            ModelKind::Resnet18 => "fc",
+        }
     }
 
     /// How the encoder takes images.
@@ -98,6 +106,17 @@ fn stages(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Maps) -> Opt
     }
 }
 
+/// Names of the layers that have parameters, in the order of the program, of what `output` makes of an image.
+pub fn layers(model: &ModelSettings, image: Image, output: &dyn Fn(&mut Tape<'_>, Buf)) -> Vec<String> {
+    let mut arena = Arena::new(0, u64::MAX);
+    let x = arena.input("image", Dtype::F32, model.pixels().shape(1, image));
+    output(&mut Tape::new(&mut arena, "layers", &[]), x);
+    let params = arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. }));
+    let mut names: Vec<String> = params.filter_map(|b| Some(b.name.rsplit_once('.')?.0.to_string())).collect();
+    names.dedup();
+    names
+}
+
 /// A linear layer with ReLU for each width in `hidden`. Returns `[batch, last width]`.
 fn mlp_encoder(t: &mut Tape<'_>, hidden: &[u32], x: Buf) -> Buf {
     hidden.iter().enumerate().fold(x, |x, (i, &width)| dense(t, &format!("encoder.{i}"), ENCODER, x, width, Activation::Relu))
@@ -105,8 +124,8 @@ fn mlp_encoder(t: &mut Tape<'_>, hidden: &[u32], x: Buf) -> Buf {
 
 /// SimCLR's head, dropped after pretraining: hidden layers with ReLU, and with batch norm if the encoder has it, and a linear
 /// one on top. Returns `[batch, last width]`.
-pub fn projection_head(t: &mut Tape<'_>, model: &ModelSettings, widths: &[u32], features: Buf) -> Buf {
-    let place = Place::training(t, HEAD);
+pub fn projection_head(t: &mut Tape<'_>, model: &ModelSettings, statistics: Statistics, widths: &[u32], features: Buf) -> Buf {
+    let place = Place { group: HEAD, statistics };
     widths.iter().enumerate().fold(features, |x, (i, &width)| {
         let name = format!("projection.{i}");
         match (i + 1 < widths.len(), model.kind) {
@@ -118,8 +137,8 @@ pub fn projection_head(t: &mut Tape<'_>, model: &ModelSettings, widths: &[u32], 
 }
 
 /// Logits `[batch, classes]`; for regression, numbers.
-pub fn classifier(t: &mut Tape<'_>, classes: u32, features: Buf) -> Buf {
-    dense(t, "head", HEAD, features, classes, Activation::None)
+pub fn classifier(t: &mut Tape<'_>, model: &ModelSettings, classes: u32, features: Buf) -> Buf {
+    dense(t, model.classifier_name(), HEAD, features, classes, Activation::None)
 }
 
 /// Logits of a class for each pixel, `[batch * height * width, classes]`, by the encoder's stages and a decoder. Panics if the

@@ -1,7 +1,7 @@
 //! Batch normalisation (Ioffe and Szegedy, 2015) over the columns of a matrix: channels of pixels, or features of samples.
 
 use super::{Activation, GradientCase, case_input, case_input_filled, column_gradients};
-use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Tensor, shape};
+use crate::buffer::{Arena, Buf, Dtype, FROZEN, Fill, Role, Tensor, shape};
 use crate::kernels::batch_norm::BatchNorm;
 use crate::kernels::batch_norm_backward::BatchNormBackward;
 use crate::kernels::batch_norm_moments::BatchNormMoments;
@@ -42,7 +42,13 @@ impl BatchNormLayer {
     pub fn new(t: &mut Tape<'_>, name: &str, group: u8, channels: u32) -> Self {
         let gamma = t.param(&format!("{name}.weight"), group, Tensor::Vector(channels), Fill::F32(vec![1.0; channels as usize]));
         let beta = t.param(&format!("{name}.bias"), group, Tensor::Vector(channels), Fill::Zero);
+        let group = t.arena.role(gamma).and_then(Role::group).unwrap_or(group);
         BatchNormLayer { gamma, beta, running: Running::new(t.arena, name, group, channels) }
+    }
+
+    /// Whether its parameters are frozen, so that it is to normalise by running statistics.
+    pub fn is_frozen(self, arena: &Arena) -> bool {
+        arena.role(self.gamma).and_then(Role::group) == Some(FROZEN)
     }
 }
 

@@ -20,8 +20,13 @@ pub fn conv2d(t: &mut Tape<'_>, name: &str, x: Maps, w: Buf, bias: Option<Buf>, 
             t.call(label, Conv2d { sums, parts, accumulate, mask, ..Conv2d::new(Pass::Weights, geometry, x, c, dy) });
         });
         if let Some(GradTarget { buf, accumulate, mask }) = t.grad_masked(x.buf) {
-            let call = Conv2d { accumulate, mask, ..Conv2d::new(Pass::Input, geometry, x.with(buf), w, dy) };
-            t.call(format!("{name}: input gradient"), call);
+            // Pixels of a phase that lies beyond the maps there are none.
+            let [down, across] = [x.height, x.width].map(|size| geometry.stride.min(size));
+            for phase in (0..down).flat_map(|y| (0..across).map(move |x| [y, x])) {
+                let of_phase = if geometry.stride > 1 { format!(", phase {phase:?}") } else { String::new() };
+                let call = Conv2d { accumulate, mask, phase, ..Conv2d::new(Pass::Input, geometry, x.with(buf), w, dy) };
+                t.call(format!("{name}: input gradient{of_phase}"), call);
+            }
         }
     });
     y

@@ -3,11 +3,13 @@
 use crate::buffer::{Buf, Dtype, Shape, shape};
 use crate::kernels::augment::{Augment, Image};
 use crate::kernels::augment_draw::{AugmentDraw, Ranges};
+use crate::kernels::augment_local::AugmentLocal;
 use crate::kernels::gather::Gather;
 use crate::kernels::gather_labels::GatherLabels;
 use crate::kernels::gather_rows::GatherRows;
 use crate::kernels::shuffle::{Order, Shuffle};
 use crate::tape::Tape;
+use crate::views::Column;
 
 /// A data set on the device.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +35,8 @@ pub enum Pixels {
 }
 
 impl Pixels {
-    fn shape(self, images: u32, image: Image) -> Shape {
+    /// Of a matrix with this many images.
+    pub fn shape(self, images: u32, image: Image) -> Shape {
         match self {
             Pixels::Flat => shape(images, image.len()),
             Pixels::Rows => shape(images * image.height * image.width, image.channels),
@@ -78,15 +81,40 @@ pub struct Augmentation {
     pub key: [u32; 2],
 }
 
-/// `views` augmented versions of each sample: all first versions, then all second ones.
-pub fn augmented_views(t: &mut Tape<'_>, batch: Batch, clock: Buf, views: u32, augmentation: Augmentation, pixels: Pixels) -> Buf {
-    let (rows, image, Augmentation { ranges, key }) = (views * batch.indices.cols(), batch.data.image, augmentation);
-    let x = t.scratch("views", pixels.shape(rows, image));
-    let draws = t.scratch("augmentation", shape(rows, 8));
+/// The random decisions behind views, a row each: see [`AugmentDraw`].
+#[derive(Clone, Copy, Debug)]
+pub struct Draws {
+    pub draws: Buf,
+    pub keys: Buf,
+}
+
+/// Draws for `rows` views in the step that `clock` shows.
+pub fn draw_views(t: &mut Tape<'_>, rows: u32, image: Image, clock: Buf, Augmentation { ranges, key }: Augmentation) -> Draws {
+    let draws = t.scratch("augmentation", shape(rows, Column::COUNT));
     let keys = t.scratch_of("augmentation keys", Dtype::U32, shape(rows, 4));
     t.call("draw augmentation", AugmentDraw { clock, draws, keys, width: image.width, height: image.height, key, ranges });
-    t.call("augment", Augment { data: batch.data.images, indices: batch.indices, draws, keys, x, image, ranges });
+    Draws { draws, keys }
+}
+
+/// The views that were drawn: all first versions of the samples, then all second ones, and so on.
+pub fn views(t: &mut Tape<'_>, batch: Batch, Draws { draws, keys }: Draws, ranges: Ranges, pixels: Pixels) -> Buf {
+    let image = batch.data.image;
+    let x = t.scratch("views", pixels.shape(draws.rows(), image));
+    let (data, indices) = (batch.data.images, batch.indices);
+    if !ranges.local() {
+        t.call("augment", Augment { data, indices, draws, keys, x, image, ranges });
+        return x;
+    }
+    let resampled = t.scratch("resampled views", x.shape);
+    t.call("augment", Augment { data, indices, draws, keys, x: resampled, image, ranges: ranges.unfinished() });
+    t.call("augment, neighbours", AugmentLocal { x: resampled, draws, keys, y: x, image, ranges });
     x
+}
+
+/// `number` augmented versions of each sample: all first versions, then all second ones.
+pub fn augmented_views(t: &mut Tape<'_>, batch: Batch, clock: Buf, number: u32, augmentation: Augmentation, pixels: Pixels) -> Buf {
+    let draws = draw_views(t, number * batch.indices.cols(), batch.data.image, clock, augmentation);
+    views(t, batch, draws, augmentation.ranges, pixels)
 }
 
 /// The labels of the samples, `[1, batch]`. Panics if the data have none, which callers have ruled out.

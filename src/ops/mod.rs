@@ -26,7 +26,9 @@ pub use batch_norm::{BatchNormLayer, Running, Statistics, batch_norm};
 pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_with, sup_con, sup_con_with};
 pub use conv2d::conv2d;
 pub use cross_entropy::cross_entropy;
-pub use input::{Augmentation, Batch, DataBufs, Pixels, augmented_views, batch_images, batch_indices, batch_labels, pixels_of};
+pub use input::{
+    Augmentation, Batch, DataBufs, Draws, Pixels, augmented_views, batch_images, batch_indices, batch_labels, draw_views, pixels_of, views,
+};
 pub use layer_norm::layer_norm;
 pub use linear::{Activation, flatten, linear, project, unflatten};
 pub use normalize::normalize;
@@ -114,7 +116,15 @@ fn weight_gradients(
         product_and_sums_into(t, format!("{name}: {what}"), parts, to, beside, call);
     }
     if let Some(to) = apart {
-        t.call(format!("{name}: bias gradient"), ColumnSums { x: dy, sums: to.buf, accumulate: to.accumulate });
+        let (label, accumulate) = (format!("{name}: bias gradient"), to.accumulate);
+        match ColumnSums::parts_for(dy.rows()) {
+            1 => t.call(label, ColumnSums { x: dy, sums: to.buf, accumulate }),
+            parts => {
+                let products = t.scratch(&format!("{name} bias gradient by part"), shape(parts, dy.cols()));
+                t.call(format!("{label} by part"), ColumnSums { x: dy, sums: products, accumulate: false });
+                t.call(label, SumParts { products, mask: None, c: to.buf, accumulate });
+            }
+        }
     }
 }
 

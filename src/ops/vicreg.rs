@@ -3,8 +3,8 @@
 use super::pool::group_means;
 use super::{GradientCase, case_input_filled, product_into};
 use crate::buffer::{Buf, Fill, shape};
+use crate::gemm::Layout;
 use crate::kernels::center_view::CenterView;
-use crate::kernels::matmul::Layout;
 use crate::kernels::mean::Mean;
 use crate::kernels::vicreg::{Vicreg, VicregWeights};
 use crate::kernels::vicreg_backward::VicregBackward;

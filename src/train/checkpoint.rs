@@ -1,5 +1,9 @@
 //! Checkpoints: one safetensors file with the weights under plain names, the optimiser's state beside them as `state.*`,
 //! and the host's record as the only metadata. Equal runs write equal bytes.
+//!
+//! For other programs: names and shapes of the weights are PyTorch's, of `resnet18` torchvision's. What begins with `state.` and
+//! the metadata are ours alone and may be dropped; the counts of batches that PyTorch's batch norms keep
+//! (`num_batches_tracked`) are not there. `load_state_dict(tensors, strict=False)` does both.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,6 +20,21 @@ use crate::models::ModelSettings;
 
 /// safetensors writes its metadata in random order: one key keeps files equal.
 const KEY: &str = "wgraft";
+
+/// Tensors of a file by name: shape, type, bytes.
+pub(super) type StoredTensors = BTreeMap<String, (Vec<usize>, TensorType, Vec<u8>)>;
+
+/// All tensors of a safetensors file, and the text of our record if it has one.
+pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<String>)> {
+    let source = path.display();
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read {source}"))?;
+    let damaged = |e| anyhow!("{source} is not a whole safetensors file ({e}); was it cut off?");
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+    let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    let record = header.metadata().as_ref().and_then(|m| m.get(KEY)).cloned();
+    let tensors = file.tensors().into_iter().map(|(name, view)| (name, (view.shape().to_vec(), view.dtype(), view.data().to_vec())));
+    Ok((tensors.collect(), record))
+}
 
 /// What a checkpoint's weights are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +82,7 @@ pub struct Record {
 #[derive(Clone)]
 pub struct Checkpoint {
     pub record: Record,
-    tensors: BTreeMap<String, (Vec<usize>, TensorType, Vec<u8>)>,
+    tensors: StoredTensors,
     /// For errors.
     source: String,
 }
@@ -93,17 +112,16 @@ impl Checkpoint {
     /// Reads and examines a file.
     pub fn load(path: &Path) -> Result<Self> {
         let source = path.display().to_string();
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read the checkpoint {source}"))?;
-        let damaged = |e| anyhow!("{source} is not a whole safetensors file ({e}); was it cut off?");
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-        let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-        let Some(record) = header.metadata().as_ref().and_then(|m| m.get(KEY)) else {
-            bail!("{source} is a safetensors file, but none of wgraft's checkpoints (it has no `{KEY}` record)");
+        let (tensors, record) = read_tensors(path)?;
+        let Some(record) = record else {
+            bail!(
+                "{source} is a safetensors file, but none of wgraft's checkpoints (it has no `{KEY}` record); \
+                 weights of other origin are for --init-from"
+            );
         };
-        let record: Record = serde_json::from_str(record).with_context(|| format!("{source}: the record cannot be read"))?;
+        let record: Record = serde_json::from_str(&record).with_context(|| format!("{source}: the record cannot be read"))?;
         ensure!(record.format == Record::FORMAT, "{source} has format {}, this program reads {}", record.format, Record::FORMAT);
-        let tensors = file.tensors().into_iter().map(|(name, view)| (name, (view.shape().to_vec(), view.dtype(), view.data().to_vec())));
-        Ok(Checkpoint { record, tensors: tensors.collect(), source })
+        Ok(Checkpoint { record, tensors, source })
     }
 
     /// Writes the saved tensors into a run's buffers: those whose role `wanted` accepts, all of which must be there.

@@ -10,12 +10,12 @@ use super::plan::{AUGMENT_STREAM, Plan, Recording, Training, TrainingOptions};
 use super::pretrain::images;
 use super::settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS};
 use super::task::{self, Scores, Task};
-use crate::buffer::Role;
+use crate::buffer::{Role, is_of};
 use crate::data::{self, Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
 use crate::models::{self, ModelSettings, Place};
-use crate::ops::{Augmentation, Clock, Pixels, Statistics, batch_images};
+use crate::ops::{Augmentation, Clock, DataBufs, Pixels, Statistics, batch_images};
 use crate::random;
 
 /// A fine-tuning run, recorded for one device.
@@ -25,6 +25,8 @@ pub struct Finetune {
     /// Labelled samples that are trained on.
     pub labelled: u32,
     pub task: Box<dyn Task>,
+    /// What a user should know before it starts.
+    pub notes: Vec<String>,
     pretrained: Option<Checkpoint>,
     recalibration: Option<Recalibration>,
     held_out: Option<Known>,
@@ -43,20 +45,30 @@ impl Known {
         if split.is_empty() || !task.knows(split) {
             return Ok(None);
         }
-        let pass = outputs(r, name, split, model, task)?;
+        let data = r.data(name, &split.bare());
+        let pass = outputs(r, data, name, split.len(), model, task)?;
         Ok(Some(Known { pass, truth: split.clone() }))
     }
 }
 
-/// A pass that leaves the outputs for `split`, of which nothing but the samples themselves goes to the device.
-fn outputs(r: &mut Recording, name: &str, split: &Split, model: &ModelSettings, task: &dyn Task) -> Result<Pass> {
-    let bare = Split { labels: None, targets: None, masks: None, ..split.clone() };
-    let data = r.data(name, &bare);
+/// A pass that leaves the outputs for the first `count` samples of `data`.
+fn outputs(r: &mut Recording, data: DataBufs, name: &str, count: u32, model: &ModelSettings, task: &dyn Task) -> Result<Pass> {
     let places = [models::ENCODER, models::HEAD].map(Place::evaluation);
-    Ok(Pass::record(r, name, data, split.len(), &|t, batch, _, _| {
+    Ok(Pass::record(r, name, data, count, &|t, batch, _, _| {
         let x = batch_images(t, batch, model.pixels());
         task.output(t, model, places, x, batch.data.image)
     })?)
+}
+
+/// Layers by the first words of their names, in order: for people to choose from.
+fn outlined(layers: &[String]) -> String {
+    let outline = |name: &String| {
+        let words = if name.starts_with("encoder.") { 2 } else { 1 };
+        name.split('.').take(words).collect::<Vec<_>>().join(".")
+    };
+    let mut names: Vec<String> = layers.iter().map(outline).collect();
+    names.dedup();
+    names.join(", ")
 }
 
 impl Finetune {
@@ -85,8 +97,17 @@ impl Finetune {
         let task = task::of_run(&settings, data, &train, &mut record)?;
         record.encoding = data.encoding.clone();
         let mut r = Recording::new(run.seed, binding_limit);
-        let bufs = r.data("training", &task.to_train_on(&train));
         let both = [models::ENCODER, models::HEAD];
+        if let Some(layer) = &settings.freeze_until {
+            let layers = models::layers(&settings.model, train.image, &|t, x| {
+                task.output(t, &settings.model, both.map(Place::evaluation), x, train.image);
+            });
+            if !layers.iter().any(|name| is_of(name, layer)) {
+                return Err(UsageError(format!("there is no layer {layer} to --freeze-until; there are {}", outlined(&layers))).into());
+            }
+            r.arena.freeze_until(layer);
+        }
+        let bufs = r.data("training", &task.to_train_on(&train));
         let options = TrainingOptions {
             data: bufs,
             samples: train.len(),
@@ -107,13 +128,13 @@ impl Finetune {
             let statistics = Statistics::batch(t.arena);
             let x = images(t, batch, clock, augmentation, &settings.model);
             let output = task.output(t, &settings.model, both.map(|group| place(group, statistics)), x, batch.data.image);
-            task.loss(t, batch, !settings.augment.is_none(), output)
+            task.loss(t, batch, settings.augment, output)
         })?;
         let is_trained = |role| matches!(role, Role::Statistic { group } if options.trained.contains(&group));
         let recalibration = if r.arena.bufs().iter().any(|named| is_trained(named.role)) {
             // Without their labels, all training images may say what means and variances are.
             let images = match rest.len() > train.len() {
-                true => r.data("unlabelled", &Split::unlabelled(rest.images.clone(), rest.image)),
+                true => r.data("unlabelled", &rest.bare()),
                 false => bufs,
             };
             Recalibration::record(&mut r, images, rest.len().max(train.len()), &|t, batch, statistics| {
@@ -123,6 +144,7 @@ impl Finetune {
         } else {
             None
         };
+        let notes = r.begin_with(settings.init_from.as_deref(), &settings.model)?;
         let held_out = Known::record(&mut r, "held-out", &held_out, &settings.model, &*task)?;
         let test = match &data.test {
             Some(test) => Known::record(&mut r, "test", test, &settings.model, &*task)?,
@@ -130,7 +152,7 @@ impl Finetune {
         };
         let labelled = train.len();
         let plan = r.finish(training, run, record);
-        Ok(Finetune { labelled, recalibration, settings, plan, task, pretrained, held_out, test })
+        Ok(Finetune { labelled, notes, recalibration, settings, plan, task, pretrained, held_out, test })
     }
 
     fn judge(&self, exec: &mut dyn Executor, known: &Known) -> Result<Scores> {
@@ -147,7 +169,7 @@ impl Finetune {
         let resumes = session.resume.is_some();
         let mut driver = Driver::start(&self.plan, &hyper, session)?;
         if let Some(checkpoint) = self.pretrained.as_ref().filter(|_| !resumes) {
-            checkpoint.restore(&self.plan.arena, &mut *driver.exec, &|role| role.group() == Some(models::ENCODER))?;
+            checkpoint.restore(&self.plan.arena, &mut *driver.exec, &|role| role.group().is_some_and(|group| group != models::HEAD))?;
         }
         let mut judge = |exec: &mut dyn Executor, programs: &Programs| {
             if let Some(recalibration) = &self.recalibration {
@@ -176,7 +198,14 @@ impl Finetune {
 fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
     let table = !data.train.features.is_empty();
     let mapless = settings.model.pixels() != Pixels::Rows;
+    let classes = data.classes > 1;
+    let (known, what) = match settings.task {
+        data::Task::Classify => (classes && data.train.labels.is_some(), "labels"),
+        data::Task::Regress => (data.train.targets.is_some(), "numbers"),
+        data::Task::Segment => (classes && data.train.masks.is_some(), "masks"),
+    };
     let wrong = [
+        (!known, format!("{} has no {what} to fine-tune on", data.name)),
         (
             settings.task == data::Task::Segment && mapless,
             format!("--task segment needs a network of maps, {} is none: try --model cnn", settings.model),
@@ -196,13 +225,15 @@ pub fn predict_each(
     f: &mut dyn FnMut(u32, Vec<f32>) -> Result<()>,
 ) -> Result<()> {
     let task = task::of_record(&checkpoint.record)?;
-    ensure!(!samples.is_empty(), "there are no samples to predict for");
-    let mut r = Recording::new(0, device.binding_limit());
-    let pass = outputs(&mut r, "samples", samples, &checkpoint.record.model, &*task)?;
-    let programs = std::sync::Arc::new(std::mem::take(&mut r.programs));
-    let mut exec = device.load(&r.arena, r.memory(), programs.clone())?;
-    checkpoint.restore(&r.arena, &mut *exec, &|role| role.group().is_some())?;
-    pass.each(&mut *exec, &programs, &mut |count, output| f(count, task.finished(output)))
+    let record = |r: &mut Recording, data, count| outputs(r, data, "samples", count, &checkpoint.record.model, &*task);
+    checkpoint.in_shards(device, samples, &record, &mut |exec, programs, pass, mut done| {
+        pass.each(exec, programs, &mut |count, mut output| {
+            let again = done.min(count);
+            done -= again;
+            output.drain(..output.len() / count as usize * again as usize);
+            if again == count { Ok(()) } else { f(count - again, task.finished(output)) }
+        })
+    })
 }
 
 /// All that [`predict_each`] finds: for a classifier logits, `[images, classes]`.

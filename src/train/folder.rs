@@ -28,7 +28,7 @@ impl RunFolder {
             if !ours {
                 return Err(UsageError(format!("{} exists and is no run folder; --overwrite does not touch it", path.display())).into());
             }
-            for name in ["metrics.jsonl", "train.log", "config.toml"] {
+            for name in ["metrics.jsonl", "train.log", "config.toml", "labels.csv", "ask-next.png", "curve.csv", "curve.png"] {
                 let file = path.join(name);
                 if file.exists() {
                     fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;

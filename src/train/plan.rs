@@ -1,14 +1,17 @@
 //! Recording a run: the programs it needs, over one arena.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::checkpoint::Record;
 use super::settings::RunSettings;
+use super::weights::{Fitted, Weights};
 use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, pad_rows, shape};
 use crate::data::Split;
-use crate::exec::{Programs, Span};
+use crate::exec::{Programs, Span, repeat};
 use crate::kernels::shuffle::Order;
 use crate::memory::HostMem;
+use crate::models::ModelSettings;
 use crate::ops::{Batch, Clock, DataBufs, Optimizer, StepSettings, batch_indices, report, start_step, update};
 use crate::program::{Program, RecordError};
 use crate::random;
@@ -36,10 +39,8 @@ impl Recording {
     /// Declares a data set; its contents are written when the run is loaded.
     pub fn data(&mut self, name: &str, split: &Split) -> DataBufs {
         let image = split.image;
-        let images = match split.features.is_empty() {
-            true => self.input(format!("{name} images"), Dtype::U32, split.packed_shape(), split.packed()),
-            false => self.numbers(format!("{name} rows"), &split.features, image.len()),
-        };
+        let (dtype, shape_of_samples, words) = split.stored();
+        let images = self.input(format!("{name} images"), dtype, shape_of_samples, words);
         let labels = split.labels.as_ref().map(|labels| {
             let fill = Fill::U32(labels.clone());
             self.arena.buffer(&format!("{name} labels"), Role::Input, Dtype::U32, shape(1, split.len()), fill)
@@ -66,6 +67,14 @@ impl Recording {
         let shape = shape(values.len() as u32 / cols, cols);
         let words: Vec<u32> = values.iter().map(|value| value.to_bits()).collect();
         self.input(name, Dtype::F32, shape, pad_rows(shape, &words))
+    }
+
+    /// Lets the model begin with the weights in a file, if there is one. Returns what a user should know of it.
+    pub fn begin_with(&mut self, file: Option<&Path>, model: &ModelSettings) -> anyhow::Result<Vec<String>> {
+        let Some(file) = file else { return Ok(Vec::new()) };
+        let Fitted { contents, notes } = Weights::load(file)?.fit(&self.arena, model)?;
+        self.data.extend(contents);
+        Ok(notes)
     }
 
     /// First contents of all buffers.
@@ -106,7 +115,7 @@ impl Plan {
     }
 }
 
-/// The training part of a run: a full-batch program and perhaps a tail.
+/// The training part of a run: the programs of a full batch and perhaps those of a tail.
 #[derive(Clone, Debug)]
 pub struct Training {
     pub clock: Clock,
@@ -114,9 +123,12 @@ pub struct Training {
     pub batch: u32,
     pub steps_per_epoch: u32,
     pub total_steps: u32,
-    /// The last step of each epoch is this shorter program.
-    tail: Option<usize>,
-    full: usize,
+    /// Parameter groups that are trained.
+    pub trained: Vec<u8>,
+    /// Programs of a step, with how often each runs.
+    pub(super) full: Vec<(usize, u32)>,
+    /// Those of the last step of each epoch, if it is shorter.
+    tail: Vec<(usize, u32)>,
 }
 
 /// What [`Training::record`] needs to know.
@@ -134,25 +146,40 @@ pub struct TrainingOptions<'a> {
     pub total_steps: &'a dyn Fn(u32) -> u32,
 }
 
+impl TrainingOptions<'_> {
+    /// Samples in the last step of an epoch; 0 if it is as large as the others.
+    fn tail_size(&self) -> u32 {
+        if self.drop_tail || self.batch > self.samples { 0 } else { self.samples % self.batch }
+    }
+}
+
 impl Training {
-    /// Records one step of training: `step` builds the maths from a batch to the loss.
-    pub fn record(
-        r: &mut Recording,
-        options: &TrainingOptions<'_>,
-        step: &dyn Fn(&mut Tape<'_>, Batch, Clock) -> Buf,
-    ) -> Result<Self, RecordError> {
+    /// Clock, ring and number of steps of a run, before any of its programs is recorded, and the order of its samples.
+    pub(super) fn begin(r: &mut Recording, options: &TrainingOptions<'_>) -> (Self, Order) {
         let TrainingOptions { samples, batch, trained, .. } = *options;
         // Fewer samples than a batch: all of them, several times over.
         let repeats = batch.div_ceil(samples);
         let positions = samples * repeats;
-        let tail_size = if options.drop_tail || repeats > 1 { 0 } else { positions % batch };
+        let tail_size = options.tail_size();
         let steps_per_epoch = positions / batch + u32::from(tail_size > 0);
         let total_steps = (options.total_steps)(steps_per_epoch);
         let shuffle_key = Some(random::key(options.seed, SHUFFLE_STREAM));
         let order = Order { samples, repeats, batch_stride: batch, steps_per_epoch, shuffle_key };
         let clock = Clock::new(&mut r.arena, "", total_steps);
         let ring = r.arena.input("metrics", Dtype::F32, shape(RING, 4));
-        let mut program = |name: &str, batch: u32| -> Result<usize, RecordError> {
+        let (full, tail) = (Vec::new(), Vec::new());
+        (Training { clock, ring, batch, steps_per_epoch, total_steps, trained: trained.to_vec(), tail, full }, order)
+    }
+
+    /// Records one step of training: `step` builds the maths from a batch to the loss.
+    pub fn record(
+        r: &mut Recording,
+        options: &TrainingOptions<'_>,
+        step: &dyn Fn(&mut Tape<'_>, Batch, Clock) -> Buf,
+    ) -> Result<Self, RecordError> {
+        let (mut training, order) = Self::begin(r, options);
+        let (clock, trained) = (training.clock, options.trained);
+        let mut program = |name: &str, batch: u32| -> Result<(usize, u32), RecordError> {
             let mut tape = Tape::new(&mut r.arena, name, trained);
             let t = &mut tape;
             start_step(t, clock);
@@ -160,23 +187,24 @@ impl Training {
             let loss = step(t, batch, clock);
             t.backward(loss, loss);
             let norm = update(t, clock, trained, options.optimizer);
-            report(t, clock, loss, norm, ring);
+            report(t, clock, loss, norm, training.ring);
             r.programs.push(tape.finish()?);
-            Ok(r.programs.len() - 1)
+            Ok((r.programs.len() - 1, 1))
         };
-        let full = program("train", batch)?;
-        let tail = if tail_size > 0 { Some(program("tail", tail_size)?) } else { None };
-        Ok(Training { clock, ring, batch, steps_per_epoch, total_steps, tail, full })
+        training.full.push(program("train", options.batch)?);
+        if options.tail_size() > 0 {
+            training.tail.push(program("tail", options.tail_size())?);
+        }
+        Ok(training)
     }
 
     /// The work of steps `from..to`.
     pub fn spans(&self, programs: &Programs, from: u32, to: u32) -> Vec<Span> {
-        (from..to)
-            .map(|step| {
-                let last_of_epoch = step % self.steps_per_epoch + 1 == self.steps_per_epoch;
-                let program = self.tail.filter(|_| last_of_epoch).unwrap_or(self.full);
-                Span { program, calls: 0..programs[program].calls.len() }
-            })
-            .collect()
+        let work = |step: u32| {
+            let last_of_epoch = step % self.steps_per_epoch + 1 == self.steps_per_epoch;
+            let work = if last_of_epoch && !self.tail.is_empty() { &self.tail } else { &self.full };
+            work.iter().flat_map(|&(program, times)| repeat(programs, program, times as usize))
+        };
+        (from..to).flat_map(work).collect()
     }
 }

@@ -4,17 +4,20 @@ use anyhow::Result;
 
 use super::checkpoint::{Record, Stage};
 use super::driver::{Driver, Judgement, Outcome, Session};
+use super::micro::Cached;
 use super::passes::{Evaluation, Pass, Recalibration};
 use super::plan::{AUGMENT_STREAM, Plan, Recording, Training, TrainingOptions};
 use super::settings::{Method, PretrainSettings};
-use crate::buffer::Buf;
+use crate::buffer::{Buf, Role};
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Executor, Programs};
+use crate::kernels::augment::Image;
 use crate::metrics::{embedding_std, knn_accuracy, unit_rows};
 use crate::models::{self, ModelSettings, Place};
 use crate::ops::{
-    Augmentation, Batch, Clock, Pixels, augmented_views, batch_images, batch_labels, cross_entropy, mse, normalize, nt_xent, pixels_of,
+    Augmentation, Batch, Clock, Pixels, Statistics, augmented_views, batch_images, batch_labels, cross_entropy, mse, normalize, nt_xent,
+    pixels_of,
 };
 use crate::random;
 use crate::tape::Tape;
@@ -31,6 +34,8 @@ pub struct Pretrain {
     pub plan: Plan,
     /// Training images, without those held out.
     pub samples: u32,
+    /// What a user should know before it starts.
+    pub notes: Vec<String>,
     monitor: Monitor,
 }
 
@@ -116,7 +121,24 @@ impl Pretrain {
             seed: run.seed,
             total_steps: &|epoch| run.steps.unwrap_or(run.epochs * epoch),
         };
-        let training = Training::record(&mut r, &options, &|t, batch, clock| step(t, &settings, data.classes, batch, clock))?;
+        let training = match settings.micro_batch {
+            None => Training::record(&mut r, &options, &|t, batch, clock| step(t, &settings, data.classes, batch, clock))?,
+            Some(micro) => {
+                let cached = Cached {
+                    micro,
+                    augmentation: augmentation(&settings),
+                    pixels: settings.model.pixels(),
+                    embed: &|t, x, statistics| embed(t, &settings, statistics, x, train.image),
+                    loss: &contrast,
+                };
+                Training::record_cached(&mut r, &options, &cached)?
+            }
+        };
+        let mut notes = r.begin_with(settings.init_from.as_deref(), &settings.model)?;
+        let statistics = r.arena.bufs().iter().any(|b| matches!(b.role, Role::Statistic { .. }));
+        if let Some(micro) = settings.micro_batch.filter(|_| statistics) {
+            notes.push(format!("batch norm normalises by the statistics of each micro-batch of {micro} images, not of the whole batch"));
+        }
         let recalibration = Recalibration::record(&mut r, bufs, train.len(), &|t, batch, statistics| {
             let places = [models::ENCODER, models::HEAD].map(|group| Place { group, statistics });
             match settings.method {
@@ -130,7 +152,7 @@ impl Pretrain {
         let features = |t: &mut Tape<'_>, batch: Batch| models::features(t, &settings.model, batch);
         let bank = Evaluation::record(&mut r, "bank", bufs, train.len().min(BANK), &features)?;
         let reconstruction = if settings.method == Method::Autoencoder && !held_out.is_empty() {
-            let data = r.data("given back", &Split::unlabelled(held_out.images.clone(), held_out.image));
+            let data = r.data("given back", &held_out.bare());
             let places = [models::ENCODER, models::HEAD].map(Place::evaluation);
             Some(Pass::record(&mut r, "reconstruction", data, held_out.len(), &|t, batch, _, _| {
                 let [images, wanted] = reconstruct(t, &settings.model, places, batch, None);
@@ -144,7 +166,7 @@ impl Pretrain {
         let monitor = Monitor { recalibration, bank, bank_labels, held_out, reconstruction, classes: data.classes as usize };
         let record = Record::new(Stage::Pretrained, &settings.model, train.image, data.classes, run.seed);
         let plan = r.finish(training, settings.run.clone(), record);
-        Ok(Pretrain { plan, samples: train.len(), monitor, settings })
+        Ok(Pretrain { plan, samples: train.len(), notes, monitor, settings })
     }
 
     /// Trains to the end, or until told to stop.
@@ -172,29 +194,43 @@ impl Pretrain {
     }
 }
 
+fn augmentation(settings: &PretrainSettings) -> Augmentation {
+    Augmentation { ranges: settings.augment, key: random::key(settings.run.seed, AUGMENT_STREAM) }
+}
+
+/// From images to embeddings.
+fn embed(t: &mut Tape<'_>, settings: &PretrainSettings, statistics: Statistics, x: Buf, image: Image) -> Buf {
+    let features = models::encoder(t, &settings.model, Place { group: models::ENCODER, statistics }, x, image);
+    models::projection_head(t, &settings.model, statistics, &settings.projection, features)
+}
+
+/// From embeddings to loss.
+fn contrast(t: &mut Tape<'_>, embeddings: Buf, clock: Clock) -> Buf {
+    let z = normalize(t, "unit embeddings", embeddings);
+    nt_xent(t, "loss", z, clock.hyper)
+}
+
 /// One step from batch to loss.
 fn step(t: &mut Tape<'_>, settings: &PretrainSettings, classes: u32, batch: Batch, clock: Clock) -> Buf {
-    let augmentation = Augmentation { ranges: settings.augment, key: random::key(settings.run.seed, AUGMENT_STREAM) };
-    let (model, place) = (&settings.model, Place::training(t, models::ENCODER));
-    let image = batch.data.image;
+    let (model, image, augmentation) = (&settings.model, batch.data.image, augmentation(settings));
     match settings.method {
         Method::Simclr => {
             let x = augmented_views(t, batch, clock.clock, 2, augmentation, model.pixels());
-            let features = models::encoder(t, model, place, x, image);
-            let projected = models::projection_head(t, model, &settings.projection, features);
-            let z = normalize(t, "unit embeddings", projected);
-            nt_xent(t, "loss", z, clock.hyper)
+            let statistics = Statistics::batch(t.arena);
+            let embeddings = embed(t, settings, statistics, x, image);
+            contrast(t, embeddings, clock)
         }
         Method::Supervised => {
             let targets = batch_labels(t, batch);
             let x = images(t, batch, clock, augmentation, model);
+            let place = Place::training(t, models::ENCODER);
             let features = models::encoder(t, model, place, x, image);
-            let logits = models::classifier(t, classes, features);
+            let logits = models::classifier(t, model, classes, features);
             cross_entropy(t, "loss", logits, targets, 0.0)
         }
         Method::Autoencoder => {
             let corruption = Augmentation { ranges: settings.corrupt.ranges(image.height, image.width), ..augmentation };
-            let places = [place, Place::training(t, models::HEAD)];
+            let places = [models::ENCODER, models::HEAD].map(|group| Place::training(t, group));
             let [images, wanted] = reconstruct(t, model, places, batch, Some((clock, corruption)));
             mse(t, "loss", images, wanted)
         }

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::micro::MICRO_UNIT;
+use super::presets::augment_preset;
 use crate::cache;
 use crate::data::{MOST_SIDE, ReadOptions, Task};
 use crate::kernels::adam::AdamSettings;
@@ -51,9 +53,9 @@ impl Corruption {
     /// As an augmentation of images of these sides.
     pub fn ranges(self, height: u32, width: u32) -> Ranges {
         match self {
-            Corruption::None => NO_AUGMENT,
-            Corruption::Mask => Ranges { erase: height.min(width).div_ceil(2), ..NO_AUGMENT },
-            Corruption::Noise => Ranges { noise: 0.3, ..NO_AUGMENT },
+            Corruption::None => Ranges::NONE,
+            Corruption::Mask => Ranges { erase: height.min(width).div_ceil(2), ..Ranges::NONE },
+            Corruption::Noise => Ranges { noise: 0.3, ..Ranges::NONE },
         }
     }
 }
@@ -136,6 +138,12 @@ pub struct PretrainSettings {
     pub corrupt: Corruption,
     /// Widths of the projection head.
     pub projection: Vec<u32>,
+    /// A file of weights to begin with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
+    /// Samples that pass through the encoder at once, where that is not the whole batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<u32>,
     pub model: ModelSettings,
     pub run: RunSettings,
     pub augment: Ranges,
@@ -147,6 +155,9 @@ pub struct FinetuneSettings {
     /// A run folder, a checkpoint, or `scratch`.
     pub from: String,
     pub task: Task,
+    /// A file of weights to begin with, where `from` is `scratch`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
     /// All labels if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels_per_class: Option<u32>,
@@ -157,8 +168,16 @@ pub struct FinetuneSettings {
     pub loss: RegressionLoss,
     /// Of segmentation.
     pub class_weights: ClassWeights,
+    /// Labels in the place of the data's own: a CSV file, see [`Dataset::given_labels`](crate::data::Dataset::given_labels).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pseudo_labels: Option<PathBuf>,
+    /// How certain those must be.
+    pub min_confidence: f64,
     /// Train the classifier alone (linear probe).
     pub freeze: bool,
+    /// Train from this layer on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub freeze_until: Option<String>,
     /// The encoder's learning rate as a share of the classifier's.
     pub encoder_lr_scale: f32,
     pub label_smoothing: f32,
@@ -169,30 +188,6 @@ pub struct FinetuneSettings {
 
 /// With few labels, epochs are counted so that at least this many steps are taken.
 pub const MIN_FEW_LABEL_STEPS: u32 = 500;
-
-const NO_AUGMENT: Ranges =
-    Ranges { rotation: 0.0, scale: 0.0, aspect: 0.0, shear: 0.0, shift: 0.0, contrast: 0.0, brightness: 0.0, noise: 0.0, erase: 0 };
-
-/// The augmentation called `name`: none, light, medium or strong.
-pub fn augment_preset(name: &str) -> Result<Ranges, String> {
-    let light = Ranges { rotation: 12.0, scale: 0.15, aspect: 0.1, shear: 0.15, shift: 0.1, contrast: 0.2, ..NO_AUGMENT };
-    let medium = Ranges { rotation: 15.0, scale: 0.2, aspect: 0.15, shear: 0.2, shift: 0.15, contrast: 0.4, ..NO_AUGMENT };
-    let strong =
-        Ranges { rotation: 30.0, scale: 0.4, aspect: 0.25, shear: 0.4, shift: 0.25, contrast: 0.4, noise: 0.05, erase: 8, ..NO_AUGMENT };
-    match name {
-        "none" => Ok(NO_AUGMENT),
-        "light" => Ok(light),
-        "medium" => Ok(medium),
-        "strong" => Ok(strong),
-        _ => Err("say none, light, medium or strong; finer settings go into a --config file".into()),
-    }
-}
-
-impl Ranges {
-    pub fn is_none(&self) -> bool {
-        *self == NO_AUGMENT
-    }
-}
 
 /// The reference recipe: SGD, learning rate 0.01, momentum 0.9, batch 64, 10 epochs.
 fn reference_run() -> RunSettings {
@@ -228,6 +223,8 @@ impl Default for PretrainSettings {
             temperature: 0.2,
             corrupt: Corruption::None,
             projection: vec![64],
+            init_from: None,
+            micro_batch: None,
             model: ModelSettings::mlp(vec![256, 128]),
             run: RunSettings {
                 epochs: 11,
@@ -249,16 +246,20 @@ impl Default for FinetuneSettings {
         FinetuneSettings {
             from: "scratch".into(),
             task: Task::Classify,
+            init_from: None,
             labels_per_class: None,
             labels: None,
             loss: RegressionLoss::Mse,
             class_weights: ClassWeights::None,
+            pseudo_labels: None,
+            min_confidence: 0.0,
             freeze: false,
+            freeze_until: None,
             encoder_lr_scale: 1.0,
             label_smoothing: 0.0,
             model: ModelSettings::mlp(vec![128]),
             run: reference_run(),
-            augment: NO_AUGMENT,
+            augment: Ranges::NONE,
         }
     }
 }
@@ -350,7 +351,20 @@ impl PretrainSettings {
             (!autoencoder && self.corrupt != Corruption::None, "--corrupt is for --method autoencoder"),
         ];
         let method = checks.iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string());
-        self.run.problem().or(temperature).or(widths).or(method)
+        let found = self.run.problem().or(temperature).or(widths).or(method);
+        found.or_else(|| self.micro_batch_problem()).or_else(|| self.augment.problem())
+    }
+
+    fn micro_batch_problem(&self) -> Option<String> {
+        let micro = self.micro_batch?;
+        if micro == 0 || !micro.is_multiple_of(MICRO_UNIT) {
+            return Some(format!("--micro-batch must be a multiple of {MICRO_UNIT}"));
+        }
+        if !self.run.batch.is_multiple_of(micro) {
+            return Some(format!("--batch {} is no multiple of --micro-batch {micro}", self.run.batch));
+        }
+        let other = self.method != Method::Simclr;
+        other.then(|| "--micro-batch is for losses that compare all images of a batch: --method simclr".into())
     }
 }
 
@@ -366,11 +380,22 @@ impl FinetuneSettings {
             (!classify && self.label_smoothing > 0.0, "--label-smoothing is for --task classify"),
             (self.task != Task::Regress && self.loss != RegressionLoss::Mse, "--loss is for --task regress"),
             (self.task != Task::Segment && self.class_weights != ClassWeights::None, "--class-weights is for --task segment"),
+            (!classify && self.pseudo_labels.is_some(), "--pseudo-labels are classes, for --task classify"),
+            (self.freeze && self.freeze_until.is_some(), "--freeze trains the classifier only: leave out --freeze-until, or --freeze"),
+            (
+                self.init_from.is_some() && self.from != "scratch",
+                "--from goes on with a run of wgraft, --init-from begins with weights of any origin: say one of the two",
+            ),
+            (!(0.0..=1.0).contains(&self.min_confidence), "--min-confidence is a share: at least 0 and at most 1"),
+            (
+                self.min_confidence > 0.0 && self.pseudo_labels.is_none(),
+                "--min-confidence is about --pseudo-labels; name the file that `label` wrote",
+            ),
             (!(0.0..1.0).contains(&self.label_smoothing), "--label-smoothing must be at least 0 and below 1"),
             (!(self.encoder_lr_scale.is_finite() && self.encoder_lr_scale >= 0.0), "--encoder-lr-scale must not be negative"),
         ];
         let found = checks.iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string());
-        self.run.problem().or(found).or_else(|| widths_problem(&self.model.hidden, "--hidden"))
+        self.run.problem().or(found).or_else(|| widths_problem(&self.model.hidden, "--hidden")).or_else(|| self.augment.problem())
     }
 }
 
@@ -387,6 +412,26 @@ mod tests {
         overlay(&mut value, serde_json::json!({ "run": { "learning_rate": 1 } }));
         let error = serde_json::from_value::<PretrainSettings>(value).expect_err("an unknown key").to_string();
         assert!(error.contains("learning_rate"), "{error}");
+    }
+
+    #[test]
+    fn settings_that_contradict_each_other_are_named() {
+        let micro = |micro, batch, method| {
+            let mut settings = PretrainSettings { micro_batch: Some(micro), method, ..Default::default() };
+            settings.run.batch = batch;
+            settings.problem().unwrap_or_default()
+        };
+        assert_eq!(micro(32, 128, Method::Simclr), "");
+        assert!(micro(24, 48, Method::Simclr).contains("--micro-batch must be a multiple of 16"));
+        assert!(micro(0, 48, Method::Simclr).contains("--micro-batch must be a multiple of 16"));
+        assert!(micro(32, 48, Method::Simclr).contains("--batch 48 is no multiple of --micro-batch 32"));
+        assert!(micro(32, 128, Method::Supervised).contains("--method simclr"));
+
+        let problem = |settings: FinetuneSettings| settings.problem().unwrap_or_default();
+        let frozen = FinetuneSettings { freeze: true, freeze_until: Some("encoder.1".into()), ..Default::default() };
+        assert!(problem(frozen).contains("--freeze-until"));
+        let both = FinetuneSettings { from: "runs/pretrain-1".into(), init_from: Some("w.safetensors".into()), ..Default::default() };
+        assert!(problem(both).contains("--init-from"));
     }
 
     #[test]

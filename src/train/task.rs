@@ -14,6 +14,7 @@ use crate::metrics::{Confusion, Regression, Segmentation, accuracy_and_loss, fir
 use crate::models::{self, ModelSettings, Place};
 use crate::ops::{Batch, OUTSIDE, batch_labels, batch_masks, batch_targets, cross_entropy, huber, mse, pixel_cross_entropy};
 use crate::tape::Tape;
+use crate::views::Ranges;
 
 /// What predictions are worth.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,8 +52,9 @@ pub trait Task {
     /// What the network makes of samples `x`, with the encoder and the head in these places.
     fn output(&self, t: &mut Tape<'_>, model: &ModelSettings, places: [Place; 2], x: Buf, image: Image) -> Buf;
 
-    /// `[1, 1]`. `augmented`: `output` is of the one augmented view of each sample that this program has drawn.
-    fn loss(&self, t: &mut Tape<'_>, batch: Batch, augmented: bool, output: Buf) -> Buf;
+    /// `[1, 1]`. `ranges`: `output` is of the one view of each sample that this program has drawn within them; of the samples as
+    /// they are if there are none.
+    fn loss(&self, t: &mut Tape<'_>, batch: Batch, ranges: Ranges, output: Buf) -> Buf;
 
     /// Outputs as users want them.
     fn finished(&self, output: Vec<f32>) -> Vec<f32> {
@@ -65,8 +67,7 @@ pub trait Task {
 
 /// The task of a run that trains on `train`; notes in `record` what predictions need to know.
 pub(super) fn of_run(settings: &FinetuneSettings, data: &Dataset, train: &Split, record: &mut Record) -> Result<Box<dyn Task>> {
-    let lacking = |what: &str| UsageError(format!("{} has no {what} to fine-tune on", data.name));
-    let task: Box<dyn Task> = match settings.task {
+    Ok(match settings.task {
         data::Task::Classify => {
             record.stage = Stage::Classifier;
             Box::new(Classify { classes: data.classes, label_smoothing: settings.label_smoothing })
@@ -81,14 +82,7 @@ pub(super) fn of_run(settings: &FinetuneSettings, data: &Dataset, train: &Split,
             let weights = class_weights(settings.class_weights, data.classes, train);
             Box::new(Segment { weights, names: data.class_names.clone() })
         }
-    };
-    let what = match settings.task {
-        data::Task::Classify => "labels",
-        data::Task::Regress => "numbers",
-        data::Task::Segment => "masks",
-    };
-    let classes = settings.task == data::Task::Regress || data.classes > 1;
-    if classes && task.knows(train) { Ok(task) } else { Err(lacking(what).into()) }
+    })
 }
 
 /// The task that a checkpoint was trained for.
@@ -134,10 +128,10 @@ impl Task for Classify {
 
     fn output(&self, t: &mut Tape<'_>, model: &ModelSettings, [encoder, _]: [Place; 2], x: Buf, image: Image) -> Buf {
         let features = models::encoder(t, model, encoder, x, image);
-        models::classifier(t, self.classes, features)
+        models::classifier(t, model, self.classes, features)
     }
 
-    fn loss(&self, t: &mut Tape<'_>, batch: Batch, _: bool, output: Buf) -> Buf {
+    fn loss(&self, t: &mut Tape<'_>, batch: Batch, _: Ranges, output: Buf) -> Buf {
         let targets = batch_labels(t, batch);
         cross_entropy(t, "loss", output, targets, self.label_smoothing)
     }
@@ -200,10 +194,10 @@ impl Task for Regress {
 
     fn output(&self, t: &mut Tape<'_>, model: &ModelSettings, [encoder, _]: [Place; 2], x: Buf, image: Image) -> Buf {
         let features = models::encoder(t, model, encoder, x, image);
-        models::classifier(t, self.targets.len() as u32, features)
+        models::classifier(t, model, self.targets.len() as u32, features)
     }
 
-    fn loss(&self, t: &mut Tape<'_>, batch: Batch, _: bool, output: Buf) -> Buf {
+    fn loss(&self, t: &mut Tape<'_>, batch: Batch, _: Ranges, output: Buf) -> Buf {
         let wanted = batch_targets(t, batch);
         match self.loss {
             RegressionLoss::Mse => mse(t, "loss", output, wanted),
@@ -268,8 +262,8 @@ impl Task for Segment {
         models::segmenter(t, model, places, self.weights.len() as u32, x, image)
     }
 
-    fn loss(&self, t: &mut Tape<'_>, batch: Batch, augmented: bool, output: Buf) -> Buf {
-        let targets = batch_masks(t, batch, augmented);
+    fn loss(&self, t: &mut Tape<'_>, batch: Batch, ranges: Ranges, output: Buf) -> Buf {
+        let targets = batch_masks(t, batch, ranges);
         let fill = Fill::F32(self.weights.clone());
         let weights = t.arena.buffer("class weights", Role::Input, Dtype::F32, shape(1, self.weights.len() as u32), fill);
         pixel_cross_entropy(t, "loss", output, targets, weights, OUTSIDE)

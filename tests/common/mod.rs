@@ -1,6 +1,7 @@
-//! Shared by tests: the GPU, and small files.
+//! Shared by tests: the GPU, the binary, and small files.
 #![allow(dead_code)] // each test binary uses its part
 
+pub mod binary;
 pub mod files;
 
 use std::sync::Arc;

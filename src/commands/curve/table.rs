@@ -1,0 +1,175 @@
+//! What a curve says: a row for each budget, on the terminal, in JSON, in a CSV file and as a plot.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::cli::Budget;
+use crate::commands::percents;
+use crate::metrics::spread;
+use crate::report::{Line, Plot, Point, save_png};
+use crate::train::write_atomically;
+
+/// Ways to use labels. All see the same ones in each draw; those that train share augmentation, model, steps and seed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Arm {
+    Pretrained,
+    /// A linear probe of the pretrained encoder: convex, so it has no learning rate.
+    Probe,
+    Scratch,
+}
+
+pub const ARMS: [Arm; 3] = [Arm::Pretrained, Arm::Probe, Arm::Scratch];
+
+impl Arm {
+    pub fn name(self) -> &'static str {
+        ["pretrained", "probe", "scratch"][self as usize]
+    }
+}
+
+/// What one arm came to with one budget.
+pub struct Tried {
+    /// None of a probe.
+    pub lr: Option<f32>,
+    /// Test accuracy of each draw.
+    pub accuracy: Vec<f64>,
+}
+
+/// A line of the table: what each of [`ARMS`] came to.
+pub struct Row {
+    pub budget: Budget,
+    /// Labelled images in all.
+    pub labelled: u32,
+    pub tried: Vec<Tried>,
+}
+
+impl Row {
+    fn of(&self, arm: Arm) -> &Tried {
+        &self.tried[arm as usize]
+    }
+
+    /// What pretraining gains over scratch in each draw, by fine-tuning or by a probe.
+    fn gains(&self, arm: Arm) -> Vec<f64> {
+        self.of(arm).accuracy.iter().zip(&self.of(Arm::Scratch).accuracy).map(|(p, s)| p - s).collect()
+    }
+
+    /// Within its own standard error of nothing, a gain is none.
+    fn no_gain(&self) -> bool {
+        let gains = self.gains(Arm::Pretrained);
+        let (gain, deviation) = spread(&gains);
+        gain <= deviation / (gains.len() as f64).sqrt()
+    }
+
+    pub fn line(&self) -> String {
+        let column = |arm: Arm| {
+            let Tried { lr, accuracy } = self.of(arm);
+            let rate = lr.map_or(String::new(), |lr| format!(" (lr {lr})"));
+            format!("{}{rate}", percents(accuracy))
+        };
+        let [pretrained, probe, scratch] = ARMS.map(column);
+        let verdict = if self.no_gain() { "  no gain" } else { "" };
+        let gain = percents(&self.gains(Arm::Pretrained));
+        format!("{:>16}  {pretrained:>22}  {probe:>14}  {scratch:>22}  {gain:>14}{verdict}", self.budget.to_string())
+    }
+
+    pub fn json(&self) -> Value {
+        // As it was written, not as the nearest f32 is in f64.
+        let rate = |arm: Arm| self.of(arm).lr.and_then(|lr| lr.to_string().parse::<f64>().ok());
+        let mut row = json!({
+            "labels_per_class": self.budget.per_class().map_or(json!("all"), |count| json!(count)),
+            "labelled": self.labelled,
+            "lr": { "pretrained": rate(Arm::Pretrained), "scratch": rate(Arm::Scratch) },
+            "no_gain": self.no_gain(),
+        });
+        for arm in ARMS {
+            let (mean, deviation) = spread(&self.of(arm).accuracy);
+            row[arm.name()] = json!(self.of(arm).accuracy);
+            row[format!("{}_mean", arm.name())] = json!(mean);
+            row[format!("{}_std", arm.name())] = json!(deviation);
+        }
+        for (arm, name) in [(Arm::Pretrained, "gain"), (Arm::Probe, "probe_gain")] {
+            let (gain, deviation) = spread(&self.gains(arm));
+            row[name] = json!(gain);
+            row[format!("{name}_std")] = json!(deviation);
+        }
+        row
+    }
+}
+
+/// Writes what there is so far.
+pub fn write_csv(path: &Path, rows: &[Row]) -> Result<()> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record(["labels_per_class", "labelled", "arm", "lr", "draw", "accuracy"])?;
+    for row in rows {
+        for arm in ARMS {
+            let Tried { lr, accuracy } = row.of(arm);
+            for (draw, accuracy) in accuracy.iter().enumerate() {
+                let lr = lr.map_or(String::new(), |lr| lr.to_string());
+                let cells =
+                    [row.budget.to_string(), row.labelled.to_string(), arm.name().into(), lr, draw.to_string(), accuracy.to_string()];
+                csv.write_record(cells)?;
+            }
+        }
+    }
+    write_atomically(path, &csv.into_inner().context("memory takes all")?)
+}
+
+/// Draws what there is so far. `classes` tells how many labels of each there are where all are used.
+pub fn draw_plot(path: &Path, rows: &[Row], title: String, classes: u32) -> Result<()> {
+    let line = |arm: Arm| {
+        let point = |row: &Row| {
+            let (mean, deviation) = spread(&row.of(arm).accuracy);
+            let mean_per_class = (f64::from(row.labelled) / f64::from(classes)).round().max(1.0);
+            Point { x: row.budget.per_class().map_or(mean_per_class, f64::from), mean, deviation }
+        };
+        let name = ["pretrained, fine-tuned", "pretrained, linear probe", "from scratch"][arm as usize];
+        Line { name: name.into(), points: rows.iter().map(point).collect() }
+    };
+    let draws = rows.first().map_or(0, |row| row.of(Arm::Scratch).accuracy.len());
+    let plot = Plot {
+        title,
+        x_label: "labels per class".into(),
+        y_label: format!("test accuracy in percent; mean and standard deviation of {draws} draws"),
+        lines: ARMS.map(line).to_vec(),
+    };
+    save_png(&plot.draw()?, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(pretrained: &[f64], scratch: &[f64]) -> Row {
+        let tried = |lr, accuracy: &[f64]| Tried { lr, accuracy: accuracy.to_vec() };
+        Row {
+            budget: Budget::All,
+            labelled: 30,
+            tried: vec![tried(Some(0.1), pretrained), tried(None, &[0.5]), tried(Some(0.03), scratch)],
+        }
+    }
+
+    #[test]
+    fn no_gain_is_said_in_those_words() {
+        assert!(row(&[0.8, 0.7, 0.9], &[0.6, 0.6, 0.6]).line().ends_with("20.00 ± 10.00"));
+        // 0.1, -0.2 and 0.2: 0.03 on average, with a standard error of 0.12.
+        assert!(row(&[0.7, 0.4, 0.8], &[0.6, 0.6, 0.6]).line().ends_with("3.33 ± 20.82  no gain"));
+        assert!(row(&[0.5], &[0.6]).line().ends_with("-10.00  no gain") && row(&[0.6], &[0.6]).no_gain() && !row(&[0.7], &[0.6]).no_gain());
+    }
+
+    #[test]
+    fn files_hold_every_draw() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let rows = [row(&[0.75, 1.0], &[0.5, 0.25])];
+        write_csv(&folder.path().join("x.csv"), &rows).expect("it is written");
+        let text = std::fs::read_to_string(folder.path().join("x.csv")).expect("it is there");
+        assert_eq!(
+            text,
+            "labels_per_class,labelled,arm,lr,draw,accuracy\nall,30,pretrained,0.1,0,0.75\nall,30,pretrained,0.1,1,1\n\
+             all,30,probe,,0,0.5\nall,30,scratch,0.03,0,0.5\nall,30,scratch,0.03,1,0.25\n"
+        );
+        draw_plot(&folder.path().join("x.png"), &rows, "title".into(), 3).expect("it is drawn");
+        assert_eq!(rows[0].json()["labels_per_class"], "all");
+        assert_eq!(rows[0].json()["lr"]["scratch"], 0.03);
+    }
+}

@@ -1,0 +1,63 @@
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::finished::Finished;
+use super::{name_of, open_device, print_json};
+use crate::cli::{DataArgs, EmbedArgs};
+use crate::data::Dataset;
+use crate::error::UsageError;
+use crate::report::{write_csv, write_npy};
+use crate::say;
+use crate::train::write_atomically;
+
+/// All images of `data`, training images first: their split, index and name.
+pub(super) fn all_images(data: &Dataset) -> Vec<(&'static str, u32, String)> {
+    let parts = [("train", Some(&data.train)), ("test", data.test.as_ref())];
+    let of_part = |(part, split): (&'static str, Option<_>)| {
+        let split: Option<&crate::data::Split> = split;
+        split.into_iter().flat_map(move |split| (0..split.len()).map(move |row| (part, row, name_of(split, part, row))))
+    };
+    parts.into_iter().flat_map(of_part).collect()
+}
+
+pub fn run(args: &EmbedArgs) -> Result<u8> {
+    let ending = args.out.extension().map_or(String::new(), |e| e.to_string_lossy().to_ascii_lowercase());
+    if !["npy", "csv"].contains(&ending.as_str()) {
+        return Err(UsageError(format!("--out {} must end in .npy or .csv", args.out.display())).into());
+    }
+    let finished = Finished::open(&args.run)?;
+    let data = finished.data(&DataArgs { data: Some(args.images.clone()), ..DataArgs::default() }, false)?;
+    let device = open_device(&args.device.device, args.device.threads)?;
+    let mut features = finished.checkpoint.features(&device, &data.train)?;
+    if let Some(test) = &data.test {
+        features.values.extend(finished.checkpoint.features(&device, test)?.values);
+    }
+    let images = all_images(&data);
+    let mut files = None;
+    if ending == "csv" {
+        let names: Vec<String> = images.iter().map(|(.., name)| name.clone()).collect();
+        write_csv(&args.out, &names, &features.values, features.columns)?;
+    } else {
+        write_npy(&args.out, &features.values, features.columns)?;
+        // NumPy's format has no place for names: they go beside it, a line for each row.
+        let path = args.out.with_extension("files.csv");
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        csv.write_record(["file", "split"])?;
+        images.iter().try_for_each(|(part, _, name)| csv.write_record([name, *part]))?;
+        write_atomically(&path, &csv.into_inner().context("memory takes all")?)?;
+        files = Some(path);
+    }
+    let beside = files.as_ref().map_or(String::new(), |path| format!(", their names in {}", path.display()));
+    say!("{}: {} images, {} numbers each{beside}", args.out.display(), images.len(), features.columns);
+    print_json(args.device.json, || {
+        json!({
+            "out": args.out,
+            "files": files,
+            "images": images.len(),
+            "train": data.train.len(),
+            "columns": features.columns,
+            "device": device.name(),
+        })
+    });
+    Ok(0)
+}

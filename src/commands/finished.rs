@@ -1,0 +1,83 @@
+//! A finished run and the data that it is to look at: what verbs that train nothing have in common.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::load_data;
+use crate::cli::DataArgs;
+use crate::data::{Dataset, Split};
+use crate::error::UsageError;
+use crate::say;
+use crate::train::{Checkpoint, FinetuneSettings, RunSettings, Stage, find_checkpoint, overlay};
+
+pub struct Finished {
+    pub checkpoint: Checkpoint,
+    path: PathBuf,
+    /// Its method of pretraining makes use of labels.
+    with_labels: bool,
+    /// How it read its own data. A lone checkpoint is taken to be of the embedded digits.
+    settings: RunSettings,
+}
+
+impl Finished {
+    /// `run`: a run folder or a checkpoint file.
+    pub fn open(run: &Path) -> Result<Self> {
+        let checkpoint = Checkpoint::load(&find_checkpoint(run)?)?;
+        if checkpoint.record.encoding.is_some() {
+            let text = format!("{} was trained on a table: `predict` takes it, this is for runs on images", run.display());
+            return Err(UsageError(text).into());
+        }
+        let mut settings = serde_json::to_value(FinetuneSettings::default().run)?;
+        let mut with_labels = false;
+        let config = run.join("config.toml");
+        if config.is_file() {
+            let text = std::fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
+            let invalid = |e: toml::de::Error| UsageError(format!("{}: {e}", config.display()));
+            let mut all: Value = toml::from_str(&text).map_err(invalid)?;
+            with_labels = all["method"].as_str().is_some_and(|method| method.starts_with("sup"));
+            overlay(&mut settings, all["run"].take());
+        }
+        let settings = serde_json::from_value(settings).map_err(|e| UsageError(format!("{}: {e}", config.display())))?;
+        Ok(Finished { checkpoint, path: run.to_path_buf(), with_labels, settings })
+    }
+
+    /// Where the data are; nowhere if they are the embedded ones.
+    pub fn data_path<'a>(&'a self, args: &'a DataArgs) -> Option<&'a Path> {
+        args.data.as_deref().or(self.settings.data.as_deref())
+    }
+
+    /// The run's own data, or what `args` say, as images of the size that it knows.
+    pub fn data(&self, args: &DataArgs, want_labels: bool) -> Result<Dataset> {
+        let mut run = self.settings.clone();
+        args.lay_over(&mut run);
+        run.read_as(self.checkpoint.record.image);
+        load_data(&run, want_labels)
+    }
+
+    /// Where files of these names go: into the folder `out`, which is made, else into the run folder or beside a lone
+    /// checkpoint.
+    pub fn places<const N: usize>(&self, out: Option<&Path>, names: [&str; N]) -> Result<[PathBuf; N]> {
+        if let Some(folder) = out {
+            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        }
+        Ok(names.map(|name| match out {
+            Some(folder) => folder.join(name),
+            None if self.path.is_dir() => self.path.join(name),
+            None => self.path.with_file_name(name),
+        }))
+    }
+
+    /// Says so where the encoder knows more labels than those that it is about to be judged with.
+    pub fn own_up(&self) {
+        if self.checkpoint.record.stage != Stage::Pretrained || self.with_labels {
+            say!("{} was trained with labels: what follows says nothing about how few are enough", self.path.display());
+        }
+    }
+}
+
+/// The test images of `data`.
+pub fn test_images(data: &Dataset) -> Result<&Split> {
+    data.test.as_ref().with_context(|| format!("{} has no test images", data.name))
+}

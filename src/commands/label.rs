@@ -1,0 +1,211 @@
+//! The verb `label`: a few labels spread over all training images, along the nearest neighbours of their embeddings.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use super::finished::Finished;
+use super::{name_of, open_device, percents, print_json};
+use crate::cli::LabelArgs;
+use crate::data::{Dataset, Split};
+use crate::error::UsageError;
+use crate::metrics::{spread, unit_rows};
+use crate::propagate::{Assigned, Graph, PropagationSettings, Voters};
+use crate::report::{Sheet, Tile, Tone, save_png};
+use crate::say;
+use crate::train::{Features, write_atomically};
+
+/// The labels to start from: (training image, class), for each draw.
+struct Start {
+    draws: Vec<Vec<(u32, u32)>>,
+    class_names: Vec<String>,
+}
+
+impl Start {
+    fn of(args: &LabelArgs, data: &Dataset) -> Result<Self> {
+        if let Some(path) = &args.labels {
+            let given = data.given_labels(path, 0.0)?;
+            return Ok(Start { draws: vec![given.labelled], class_names: given.class_names });
+        }
+        let count = args.labels_per_class.context("clap asks for one of the two")?;
+        let labels = data.train.labels.as_ref().with_context(|| {
+            UsageError(format!("{} has no labels to draw from: --labels FILE.csv names a few images and their classes", data.name))
+        })?;
+        let draw = |draw: u32| {
+            let rows = data.train.draw_per_class(count, data.classes, args.seed + u64::from(draw))?;
+            Ok(rows.into_iter().map(|row| (row, labels[row as usize])).collect())
+        };
+        Ok(Start { draws: (0..args.draws).map(draw).collect::<Result<_>>()?, class_names: data.class_names.clone() })
+    }
+
+    /// The images that the first draw labels.
+    fn given(&self) -> HashSet<u32> {
+        self.draws[0].iter().map(|&(row, _)| row).collect()
+    }
+}
+
+/// What labels that spread over some features came to.
+struct Spread {
+    /// Of each training image, from the first draw.
+    assigned: Vec<Assigned>,
+    /// Accuracy for each draw, where the truth is known: of votes on test images, and of the other training images' labels.
+    test: Vec<f64>,
+    others: Vec<f64>,
+}
+
+impl Spread {
+    fn over(train: &Features, test: Option<&Features>, data: &Dataset, start: &Start, settings: &PropagationSettings) -> Result<Self> {
+        let (columns, classes) = (train.columns, start.class_names.len());
+        let unit = unit_rows(&train.values, columns);
+        let graph = Graph::of(&unit, columns, settings)?;
+        let voters = test.map(|test| Voters::of(&unit_rows(&test.values, columns), &unit, columns, settings)).transpose()?;
+        let mut found = Spread { assigned: Vec::new(), test: Vec::new(), others: Vec::new() };
+        for labelled in &start.draws {
+            let scores = graph.spread(labelled, classes)?;
+            let assigned = scores.assigned();
+            if let Some(truth) = &data.train.labels {
+                let mut others: Vec<bool> = vec![true; assigned.len()];
+                labelled.iter().for_each(|&(row, _)| others[row as usize] = false);
+                found.others.extend(share_right(&assigned, truth, |row| others[row]));
+            }
+            if let (Some(voters), Some(truth)) = (&voters, data.test.as_ref().and_then(|test| test.labels.as_ref())) {
+                found.test.extend(share_right(&scores.vote(voters).assigned(), truth, |_| true));
+            }
+            if found.assigned.is_empty() {
+                found.assigned = assigned;
+            }
+        }
+        Ok(found)
+    }
+
+    fn json(&self) -> Value {
+        let ((test, test_std), (others, others_std)) = (spread(&self.test), spread(&self.others));
+        let known = |values: &[f64], value: f64| if values.is_empty() { Value::Null } else { json!(value) };
+        json!({
+            "test_accuracy": self.test,
+            "test_mean": known(&self.test, test),
+            "test_std": known(&self.test, test_std),
+            "train_accuracy": self.others,
+            "train_mean": known(&self.others, others),
+            "train_std": known(&self.others, others_std),
+        })
+    }
+}
+
+/// How many of those that count are right. What nothing is known about is not right. `None` where none count.
+fn share_right(assigned: &[Assigned], truth: &[u32], counts: impl Fn(usize) -> bool) -> Option<f64> {
+    let counted = || assigned.iter().zip(truth).enumerate().filter(|(row, _)| counts(*row));
+    let right = counted().filter(|(_, (assigned, truth))| assigned.confidence > 0.0 && assigned.class == **truth).count();
+    let all = counted().count();
+    (all > 0).then(|| right as f64 / all as f64)
+}
+
+/// Pixels as features, the control: what labels come to without an encoder.
+fn pixels(images: &Split) -> Features {
+    let values = images.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    Features { values, columns: images.image.len() as usize }
+}
+
+pub fn run(args: &LabelArgs) -> Result<u8> {
+    ensure!(
+        args.draws > 0 && args.labels_per_class != Some(0) && args.ask > 0,
+        UsageError("--labels-per-class, --draws and --ask must be at least 1".into())
+    );
+    let finished = Finished::open(&args.run)?;
+    let data = finished.data(&args.data, args.labels.is_none())?;
+    let start = Start::of(args, &data)?;
+    let settings = PropagationSettings { neighbours: args.neighbours, balance: args.balance, ..Default::default() };
+    finished.own_up();
+    let device = open_device(&args.device.device, args.device.threads)?;
+    let given = start.draws[0].len();
+    say!(
+        "{}: {given} labels of {} classes, {} training images, {} draws",
+        data.name,
+        start.class_names.len(),
+        data.train.len(),
+        start.draws.len()
+    );
+    let features = |images: &Split| finished.checkpoint.features(&device, images);
+    // Test images without known classes need no vote.
+    let test = data.test.as_ref().filter(|test| test.labels.is_some());
+    let spread = Spread::over(&features(&data.train)?, test.map(features).transpose()?.as_ref(), &data, &start, &settings)?;
+    let raw = match args.raw {
+        true => Some(Spread::over(&pixels(&data.train), test.map(pixels).as_ref(), &data, &start, &settings)?),
+        false => None,
+    };
+    say!("{:>24}  {:>22}  {:>22}", "accuracy in percent", "test images (vote)", "other training images");
+    for (name, spread) in [("embeddings", Some(&spread)), ("raw pixels (control)", raw.as_ref())] {
+        match spread {
+            Some(spread) => say!("{name:>24}  {:>22}  {:>22}", percents(&spread.test), percents(&spread.others)),
+            None => say!("{name:>24}  not measured: --raw spreads the same labels over pixels"),
+        }
+    }
+    let [labels, ask] = finished.places(args.out.as_deref(), ["labels.csv", "ask-next.png"])?;
+    write_labels(&labels, &data, &start, &spread.assigned)?;
+    let unknown = spread.assigned.iter().filter(|assigned| assigned.confidence == 0.0).count();
+    let unreached = if unknown > 0 { format!(", {unknown} that no label reaches") } else { String::new() };
+    say!("{}: {given} labels as given, {} spread{unreached}", labels.display(), spread.assigned.len() - given - unknown);
+    let drawn = ask_next(&ask, args.ask, &data, &start, &spread.assigned)?;
+    if drawn {
+        say!("{}: the least certain images, worth labelling next", ask.display());
+    }
+    let of = finished.data_path(&args.data).map_or(String::new(), |path| format!(" --data {}", path.display()));
+    say!("next: wgraft finetune --from {}{of} --pseudo-labels {}", args.run.display(), labels.display());
+    print_json(args.device.json, || {
+        let mut all = json!({
+            "run": args.run,
+            "labels_per_class": args.labels_per_class,
+            "given": given,
+            "spread": spread.assigned.len() - given - unknown,
+            "unknown": unknown,
+            "draws": start.draws.len(),
+            "raw": raw.as_ref().map(Spread::json),
+            "labels": labels,
+            "ask_next": drawn.then_some(&ask),
+            "device": device.name(),
+        });
+        crate::train::overlay(&mut all, spread.json());
+        all
+    });
+    Ok(0)
+}
+
+/// A line for each training image; where nothing is known, without a label.
+fn write_labels(path: &Path, data: &Dataset, start: &Start, assigned: &[Assigned]) -> Result<()> {
+    let given = start.given();
+    let names = &data.train.names;
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record([if names.is_empty() { "index" } else { "file" }, "label", "confidence", "source"])?;
+    for (row, assigned) in (0..).zip(assigned) {
+        let sample = names.get(row as usize).map_or_else(|| row.to_string(), String::clone);
+        let label = if assigned.confidence > 0.0 { &start.class_names[assigned.class as usize] } else { "" };
+        let source = if given.contains(&row) { "given" } else { "spread" };
+        csv.write_record([&sample, label, &format!("{:.4}", assigned.confidence), source])?;
+    }
+    write_atomically(path, &csv.into_inner().context("memory takes all")?)
+}
+
+/// Draws the `count` images whose labels are the least certain; false where there are none.
+fn ask_next(path: &Path, count: usize, data: &Dataset, start: &Start, assigned: &[Assigned]) -> Result<bool> {
+    let given = start.given();
+    let mut order: Vec<u32> = (0..assigned.len() as u32).filter(|row| !given.contains(row)).collect();
+    order.sort_by(|&a, &b| assigned[a as usize].confidence.total_cmp(&assigned[b as usize].confidence));
+    order.truncate(count);
+    if order.is_empty() {
+        return Ok(false);
+    }
+    let tile = |&row: &u32| {
+        let Assigned { class, confidence } = assigned[row as usize];
+        let guess = match confidence > 0.0 {
+            true => format!("{}? {:.0} %", start.class_names[class as usize], 100.0 * confidence),
+            false => "unknown".into(),
+        };
+        Tile { pixels: data.train.pixels(row), caption: format!("{guess}\n{}", name_of(&data.train, "", row)), tone: Tone::Plain }
+    };
+    let title = format!("{}: what to label next, least certain first", data.name);
+    let tiles: Vec<Tile<'_>> = order.iter().map(tile).collect();
+    save_png(&Sheet { title, image: data.train.image, columns: None, tiles }.draw()?, path)?;
+    Ok(true)
+}

@@ -1,0 +1,81 @@
+//! A batch's rows out of all rows, batch after batch in turn: what [`Collect`](super::collect::Collect) put together, or what
+//! belongs to it.
+
+use super::{Cases, has, quads};
+use crate::buffer::{Buf, Dtype, Fill, shape};
+use crate::memory::HostMem;
+use crate::program::{Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("take_rows", &[wgsl!("take_rows")])];
+
+/// `clock`: `[1, 2]`; `x`: `[batches · rows, cols]`; `y`: `[rows, cols]`, those of batch step mod batches. Both as words.
+pub struct TakeRows {
+    clock: Buf,
+    x: Buf,
+    y: Buf,
+}
+
+impl TakeRows {
+    /// From `x` to `y`, floats or integers.
+    pub fn new(clock: Buf, x: Buf, y: Buf) -> Self {
+        let [x, y] = [x, y].map(|buf| Buf { dtype: Dtype::U32, ..buf });
+        TakeRows { clock, x, y }
+    }
+
+    fn batches(&self) -> u32 {
+        self.x.rows() / self.y.rows()
+    }
+}
+
+impl Kernel for TakeRows {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("clock", self.clock), ("x", self.x), ("y", self.y)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        vec![("quads", Scalar::U32(quads(self.y))), ("batches", Scalar::U32(self.batches()))]
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(quads(self.y))
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        has("clock", self.clock, 1, 2)?;
+        has("x", self.x, self.batches().max(1) * self.y.rows(), self.y.cols())
+    }
+
+    fn accumulates(&self) -> bool {
+        false
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let batch = (m.u32(self.clock).row(0)[0] % self.batches()) as usize;
+        let x = m.u32(self.x);
+        let mut y = m.u32_mut(self.y);
+        let words = y.padded_mut().len();
+        y.padded_mut().copy_from_slice(&x.padded()[batch * words..][..words]);
+    }
+
+    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+        Tolerance::Exact
+    }
+
+    fn work(&self) -> u64 {
+        8 * self.y.shape.words()
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    for (step, batches, rows, cols) in [(0, 1, 1, 1), (2, 3, 5, 7), (3, 3, 16, 8), (11, 4, 17, 65), (4_000_000_007, 6, 64, 4)] {
+        let clock = c.filled(shape(1, 2), Fill::U32(vec![step, 0]));
+        let (x, y) = (c.uniform(batches * rows, cols), c.integer_output(rows, cols));
+        c.add(TakeRows::new(clock, x, y));
+    }
+}

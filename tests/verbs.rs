@@ -1,0 +1,245 @@
+//! The verbs that judge and use encoders, as a user runs them: eval, label, embed, search, curve.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use common::binary::{json, refused, stderr, wgraft};
+use common::files::{encoded, put};
+use image::{GrayImage, ImageFormat, Luma};
+use serde_json::Value;
+use tempfile::TempDir;
+use wgraft::data::{Dataset, ReadOptions};
+use wgraft::exec::Device;
+use wgraft::train::Checkpoint;
+
+const CLASSES: [&str; 3] = ["left", "right", "top"];
+const SMALL: &[&str] = &["--device", "cpu", "--model", "mlp", "--hidden", "16", "--batch", "16"];
+
+/// A picture that is bright on one side, each a little different.
+fn picture(class: usize, i: u32) -> Vec<u8> {
+    let bright = |x: u32, y: u32| [x < 6, x >= 6, y < 6][class];
+    let noise = |x: u32, y: u32| ((x * 7 + y * 13 + i * 29 + class as u32 * 5) % 40) as u8;
+    let image = GrayImage::from_fn(12, 12, |x, y| Luma([noise(x, y) + if bright(x, y) { 150 + (i % 5) as u8 * 10 } else { 10 }]));
+    encoded(image, ImageFormat::Png)
+}
+
+/// 25 pictures of each class in `sides`, of which 60 train and 15 test, and the runs `pre` and `tuned`.
+fn runs() -> &'static Path {
+    static RUNS: OnceLock<TempDir> = OnceLock::new();
+    let dir = RUNS.get_or_init(|| {
+        let dir = common::files::folder();
+        for (class, name) in CLASSES.iter().enumerate() {
+            (0..25).for_each(|i| put(dir.path(), &format!("sides/{name}/{i:02}.png"), picture(class, i)));
+        }
+        json(dir.path(), &[&["pretrain", "--data", "sides", "--steps", "30", "--projection", "8", "--out", "pre"], SMALL].concat());
+        let tune = ["finetune", "--from", "pre", "--data", "sides", "--steps", "60", "--lr", "0.1", "--batch", "16", "--device", "cpu"];
+        json(dir.path(), &[&tune[..], &["--out", "tuned"]].concat());
+        dir
+    });
+    dir.path()
+}
+
+fn list(value: &Value) -> Vec<f64> {
+    value.as_array().expect("a list").iter().map(|v| v.as_f64().expect("a number")).collect()
+}
+
+fn lines(path: &Path) -> Vec<String> {
+    fs::read_to_string(path).expect("it is there").lines().map(String::from).collect()
+}
+
+#[test]
+fn an_encoder_is_judged_as_it_is() {
+    let found = json(runs(), &["eval", "pre", "--labels-per-class", "2", "--draws", "3", "--device", "cpu"]);
+    assert!(found["samples"] == 15 && found["bank"] == 60 && found["columns"] == 16, "{found}");
+    assert!(["knn_accuracy", "probe_accuracy"].iter().all(|key| found[key] == 1.0), "sides are easy to tell apart: {found}");
+    let few = list(&found["few_labels"]["accuracy"]);
+    assert!(few.len() == 3 && few.iter().all(|&a| a > 0.5), "{found}");
+    assert!((found["few_labels"]["mean"].as_f64().expect("a mean") - few.iter().sum::<f64>() / 3.0).abs() < 1e-12, "{found}");
+    assert!(json(runs(), &["eval", "pre", "--device", "cpu"])["few_labels"].is_null());
+    refused(runs(), &["eval", "pre", "--labels-per-class", "90", "--device", "cpu"], 1, &["20 training images", "90"]);
+    refused(runs(), &["eval", "tuned", "--labels-per-class", "2", "--device", "cpu"], 2, &["classifier already"]);
+    refused(runs(), &["predict", "pre", "sides/top/00.png", "--device", "cpu"], 2, &["finetune"]);
+}
+
+#[test]
+fn a_classifier_is_judged_class_by_class() {
+    let found = json(runs(), &["eval", "tuned", "--device", "cpu"]);
+    let judged = &found["classification"];
+    let counts: Vec<Vec<f64>> = judged["confusion"].as_array().expect("rows").iter().map(list).collect();
+    let right: f64 = (0..3).map(|class| counts[class][class]).sum();
+    assert!(counts.iter().all(|row| row.iter().sum::<f64>() == 5.0), "five test images of each class: {found}");
+    assert_eq!(found["test_accuracy"].as_f64(), Some(right / 15.0), "{found}");
+    assert!(judged["classes"][2]["name"] == "top" && judged["classes"][2]["recall"] == counts[2][2] / 5.0, "{found}");
+    let text = stderr(&wgraft(runs(), &["eval", "tuned", "--device", "cpu"]));
+    assert!(["precision", "true \\ as", "macro F1", "15 images"].iter().all(|part| text.contains(part)), "{text}");
+}
+
+#[test]
+fn few_labels_spread_and_train() {
+    let dir = runs();
+    let found = json(dir, &["label", "pre", "--labels-per-class", "2", "--draws", "3", "--raw", "--out", "spread", "--device", "cpu"]);
+    assert!(found["given"] == 6 && found["spread"] == 54 && found["unknown"] == 0, "{found}");
+    for result in [&found, &found["raw"]] {
+        assert!(list(&result["test_accuracy"]).len() == 3 && list(&result["train_accuracy"]).len() == 3, "{found}");
+        assert!(result["test_mean"].as_f64() > Some(0.8) && result["train_mean"].as_f64() > Some(0.8), "{found}");
+    }
+    let text = stderr(&wgraft(dir, &["label", "tuned", "--labels-per-class", "1", "--out", "known", "--device", "cpu"]));
+    assert!(text.contains("tuned was trained with labels") && text.contains("--data sides --pseudo-labels known/labels.csv"), "{text}");
+    let rows = lines(&dir.join("spread/labels.csv"));
+    assert_eq!((rows[0].as_str(), rows.len()), ("file,label,confidence,source", 61));
+    let given: Vec<&String> = rows.iter().filter(|row| row.ends_with(",1.0000,given")).collect();
+    assert_eq!(given.len(), 6);
+    assert!(given.iter().all(|row| row.split('/').next() == row.split(',').nth(1)), "given labels are the folders': {given:?}");
+    let sheet = image::open(dir.join("spread/ask-next.png")).expect("a picture");
+    assert!(sheet.width() > 500 && sheet.height() > 300);
+
+    let tune = ["finetune", "--from", "pre", "--data", "sides", "--device", "cpu", "--steps", "60", "--lr", "0.1", "--batch", "4"];
+    let pseudo = [&tune[..], &["--pseudo-labels", "spread/labels.csv"]].concat();
+    assert!(json(dir, &[&pseudo[..], &["--out", "pseudo"]].concat())["test_accuracy"].as_f64() > Some(0.8));
+    put(dir, "unsure.csv", rows.join("\n").replace(",1.0000,spread", ",0.6,spread"));
+    let unsure = [&tune[..], &["--pseudo-labels", "unsure.csv", "--min-confidence", "0.61", "--out", "sure"]].concat();
+    let text = stderr(&wgraft(dir, &unsure));
+    assert!(["54 less certain ones left out", "6 labelled training images"].iter().all(|part| text.contains(part)), "{text}");
+    let lonely = rows.iter().filter(|row| !row.contains(",top,") || row.starts_with("top/00.png")).cloned().collect::<Vec<_>>();
+    put(dir, "lonely.csv", lonely.join("\n"));
+    let text = stderr(&wgraft(dir, &[&tune[..], &["--pseudo-labels", "lonely.csv", "--out", "lonely"]].concat()));
+    assert!(text.contains("class top has 1 of these labels, another one 20"), "{text}");
+    refused(dir, &[&tune[..], &["--min-confidence", "0.5", "--out", "x"]].concat(), 2, &["--pseudo-labels"]);
+}
+
+#[test]
+fn labels_that_do_not_belong_are_refused() {
+    let dir = runs();
+    let tune = |text: &str, parts: &[&str]| {
+        put(dir, "bad.csv", text);
+        let args = ["finetune", "--data", "sides", "--device", "cpu", "--pseudo-labels", "bad.csv", "--out", "x"];
+        refused(dir, &args, 1, parts);
+        refused(dir, &["label", "pre", "--labels", "bad.csv", "--device", "cpu", "--out", "x"], 1, parts);
+    };
+    // Of names in order, every fifth is a test picture.
+    tune("file,label\nleft/04.png,left\n", &["line 2", "left/04.png is a test image"]);
+    tune("file,label\nleft/99.png,left\n", &["line 2", "none of the training images"]);
+    tune("index,label\n60,left\n", &["`60` is none of the 60 training images"]);
+    tune("index,label\n-1,left\n", &["`-1`"]);
+    tune("file,label\nleft/00.png,bottom\n", &["`bottom` is none of the classes", "left, right, top"]);
+    tune("file,label\nleft/00.png,left\nleft/00.png,top\n", &["line 3", "`left`"]);
+    tune("file,kind\nleft/00.png,left\n", &["columns file, kind", "`label`"]);
+    tune("picture,label\nleft/00.png,left\n", &["columns picture, label", "`file`"]);
+    tune("file,label\nleft/00.png,\n", &["no labels"]);
+    refused(dir, &["label", "pre", "--device", "cpu"], 2, &["--labels"]);
+    refused(dir, &["label", "pre", "--labels-per-class", "0", "--device", "cpu"], 2, &["at least 1"]);
+    assert!(!dir.join("x").exists(), "a refused command left a folder behind");
+}
+
+#[test]
+fn pictures_without_classes_are_labelled_from_a_file() {
+    let dir = runs();
+    for (class, name) in CLASSES.iter().enumerate() {
+        (0..8).for_each(|i| put(dir, &format!("flat/{name}{i}.png"), picture(class, i + 40)));
+    }
+    put(dir, "mine.csv", "file;label\nleft0.png;a\nright0.png;b\ntop0.png;c\n");
+    let found =
+        json(dir, &["label", "pre", "--data", "flat", "--labels", "mine.csv", "--neighbours", "3", "--out", "mine", "--device", "cpu"]);
+    assert!(found["given"] == 3 && found["test_mean"].is_null() && found["raw"].is_null(), "{found}");
+    let rows = lines(&dir.join("mine/labels.csv"));
+    assert!(rows.len() == 25 && rows.contains(&"right0.png,b,1.0000,given".to_string()), "{rows:?}");
+    let right = |row: &&String| {
+        ["left", "right", "top"]
+            .iter()
+            .position(|name| row.starts_with(name))
+            .is_some_and(|class| row.split(',').nth(1) == Some(["a", "b", "c"][class]))
+    };
+    assert!(rows.iter().filter(right).count() >= 20, "{rows:?}");
+    let tune = ["finetune", "--data", "flat", "--pseudo-labels", "mine/labels.csv", "--from", "pre", "--steps", "5", "--batch", "8"];
+    assert!(json(dir, &[&tune[..], &["--device", "cpu", "--out", "of-mine"]].concat())["test_accuracy"].is_null());
+    refused(dir, &["label", "pre", "--data", "flat", "--labels-per-class", "1", "--device", "cpu"], 1, &["no class folders"]);
+}
+
+#[test]
+fn embeddings_keep_their_names() {
+    let dir = runs();
+    let found = json(dir, &["embed", "pre", "sides", "--out", "all.npy", "--device", "cpu"]);
+    assert!(found["images"] == 75 && found["train"] == 60 && found["columns"] == 16, "{found}");
+    let names = lines(&dir.join("all.files.csv"));
+    assert_eq!((names.len(), names[0].as_str(), names[1].as_str()), (76, "file,split", "left/00.png,train"));
+    assert!(names[61..].iter().all(|line| line.ends_with(",test")) && names[61] == "left/04.png,test", "{names:?}");
+    json(dir, &["embed", "tuned", "sides", "--out", "tuned.csv", "--device", "cpu"]);
+    json(dir, &["embed", "pre", "sides", "--out", "all.csv", "--device", "cpu"]);
+    let bytes = fs::read(dir.join("all.npy")).expect("it is there");
+    let numbers: Vec<f32> = bytes[128..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let rows = lines(&dir.join("all.csv"));
+    assert!(rows.len() == 76 && rows != lines(&dir.join("tuned.csv")), "another encoder has other embeddings");
+    for ((row, name), numbers) in rows[1..].iter().zip(&names[1..]).zip(numbers.chunks(16)) {
+        let cells: Vec<&str> = row.split(',').collect();
+        assert_eq!(Some(cells[0]), name.split(',').next());
+        assert!(cells[1..].iter().zip(numbers).all(|(cell, number)| cell.parse() == Ok(*number)), "{row}");
+    }
+    refused(dir, &["embed", "pre", "sides", "--out", "all.txt", "--device", "cpu"], 2, &[".npy or .csv"]);
+    refused(dir, &["embed", "pre", "nowhere", "--out", "x.csv", "--device", "cpu"], 1, &["nowhere"]);
+}
+
+#[test]
+fn search_finds_what_is_alike() {
+    let dir = runs();
+    let search = |args: &[&str]| json(dir, &[&["search", "pre"], args, &["--count", "4", "--device", "cpu"]].concat());
+    // A picture's own file finds itself; by its name, the others.
+    let found = search(&["sides/right/07.png", "--in", "sides", "--out", "found.png"])["found"].clone();
+    assert!(found[0]["file"] == "right/07.png" && found[0]["similarity"].as_f64() > Some(0.9999), "{found}");
+    assert!((0..4).all(|i| found[i]["class"] == "right"), "{found}");
+    let others = search(&["right/07.png"])["found"].clone();
+    assert_eq!([&others[0], &others[1], &others[2]], [&found[1], &found[2], &found[3]]);
+    assert!(image::open(dir.join("found.png")).is_ok_and(|sheet| sheet.width() > 400), "a sheet of five");
+    refused(dir, &["search", "pre", "right/99.png", "--device", "cpu"], 2, &["right/99.png", "neither a file nor"]);
+    refused(dir, &["search", "pre", "right/07.png", "--count", "0", "--device", "cpu"], 2, &["--count"]);
+}
+
+#[test]
+fn the_curve_compares_all_arms() {
+    let dir = runs();
+    let curve = ["curve", "--from", "pre", "--labels-per-class", "2,50,all", "--draws", "2", "--choose-draws", "1", "--steps", "12"];
+    let found = json(dir, &[&curve[..], &["--lr-grid", "0.02,0.1", "--augment", "none", "--out", "curve", "--device", "cpu"]].concat());
+    let budgets = found["budgets"].as_array().expect("a list");
+    assert!(budgets.len() == 2 && budgets[0]["labels_per_class"] == 2 && budgets[1]["labels_per_class"] == "all", "{found}");
+    assert!(found["chosen_on"] == 6 && budgets[0]["labelled"] == 6 && budgets[1]["labelled"] == 54, "{found}");
+    for row in budgets {
+        for arm in ["pretrained", "probe", "scratch"] {
+            let values = list(&row[arm]);
+            assert!(values.len() == 2 && row[format!("{arm}_mean")].as_f64() == Some((values[0] + values[1]) / 2.0), "{row}");
+        }
+        let gain = row["pretrained_mean"].as_f64().zip(row["scratch_mean"].as_f64()).map(|(p, s)| p - s);
+        assert!((row["gain"].as_f64().expect("a gain") - gain.expect("means")).abs() < 1e-12, "{row}");
+        let rates = [&row["lr"]["pretrained"], &row["lr"]["scratch"]];
+        assert!(rates.iter().all(|rate| **rate == 0.02 || **rate == 0.1), "{row}");
+    }
+    let why = found["skipped"][0]["why"].as_str().expect("a sentence");
+    assert!(found["skipped"][0]["labels_per_class"] == 50 && why.contains("has 1"), "{found}");
+    let rows = lines(&dir.join("curve/curve.csv"));
+    assert_eq!((rows.len(), rows[0].as_str()), (13, "labels_per_class,labelled,arm,lr,draw,accuracy"));
+    assert!(rows.iter().any(|row| row.starts_with("all,54,probe,,1,")), "{rows:?}");
+    assert!(image::open(dir.join("curve/curve.png")).is_ok_and(|plot| plot.width() > 600), "a plot");
+    refused(dir, &["curve", "--from", "tuned", "--device", "cpu"], 2, &["classifier", "pretrained encoder"]);
+    refused(dir, &["curve", "--from", "pre", "--labels-per-class", "0", "--device", "cpu"], 2, &["`all`"]);
+    refused(dir, &["curve", "--from", "pre", "--labels-per-class", "99", "--device", "cpu"], 1, &["no budget"]);
+}
+
+#[test]
+fn features_do_not_depend_on_shards() {
+    let dir = runs();
+    json(dir, &[&["pretrain", "--steps", "2", "--out", "digits"], SMALL].concat());
+    let checkpoint = Checkpoint::load(&dir.join("digits/checkpoints/last.safetensors")).expect("a checkpoint");
+    let images = Dataset::embedded().train;
+    let many = images.select(&(0..5_003).collect::<Vec<_>>());
+    let rows: Vec<u32> = vec![0, 4_999, 5_000, 5_002];
+    let features = checkpoint.features(&Device::Cpu, &many).expect("features");
+    assert_eq!((features.columns, features.values.len()), (16, 16 * 5_003));
+    let alone = checkpoint.features(&Device::Cpu, &images.select(&rows)).expect("features");
+    let apart = features.select(&rows).iter().zip(&alone.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    // Sums of 784 products of numbers below 1, perhaps in another order.
+    assert!(apart < 1e-4 && alone.values.iter().any(|&v| v > 0.01), "{apart}");
+    let other = Dataset::embedded().conform(&ReadOptions { size: Some([14, 14]), ..ReadOptions::default() }).train;
+    let error = checkpoint.features(&Device::Cpu, &other).expect_err("another size").to_string();
+    assert!(error.contains("28x28") && error.contains("14x14"), "{error}");
+}
