@@ -41,34 +41,10 @@ fn sample(start: u32, source: vec2<f32>, channel: u32) -> f32 {
     return (above * (1.0 - f.y) + below * f.y) / 255.0;
 }
 
-// Of a node of the 4x4 grid, from the first pixel to the last.
-fn displacement(at: u32, node: vec2<u32>) -> vec2<f32> {
-    let pair = draws[at + 5u + 2u * node.y + node.x / 2u];
-    return select(pair.xy, pair.zw, node.x % 2u == 1u);
-}
-
-fn elastic(at: u32, pixel: vec2<u32>) -> vec2<f32> {
-    let last = max(vec2(params.width, params.height), vec2(2u)) - 1u;
-    let cell = min(3u * pixel / last, vec2(2u));
-    let f = vec2<f32>(3u * pixel - cell * last) / vec2<f32>(last);
-    let above = displacement(at, cell) * (1.0 - f.x) + displacement(at, cell + vec2(1u, 0u)) * f.x;
-    let below = displacement(at, cell + vec2(0u, 1u)) * (1.0 - f.x) + displacement(at, cell + vec2(1u, 1u)) * f.x;
-    return above * (1.0 - f.y) + below * f.y;
-}
-
-// Where in the sample a pixel of the view comes from.
-fn place(at: u32, pixel: vec2<u32>) -> vec2<f32> {
-    let size = vec2(f32(params.width), f32(params.height));
-    let middle = 0.5 * (size - 1.0);
-    let d = vec2<f32>(pixel) - middle;
-    let first = draws[at];
-    let second = draws[at + 1u];
-    var mapped = vec2(first.x * d.x + first.y * d.y + first.z, second.x * d.x + second.y * d.y + second.z) + middle;
-    if (ELASTIC != 0u) {
-        mapped += elastic(at, pixel);
-    }
-    // One pixel beyond the edge everything is zero, so far positions may be drawn in and stay small.
-    return clamp(mapped, vec2(-params.beyond), size - 1.0 + params.beyond);
+// Where in the sample a pixel of the view comes from. One pixel beyond the edge everything is zero, so far positions may be
+// drawn in and stay small.
+fn drawn_in(at: u32, pixel: vec2<u32>) -> vec2<f32> {
+    return clamp(place(at, pixel), vec2(-params.beyond), vec2(f32(params.width), f32(params.height)) - 1.0 + params.beyond);
 }
 
 @compute @workgroup_size(WG)
@@ -93,7 +69,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let position = vec2(pixel % params.width, pixel / params.width);
             // Once for all channels of a pixel.
             if (e == 0u || channel == 0u) {
-                source = place(at, position);
+                source = drawn_in(at, position);
                 if (COLOUR != 0u) {
                     colour = vec3(sample(start, source, 0u), sample(start, source, 1u), sample(start, source, 2u));
                 }

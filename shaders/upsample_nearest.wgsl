@@ -1,8 +1,11 @@
-// y = x with every pixel repeated scale times in both directions.
+// y = x with every pixel repeated scale times in both directions, cut to size at the bottom and on the right.
 struct Params {
     rows: u32, // of y
     quads: u32,
-    width: u32, // of x
+    height: u32, // of x
+    width: u32,
+    large_height: u32, // of y
+    large_width: u32,
     scale: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
@@ -16,8 +19,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (row >= params.rows) {
         return;
     }
-    // Heights are multiples of scale: lines of y count on from map to map as those of x do.
-    let line = row / (params.width * params.scale) / params.scale;
-    let column = row / params.scale % params.width;
-    y[i] = x[(line * params.width + column) * params.quads + i % params.quads];
+    let map = row / (params.large_height * params.large_width);
+    let line = row / params.large_width % params.large_height / params.scale;
+    let column = row % params.large_width / params.scale;
+    y[i] = x[((map * params.height + line) * params.width + column) * params.quads + i % params.quads];
 }

@@ -2,7 +2,10 @@
 struct Params {
     rows: u32, // of dx
     quads: u32,
-    width: u32, // of dx
+    height: u32, // of dx
+    width: u32,
+    large_height: u32, // of dy
+    large_width: u32,
     scale: u32,
     accumulate: u32,
 }
@@ -17,12 +20,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (row >= params.rows) {
         return;
     }
-    let top = row / params.width * params.scale;
+    let start = row / (params.height * params.width) * params.large_height;
+    let top = row / params.width % params.height * params.scale;
     let left = row % params.width * params.scale;
     var sum = vec4(0.0);
-    for (var ky = 0u; ky < params.scale; ky++) {
-        for (var kx = 0u; kx < params.scale; kx++) {
-            sum += dy[((top + ky) * params.width * params.scale + left + kx) * params.quads + i % params.quads];
+    for (var line = top; line < min(top + params.scale, params.large_height); line++) {
+        for (var column = left; column < min(left + params.scale, params.large_width); column++) {
+            sum += dy[((start + line) * params.large_width + column) * params.quads + i % params.quads];
         }
     }
     if (params.accumulate != 0u) {

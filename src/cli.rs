@@ -7,11 +7,11 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::data::MOST_SIDE;
+use crate::data::{MOST_SIDE, Task};
 use crate::exec::DeviceSpec;
 use crate::kernels::augment_draw::Ranges;
 use crate::models::ModelKind;
-use crate::train::{Method, OptimizerKind, RunSettings, Schedule, augment_preset};
+use crate::train::{ClassWeights, Corruption, Method, OptimizerKind, RegressionLoss, RunSettings, Schedule, augment_preset, overlay};
 
 /// Pretrain on unlabelled data, fine-tune on a few labels, on any vendor's GPU.
 #[derive(Debug, Parser)]
@@ -26,11 +26,11 @@ pub struct Cli {
 pub enum Command {
     /// Train an encoder without labels (on the embedded digits, unless told otherwise)
     Pretrain(PretrainArgs),
-    /// Train a classifier on labels, from a pretrained encoder or from scratch
+    /// Learn classes, numbers or masks, from a pretrained encoder or from scratch
     Finetune(FinetuneArgs),
     /// Measure a run on the test images: a classifier's accuracy, or what a pretrained encoder is worth as it is
     Eval(EvalArgs),
-    /// Classify pictures with a fine-tuned run
+    /// Predict classes, numbers or masks with a fine-tuned run
     Predict(PredictArgs),
     /// Spread a few labels over all training images, along the nearest neighbours of their embeddings
     Label(LabelArgs),
@@ -162,6 +162,9 @@ pub struct PretrainArgs {
     /// How to pretrain [default: simclr]
     #[arg(long)]
     method: Option<Method>,
+    /// What an autoencoder sees of an image: all of it, all but a square, or all of it under noise [default: none]
+    #[arg(long)]
+    corrupt: Option<Corruption>,
     /// Temperature of the contrastive loss
     #[arg(long, value_parser = finite::<f32>)]
     temperature: Option<f32>,
@@ -202,9 +205,21 @@ pub struct FinetuneArgs {
     /// A run folder, a checkpoint file, or `scratch`
     #[arg(long, value_name = "RUN|FILE|scratch")]
     from: Option<String>,
+    /// What to learn [default: classify]
+    #[arg(long)]
+    task: Option<Task>,
     /// Train on this many labelled images of each class, drawn by seed [default: all]
     #[arg(long, value_name = "N")]
     labels_per_class: Option<u32>,
+    /// Train on this many labelled samples in all, drawn by seed [default: all]
+    #[arg(long, value_name = "N")]
+    labels: Option<u32>,
+    /// What regression makes small [default: mse]
+    #[arg(long)]
+    loss: Option<RegressionLoss>,
+    /// What the classes of pixels count in segmentation [default: none]
+    #[arg(long)]
+    class_weights: Option<ClassWeights>,
     /// Train on the labels in this CSV file, as `label` writes it, in the place of the data's own
     #[arg(long, value_name = "FILE.csv")]
     pseudo_labels: Option<PathBuf>,
@@ -265,9 +280,12 @@ pub struct EvalArgs {
 pub struct PredictArgs {
     /// A run folder (its best checkpoint) or a checkpoint file
     pub run: PathBuf,
-    /// PNG or JPEG pictures of any size
+    /// PNG or JPEG pictures of any size; for a run that was trained on a table, tables with its columns
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    /// Folder for the masks that a segmentation run predicts
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
     /// The pictures are dark on light, the training images light on dark
     #[arg(long)]
     pub invert: bool,
@@ -552,8 +570,9 @@ impl ModelArgs {
 impl PretrainArgs {
     /// What was given, as a tree to lay over the settings.
     pub fn settings(&self) -> Value {
-        json!({
+        let mut settings = json!({
             "method": self.method,
+            "corrupt": self.corrupt,
             "temperature": self.temperature,
             "projection": self.projection,
             "micro_batch": self.micro_batch,
@@ -561,7 +580,14 @@ impl PretrainArgs {
             "model": self.model.settings(),
             "augment": self.model.augment,
             "run": self.run,
-        })
+        });
+        if self.method == Some(Method::Autoencoder) && self.output.config.is_none() {
+            // Defaults of its own: those for contrasting views are no good to it.
+            let mut own = json!({ "augment": augment_preset("none").ok(), "run": { "optimizer": "adamw", "lr": 0.001 } });
+            overlay(&mut own, settings);
+            settings = own;
+        }
+        settings
     }
 }
 
@@ -570,7 +596,11 @@ impl FinetuneArgs {
     pub fn settings(&self) -> Value {
         json!({
             "from": self.from,
+            "task": self.task,
             "labels_per_class": self.labels_per_class,
+            "labels": self.labels,
+            "loss": self.loss,
+            "class_weights": self.class_weights,
             "pseudo_labels": self.pseudo_labels,
             "min_confidence": self.min_confidence,
             "freeze": self.freeze,

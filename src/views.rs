@@ -1,5 +1,7 @@
 //! Augmented views: how far they may differ from their images, what is drawn for each, and how they lie in memory.
 
+use std::ops::{Add, Div, Mul, Sub};
+
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +134,36 @@ impl Column {
     pub const BLUR: usize = 15;
     pub const DISPLACEMENTS: usize = 20;
     pub const COUNT: u32 = 52;
+}
+
+/// What positions are computed in: f64 by references, f32 where it is to be fast.
+pub trait Real:
+    Copy + From<f32> + From<u16> + Into<f64> + Add<Output = Self> + Sub<Output = Self> + Mul<Output = Self> + Div<Output = Self>
+{
+}
+impl Real for f32 {}
+impl Real for f64 {}
+
+/// Where in a sample of `sides` (width, height) a pixel of its view comes from, by a row of draws: through their map and, if
+/// `elastic`, by their displacements. Columns, then lines, counted from the first pixel.
+pub fn place<T: Real>(draws: &[f32], sides: [u32; 2], pixel: [u32; 2], elastic: bool) -> [T; 2] {
+    let number = |value: u32| T::from(value as u16);
+    let draw = |column: usize| T::from(draws[column]);
+    let middle = sides.map(|side| T::from(0.5_f32) * (number(side) - number(1)));
+    let away = [0, 1].map(|axis| number(pixel[axis]) - middle[axis]);
+    let mapped = [0, 1].map(|axis| draw(4 * axis) * away[0] + draw(4 * axis + 1) * away[1] + draw(4 * axis + 2) + middle[axis]);
+    if !elastic {
+        return mapped;
+    }
+    let last = sides.map(|side| side.max(2) - 1);
+    let cell = [0, 1].map(|axis| (3 * pixel[axis] / last[axis]).min(2));
+    let f = [0, 1].map(|axis| number(3 * pixel[axis] - cell[axis] * last[axis]) / number(last[axis]));
+    let rest = f.map(|share| number(1) - share);
+    [0, 1].map(|axis| {
+        let node = |dx, dy| draw(Column::DISPLACEMENTS + (2 * (4 * (cell[1] + dy) + cell[0] + dx)) as usize + axis);
+        let line = |dy| node(0, dy) * rest[0] + node(1, dy) * f[0];
+        mapped[axis] + (line(0) * rest[1] + line(1) * f[1])
+    })
 }
 
 /// Views in a buffer: an image in each row, or a pixel in each of several rows.

@@ -226,6 +226,7 @@ fn what_belongs_to_a_sample_stays_with_it() {
         labels: Some((0..10).map(|i| i % 2).collect()),
         targets: Some((0..10).map(|i| i as f32).collect()),
         masks: Some((0..20).collect()),
+        features: Vec::new(),
         names: (0..10).map(|i| i.to_string()).collect(),
     };
     let (rest, held) = split.hold_out(0.4, 3);

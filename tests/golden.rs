@@ -677,6 +677,8 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
     let data = DataBufs {
         images: arena.input("images", Dtype::U32, shape(pixels.rows, pixels.cols / 4)),
         labels: Some(arena.input("labels", Dtype::U32, case.shape("in.y"))),
+        targets: None,
+        masks: None,
         image: Image { height: 28, width: 28, channels: 1 },
     };
     let (clock, ring) = (Clock::new(&mut arena, "", 1), arena.state("ring", Dtype::F32, shape(steps, 4)));

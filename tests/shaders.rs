@@ -18,6 +18,7 @@ use wgraft::shader::{Access, Binding, Variant};
 /// Parts in `shaders/` that belong to no kernel.
 const SHARED: &[&str] = &[
     "augment_finish",
+    "augment_place",
     "blocks",
     "common",
     "dense",

@@ -79,10 +79,10 @@ fn losses_fall_to_where_they_fell_before() {
         assert!((outcome.outcome.final_loss - 3.1404).abs() < 0.1, "contrastive loss {}", outcome.outcome.final_loss);
         assert!(outcome.embedding_std > 0.2, "the embeddings collapsed: {}", outcome.embedding_std);
         let (outcome, test) = small_finetune(150).run(session(&device, None)).expect("it trains");
-        let test = test.expect("the digits have test images");
-        println!("{}: cross-entropy {:.4}, accuracy {:.4}", device.name(), outcome.final_loss, test.accuracy);
+        let accuracy = test.and_then(|test| test.value("accuracy")).expect("the digits have test images");
+        println!("{}: cross-entropy {:.4}, accuracy {:.4}", device.name(), outcome.final_loss, accuracy);
         assert!(outcome.final_loss < 0.1, "cross-entropy {}", outcome.final_loss);
-        assert!(test.accuracy > 0.6, "accuracy {} with 30 labels", test.accuracy);
+        assert!(accuracy > 0.6, "accuracy {} with 30 labels", accuracy);
     }
 }
 

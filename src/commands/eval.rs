@@ -15,7 +15,12 @@ use crate::train::{Features, Stage, predict_images};
 
 pub fn run(args: &EvalArgs) -> Result<u8> {
     let finished = Finished::open(&args.run)?;
-    let pretrained = finished.checkpoint.record.stage == Stage::Pretrained;
+    let stage = finished.checkpoint.record.stage;
+    if matches!(stage, Stage::Regressor | Stage::Segmenter) {
+        let text = format!("{} predicts no classes; its `finetune` has measured it on the test samples", args.run.display());
+        return Err(UsageError(text).into());
+    }
+    let pretrained = stage == Stage::Pretrained;
     if let Some(count) = args.labels_per_class.filter(|&count| !pretrained || count == 0 || args.draws == 0) {
         let text = match pretrained {
             true => format!("--labels-per-class {count} --draws {}: both must be at least 1", args.draws),

@@ -4,8 +4,8 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{
-    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, open_folder, open_settings, preview,
-    print_json, session,
+    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, load_task_data, open_device, open_folder,
+    open_settings, preview, print_json, session,
 };
 use crate::cli::FinetuneArgs;
 use crate::data::Dataset;
@@ -25,7 +25,7 @@ pub(super) fn load_pretrained(from: &str) -> Result<Option<Checkpoint>> {
 
 /// The data of a run, with the labels that it is to train on.
 pub(super) fn labelled_data(settings: &FinetuneSettings) -> Result<Dataset> {
-    let Some(path) = &settings.pseudo_labels else { return load_data(&settings.run, true) };
+    let Some(path) = &settings.pseudo_labels else { return load_task_data(&settings.run, settings.task) };
     let data = load_data(&settings.run, false)?;
     let given = data.given_labels(path, settings.min_confidence)?;
     let uncertain = if given.uncertain > 0 { format!(", {} less certain ones left out", given.uncertain) } else { String::new() };
@@ -75,15 +75,16 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     };
     let finetune = explain_too_large(prepare(settings.run.batch), settings.run.batch, 1, |batch| batch >= 1 && prepare(batch).is_ok())?;
     finetune.notes.iter().for_each(|note| say!("{note}"));
-    let model = format!("{}, {} classes", settings.model, data.classes);
+    let model = format!("{}, {}", settings.model, finetune.task.describe());
     if args.output.dry_run {
         return describe(&finetune.plan, &device, &model, args.output.json);
     }
     let folder = open_folder(COMMAND, &opened, &args.output)?;
     catch_interrupts();
     let training = &finetune.plan.training;
+    let (samples, next) = if data.encoding.is_some() { ("rows", "TABLE.csv") } else { ("images", "PICTURE.png") };
     say!(
-        "{}: {} labelled training images, from {}, {model}, {} steps of {} images",
+        "{}: {} labelled training {samples}, from {}, {model}, {} steps of {}",
         data.name,
         finetune.labelled,
         settings.from,
@@ -96,23 +97,25 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     }
     say!("done in {}: training loss {:.4}", duration(&outcome), outcome.final_loss);
     match &test {
-        Some(test) => say!("test: accuracy {:.2} %, loss {:.4}, {} images", 100.0 * test.accuracy, test.loss, test.samples),
-        None => say!("there are no labelled test images to measure it on"),
+        Some(test) => say!("test: {}", test.text),
+        None => say!("there are no labelled test samples to measure it on"),
     }
     say!("run folder: {}", opened.path.display());
-    say!("next: wgraft predict {} PICTURE.png", opened.path.display());
+    say!("next: wgraft predict {} {next}", opened.path.display());
     print_json(args.output.json, || {
-        json!({
+        let mut result = json!({
             "run": opened.path,
             "steps": outcome.steps,
             "final_loss": outcome.final_loss,
-            "test_accuracy": test.map(|t| t.accuracy),
-            "test_loss": test.map(|t| t.loss),
-            "samples": test.map(|t| t.samples),
+            "samples": test.as_ref().map(|t| t.samples),
             "device": device.name(),
             "seconds": outcome.seconds,
             "device_busy": outcome.device_busy,
-        })
+        });
+        for measure in finetune.task.measures() {
+            result[format!("test_{measure}")] = json!(test.as_ref().and_then(|t| t.value(measure)));
+        }
+        result
     });
     Ok(0)
 }

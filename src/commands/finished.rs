@@ -25,6 +25,10 @@ impl Finished {
     /// `run`: a run folder or a checkpoint file.
     pub fn open(run: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::load(&find_checkpoint(run)?)?;
+        if checkpoint.record.encoding.is_some() {
+            let text = format!("{} was trained on a table: `predict` takes it, this is for runs on images", run.display());
+            return Err(UsageError(text).into());
+        }
         let mut settings = serde_json::to_value(FinetuneSettings::default().run)?;
         let mut with_labels = false;
         let config = run.join("config.toml");

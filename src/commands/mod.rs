@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cli::{Command, OutputArgs};
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Format, ReadOptions, Split, Table, Task, recognise};
 use crate::error::{DeviceError, UsageError};
 use crate::exec::{Device, DeviceSpec};
 use crate::kernels::augment_draw::Ranges;
@@ -149,6 +149,34 @@ fn load_data(run: &RunSettings, want_labels: bool) -> Result<Dataset> {
     Ok(data)
 }
 
+/// Reads the data of a task, images or a table; says which task they are for where it is another one.
+fn load_task_data(run: &RunSettings, task: Task) -> Result<Dataset> {
+    let options = ReadOptions { task: Some(task), ..run.read_options(true) };
+    let data = match &run.data {
+        None => Dataset::embedded().conform(&options),
+        Some(path) if recognise(path)?.0 == Format::Table => {
+            if task != Task::Regress {
+                return Err(UsageError(format!("{} is a table, which is for --task regress", path.display())).into());
+            }
+            Dataset::of_table(Table::load(path, &options)?)?
+        }
+        Some(path) => Dataset::load(path, &options).map_err(|error| {
+            let anything = Dataset::load(path, &ReadOptions { task: None, ..options }).ok();
+            let fitting = anything.and_then(|data| {
+                let of =
+                    [(data.train.masks.is_some(), "segment"), (data.train.targets.is_some(), "regress"), (data.classes > 1, "classify")];
+                of.into_iter().find(|(fits, _)| *fits).map(|(_, task)| task)
+            });
+            match fitting {
+                Some(fitting) => UsageError(format!("{error:#}; these data are for --task {fitting}")).into(),
+                None => error,
+            }
+        })?,
+    };
+    data.notes.iter().for_each(|note| say!("{}: {note}", data.name));
+    Ok(data)
+}
+
 /// Opens the device and says which it is and why.
 fn open_device(spec: &str, threads: usize) -> Result<Device> {
     if threads > 0 {
@@ -245,6 +273,9 @@ fn preview(
 ) -> Result<u8> {
     if augment.is_none() {
         return Err(UsageError("training images are not varied, so there is nothing to preview: add --augment NAME".into()).into());
+    }
+    if data.encoding.is_some() {
+        return Err(UsageError("--augment-preview is for images, not for a table".into()).into());
     }
     let (images, _) = data.train.hold_out(run.val, run.seed);
     save_png(&augmentation_sheet(device, &images, augment, model, run.seed)?, path)?;

@@ -1,40 +1,160 @@
-use anyhow::Result;
-use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
 
 use super::{open_device, print, print_json};
 use crate::cli::PredictArgs;
-use crate::data::{Split, load_picture};
+use crate::data::{Encoding, Split, load_picture};
+use crate::error::UsageError;
+use crate::exec::Device;
+use crate::kernels::augment::Image;
 use crate::metrics::best;
 use crate::say;
-use crate::train::{Checkpoint, find_checkpoint, predict_images};
+use crate::train::{Checkpoint, Stage, find_checkpoint, predict_each, predict_images};
 
 pub fn run(args: &PredictArgs) -> Result<u8> {
     let checkpoint = Checkpoint::load(&find_checkpoint(&args.run)?)?;
-    let image = checkpoint.record.image;
-    let mut readable = Vec::new();
-    let mut images = Split::unlabelled(Vec::new(), image);
-    for file in &args.files {
-        match load_picture(file, image, args.invert) {
-            Ok(bytes) => {
-                images.images.extend(bytes);
-                readable.push(file);
-            }
-            Err(error) => say!("error: {error:#}"),
-        }
+    let segments = checkpoint.record.stage == Stage::Segmenter;
+    if segments != args.out.is_some() {
+        let text = match segments {
+            true => "this run predicts masks: --out DIR says where they go",
+            false => "--out is for masks, this run predicts none",
+        };
+        return Err(UsageError(text.into()).into());
     }
+    if segments {
+        apart(&args.files)?;
+    }
+    let Samples { names, samples } = match &checkpoint.record.encoding {
+        Some(encoding) => rows(args, encoding)?,
+        None => pictures(args, &checkpoint),
+    };
     let device = open_device(&args.device.device, args.device.threads)?;
-    let logits = if readable.is_empty() { Vec::new() } else { predict_images(&device, &checkpoint, &images)? };
-    let rows: Vec<_> = readable.iter().zip(logits.chunks(checkpoint.record.classes.max(1) as usize).map(best)).collect();
+    let found = if names.is_empty() { Vec::new() } else { found(args, &device, &checkpoint, &names, &samples)? };
     if !args.device.json {
-        rows.iter().for_each(|(file, (class, probability))| print(format_args!("{}  {class}  {probability:.4}", file.display())));
+        found.iter().zip(&names).for_each(|(found, name)| print(format_args!("{name}  {found}")));
     }
     print_json(args.device.json, || {
-        let rows = rows.iter().map(|(file, (class, probability))| json!({ "file": file, "class": class, "probability": probability }));
-        json!({ "predictions": rows.collect::<Vec<_>>() })
+        let predictions = names.iter().zip(&found).map(|(name, found)| found.json(name));
+        json!({ "predictions": predictions.collect::<Vec<_>>() })
     });
-    let failed = args.files.len() - readable.len();
+    let failed = if checkpoint.record.encoding.is_some() { 0 } else { args.files.len() - names.len() };
     if failed > 0 {
         say!("{failed} of {} pictures could not be read", args.files.len());
     }
     Ok(u8::from(failed > 0))
+}
+
+/// What was predicted for a sample.
+enum Found {
+    Class(usize, f64),
+    /// By the names of what was predicted.
+    Numbers(Vec<(String, f32)>),
+    /// Where it was written.
+    Mask(PathBuf),
+}
+
+impl Found {
+    fn json(&self, file: &str) -> Value {
+        match self {
+            Found::Class(class, probability) => json!({ "file": file, "class": class, "probability": probability }),
+            Found::Numbers(numbers) => json!({ "file": file, "values": numbers.iter().cloned().collect::<BTreeMap<_, _>>() }),
+            Found::Mask(path) => json!({ "file": file, "mask": path }),
+        }
+    }
+}
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Found::Class(class, probability) => write!(f, "{class}  {probability:.4}"),
+            Found::Numbers(numbers) => {
+                let numbers = numbers.iter().map(|(name, number)| format!("{name} {number}"));
+                write!(f, "{}", numbers.collect::<Vec<_>>().join("  "))
+            }
+            Found::Mask(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// One for each sample.
+fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, names: &[String], samples: &Split) -> Result<Vec<Found>> {
+    let record = &checkpoint.record;
+    if let Some(folder) = &args.out {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        let mut masks = Vec::new();
+        predict_each(device, checkpoint, samples, &mut |_, classes| {
+            for mask in classes.chunks((samples.image.height * samples.image.width) as usize) {
+                masks.push(write_mask(folder, &names[masks.len()], mask, samples.image)?);
+            }
+            Ok(())
+        })?;
+        return Ok(masks.into_iter().map(Found::Mask).collect());
+    }
+    let outputs = predict_images(device, checkpoint, samples)?;
+    let numbers = |row: &[f32]| Found::Numbers(record.targets.iter().map(|target| target.name.clone()).zip(row.iter().copied()).collect());
+    Ok(match record.stage {
+        Stage::Regressor => outputs.chunks(record.targets.len().max(1)).map(numbers).collect(),
+        _ => {
+            outputs.chunks(record.classes.max(1) as usize).map(best).map(|(class, probability)| Found::Class(class, probability)).collect()
+        }
+    })
+}
+
+/// What is to be predicted for, with a name for each.
+struct Samples {
+    names: Vec<String>,
+    samples: Split,
+}
+
+/// The pictures that can be read; says which cannot.
+fn pictures(args: &PredictArgs, checkpoint: &Checkpoint) -> Samples {
+    let image = checkpoint.record.image;
+    let mut names = Vec::new();
+    let mut samples = Split::unlabelled(Vec::new(), image);
+    for file in &args.files {
+        match load_picture(file, image, args.invert) {
+            Ok(bytes) => {
+                samples.images.extend(bytes);
+                names.push(file.display().to_string());
+            }
+            Err(error) => say!("error: {error:#}"),
+        }
+    }
+    Samples { names, samples }
+}
+
+/// The rows of all tables, counted from 1 below the header.
+fn rows(args: &PredictArgs, encoding: &Encoding) -> Result<Samples> {
+    let columns = encoding.features().len();
+    let (mut names, mut features) = (Vec::new(), Vec::new());
+    for file in &args.files {
+        let read = encoding.read(file)?;
+        names.extend((1..=read.len() / columns).map(|row| format!("{}:{row}", file.display())));
+        features.extend(read);
+    }
+    Ok(Samples { names, samples: Split::of_rows(features, None, columns as u32) })
+}
+
+/// Writes a mask whose values are classes; returns its path.
+fn write_mask(folder: &Path, picture: &str, mask: &[f32], size: Image) -> Result<PathBuf> {
+    let path = folder.join(format!("{}.png", Path::new(picture).file_stem().unwrap_or_default().to_string_lossy()));
+    let classes = mask.iter().map(|&class| class as u8).collect();
+    let image = image::GrayImage::from_raw(size.width, size.height, classes).context("a mask of another size")?;
+    image.save(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+/// Fails if two pictures would have one mask.
+fn apart(files: &[PathBuf]) -> Result<()> {
+    let mut known = BTreeMap::new();
+    for file in files {
+        if let Some(other) = known.insert(file.file_stem(), file) {
+            let text = format!("{} and {} would have masks of one name: predict them into two folders", other.display(), file.display());
+            return Err(UsageError(text).into());
+        }
+    }
+    Ok(())
 }

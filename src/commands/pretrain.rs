@@ -49,8 +49,9 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
         return Ok(interrupted(COMMAND, path, outcome));
     }
     let knn = done.knn_accuracy.map_or(String::new(), |knn| format!(", kNN accuracy {:.2} %", 100.0 * knn));
+    let held_out = done.reconstruction.map_or(String::new(), |error| format!(", {error:.4} on held-out images"));
     say!(
-        "done in {}: loss {:.4}{knn}, embedding spread {:.2} (0 is collapse, 1 is even)",
+        "done in {}: loss {:.4}{held_out}{knn}, embedding spread {:.2} (0 is collapse, 1 is even)",
         duration(outcome),
         outcome.final_loss,
         done.embedding_std
@@ -63,6 +64,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
             "steps": outcome.steps,
             "final_loss": outcome.final_loss,
             "knn_accuracy": done.knn_accuracy,
+            "reconstruction": done.reconstruction,
             "embedding_std": done.embedding_std,
             "device": device.name(),
             "seconds": outcome.seconds,

@@ -63,8 +63,6 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
             parts.concat()
         };
         Split {
-            images: bytes(&pictures),
-            image: pictures.image,
             labels: match &truth {
                 Truth::Classes(labels, _) => of_part.iter().map(|&i| labels[i]).collect(),
                 _ => None,
@@ -75,6 +73,7 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
             },
             masks: masks.as_ref().map(bytes),
             names: of_part.iter().map(|&i| samples[i].placed.entry.name.clone()).collect(),
+            ..Split::unlabelled(bytes(&pictures), pictures.image)
         }
     };
     let test = Some(split(Part::Test)).filter(|test| !test.is_empty());
@@ -200,7 +199,8 @@ fn fit_each_other(samples: &[Sample<'_>], pictures: &Decoded, entries: &[&Entry]
     Ok(())
 }
 
-/// Names of the classes in masks, which must be numbered from 0 without a gap; 0 and 255 are two classes too.
+/// Names of the classes in masks, which must be numbered from 0 without a gap; 0 and 255 are two classes too. Beside others, 255
+/// is none: such pixels do not count.
 fn number_masks(masks: &mut Decoded, entries: &[&Entry], notes: &mut Vec<String>) -> Result<Vec<String>> {
     let mut first: [Option<usize>; 256] = [None; 256];
     for (i, (_, bytes)) in masks.files.iter().enumerate().filter_map(|(i, file)| Some((i, file.as_ref().ok()?))) {
@@ -208,11 +208,15 @@ fn number_masks(masks: &mut Decoded, entries: &[&Entry], notes: &mut Vec<String>
         bytes.iter().for_each(|&value| has[value as usize] = true);
         (0..256).filter(|&value| has[value]).for_each(|value| first[value] = first[value].or(Some(i)));
     }
-    let seen: Vec<usize> = (0..256).filter(|&value| first[value].is_some()).collect();
+    let mut seen: Vec<usize> = (0..256).filter(|&value| first[value].is_some()).collect();
     if seen == [0, 255] {
         notes.push("masks have the values 0 and 255: 255 is class 1".into());
         masks.files.iter_mut().flatten().for_each(|(_, bytes)| bytes.iter_mut().for_each(|value| *value = (*value).min(1)));
         return Ok(vec!["0".into(), "1".into()]);
+    }
+    if seen.len() > 2 && seen.last() == Some(&255) {
+        notes.push("masks have the value 255 beside others: such pixels do not count".into());
+        seen.pop();
     }
     let texts: Vec<String> = seen.iter().map(usize::to_string).collect();
     ensure!(seen.len() > 1, "all masks have the one value {}; there is nothing to tell apart", some_of(&texts));

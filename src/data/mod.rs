@@ -33,7 +33,8 @@ use crate::kernels::augment::Image;
 pub const MOST_SIDE: u32 = 4096;
 
 /// What is to be learnt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
 pub enum Task {
     /// A class per sample.
     Classify,
@@ -73,6 +74,8 @@ pub struct Dataset {
     pub class_names: Vec<String>,
     /// What a user must be told: files that were left out, the split rule, a change of size.
     pub notes: Vec<String>,
+    /// Of a table: how other files with its columns become samples.
+    pub encoding: Option<Encoding>,
 }
 
 /// What a path leads to.
@@ -180,6 +183,14 @@ impl Dataset {
         Ok(data.conform(options))
     }
 
+    /// Rows of a table, as samples without images.
+    pub fn of_table(table: Table) -> Result<Self> {
+        let features = table.columns.len() as u32;
+        let split = |rows: Rows| Split::of_rows(rows.features, Some(rows.targets), features);
+        let data = Self::new(table.name, split(table.train), table.test.map(split))?;
+        Ok(Dataset { notes: table.notes, encoding: Some(table.encoding), ..data })
+    }
+
     /// In the size and with the channels that `options` ask for.
     pub fn conform(mut self, options: &ReadOptions) -> Self {
         let Image { height, width, channels } = self.train.image;
@@ -195,7 +206,7 @@ impl Dataset {
     }
 
     fn new(name: String, train: Split, test: Option<Split>) -> Result<Self> {
-        ensure!(!train.is_empty(), "there are no training images");
+        ensure!(!train.is_empty(), "there are no training samples");
         if let Some(test) = &test {
             let (ours, theirs) = (train.image, test.image);
             ensure!(ours == theirs, "training images are of {ours}, test images of {theirs}");
@@ -203,6 +214,6 @@ impl Dataset {
         let labels = || [Some(&train), test.as_ref()].into_iter().flatten().filter_map(|s| s.labels.as_ref()).flatten();
         let classes = labels().max().map_or(0, |largest| largest + 1);
         let class_names = (0..classes).map(|class| class.to_string()).collect();
-        Ok(Dataset { name, train, test, classes, class_names, notes: Vec::new() })
+        Ok(Dataset { name, train, test, classes, class_names, notes: Vec::new(), encoding: None })
     }
 }

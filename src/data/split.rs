@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::buffer::{Shape, shape};
+use crate::buffer::{Dtype, Shape, pad_rows, shape};
 use crate::kernels::augment::Image;
 use crate::random;
 
@@ -18,6 +18,8 @@ pub struct Split {
     pub targets: Option<Vec<f32>>,
     /// A class per pixel.
     pub masks: Option<Vec<u8>>,
+    /// Of rows of a table, which have no images: as many numbers each as `image` is wide.
+    pub features: Vec<f32>,
     /// File names; empty where samples have none.
     pub names: Vec<String>,
 }
@@ -25,15 +27,26 @@ pub struct Split {
 impl Split {
     /// Samples of which nothing else is known.
     pub fn unlabelled(images: Vec<u8>, image: Image) -> Self {
-        Split { images, image, labels: None, targets: None, masks: None, names: Vec::new() }
+        Split { images, image, labels: None, targets: None, masks: None, features: Vec::new(), names: Vec::new() }
+    }
+
+    /// Rows of a table, `features` numbers each.
+    pub fn of_rows(rows: Vec<f32>, targets: Option<Vec<f32>>, features: u32) -> Self {
+        let image = Image { height: 1, width: features, channels: 1 };
+        Split { features: rows, targets, ..Split::unlabelled(Vec::new(), image) }
     }
 
     pub fn len(&self) -> u32 {
-        (self.images.len() / self.image.len() as usize) as u32
+        (self.images.len().max(self.features.len()) / self.image.len() as usize) as u32
     }
 
     pub fn is_empty(&self) -> bool {
-        self.images.is_empty()
+        self.len() == 0
+    }
+
+    /// The samples themselves, without what is known of them.
+    pub fn bare(&self) -> Split {
+        Split { labels: None, targets: None, masks: None, ..self.clone() }
     }
 
     /// The bytes of one sample.
@@ -49,14 +62,23 @@ impl Split {
 
     /// Rows of bytes packed in words, lowest byte first, padded.
     pub fn packed(&self) -> Vec<u32> {
-        let (size, stride) = (self.image.len() as usize, self.packed_shape().stride() as usize);
-        let mut words = vec![0_u32; self.len() as usize * stride];
-        for (row, image) in words.chunks_mut(stride).zip(self.images.chunks(size)) {
-            for (i, &byte) in image.iter().enumerate() {
-                row[i / 4] |= u32::from(byte) << (8 * (i % 4));
-            }
+        packed(&self.images, self.image.len())
+    }
+
+    /// The samples as they lie in device memory: packed bytes, or the numbers of a table.
+    pub fn stored(&self) -> (Dtype, Shape, Vec<u32>) {
+        if self.features.is_empty() {
+            return (Dtype::U32, self.packed_shape(), self.packed());
         }
-        words
+        let shape = shape(self.len(), self.image.len());
+        let words: Vec<u32> = self.features.iter().map(|value| value.to_bits()).collect();
+        (Dtype::F32, shape, pad_rows(shape, &words))
+    }
+
+    /// Masks as images are packed, if there are any, with their shape.
+    pub fn packed_masks(&self) -> Option<(Shape, Vec<u32>)> {
+        let pixels = self.image.height * self.image.width;
+        self.masks.as_ref().map(|masks| (shape(self.len(), pixels.div_ceil(4)), packed(masks, pixels)))
     }
 
     /// The samples with these indices, in this order.
@@ -68,7 +90,8 @@ impl Split {
         }
         let pixels = self.image.height * self.image.width;
         Split {
-            images: rows(&self.images, self.image.len(), indices),
+            images: if self.images.is_empty() { Vec::new() } else { rows(&self.images, self.image.len(), indices) },
+            features: if self.features.is_empty() { Vec::new() } else { rows(&self.features, self.image.len(), indices) },
             image: self.image,
             labels: self.labels.as_ref().map(|labels| rows(labels, 1, indices)),
             targets: self.targets.as_ref().map(|targets| rows(targets, 1, indices)),
@@ -85,6 +108,15 @@ impl Split {
         held.sort_unstable();
         let rest: Vec<u32> = (0..self.len()).filter(|i| held.binary_search(i).is_err()).collect();
         (self.select(&rest), self.select(&held))
+    }
+
+    /// `count` samples drawn by `seed`, in file order. Fails if there are fewer.
+    pub fn some(&self, count: u32, seed: u64) -> Result<Split> {
+        const STREAM: u32 = 999;
+        ensure!(count <= self.len(), "there are {} training samples, --labels asks for {count}", self.len());
+        let mut chosen = random::sample_without_replacement(random::key(seed, STREAM), self.len(), count);
+        chosen.sort_unstable();
+        Ok(self.select(&chosen))
     }
 
     /// `count` samples of each class, drawn by `seed`. Fails if there are no labels or a class has fewer.
@@ -116,6 +148,18 @@ impl Split {
         let test = of(Part::Test);
         (self.select(&of(Part::Train)), (!test.is_empty()).then(|| self.select(&test)))
     }
+}
+
+/// Rows of `size` bytes packed in words, lowest byte first, padded.
+fn packed(bytes: &[u8], size: u32) -> Vec<u32> {
+    let rows = shape((bytes.len() / size as usize) as u32, size.div_ceil(4));
+    let mut words = vec![0_u32; rows.words() as usize];
+    for (row, bytes) in words.chunks_mut(rows.stride() as usize).zip(bytes.chunks(size as usize)) {
+        for (i, &byte) in bytes.iter().enumerate() {
+            row[i / 4] |= u32::from(byte) << (8 * (i % 4));
+        }
+    }
+    words
 }
 
 impl std::fmt::Display for Image {

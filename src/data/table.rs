@@ -90,7 +90,7 @@ impl Scale {
     }
 
     /// Whether the values are equal, but for rounding.
-    fn is_constant(self) -> bool {
+    pub fn is_constant(self) -> bool {
         self.std <= 1e-12 * self.mean.abs()
     }
 }

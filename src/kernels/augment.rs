@@ -7,10 +7,10 @@ use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
 use crate::resample::Resampler;
 use crate::shader::Variant;
-use crate::views::{Column, Finish, Ranges, Views};
+use crate::views::{Column, Finish, Ranges, Views, place};
 use crate::wgsl;
 
-const VARIANTS: &[Variant] = &[Variant::plain("augment", &[wgsl!("random"), wgsl!("augment_finish"), wgsl!("augment")])];
+const VARIANTS: &[Variant] = &[Variant::plain("augment", &[wgsl!("random"), wgsl!("augment_finish"), wgsl!("augment_place"), wgsl!("augment")])];
 
 /// `data`: packed samples; `indices`: `[1, batch]`; `draws`, `keys`: see [`AugmentDraw`](super::augment_draw::AugmentDraw);
 /// `x`: `[views · batch, height · width · channels]`, all first views, then all second ones; or a row for each pixel.
@@ -55,29 +55,17 @@ impl Augment {
     }
 
     /// Where in the sample a pixel of the view comes from.
-    fn place(&self, d: &[f64], pixel: [u32; 2]) -> [f64; 2] {
-        let sides = [self.image.width, self.image.height];
-        let middle = sides.map(|side| 0.5 * (f64::from(side) - 1.0));
-        let away = [0, 1].map(|axis| f64::from(pixel[axis]) - middle[axis]);
-        let last = sides.map(|side| side.max(2) - 1);
-        let cell = [0, 1].map(|axis| (3 * pixel[axis] / last[axis]).min(2));
-        let f = [0, 1].map(|axis| f64::from(3 * pixel[axis] - cell[axis] * last[axis]) / f64::from(last[axis]));
-        [0, 1].map(|axis| {
-            let map = &d[4 * axis..];
-            let node = |dx, dy| d[Column::DISPLACEMENTS + (2 * (4 * (cell[1] + dy) + cell[0] + dx)) as usize + axis];
-            let line = |dy| node(0, dy) * (1.0 - f[0]) + node(1, dy) * f[0];
-            let elastic = if self.ranges.elastic > 0.0 { line(0) * (1.0 - f[1]) + line(1) * f[1] } else { 0.0 };
-            let mapped = map[0] * away[0] + map[1] * away[1] + map[2] + middle[axis] + elastic;
-            let beyond = f64::from(self.ranges.beyond());
-            mapped.clamp(-beyond, f64::from(sides[axis]) - 1.0 + beyond)
-        })
+    fn place(&self, draws: &[f32], pixel: [u32; 2]) -> [f64; 2] {
+        let (sides, beyond) = ([self.image.width, self.image.height], f64::from(self.ranges.beyond()));
+        let mapped: [f64; 2] = place(draws, sides, pixel, self.ranges.elastic > 0.0);
+        [0, 1].map(|axis| mapped[axis].clamp(-beyond, f64::from(sides[axis]) - 1.0 + beyond))
     }
 
     fn sample(&self, bytes: &[u8], draws: &[f32], element: u32) -> f64 {
         let Image { width, channels, .. } = self.image;
         let (channel, pixel) = ((element % channels) as usize, element / channels);
         let d: Vec<f64> = draws.iter().map(|&d| f64::from(d)).collect();
-        let [x, y] = self.place(&d, [pixel % width, pixel / width]);
+        let [x, y] = self.place(draws, [pixel % width, pixel / width]);
         let (left, top) = (x.floor(), y.floor());
         let (fx, fy) = (x - left, y - top);
         let interpolated = |channel| {

@@ -40,6 +40,8 @@ kernels! {
     fma_chain,
     gather,
     gather_labels,
+    gather_masks,
+    gather_rows,
     group_sums,
     group_sums_backward,
     huber,

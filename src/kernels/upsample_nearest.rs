@@ -1,6 +1,6 @@
-//! Maps enlarged by whole numbers: every pixel repeated.
+//! Maps enlarged by whole numbers: every pixel repeated. What is beyond the wanted size is cut off.
 
-use super::{Cases, has, quads, row_quads};
+use super::{Cases, quads, row_quads};
 use crate::buffer::{Buf, Maps};
 use crate::memory::HostMem;
 use crate::program::{Kernel, Scalar, Tolerance};
@@ -9,26 +9,45 @@ use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("upsample_nearest", &[wgsl!("upsample_nearest")])];
 
-/// `x`; `y`: as many maps of the same channels, `scale` times as high and wide.
+/// `x`; `y`: as many maps of the same channels, `scale` times as high and wide, or less by under `scale` pixels, which are
+/// left out at the bottom and on the right.
 pub struct UpsampleNearest {
     pub x: Maps,
-    pub y: Buf,
+    pub y: Maps,
     pub scale: u32,
 }
 
 /// Parameters that both directions have, for `rows` of one of the two maps.
-pub(super) fn params(small: Maps, rows: u32, scale: u32) -> Vec<(&'static str, Scalar)> {
-    let numbers = [("rows", rows), ("quads", row_quads(small.buf)), ("width", small.width), ("scale", scale)];
+pub(super) fn params(small: Maps, large: Maps, rows: u32, scale: u32) -> Vec<(&'static str, Scalar)> {
+    let numbers = [
+        ("rows", rows),
+        ("quads", row_quads(small.buf)),
+        ("height", small.height),
+        ("width", small.width),
+        ("large_height", large.height),
+        ("large_width", large.width),
+        ("scale", scale),
+    ];
     numbers.map(|(name, value)| (name, Scalar::U32(value))).to_vec()
+}
+
+/// Says what is wrong if `large` cannot be made of `small`.
+pub(super) fn check_sizes(small: Maps, large: Maps, scale: u32) -> Result<(), String> {
+    let covers = |small: u32, large: u32| large.div_ceil(scale) == small;
+    let fits = covers(small.height, large.height) && covers(small.width, large.width);
+    match fits && (small.batch, small.channels()) == (large.batch, large.channels()) {
+        true => Ok(()),
+        false => Err(format!("{small:?} times {scale} are not {large:?}")),
+    }
 }
 
 impl Kernel for UpsampleNearest {
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x.buf), ("y", self.y)]
+        vec![("x", self.x.buf), ("y", self.y.buf)]
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
-        params(self.x, self.y.rows(), self.scale)
+        params(self.x, self.y, self.y.buf.rows(), self.scale)
     }
 
     fn variants(&self) -> &'static [Variant] {
@@ -36,18 +55,20 @@ impl Kernel for UpsampleNearest {
     }
 
     fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.y))
+        u64::from(quads(self.y.buf))
     }
 
     fn check_shapes(&self) -> Result<(), String> {
-        has("y", self.y, self.x.buf.rows() * self.scale.pow(2), self.x.channels())
+        check_sizes(self.x, self.y, self.scale)
     }
 
     fn twin(&self, m: &HostMem) {
-        let (x, width, scale) = (m.f32(self.x.buf), self.x.width as usize, self.scale as usize);
-        m.f32_mut(self.y).for_each_row(|r, y| {
-            let (line, column) = (r / (width * scale) / scale, r % (width * scale) / scale);
-            y.copy_from_slice(x.row(line * width + column));
+        let (x, scale) = (m.f32(self.x.buf), self.scale as usize);
+        let [height, width, large_height, large_width] =
+            [self.x.height, self.x.width, self.y.height, self.y.width].map(|side| side as usize);
+        m.f32_mut(self.y.buf).for_each_row(|r, y| {
+            let (map, line, column) = (r / (large_height * large_width), r / large_width % large_height / scale, r % large_width / scale);
+            y.copy_from_slice(x.row((map * height + line) * width + column));
         });
     }
 
@@ -57,13 +78,28 @@ impl Kernel for UpsampleNearest {
     }
 }
 
-/// (batch, height, width, channels, scale)
-pub(super) const SIZES: [[u32; 5]; 5] = [[1, 1, 1, 1, 1], [2, 4, 5, 3, 2], [1, 3, 2, 67, 3], [3, 7, 5, 4, 2], [1, 1, 6, 5, 4]];
+/// Maps, and those of `scale` times their size less `cut` lines and columns.
+pub(super) fn sizes(c: &mut Cases<'_>) -> Vec<(Maps, Maps, u32)> {
+    const SIZES: [[u32; 6]; 7] = [
+        [1, 1, 1, 1, 1, 0],
+        [2, 4, 5, 3, 2, 0],
+        [1, 3, 2, 67, 3, 0],
+        [3, 7, 5, 4, 2, 0],
+        [1, 1, 6, 5, 4, 0],
+        [3, 4, 3, 5, 2, 1],
+        [2, 2, 5, 7, 3, 2],
+    ];
+    let maps = |[batch, height, width, channels, scale, cut]: [u32; 6]| {
+        let [large_height, large_width] = [scale * height - cut, scale * width - cut / 2];
+        let small = Maps::new(c.uniform(batch * height * width, channels), batch, height, width);
+        let large = c.uniform(batch * large_height * large_width, channels);
+        (small, Maps::new(large, batch, large_height, large_width), scale)
+    };
+    SIZES.into_iter().map(maps).collect()
+}
 
 pub fn cases(c: &mut Cases<'_>) {
-    for [batch, height, width, channels, scale] in SIZES {
-        let x = Maps::new(c.uniform(batch * height * width, channels), batch, height, width);
-        let y = c.output(x.buf.rows() * scale * scale, channels);
+    for (x, y, scale) in sizes(c) {
         c.add(UpsampleNearest { x, y, scale });
     }
 }

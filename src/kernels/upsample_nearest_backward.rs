@@ -1,7 +1,7 @@
 //! The gradient of enlarged maps, summed over the copies of each pixel.
 
-use super::upsample_nearest::{SIZES, params};
-use super::{Cases, has, quads};
+use super::upsample_nearest::{check_sizes, params, sizes};
+use super::{Cases, quads};
 use crate::buffer::{Buf, Maps};
 use crate::memory::HostMem;
 use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
@@ -10,9 +10,9 @@ use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("upsample_nearest_backward", &[wgsl!("upsample_nearest_backward")])];
 
-/// `dy`: maps `scale` times as high and wide as those of `dx`.
+/// `dx`, `dy`: as `x` and `y` of [`UpsampleNearest`](super::upsample_nearest::UpsampleNearest).
 pub struct UpsampleNearestBackward {
-    pub dy: Buf,
+    pub dy: Maps,
     pub dx: Maps,
     pub scale: u32,
     pub accumulate: bool,
@@ -21,19 +21,22 @@ pub struct UpsampleNearestBackward {
 impl UpsampleNearestBackward {
     /// The rows of `dy` that are copies of row `row` of `dx`.
     fn copies(&self, row: usize) -> impl Iterator<Item = usize> + use<> {
-        let (width, scale) = (self.dx.width as usize, self.scale as usize);
-        let (top, left) = (row / width * scale, row % width * scale);
-        (0..scale * scale).map(move |i| (top + i / scale) * width * scale + left + i % scale)
+        let [height, width, large_height, large_width, scale] =
+            [self.dx.height, self.dx.width, self.dy.height, self.dy.width, self.scale].map(|side| side as usize);
+        let (map, top, left) = (row / (height * width), row / width % height * scale, row % width * scale);
+        (top..(top + scale).min(large_height))
+            .flat_map(move |line| (left..(left + scale).min(large_width)).map(move |column| (line, column)))
+            .map(move |(line, column)| (map * large_height + line) * large_width + column)
     }
 }
 
 impl Kernel for UpsampleNearestBackward {
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("dy", self.dy), ("dx", self.dx.buf)]
+        vec![("dy", self.dy.buf), ("dx", self.dx.buf)]
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
-        [params(self.dx, self.dx.buf.rows(), self.scale), vec![("accumulate", Scalar::U32(self.accumulate.into()))]].concat()
+        [params(self.dx, self.dy, self.dx.buf.rows(), self.scale), vec![("accumulate", Scalar::U32(self.accumulate.into()))]].concat()
     }
 
     fn variants(&self) -> &'static [Variant] {
@@ -45,7 +48,7 @@ impl Kernel for UpsampleNearestBackward {
     }
 
     fn check_shapes(&self) -> Result<(), String> {
-        has("dy", self.dy, self.dx.buf.rows() * self.scale.pow(2), self.dx.channels())
+        check_sizes(self.dx, self.dy, self.scale)
     }
 
     fn accumulates(&self) -> bool {
@@ -53,7 +56,7 @@ impl Kernel for UpsampleNearestBackward {
     }
 
     fn twin(&self, m: &HostMem) {
-        let dy = m.f32(self.dy);
+        let dy = m.f32(self.dy.buf);
         m.f32_mut(self.dx.buf).for_each_row(|r, dx| {
             for (col, dx) in dx.iter_mut().enumerate() {
                 let sum: f64 = self.copies(r).map(|row| f64::from(dy.row(row)[col])).sum();
@@ -63,7 +66,7 @@ impl Kernel for UpsampleNearestBackward {
     }
 
     fn fast(&self, m: &HostMem) {
-        let dy = m.f32(self.dy);
+        let dy = m.f32(self.dy.buf);
         m.f32_mut(self.dx.buf).for_each_row(|r, dx| {
             if !self.accumulate {
                 dx.fill(0.0);
@@ -74,7 +77,7 @@ impl Kernel for UpsampleNearestBackward {
 
     /// One rounding per copy.
     fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
-        let (dy, old) = (m.f32(self.dy), m.f32(self.dx.buf));
+        let (dy, old) = (m.f32(self.dy.buf), m.f32(self.dx.buf));
         let roundings = 2.0 * EPSILON * f64::from(self.scale.pow(2) + 1);
         let bounds = (0..self.dx.buf.rows() as usize).flat_map(|r| {
             let bound = |col: usize| {
@@ -88,10 +91,8 @@ impl Kernel for UpsampleNearestBackward {
 }
 
 pub fn cases(c: &mut Cases<'_>) {
-    for [batch, height, width, channels, scale] in SIZES {
-        for accumulate in [false, true] {
-            let dx = Maps::new(c.uniform(batch * height * width, channels), batch, height, width);
-            let dy = c.uniform(dx.buf.rows() * scale * scale, channels);
+    for accumulate in [false, true] {
+        for (dx, dy, scale) in sizes(c) {
             c.add(UpsampleNearestBackward { dy, dx, scale, accumulate });
         }
     }

@@ -12,10 +12,11 @@ const BLOCK_SIDE: u32 = 8;
 /// Maps of at most this many pixels a side are laid out flat.
 const LAST_SIDE: u32 = 4;
 
-/// A convolution with `width` channels, then strided ones with up to four times as many until maps are 4 x 4 or smaller, a
-/// residual block in between, and a linear layer: at these sizes better than averages over maps. Returns `[batch, 128]`.
-pub fn encoder(t: &mut Tape<'_>, place: Place, width: u32, x: Maps) -> Buf {
+/// A convolution with `width` channels, then strided ones with up to four times as many until maps are 4 x 4 or smaller, and a
+/// residual block in between. Returns the maps of each size, largest first.
+pub fn stages(t: &mut Tape<'_>, place: Place, width: u32, x: Maps) -> Vec<Maps> {
     let mut x = conv_norm(t, ["encoder.conv1", "encoder.bn1"], place, x, width, three_by_three(1), Activation::Relu);
+    let mut stages = vec![x];
     for stage in 1.. {
         if x.height.max(x.width) <= LAST_SIDE {
             break;
@@ -27,6 +28,13 @@ pub fn encoder(t: &mut Tape<'_>, place: Place, width: u32, x: Maps) -> Buf {
         if (LAST_SIDE + 1..=BLOCK_SIDE).contains(&x.height.max(x.width)) {
             x = residual_block(t, &format!("{name}.block"), place, x, channels, 1);
         }
+        stages.push(x);
     }
-    flat_norm(t, ["encoder.fc", "encoder.bn2"], place, x, FEATURES)
+    stages
+}
+
+/// [`stages`] and a linear layer: at these sizes better than averages over maps. Returns `[batch, 128]`.
+pub fn encoder(t: &mut Tape<'_>, place: Place, width: u32, x: Maps) -> Buf {
+    let last = *stages(t, place, width, x).last().expect("the first convolution");
+    flat_norm(t, ["encoder.fc", "encoder.bn2"], place, last, FEATURES)
 }

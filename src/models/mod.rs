@@ -1,6 +1,7 @@
 //! Networks, built from ops one line per layer. Parameter names and shapes are PyTorch's.
 
 mod cnn;
+mod decoder;
 mod layers;
 pub mod resnet;
 
@@ -96,14 +97,20 @@ pub fn features(t: &mut Tape<'_>, model: &ModelSettings, batch: Batch) -> Buf {
     encoder(t, model, Place::evaluation(ENCODER), x, batch.data.image)
 }
 
-/// Names of the layers that have parameters, classifier included, in the order of the program.
-pub fn layers(model: &ModelSettings, image: Image, classes: u32) -> Vec<String> {
+/// Maps of the encoder on its way to features, largest first. `None` if it has none.
+fn stages(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Maps) -> Option<Vec<Maps>> {
+    match model.kind {
+        ModelKind::Mlp => None,
+        ModelKind::Cnn => Some(cnn::stages(t, place, model.width, x)),
+        ModelKind::Resnet18 => Some(resnet::stages(t, place, x)),
+    }
+}
+
+/// Names of the layers that have parameters, in the order of the program, of what `output` makes of an image.
+pub fn layers(model: &ModelSettings, image: Image, output: &dyn Fn(&mut Tape<'_>, Buf)) -> Vec<String> {
     let mut arena = Arena::new(0, u64::MAX);
     let x = arena.input("image", Dtype::F32, model.pixels().shape(1, image));
-    let mut t = Tape::new(&mut arena, "layers", &[]);
-    let features = encoder(&mut t, model, Place::evaluation(ENCODER), x, image);
-    classifier(&mut t, model, classes, features);
-    drop(t);
+    output(&mut Tape::new(&mut arena, "layers", &[]), x);
     let params = arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. }));
     let mut names: Vec<String> = params.filter_map(|b| Some(b.name.rsplit_once('.')?.0.to_string())).collect();
     names.dedup();
@@ -129,7 +136,21 @@ pub fn projection_head(t: &mut Tape<'_>, model: &ModelSettings, statistics: Stat
     })
 }
 
-/// Logits `[batch, classes]`.
+/// Logits `[batch, classes]`; for regression, numbers.
 pub fn classifier(t: &mut Tape<'_>, model: &ModelSettings, classes: u32, features: Buf) -> Buf {
     dense(t, model.classifier_name(), HEAD, features, classes, Activation::None)
+}
+
+/// Logits of a class for each pixel, `[batch * height * width, classes]`, by the encoder's stages and a decoder. Panics if the
+/// encoder has none, which callers have ruled out by [`ModelSettings::pixels`].
+pub fn segmenter(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Place; 2], classes: u32, x: Buf, image: Image) -> Buf {
+    let maps = Maps::new(x, x.rows() / (image.height * image.width), image.height, image.width);
+    let stages = stages(t, model, encoder, maps).expect("an encoder of maps");
+    let decoded = decoder::unet(t, head, &stages, image);
+    dense(t, "head", head.group, decoded.buf, classes, Activation::None)
+}
+
+/// Images that an autoencoder makes of features, a pixel a row.
+pub fn reconstruction(t: &mut Tape<'_>, head: Place, features: Buf, image: Image) -> Buf {
+    decoder::images(t, head, features, image)
 }

@@ -6,6 +6,7 @@ use crate::kernels::augment_draw::{AugmentDraw, Ranges};
 use crate::kernels::augment_local::AugmentLocal;
 use crate::kernels::gather::Gather;
 use crate::kernels::gather_labels::GatherLabels;
+use crate::kernels::gather_rows::GatherRows;
 use crate::kernels::shuffle::{Order, Shuffle};
 use crate::tape::Tape;
 use crate::views::Column;
@@ -13,10 +14,14 @@ use crate::views::Column;
 /// A data set on the device.
 #[derive(Clone, Copy, Debug)]
 pub struct DataBufs {
-    /// Packed bytes, `[samples, bytes / 4]`.
+    /// Packed bytes, `[samples, bytes / 4]`; of a table, features (f32), `[samples, features]`.
     pub images: Buf,
     /// `[1, samples]`.
     pub labels: Option<Buf>,
+    /// Numbers to predict, `[samples, targets]`.
+    pub targets: Option<Buf>,
+    /// A packed byte per pixel, `[samples, pixels / 4]`.
+    pub masks: Option<Buf>,
     pub image: Image,
 }
 
@@ -53,10 +58,19 @@ pub fn batch_indices(t: &mut Tape<'_>, data: DataBufs, clock: Buf, order: Order,
     Batch { data, indices }
 }
 
-/// The samples as they are, values 0 to 1.
+/// The samples as they are, values 0 to 1; the features of a table as they are.
 pub fn batch_images(t: &mut Tape<'_>, batch: Batch, pixels: Pixels) -> Buf {
-    let x = t.scratch("images", pixels.shape(batch.indices.cols(), batch.data.image));
-    t.call("images", Gather { data: batch.data.images, indices: batch.indices, x });
+    pixels_of(t, "images", batch, pixels)
+}
+
+/// [`batch_images`] by a name of its own, where a program needs them twice.
+pub fn pixels_of(t: &mut Tape<'_>, name: &str, batch: Batch, pixels: Pixels) -> Buf {
+    let x = t.scratch(name, pixels.shape(batch.indices.cols(), batch.data.image));
+    let (data, indices) = (batch.data.images, batch.indices);
+    match data.dtype {
+        Dtype::U32 => t.call(name, Gather { data, indices, x }),
+        Dtype::F32 => t.call(name, GatherRows { data, indices, x }),
+    }
     x
 }
 

@@ -1,7 +1,7 @@
 //! y = x Wᵀ + b, with PyTorch's `[out, in]` weights.
 
 use super::{Destination, GradientCase, case_input, case_input_filled, normalize, product_into, weight_gradients};
-use crate::buffer::{Buf, Fill, Maps, shape};
+use crate::buffer::{Buf, Fill, Maps, Shape, shape};
 use crate::kernels::copy::Copy;
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::relu_backward::ReluBackward;
@@ -49,17 +49,29 @@ fn layer(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, bias: Option<Buf>, activa
 /// no multiple of four, as pads would lie in between.
 pub fn flatten(t: &mut Tape<'_>, name: &str, x: Maps) -> Buf {
     assert!(x.channels().is_multiple_of(4), "{name}: {} channels have a pad", x.channels());
-    let flat = Buf { shape: shape(x.batch, x.height * x.width * x.channels()), ..x.buf };
+    reread(t, name, x.buf, shape(x.batch, x.height * x.width * x.channels()))
+}
+
+/// The way back: rows `[batch, height * width * channels]` as maps. Panics as [`flatten`] does.
+pub fn unflatten(t: &mut Tape<'_>, name: &str, x: Buf, height: u32, width: u32) -> Maps {
+    let channels = x.cols() / (height * width);
+    assert!(channels.is_multiple_of(4) && channels * height * width == x.cols(), "{name}: {channels} channels have a pad");
+    Maps::new(reread(t, name, x, shape(x.rows() * height * width, channels)), x.rows(), height, width)
+}
+
+/// The same words in another shape without pads.
+fn reread(t: &mut Tape<'_>, name: &str, x: Buf, shape: Shape) -> Buf {
+    let y = Buf { shape, ..x };
     let name = name.to_string();
-    t.op(&[x.buf], flat, move |t, dflat| {
-        let dx = Buf { shape: x.buf.shape, ..dflat };
-        if !t.share(x.buf, dx)
-            && let Some(to) = t.grad(x.buf)
+    t.op(&[x], y, move |t, dy| {
+        let dx = Buf { shape: x.shape, ..dy };
+        if !t.share(x, dx)
+            && let Some(to) = t.grad(x)
         {
             t.call(format!("{name}: gradient"), Copy { x: dx, y: to.buf, accumulate: to.accumulate });
         }
     });
-    flat
+    y
 }
 
 /// The gradient of what was activated to `y`, whose gradient is `dy`. With a ReLU, `y` must have been declared rectified: then
@@ -96,6 +108,20 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
                 let w = case_input(t, "w", 3, 24);
                 let flat = flatten(t, "flat", x);
                 (vec![x.buf, w], project(t, "y", flat, w))
+            },
+        },
+        GradientCase {
+            name: "linear with ReLU, laid out as maps",
+            record: |t| {
+                let x = case_input(t, "x", 2, 5);
+                let w = case_input_filled(t, "w", shape(8, 5), Fill::Uniform(0.1));
+                let clear_of_zero = Fill::F32(vec![1.0, -1.0, 0.9, 0.8, -0.9, 0.7, 1.0, -0.8]);
+                let b = case_input_filled(t, "b", shape(1, 8), clear_of_zero);
+                let h = linear(t, "h", x, w, b, Activation::Relu);
+                let maps = unflatten(t, "maps", h, 2, 1);
+                let (square, four) = (case_input(t, "square", 4, 4), case_input(t, "four", 1, 4));
+                let y = linear(t, "y", maps.buf, square, four, Activation::None);
+                (vec![x, w, b, square, four], y)
             },
         },
         GradientCase { name: "linear with ReLU", record: rectified_layer },

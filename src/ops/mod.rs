@@ -16,6 +16,7 @@ mod pool;
 mod regression;
 mod relu;
 mod resample;
+mod truth;
 mod update;
 mod vicreg;
 
@@ -26,16 +27,17 @@ pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_wi
 pub use conv2d::conv2d;
 pub use cross_entropy::cross_entropy;
 pub use input::{
-    Augmentation, Batch, DataBufs, Draws, Pixels, augmented_views, batch_images, batch_indices, batch_labels, draw_views, views,
+    Augmentation, Batch, DataBufs, Draws, Pixels, augmented_views, batch_images, batch_indices, batch_labels, draw_views, pixels_of, views,
 };
 pub use layer_norm::layer_norm;
-pub use linear::{Activation, flatten, linear, project};
+pub use linear::{Activation, flatten, linear, project, unflatten};
 pub use normalize::normalize;
 pub use pixel_cross_entropy::pixel_cross_entropy;
 pub use pool::{global_avg_pool, max_pool2d};
 pub use regression::{huber, mse};
 pub use relu::relu;
-pub use resample::{concat, upsample_nearest};
+pub use resample::{concat, upsample_nearest, upsample_to};
+pub use truth::{OUTSIDE, batch_masks, batch_targets};
 pub use update::{Clock, Optimizer, StepSettings, report, start_step, update};
 pub use vicreg::vicreg;
 

@@ -10,17 +10,22 @@ use crate::tape::Tape;
 
 /// Every pixel repeated `scale` times in both directions.
 pub fn upsample_nearest(t: &mut Tape<'_>, name: &str, x: Maps, scale: u32) -> Maps {
-    let (height, width) = (x.height * scale, x.width * scale);
+    upsample_to(t, name, x, scale, [x.height * scale, x.width * scale])
+}
+
+/// [`upsample_nearest`], cut to `height` and `width`, which are to need all pixels of `x`: undoes a stride over odd sizes.
+pub fn upsample_to(t: &mut Tape<'_>, name: &str, x: Maps, scale: u32, [height, width]: [u32; 2]) -> Maps {
     let y = t.scratch(name, shape(x.batch * height * width, x.channels()));
+    let y = Maps::new(y, x.batch, height, width);
     t.call(name, UpsampleNearest { x, y, scale });
     let name = name.to_string();
-    t.op(&[x.buf], y, move |t, dy| {
+    t.op(&[x.buf], y.buf, move |t, dy| {
         if let Some(to) = t.grad(x.buf) {
-            let call = UpsampleNearestBackward { dy, dx: x.with(to.buf), scale, accumulate: to.accumulate };
+            let call = UpsampleNearestBackward { dy: y.with(dy), dx: x.with(to.buf), scale, accumulate: to.accumulate };
             t.call(format!("{name}: gradient"), call);
         }
     });
-    Maps::new(y, x.batch, height, width)
+    y
 }
 
 /// The channels of `a`, then those of `b`. Panics if the maps differ in number or size.
@@ -50,6 +55,7 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
     }
     vec![
         GradientCase { name: "nearest upsampling", record: |t| of_one(t, |t, x| upsample_nearest(t, "y", x, 3)) },
+        GradientCase { name: "nearest upsampling, cut", record: |t| of_one(t, |t, x| upsample_to(t, "y", x, 2, [5, 4])) },
         GradientCase {
             name: "concat",
             record: |t| {

@@ -13,6 +13,7 @@ use safetensors::tensor::{Dtype as TensorType, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
+use crate::data::{Encoding, Scale};
 use crate::exec::Executor;
 use crate::kernels::augment::Image;
 use crate::models::ModelSettings;
@@ -41,6 +42,15 @@ pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<String>
 pub enum Stage {
     Pretrained,
     Classifier,
+    Regressor,
+    Segmenter,
+}
+
+/// A number that is predicted, and the mean and deviation that its values were standardised by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Target {
+    pub name: String,
+    pub scale: Scale,
 }
 
 /// The host's side of a run's state. Holds no time, no path and nothing else that differs between equal runs.
@@ -52,6 +62,12 @@ pub struct Record {
     pub image: Image,
     /// Of the training data; 0 if they have no labels.
     pub classes: u32,
+    /// Of a regressor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub targets: Vec<Target>,
+    /// Of a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<Encoding>,
     pub seed: u64,
     /// Steps done.
     pub step: u32,
@@ -140,6 +156,8 @@ impl Record {
             model: model.clone(),
             image,
             classes,
+            targets: Vec::new(),
+            encoding: None,
             seed,
             step: 0,
             best: None,

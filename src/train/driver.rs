@@ -74,7 +74,7 @@ impl Terminal {
 #[derive(Clone, Debug, Default)]
 pub struct Judgement {
     pub score: Option<f64>,
-    pub values: Vec<(&'static str, f64)>,
+    pub values: Vec<(String, f64)>,
 }
 
 /// How a run ended.
@@ -275,7 +275,7 @@ impl<'a> Driver<'a> {
         let line = format!("epoch {epoch:.1}  loss {:.4}  {}", self.mean_loss(), values.collect::<Vec<_>>().join("  "));
         self.say(&line);
         let mut row = json!({ "step": self.record.step, "epoch": epoch });
-        judgement.values.iter().for_each(|(name, value)| row[*name] = json!(value));
+        judgement.values.iter().for_each(|(name, value)| row[name.as_str()] = json!(value));
         self.write_metrics(&[row])
     }
 

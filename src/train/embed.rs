@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::checkpoint::Checkpoint;
-use super::plan::{Evaluation, Recording};
-use crate::buffer::Buf;
+use super::checkpoint::{Checkpoint, Stage};
+use super::passes::Evaluation;
+use super::plan::Recording;
 use crate::data::Split;
-use crate::exec::Device;
+use crate::error::UsageError;
+use crate::exec::{Device, Executor, Programs};
 use crate::models;
-use crate::ops::Batch;
+use crate::ops::{Batch, DataBufs};
 use crate::tape::Tape;
 
 /// Images on the device at once, at most. More come in shards, one after the other.
@@ -35,45 +36,53 @@ impl Features {
 impl Checkpoint {
     /// Features of `images`, as they are, in evaluation. Fails where they are not of the size that the encoder was trained on.
     pub fn features(&self, device: &Device, images: &Split) -> Result<Features> {
-        let (values, columns) = self.evaluate(device, images, &|t, batch| models::features(t, &self.record.model, batch))?;
-        Ok(Features { values, columns })
+        if self.record.stage == Stage::Segmenter {
+            let text = "this run segments: its encoder ends in maps, not in features; the run that it began with may have them";
+            return Err(UsageError(text.into()).into());
+        }
+        let of_batch = |t: &mut Tape<'_>, batch: Batch| models::features(t, &self.record.model, batch);
+        let record = |r: &mut Recording, data, count| Ok(Evaluation::record(r, "images", data, count, &of_batch)?);
+        let mut features = Features { values: Vec::new(), columns: 0 };
+        self.in_shards(device, images, &record, &mut |exec, programs, evaluation: &Evaluation, done| {
+            features.columns = evaluation.columns();
+            features.values.extend(&evaluation.run(exec, programs)?[done as usize * features.columns..]);
+            Ok(())
+        })?;
+        Ok(features)
     }
 
-    /// Dense rows of what `forward` makes of `images`, and their columns. The result of a row does not depend on the shard
-    /// that it is in.
-    pub(super) fn evaluate(
+    /// Records a pass over some number of samples and calls `run(exec, programs, pass, done)` until it was run for all
+    /// `samples`, with these weights: `done` samples at the start of a shard were in the one before. The result of a sample does
+    /// not depend on the shard that it is in. Fails where samples are not of the size that the encoder was trained on.
+    pub(super) fn in_shards<P>(
         &self,
         device: &Device,
-        images: &Split,
-        forward: &dyn Fn(&mut Tape<'_>, Batch) -> Buf,
-    ) -> Result<(Vec<f32>, usize)> {
-        let (ours, theirs) = (self.record.image, images.image);
+        samples: &Split,
+        record: &dyn Fn(&mut Recording, DataBufs, u32) -> Result<P>,
+        run: &mut dyn FnMut(&mut dyn Executor, &Programs, &P, u32) -> Result<()>,
+    ) -> Result<()> {
+        let (ours, theirs) = (self.record.image, samples.image);
         anyhow::ensure!(ours == theirs, "the checkpoint is for images of {ours}, these are of {theirs}");
-        anyhow::ensure!(!images.is_empty(), "there are no images");
-        let bare = Split::unlabelled(Vec::new(), images.image);
-        let bytes_of_one = 4 * u64::from(bare.packed_shape().stride());
-        let fitting = u32::try_from(device.binding_limit() / bytes_of_one).unwrap_or(u32::MAX).max(1);
-        let size = images.len().min(SHARD).min(fitting);
-        let pixels = images.image.len() as usize;
-        let shard = |first: u32| {
-            let bytes = &images.images[first as usize * pixels..(first + size) as usize * pixels];
-            Split { images: bytes.to_vec(), ..bare.clone() }
-        };
+        anyhow::ensure!(!samples.is_empty(), "there are no images");
+        let (_, one, _) = samples.select(&[0]).bare().stored();
+        let fitting = u32::try_from(device.binding_limit() / (4 * u64::from(one.stride()))).unwrap_or(u32::MAX).max(1);
+        let size = samples.len().min(SHARD).min(fitting);
+        let shard = |first: u32| samples.select(&(first..first + size).collect::<Vec<_>>()).bare();
         let mut r = Recording::new(0, device.binding_limit());
-        let bufs = r.data("images", &shard(0));
-        let evaluation = Evaluation::record(&mut r, "images", bufs, size, forward)?;
+        let data = r.data("images", &shard(0));
+        let pass = record(&mut r, data, size)?;
         let programs = Arc::new(std::mem::take(&mut r.programs));
         let mut exec = device.load(&r.arena, r.memory(), programs.clone())?;
         self.restore(&r.arena, &mut *exec, &|role| role.group().is_some())?;
-        let columns = evaluation.columns();
-        let mut rows = evaluation.run(&mut *exec, &programs)?;
-        while rows.len() < images.len() as usize * columns {
-            // The last shard is as large as the others: it begins among images that are done.
-            let done = (rows.len() / columns) as u32;
-            let first = done.min(images.len() - size);
-            exec.write(bufs.images, &shard(first).packed())?;
-            rows.extend(&evaluation.run(&mut *exec, &programs)?[(done - first) as usize * columns..]);
+        run(&mut *exec, &programs, &pass, 0)?;
+        let mut done = size;
+        while done < samples.len() {
+            // The last shard is as large as the others: it begins among samples that are done.
+            let first = done.min(samples.len() - size);
+            exec.write(data.images, &shard(first).stored().2)?;
+            run(&mut *exec, &programs, &pass, done - first)?;
+            done = first + size;
         }
-        Ok((rows, columns))
+        Ok(())
     }
 }

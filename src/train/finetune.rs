@@ -1,69 +1,63 @@
-//! Fine-tuning: an encoder, pretrained or from scratch, and a classifier, trained on labels. Test images are only ever
-//! evaluated, after training.
+//! Fine-tuning: an encoder, pretrained or from scratch, and a head for some task, trained on what is known. Test samples are only
+//! ever evaluated, after training.
 
 use anyhow::{Result, ensure};
 
 use super::checkpoint::{Checkpoint, Record, Stage};
 use super::driver::{Driver, Judgement, Outcome, Session};
-use super::plan::{AUGMENT_STREAM, Evaluation, Plan, Recalibration, Recording, Training, TrainingOptions};
-use super::pretrain::{evaluate_split, images, record_recalibration};
+use super::passes::{Pass, Recalibration};
+use super::plan::{AUGMENT_STREAM, Plan, Recording, Training, TrainingOptions};
+use super::pretrain::images;
 use super::settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS};
-use crate::buffer::{Buf, is_of};
-use crate::data::{Dataset, Split};
+use super::task::{self, Scores, Task};
+use crate::buffer::{Role, is_of};
+use crate::data::{self, Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
-use crate::metrics::accuracy_and_loss;
 use crate::models::{self, ModelSettings, Place};
-use crate::ops::{Augmentation, Batch, Clock, batch_labels, cross_entropy};
+use crate::ops::{Augmentation, Clock, DataBufs, Pixels, Statistics, batch_images};
 use crate::random;
-use crate::tape::Tape;
 
 /// A fine-tuning run, recorded for one device.
 pub struct Finetune {
     pub settings: FinetuneSettings,
     pub plan: Plan,
-    /// Labelled images that are trained on.
+    /// Labelled samples that are trained on.
     pub labelled: u32,
+    pub task: Box<dyn Task>,
     /// What a user should know before it starts.
     pub notes: Vec<String>,
     pretrained: Option<Checkpoint>,
     recalibration: Option<Recalibration>,
-    held_out: Option<Labelled>,
-    test: Option<Labelled>,
+    held_out: Option<Known>,
+    test: Option<Known>,
 }
 
-/// An evaluation with the truth to compare it with.
-struct Labelled {
-    evaluation: Evaluation,
-    labels: Vec<u32>,
+/// Samples with the truth to compare predictions with.
+struct Known {
+    pass: Pass,
+    truth: Split,
 }
 
-/// Accuracy (0 to 1) and mean cross-entropy over some images.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Classified {
-    pub accuracy: f64,
-    pub loss: f64,
-    pub samples: u32,
-}
-
-impl Labelled {
-    /// `None` if there are no images or no labels.
-    fn record(r: &mut Recording, name: &str, split: &Split, model: &ModelSettings, classes: u32) -> Result<Option<Self>> {
-        let evaluated = evaluate_split(r, name, split, &|t, batch| logits(t, model, classes, batch))?;
-        Ok(evaluated.and_then(|(evaluation, labels)| Some(Labelled { evaluation, labels: labels? })))
-    }
-
-    fn run(&self, exec: &mut dyn Executor, programs: &Programs) -> Result<Classified> {
-        let logits = self.evaluation.run(exec, programs)?;
-        let (accuracy, loss) = accuracy_and_loss(&logits, self.evaluation.columns(), &self.labels);
-        Ok(Classified { accuracy, loss, samples: self.labels.len() as u32 })
+impl Known {
+    /// `None` if there are no samples or no truth about them.
+    fn record(r: &mut Recording, name: &str, split: &Split, model: &ModelSettings, task: &dyn Task) -> Result<Option<Self>> {
+        if split.is_empty() || !task.knows(split) {
+            return Ok(None);
+        }
+        let data = r.data(name, &split.bare());
+        let pass = outputs(r, data, name, split.len(), model, task)?;
+        Ok(Some(Known { pass, truth: split.clone() }))
     }
 }
 
-/// Of a batch as it is, in evaluation.
-fn logits(t: &mut Tape<'_>, model: &ModelSettings, classes: u32, batch: Batch) -> Buf {
-    let features = models::features(t, model, batch);
-    models::classifier(t, model, classes, features)
+/// A pass that leaves the outputs for the first `count` samples of `data`.
+fn outputs(r: &mut Recording, data: DataBufs, name: &str, count: u32, model: &ModelSettings, task: &dyn Task) -> Result<Pass> {
+    let places = [models::ENCODER, models::HEAD].map(Place::evaluation);
+    Ok(Pass::record(r, name, data, count, &|t, batch, _, _| {
+        let x = batch_images(t, batch, model.pixels());
+        task.output(t, model, places, x, batch.data.image)
+    })?)
 }
 
 /// Layers by the first words of their names, in order: for people to choose from.
@@ -81,35 +75,39 @@ impl Finetune {
     /// Records the run. `pretrained` is what `settings.from` names; its encoder sets the model.
     pub fn prepare(mut settings: FinetuneSettings, data: &Dataset, pretrained: Option<Checkpoint>, binding_limit: u64) -> Result<Self> {
         let run = settings.run.clone();
-        let classes = data.classes;
-        if classes < 2 || data.train.labels.is_none() {
-            return Err(UsageError(format!("{} has no labels to fine-tune on", data.name)).into());
-        }
         if let Some(checkpoint) = &pretrained {
             let (ours, theirs) = (data.train.image, checkpoint.record.image);
             ensure!(ours == theirs, "{} was trained on images of {theirs}, {} has {ours}", settings.from, data.name);
             settings.model = checkpoint.record.model.clone();
         }
+        suits(&settings, data)?;
         let (rest, held_out) = data.train.hold_out(run.val, run.seed);
-        let train = match settings.labels_per_class {
-            Some(count) => rest.per_class(count, classes, run.seed)?,
-            None => rest.clone(),
+        let train = match (settings.labels_per_class, settings.labels) {
+            (Some(count), _) => rest.per_class(count, data.classes, run.seed)?,
+            (None, Some(count)) => rest.some(count, run.seed)?,
+            (None, None) => rest.clone(),
         };
-        if settings.labels_per_class.is_none() && run.batch > train.len() {
+        let few = settings.labels_per_class.is_some() || settings.labels.is_some();
+        if !few && run.batch > train.len() {
             let text =
                 format!("--batch {} is larger than the {} training images; the largest batch is {}", run.batch, train.len(), train.len());
             return Err(UsageError(text).into());
         }
+        let mut record = Record::new(Stage::Classifier, &settings.model, train.image, data.classes, run.seed);
+        let task = task::of_run(&settings, data, &train, &mut record)?;
+        record.encoding = data.encoding.clone();
         let mut r = Recording::new(run.seed, binding_limit);
+        let both = [models::ENCODER, models::HEAD];
         if let Some(layer) = &settings.freeze_until {
-            let layers = models::layers(&settings.model, train.image, classes);
+            let layers = models::layers(&settings.model, train.image, &|t, x| {
+                task.output(t, &settings.model, both.map(Place::evaluation), x, train.image);
+            });
             if !layers.iter().any(|name| is_of(name, layer)) {
                 return Err(UsageError(format!("there is no layer {layer} to --freeze-until; there are {}", outlined(&layers))).into());
             }
             r.arena.freeze_until(layer);
         }
-        let bufs = r.data("training", &train);
-        let both = [models::ENCODER, models::HEAD];
+        let bufs = r.data("training", &task.to_train_on(&train));
         let options = TrainingOptions {
             data: bufs,
             samples: train.len(),
@@ -118,42 +116,51 @@ impl Finetune {
             trained: if settings.freeze { &both[1..] } else { &both },
             optimizer: run.update_rule(),
             seed: run.seed,
-            total_steps: &|epoch| {
-                let least = if settings.labels_per_class.is_some() { MIN_FEW_LABEL_STEPS } else { 0 };
-                run.steps.unwrap_or((run.epochs * epoch).max(least))
-            },
+            total_steps: &|epoch| run.steps.unwrap_or((run.epochs * epoch).max(if few { MIN_FEW_LABEL_STEPS } else { 0 })),
+        };
+        // Frozen layers are those of evaluation.
+        let place = |group, statistics| Place {
+            group,
+            statistics: if options.trained.contains(&group) { statistics } else { Statistics::Running },
         };
         let training = Training::record(&mut r, &options, &|t, batch, clock| {
-            let targets = batch_labels(t, batch);
             let augmentation = Augmentation { ranges: settings.augment, key: random::key(run.seed, AUGMENT_STREAM) };
-            let place = if settings.freeze { Place::evaluation(models::ENCODER) } else { Place::training(t, models::ENCODER) };
+            let statistics = Statistics::batch(t.arena);
             let x = images(t, batch, clock, augmentation, &settings.model);
-            let features = models::encoder(t, &settings.model, place, x, batch.data.image);
-            let logits = models::classifier(t, &settings.model, classes, features);
-            cross_entropy(t, "loss", logits, targets, settings.label_smoothing)
+            let output = task.output(t, &settings.model, both.map(|group| place(group, statistics)), x, batch.data.image);
+            task.loss(t, batch, settings.augment, output)
         })?;
-        // Without their labels, all training images may say what means and variances are.
-        let recalibration = match settings.freeze {
-            true => None,
-            false => {
-                let images =
-                    if rest.len() > train.len() { r.data("unlabelled", &Split::unlabelled(rest.images.clone(), rest.image)) } else { bufs };
-                record_recalibration(&mut r, images, rest.len().max(train.len()), &settings.model)?
-            }
+        let is_trained = |role| matches!(role, Role::Statistic { group } if options.trained.contains(&group));
+        let recalibration = if r.arena.bufs().iter().any(|named| is_trained(named.role)) {
+            // Without their labels, all training images may say what means and variances are.
+            let images = match rest.len() > train.len() {
+                true => r.data("unlabelled", &rest.bare()),
+                false => bufs,
+            };
+            Recalibration::record(&mut r, images, rest.len().max(train.len()), &|t, batch, statistics| {
+                let x = batch_images(t, batch, settings.model.pixels());
+                task.output(t, &settings.model, both.map(|group| place(group, statistics)), x, batch.data.image)
+            })?
+        } else {
+            None
         };
         let notes = r.begin_with(settings.init_from.as_deref(), &settings.model)?;
-        let held_out = Labelled::record(&mut r, "held-out", &held_out, &settings.model, classes)?;
+        let held_out = Known::record(&mut r, "held-out", &held_out, &settings.model, &*task)?;
         let test = match &data.test {
-            Some(test) => Labelled::record(&mut r, "test", test, &settings.model, classes)?,
+            Some(test) => Known::record(&mut r, "test", test, &settings.model, &*task)?,
             None => None,
         };
-        let record = Record::new(Stage::Classifier, &settings.model, train.image, classes, run.seed);
+        let labelled = train.len();
         let plan = r.finish(training, run, record);
-        Ok(Finetune { labelled: train.len(), notes, recalibration, settings, plan, pretrained, held_out, test })
+        Ok(Finetune { labelled, notes, recalibration, settings, plan, task, pretrained, held_out, test })
     }
 
-    /// Trains to the end, or until told to stop; then classifies the test images with the best weights.
-    pub fn run(&self, session: Session<'_>) -> Result<(Outcome, Option<Classified>)> {
+    fn judge(&self, exec: &mut dyn Executor, known: &Known) -> Result<Scores> {
+        self.task.judge(exec, &self.plan.programs, &known.pass, &known.truth)
+    }
+
+    /// Trains to the end, or until told to stop; then judges predictions for the test samples by the best weights.
+    pub fn run(&self, session: Session<'_>) -> Result<(Outcome, Option<Scores>)> {
         let run = &self.settings.run;
         let hyper = |step| {
             let lr = run.lr_at(step, self.plan.training.total_steps);
@@ -169,8 +176,9 @@ impl Finetune {
                 recalibration.run(exec, programs)?;
             }
             let Some(held_out) = &self.held_out else { return Ok(Judgement::default()) };
-            let found = held_out.run(exec, programs)?;
-            Ok(Judgement { score: Some(found.accuracy), values: vec![("val_accuracy", found.accuracy), ("val_loss", found.loss)] })
+            let found = self.judge(exec, held_out)?;
+            let values = found.values.iter().filter_map(|(name, value)| Some((format!("val_{name}"), (*value)?)));
+            Ok(Judgement { score: found.score, values: values.collect() })
         };
         // What is judged is also what is saved: so statistics are re-estimated though nothing is held out.
         let judges = self.held_out.is_some() || self.recalibration.is_some();
@@ -181,17 +189,59 @@ impl Finetune {
         if let Some(best) = driver.best()? {
             best.restore(&self.plan.arena, &mut *driver.exec, &|role| role.group().is_some())?;
         }
-        let classified = self.test.as_ref().map(|test| test.run(&mut *driver.exec, &self.plan.programs)).transpose()?;
-        Ok((outcome, classified))
+        let scores = self.test.as_ref().map(|test| self.judge(&mut *driver.exec, test)).transpose()?;
+        Ok((outcome, scores))
     }
 }
 
-/// Logits of `images` by a classifier's checkpoint, dense `[images, classes]`.
+/// Fails where settings ask of the data what they have not.
+fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
+    let table = !data.train.features.is_empty();
+    let mapless = settings.model.pixels() != Pixels::Rows;
+    let classes = data.classes > 1;
+    let (known, what) = match settings.task {
+        data::Task::Classify => (classes && data.train.labels.is_some(), "labels"),
+        data::Task::Regress => (data.train.targets.is_some(), "numbers"),
+        data::Task::Segment => (classes && data.train.masks.is_some(), "masks"),
+    };
+    let wrong = [
+        (!known, format!("{} has no {what} to fine-tune on", data.name)),
+        (
+            settings.task == data::Task::Segment && mapless,
+            format!("--task segment needs a network of maps, {} is none: try --model cnn", settings.model),
+        ),
+        (table && !mapless, format!("{} is for images; a table needs --model mlp", settings.model)),
+        (table && !settings.augment.is_none(), "--augment is for images, not for a table".to_string()),
+    ];
+    wrong.into_iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, text)| Err(UsageError(text).into()))
+}
+
+/// What a fine-tuned checkpoint predicts, a batch of `samples` at a time: `f` gets, dense, the logits of classes, or numbers in
+/// their own units, or the class of each pixel.
+pub fn predict_each(
+    device: &Device,
+    checkpoint: &Checkpoint,
+    samples: &Split,
+    f: &mut dyn FnMut(u32, Vec<f32>) -> Result<()>,
+) -> Result<()> {
+    let task = task::of_record(&checkpoint.record)?;
+    let record = |r: &mut Recording, data, count| outputs(r, data, "samples", count, &checkpoint.record.model, &*task);
+    checkpoint.in_shards(device, samples, &record, &mut |exec, programs, pass, mut done| {
+        pass.each(exec, programs, &mut |count, mut output| {
+            let again = done.min(count);
+            done -= again;
+            output.drain(..output.len() / count as usize * again as usize);
+            if again == count { Ok(()) } else { f(count - again, task.finished(output)) }
+        })
+    })
+}
+
+/// All that [`predict_each`] finds: for a classifier logits, `[images, classes]`.
 pub fn predict_images(device: &Device, checkpoint: &Checkpoint, images: &Split) -> Result<Vec<f32>> {
-    let Record { model, classes, stage, .. } = &checkpoint.record;
-    ensure!(
-        *stage == Stage::Classifier,
-        UsageError("this checkpoint is a pretrained encoder without a classifier; `finetune --from` it first".into())
-    );
-    Ok(checkpoint.evaluate(device, images, &|t, batch| logits(t, model, *classes, batch))?.0)
+    let mut all = Vec::new();
+    predict_each(device, checkpoint, images, &mut |_, output| {
+        all.extend(output);
+        Ok(())
+    })?;
+    Ok(all)
 }

@@ -6,22 +6,29 @@ mod embed;
 mod finetune;
 mod folder;
 mod micro;
+mod passes;
 mod plan;
 mod presets;
 mod pretrain;
 mod preview;
 mod settings;
+mod task;
 mod weights;
 
-pub use checkpoint::{Checkpoint, Record, Stage};
+pub use checkpoint::{Checkpoint, Record, Stage, Target};
 pub use driver::{Driver, Judgement, Outcome, Session, Terminal};
 pub use embed::Features;
-pub use finetune::{Classified, Finetune, predict_images};
+pub use finetune::{Finetune, predict_each, predict_images};
 pub use folder::{RunFolder, checkpoint_path, find_checkpoint, latest, next_free, write_atomically};
 pub use micro::MICRO_UNIT;
-pub use plan::{Evaluation, Plan, RING, Recording, Training, TrainingOptions};
+pub use passes::{Evaluation, Pass};
+pub use plan::{Plan, RING, Recording, Training, TrainingOptions};
 pub use presets::augment_preset;
 pub use pretrain::{Pretrain, Pretrained};
 pub use preview::augmentation_sheet;
-pub use settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS, Method, OptimizerKind, PretrainSettings, RunSettings, Schedule, overlay};
+pub use settings::{
+    ClassWeights, Corruption, FinetuneSettings, MIN_FEW_LABEL_STEPS, Method, OptimizerKind, PretrainSettings, RegressionLoss, RunSettings,
+    Schedule, overlay,
+};
+pub use task::{Scores, Task};
 pub use weights::{Fitted, Weights};

@@ -6,14 +6,13 @@ use std::sync::Arc;
 use super::checkpoint::Record;
 use super::settings::RunSettings;
 use super::weights::{Fitted, Weights};
-use crate::buffer::{Arena, Buf, Dtype, Fill, Role, shape, unpad_rows};
+use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, pad_rows, shape};
 use crate::data::Split;
-use crate::exec::{DeviceError, Executor, Programs, Span, repeat};
-use crate::kernels::collect::Collect;
+use crate::exec::{Programs, Span, repeat};
 use crate::kernels::shuffle::Order;
 use crate::memory::HostMem;
 use crate::models::ModelSettings;
-use crate::ops::{Batch, Clock, DataBufs, Optimizer, Statistics, StepSettings, batch_indices, report, start_step, update};
+use crate::ops::{Batch, Clock, DataBufs, Optimizer, StepSettings, batch_indices, report, start_step, update};
 use crate::program::{Program, RecordError};
 use crate::random;
 use crate::tape::Tape;
@@ -39,13 +38,35 @@ impl Recording {
 
     /// Declares a data set; its contents are written when the run is loaded.
     pub fn data(&mut self, name: &str, split: &Split) -> DataBufs {
-        let images = self.arena.input(&format!("{name} images"), Dtype::U32, split.packed_shape());
-        self.data.push((images, split.packed()));
+        let image = split.image;
+        let (dtype, shape_of_samples, words) = split.stored();
+        let images = self.input(format!("{name} images"), dtype, shape_of_samples, words);
         let labels = split.labels.as_ref().map(|labels| {
             let fill = Fill::U32(labels.clone());
             self.arena.buffer(&format!("{name} labels"), Role::Input, Dtype::U32, shape(1, split.len()), fill)
         });
-        DataBufs { images, labels, image: split.image }
+        let width = |values: &[f32]| values.len() as u32 / split.len();
+        let targets = split.targets.as_ref().map(|targets| self.numbers(format!("{name} targets"), targets, width(targets)));
+        let masks = split.packed_masks().map(|(shape, words)| self.input(format!("{name} masks"), Dtype::U32, shape, words));
+        DataBufs { images, labels, targets, masks, image }
+    }
+
+    fn input(&mut self, name: String, dtype: Dtype, shape: Shape, words: Vec<u32>) -> Buf {
+        let buf = self.arena.input(&name, dtype, shape);
+        self.fill(buf, words);
+        buf
+    }
+
+    /// What a buffer holds first: padded words.
+    pub fn fill(&mut self, buf: Buf, words: Vec<u32>) {
+        self.data.push((buf, words));
+    }
+
+    /// Rows of `cols` numbers each.
+    fn numbers(&mut self, name: String, values: &[f32], cols: u32) -> Buf {
+        let shape = shape(values.len() as u32 / cols, cols);
+        let words: Vec<u32> = values.iter().map(|value| value.to_bits()).collect();
+        self.input(name, Dtype::F32, shape, pad_rows(shape, &words))
     }
 
     /// Lets the model begin with the weights in a file, if there is one. Returns what a user should know of it.
@@ -185,108 +206,5 @@ impl Training {
             work.iter().flat_map(|&(program, times)| repeat(programs, program, times as usize))
         };
         (from..to).flat_map(work).collect()
-    }
-}
-
-/// A pass over a data set that collects one row of results per sample.
-#[derive(Clone, Debug)]
-pub struct Evaluation {
-    clock: Buf,
-    all: Buf,
-    /// (program, times)
-    work: Vec<(usize, usize)>,
-}
-
-impl Evaluation {
-    /// Records the evaluation of the first `samples` of `data` with what `forward` makes of a batch.
-    pub fn record(
-        r: &mut Recording,
-        name: &str,
-        data: DataBufs,
-        samples: u32,
-        forward: &dyn Fn(&mut Tape<'_>, Batch) -> Buf,
-    ) -> Result<Self, RecordError> {
-        let batch = samples.min(250);
-        let clock = Clock::new(&mut r.arena, &format!("{name} "), 1);
-        let order = Order { samples, repeats: 1, batch_stride: batch, steps_per_epoch: samples.div_ceil(batch), shuffle_key: None };
-        let mut work = Vec::new();
-        let mut all = None;
-        for (part, size, times) in [("", batch, samples / batch), (" tail", samples % batch, 1)] {
-            if size == 0 {
-                continue;
-            }
-            let mut tape = Tape::new(&mut r.arena, &format!("{name}{part}"), &[]);
-            let t = &mut tape;
-            start_step(t, clock);
-            let batch_of = batch_indices(t, data, clock.clock, order, size);
-            let y = forward(t, batch_of);
-            let collected = *all.get_or_insert_with(|| t.arena.scratch(&format!("{name} results"), Dtype::F32, shape(samples, y.cols())));
-            t.call("collect", Collect { clock: clock.clock, x: y, all: collected, batch_stride: batch });
-            r.programs.push(tape.finish()?);
-            work.push((r.programs.len() - 1, times as usize));
-        }
-        Ok(Evaluation { clock: clock.clock, all: all.expect("at least one sample"), work })
-    }
-
-    /// Runs the evaluation; dense rows of results, `[samples, columns]`.
-    pub fn run(&self, exec: &mut dyn Executor, programs: &Programs) -> Result<Vec<f32>, DeviceError> {
-        exec.write(self.clock, &[0; 4])?;
-        for &(program, times) in &self.work {
-            exec.run(&repeat(programs, program, times))?;
-        }
-        let words = exec.read(self.all)?;
-        Ok(unpad_rows(self.all.shape, &words).into_iter().map(f32::from_bits).collect())
-    }
-
-    /// Columns of the results.
-    pub fn columns(&self) -> usize {
-        self.all.cols() as usize
-    }
-}
-
-/// A pass over clean samples that re-estimates the running statistics of batch norms: those gathered under augmentation do not
-/// fit images as they are.
-#[derive(Clone, Debug)]
-pub struct Recalibration {
-    clock: Buf,
-    program: usize,
-    batches: u32,
-}
-
-impl Recalibration {
-    /// Samples of one batch, and batches: enough for means and variances.
-    const BATCH: u32 = 250;
-    const BATCHES: u32 = 20;
-
-    /// Records `forward`, which is to normalise by the statistics that it is given. `None` if the model has none.
-    pub fn record(
-        r: &mut Recording,
-        data: DataBufs,
-        samples: u32,
-        forward: &dyn Fn(&mut Tape<'_>, Batch, Statistics) -> Buf,
-    ) -> Result<Option<Self>, RecordError> {
-        if !r.arena.bufs().iter().any(|b| matches!(b.role, Role::Statistic { .. })) {
-            return Ok(None);
-        }
-        let batch = samples.min(Self::BATCH);
-        let batches = (samples / batch).min(Self::BATCHES);
-        let clock = Clock::new(&mut r.arena, "recalibration ", batches);
-        let order = Order { samples, repeats: 1, batch_stride: batch, steps_per_epoch: batches, shuffle_key: None };
-        let mut tape = Tape::new(&mut r.arena, "recalibration", &[]);
-        let t = &mut tape;
-        start_step(t, clock);
-        let batch = batch_indices(t, data, clock.clock, order, batch);
-        // The average over all batches so far, in the place of the temperature.
-        forward(t, batch, Statistics::Batch { rates: clock.hyper, column: Clock::TEMPERATURE });
-        r.programs.push(tape.finish()?);
-        let optimizer = Optimizer::Sgd(Default::default());
-        let rates = (0..batches).flat_map(|step| Clock::row(1.0 / (step + 1) as f32, &[], &optimizer, step).map(f32::to_bits));
-        r.data.push((clock.schedule, rates.collect()));
-        Ok(Some(Recalibration { clock: clock.clock, program: r.programs.len() - 1, batches }))
-    }
-
-    pub fn run(&self, exec: &mut dyn Executor, programs: &Programs) -> Result<(), DeviceError> {
-        exec.write(self.clock, &[0; 4])?;
-        exec.run(&repeat(programs, self.program, self.batches as usize))
     }
 }

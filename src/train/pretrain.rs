@@ -1,11 +1,12 @@
-//! Pretraining an encoder: contrastively without labels, or supervised as a control.
+//! Pretraining an encoder without labels, by contrasting views or by giving images back, or supervised as a control.
 
 use anyhow::Result;
 
 use super::checkpoint::{Record, Stage};
 use super::driver::{Driver, Judgement, Outcome, Session};
 use super::micro::Cached;
-use super::plan::{AUGMENT_STREAM, Evaluation, Plan, Recalibration, Recording, Training, TrainingOptions};
+use super::passes::{Evaluation, Pass, Recalibration};
+use super::plan::{AUGMENT_STREAM, Plan, Recording, Training, TrainingOptions};
 use super::settings::{Method, PretrainSettings};
 use crate::buffer::{Buf, Role};
 use crate::data::{Dataset, Split};
@@ -15,13 +16,17 @@ use crate::kernels::augment::Image;
 use crate::metrics::{embedding_std, knn_accuracy, unit_rows};
 use crate::models::{self, ModelSettings, Place};
 use crate::ops::{
-    Augmentation, Batch, Clock, DataBufs, Statistics, augmented_views, batch_images, batch_labels, cross_entropy, normalize, nt_xent,
+    Augmentation, Batch, Clock, Pixels, Statistics, augmented_views, batch_images, batch_labels, cross_entropy, mse, normalize, nt_xent,
+    pixels_of,
 };
 use crate::random;
 use crate::tape::Tape;
 
 /// Labelled training images that held-out ones are compared with.
 const BANK: u32 = 5_000;
+
+/// The name of an autoencoder's error over held-out images.
+const RECONSTRUCTION: &str = "reconstruction";
 
 /// A pretraining run, recorded for one device.
 pub struct Pretrain {
@@ -38,16 +43,20 @@ pub struct Pretrain {
 pub struct Pretrained {
     pub outcome: Outcome,
     pub knn_accuracy: Option<f64>,
+    /// Of an autoencoder: mean squared error over held-out images.
+    pub reconstruction: Option<f64>,
     pub embedding_std: f64,
 }
 
-/// Watches the embeddings of images as they are: their spread always, their kNN accuracy where there are labels.
-#[derive(Clone)]
+/// Watches the embeddings of images as they are: their spread always, their kNN accuracy where there are labels. Of an
+/// autoencoder also how well held-out images are given back.
 struct Monitor {
     recalibration: Option<Recalibration>,
     bank: Evaluation,
     bank_labels: Option<Vec<u32>>,
     held_out: Option<(Evaluation, Option<Vec<u32>>)>,
+    /// Leaves the mean squared error of a batch.
+    reconstruction: Option<Pass>,
     classes: usize,
 }
 
@@ -63,12 +72,22 @@ impl Monitor {
             None => None,
         };
         let judged = held_out.as_ref().map_or(&bank, |(rows, _)| rows);
-        let mut values = vec![("embedding_std", embedding_std(judged, columns))];
+        let mut values = vec![("embedding_std".to_string(), embedding_std(judged, columns))];
         let mut score = None;
         if let (Some((queries, Some(labels))), Some(bank_labels)) = (&held_out, &self.bank_labels) {
             let accuracy = knn_accuracy(&bank, bank_labels, queries, labels, columns, self.classes)?;
-            values.insert(0, ("knn_accuracy", accuracy));
+            values.insert(0, ("knn_accuracy".into(), accuracy));
             score = Some(accuracy);
+        }
+        if let Some(pass) = &self.reconstruction {
+            let (mut sum, mut count) = (0.0, 0.0);
+            pass.each(exec, programs, &mut |samples, loss| {
+                sum += f64::from(samples) * loss.iter().map(|&loss| f64::from(loss)).sum::<f64>();
+                count += f64::from(samples);
+                Ok(())
+            })?;
+            values.push((RECONSTRUCTION.into(), sum / count));
+            score = score.or(Some(-sum / count));
         }
         Ok(Judgement { score, values })
     }
@@ -120,12 +139,31 @@ impl Pretrain {
         if let Some(micro) = settings.micro_batch.filter(|_| statistics) {
             notes.push(format!("batch norm normalises by the statistics of each micro-batch of {micro} images, not of the whole batch"));
         }
-        let recalibration = record_recalibration(&mut r, bufs, train.len(), &settings.model)?;
+        let recalibration = Recalibration::record(&mut r, bufs, train.len(), &|t, batch, statistics| {
+            let places = [models::ENCODER, models::HEAD].map(|group| Place { group, statistics });
+            match settings.method {
+                Method::Autoencoder => reconstruct(t, &settings.model, places, batch, None)[0],
+                _ => {
+                    let x = batch_images(t, batch, settings.model.pixels());
+                    models::encoder(t, &settings.model, places[0], x, batch.data.image)
+                }
+            }
+        })?;
         let features = |t: &mut Tape<'_>, batch: Batch| models::features(t, &settings.model, batch);
         let bank = Evaluation::record(&mut r, "bank", bufs, train.len().min(BANK), &features)?;
+        let reconstruction = if settings.method == Method::Autoencoder && !held_out.is_empty() {
+            let data = r.data("given back", &held_out.bare());
+            let places = [models::ENCODER, models::HEAD].map(Place::evaluation);
+            Some(Pass::record(&mut r, "reconstruction", data, held_out.len(), &|t, batch, _, _| {
+                let [images, wanted] = reconstruct(t, &settings.model, places, batch, None);
+                mse(t, "loss", images, wanted)
+            })?)
+        } else {
+            None
+        };
         let held_out = evaluate_split(&mut r, "held-out", &held_out, &features)?;
         let bank_labels = train.labels.as_ref().map(|labels| labels[..train.len().min(BANK) as usize].to_vec());
-        let monitor = Monitor { recalibration, bank, bank_labels, held_out, classes: data.classes as usize };
+        let monitor = Monitor { recalibration, bank, bank_labels, held_out, reconstruction, classes: data.classes as usize };
         let record = Record::new(Stage::Pretrained, &settings.model, train.image, data.classes, run.seed);
         let plan = r.finish(training, settings.run.clone(), record);
         Ok(Pretrain { plan, samples: train.len(), notes, monitor, settings })
@@ -146,8 +184,13 @@ impl Pretrain {
         } else {
             outcome.judgement.clone()
         };
-        let value = |name| last.values.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
-        Ok(Pretrained { knn_accuracy: value("knn_accuracy"), embedding_std: value("embedding_std").unwrap_or(0.0), outcome })
+        let value = |name: &str| last.values.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
+        Ok(Pretrained {
+            knn_accuracy: value("knn_accuracy"),
+            reconstruction: value(RECONSTRUCTION),
+            embedding_std: value("embedding_std").unwrap_or(0.0),
+            outcome,
+        })
     }
 }
 
@@ -185,7 +228,30 @@ fn step(t: &mut Tape<'_>, settings: &PretrainSettings, classes: u32, batch: Batc
             let logits = models::classifier(t, model, classes, features);
             cross_entropy(t, "loss", logits, targets, 0.0)
         }
+        Method::Autoencoder => {
+            let corruption = Augmentation { ranges: settings.corrupt.ranges(image.height, image.width), ..augmentation };
+            let places = [models::ENCODER, models::HEAD].map(|group| Place::training(t, group));
+            let [images, wanted] = reconstruct(t, model, places, batch, Some((clock, corruption)));
+            mse(t, "loss", images, wanted)
+        }
     }
+}
+
+/// What an autoencoder makes of a batch, spoilt if told so, and the batch as it is: a pixel a row.
+fn reconstruct(
+    t: &mut Tape<'_>,
+    model: &ModelSettings,
+    [encoder, head]: [Place; 2],
+    batch: Batch,
+    spoilt: Option<(Clock, Augmentation)>,
+) -> [Buf; 2] {
+    let x = match spoilt {
+        Some((clock, corruption)) => images(t, batch, clock, corruption, model),
+        None => batch_images(t, batch, model.pixels()),
+    };
+    let wanted = pixels_of(t, "images to give back", batch, Pixels::Rows);
+    let features = models::encoder(t, model, encoder, x, batch.data.image);
+    [models::reconstruction(t, head, features, batch.data.image), wanted]
 }
 
 /// The batch as it is, or augmented.
@@ -196,22 +262,8 @@ pub(super) fn images(t: &mut Tape<'_>, batch: Batch, clock: Clock, augmentation:
     }
 }
 
-/// The re-estimation of an encoder's statistics on samples as they are.
-pub(super) fn record_recalibration(
-    r: &mut Recording,
-    data: DataBufs,
-    samples: u32,
-    model: &ModelSettings,
-) -> Result<Option<Recalibration>> {
-    let forward = |t: &mut Tape<'_>, batch: Batch, statistics| {
-        let x = batch_images(t, batch, model.pixels());
-        models::encoder(t, model, Place { group: models::ENCODER, statistics }, x, batch.data.image)
-    };
-    Ok(Recalibration::record(r, data, samples, &forward)?)
-}
-
 /// An evaluation over a split with its labels, unless the split is empty.
-pub(super) fn evaluate_split(
+fn evaluate_split(
     r: &mut Recording,
     name: &str,
     split: &Split,

@@ -33,6 +33,31 @@ pub enum Method {
     Simclr,
     /// Cross-entropy with all labels; the classifier is dropped afterwards.
     Supervised,
+    /// Images from features: mean squared error of what a decoder makes of them. Needs no labels.
+    Autoencoder,
+}
+
+/// What an autoencoder's encoder sees of an image, all of which its decoder is to give back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Corruption {
+    /// All of it.
+    None,
+    /// All but a square of half the height and width, somewhere (Pathak et al., 2016).
+    Mask,
+    /// All of it under noise of standard deviation 0.3 (Vincent et al., 2008).
+    Noise,
+}
+
+impl Corruption {
+    /// As an augmentation of images of these sides.
+    pub fn ranges(self, height: u32, width: u32) -> Ranges {
+        match self {
+            Corruption::None => Ranges::NONE,
+            Corruption::Mask => Ranges { erase: height.min(width).div_ceil(2), ..Ranges::NONE },
+            Corruption::Noise => Ranges { noise: 0.3, ..Ranges::NONE },
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -43,6 +68,24 @@ pub enum OptimizerKind {
     Adam,
     /// Weight decay shrinks the weights themselves, apart from the gradients.
     Adamw,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum RegressionLoss {
+    /// The mean squared error.
+    Mse,
+    /// Squares up to one standard deviation, straight beyond: outliers count less.
+    Huber,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassWeights {
+    /// Every pixel counts alike.
+    None,
+    /// Every class counts alike, however few pixels it has.
+    Balanced,
 }
 
 /// Settings that all training shares.
@@ -91,6 +134,8 @@ pub struct RunSettings {
 pub struct PretrainSettings {
     pub method: Method,
     pub temperature: f32,
+    /// Of an autoencoder.
+    pub corrupt: Corruption,
     /// Widths of the projection head.
     pub projection: Vec<u32>,
     /// A file of weights to begin with.
@@ -109,12 +154,20 @@ pub struct PretrainSettings {
 pub struct FinetuneSettings {
     /// A run folder, a checkpoint, or `scratch`.
     pub from: String,
+    pub task: Task,
     /// A file of weights to begin with, where `from` is `scratch`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_from: Option<PathBuf>,
     /// All labels if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels_per_class: Option<u32>,
+    /// Labelled samples in all; as many as there are if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<u32>,
+    /// Of regression.
+    pub loss: RegressionLoss,
+    /// Of segmentation.
+    pub class_weights: ClassWeights,
     /// Labels in the place of the data's own: a CSV file, see [`Dataset::given_labels`](crate::data::Dataset::given_labels).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pseudo_labels: Option<PathBuf>,
@@ -168,6 +221,7 @@ impl Default for PretrainSettings {
         PretrainSettings {
             method: Method::Simclr,
             temperature: 0.2,
+            corrupt: Corruption::None,
             projection: vec![64],
             init_from: None,
             micro_batch: None,
@@ -191,8 +245,12 @@ impl Default for FinetuneSettings {
     fn default() -> Self {
         FinetuneSettings {
             from: "scratch".into(),
+            task: Task::Classify,
             init_from: None,
             labels_per_class: None,
+            labels: None,
+            loss: RegressionLoss::Mse,
+            class_weights: ClassWeights::None,
             pseudo_labels: None,
             min_confidence: 0.0,
             freeze: false,
@@ -287,7 +345,14 @@ impl PretrainSettings {
         let cold = !(self.temperature.is_finite() && self.temperature >= 0.01);
         let temperature = cold.then(|| "--temperature must be at least 0.01".to_string());
         let widths = widths_problem(&self.model.hidden, "--hidden").or_else(|| widths_problem(&self.projection, "--projection"));
-        self.run.problem().or(temperature).or(widths).or_else(|| self.micro_batch_problem()).or_else(|| self.augment.problem())
+        let autoencoder = self.method == Method::Autoencoder;
+        let checks = [
+            (autoencoder && !self.augment.is_none(), "an autoencoder gives images back as they are: --augment none, and perhaps --corrupt"),
+            (!autoencoder && self.corrupt != Corruption::None, "--corrupt is for --method autoencoder"),
+        ];
+        let method = checks.iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string());
+        let found = self.run.problem().or(temperature).or(widths).or(method);
+        found.or_else(|| self.micro_batch_problem()).or_else(|| self.augment.problem())
     }
 
     fn micro_batch_problem(&self) -> Option<String> {
@@ -306,8 +371,16 @@ impl PretrainSettings {
 impl FinetuneSettings {
     /// The first setting that makes no sense.
     pub fn problem(&self) -> Option<String> {
+        let classify = self.task == Task::Classify;
         let checks = [
             (self.labels_per_class == Some(0), "--labels-per-class must be at least 1"),
+            (self.labels == Some(0), "--labels must be at least 1"),
+            (self.labels.is_some() && self.labels_per_class.is_some(), "--labels and --labels-per-class say different things"),
+            (!classify && self.labels_per_class.is_some(), "--labels-per-class is for classes; --labels says how many in all"),
+            (!classify && self.label_smoothing > 0.0, "--label-smoothing is for --task classify"),
+            (self.task != Task::Regress && self.loss != RegressionLoss::Mse, "--loss is for --task regress"),
+            (self.task != Task::Segment && self.class_weights != ClassWeights::None, "--class-weights is for --task segment"),
+            (!classify && self.pseudo_labels.is_some(), "--pseudo-labels are classes, for --task classify"),
             (self.freeze && self.freeze_until.is_some(), "--freeze trains the classifier only: leave out --freeze-until, or --freeze"),
             (
                 self.init_from.is_some() && self.from != "scratch",

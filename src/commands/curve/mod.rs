@@ -82,7 +82,7 @@ impl Trials<'_> {
         let run = Finetune::prepare(settings, data, pretrained, device.binding_limit())?;
         let (outcome, test) = run.run(session(device, None, None, true))?;
         match test {
-            Some(test) => Ok(test.accuracy),
+            Some(test) => Ok(test.score.unwrap_or(f64::MIN)),
             None if outcome.interrupted => bail!("interrupted"),
             None => bail!("there are no labelled images to measure accuracy on"),
         }

@@ -1,0 +1,132 @@
+//! The classes of a batch's pixels, moved as augmented views are.
+
+use rayon::prelude::*;
+
+use super::{Cases, has};
+use crate::buffer::{Buf, Fill, shape};
+use crate::memory::HostMem;
+use crate::program::{Kernel, Scalar, Tolerance};
+use crate::shader::Variant;
+use crate::views::{Column, Real, place};
+use crate::wgsl;
+
+const VARIANTS: &[Variant] = &[Variant::plain("gather_masks", &[wgsl!("augment_place"), wgsl!("gather_masks")])];
+
+/// `masks` (u32): `[samples, height * width / 4]`, lowest byte first; `indices`: `[1, batch]`; `draws`: `[batch, 52]`, as
+/// [`AugmentDraw`](super::augment_draw::AugmentDraw) leaves them; `targets` (u32): `[1, batch * height * width]`.
+/// A pixel takes the class of the nearest one, and `outside` where the picture ends.
+pub struct GatherMasks {
+    pub masks: Buf,
+    pub indices: Buf,
+    pub draws: Buf,
+    pub targets: Buf,
+    pub height: u32,
+    pub width: u32,
+    /// Pixels are displaced, not only mapped.
+    pub elastic: bool,
+    pub outside: u32,
+}
+
+impl GatherMasks {
+    /// With coordinates computed in `T`.
+    fn classes<T: Real>(&self, m: &HostMem) {
+        const BLOCK: usize = 4096;
+        let (masks, indices, draws) = (m.u32(self.masks), m.u32(self.indices), m.f32(self.draws));
+        let (width, height, pixels) = (self.width, self.height, self.targets.cols() as usize);
+        let class = |pixel: u32| {
+            let (sample, at) = ((pixel / (width * height)) as usize, [pixel % width, pixel / width % height]);
+            let [x, y] = place::<T>(draws.row(sample), [width, height], at, self.elastic).map(|position| {
+                let position: f64 = position.into();
+                (position + 0.5).floor()
+            });
+            if x < 0.0 || y < 0.0 || x >= f64::from(width) || y >= f64::from(height) {
+                return self.outside;
+            }
+            let bytes: &[u8] = bytemuck::cast_slice(masks.row(indices.row(0)[sample] as usize));
+            u32::from(bytes[y as usize * width as usize + x as usize])
+        };
+        m.u32_mut(self.targets).padded_mut().par_chunks_mut(BLOCK).enumerate().for_each(|(block, targets)| {
+            for (pixel, target) in (block * BLOCK..).zip(targets) {
+                *target = if pixel < pixels { class(pixel as u32) } else { 0 };
+            }
+        });
+    }
+}
+
+impl Kernel for GatherMasks {
+    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+        vec![("masks", self.masks), ("indices", self.indices), ("draws", self.draws), ("targets", self.targets)]
+    }
+
+    fn params(&self) -> Vec<(&'static str, Scalar)> {
+        let numbers = [
+            ("pixels", self.targets.cols()),
+            ("padded_pixels", self.targets.shape.stride()),
+            ("width", self.width),
+            ("height", self.height),
+            ("mask_stride", self.masks.shape.stride()),
+            ("outside", self.outside),
+        ];
+        numbers.map(|(name, value)| (name, Scalar::U32(value))).to_vec()
+    }
+
+    fn variants(&self) -> &'static [Variant] {
+        VARIANTS
+    }
+
+    fn constants(&self) -> Vec<(&'static str, u32)> {
+        vec![("QUADS", Column::COUNT / 4), ("ELASTIC", self.elastic.into())]
+    }
+
+    fn invocations(&self, _: &Variant) -> u64 {
+        u64::from(self.targets.shape.stride())
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        let (batch, pixels) = (self.indices.cols(), self.height * self.width);
+        has("indices", self.indices, 1, batch)?;
+        has("draws", self.draws, batch, Column::COUNT)?;
+        has("targets", self.targets, 1, batch * pixels)?;
+        has("masks", self.masks, self.masks.rows(), pixels.div_ceil(4))
+    }
+
+    fn twin(&self, m: &HostMem) {
+        self.classes::<f64>(m);
+    }
+
+    fn fast(&self, m: &HostMem) {
+        self.classes::<f32>(m);
+    }
+
+    /// Classes are copied. A coordinate that is rounded may fall on another pixel: cases have maps whose coordinates are exact.
+    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+        Tolerance::Exact
+    }
+
+    fn work(&self) -> u64 {
+        40 * self.targets.shape.words()
+    }
+}
+
+pub fn cases(c: &mut Cases<'_>) {
+    // The identity; mirrored and shifted; twice as large, and turned; far away.
+    const MAPS: [[f32; 8]; 4] = [
+        [1.0, 0.0, 0.0, 0.1, 0.0, 1.0, 0.0, 0.9],
+        [-1.0, 0.25, 1.5, 0.1, 0.0, 1.0, -2.25, 0.9],
+        [0.0, 0.5, 0.25, 0.1, -0.5, 0.125, 0.75, 0.9],
+        [2.0, 0.0, 4096.0, 0.1, 0.0, -2.0, -0.5, 0.9],
+    ];
+    // Between nodes that are a power of two of pixels apart, displacements are exact.
+    let sizes = [(1, 1, 1, false), (5, 9, 3, false), (8, 6, 5, false), (7, 3, 13, false), (1, 1, 2, true), (5, 9, 5, true), (17, 3, 4, true)];
+    for (height, width, batch, elastic) in sizes {
+        for first in 0..MAPS.len() {
+            let masks = super::gather::packed_bytes(c, 7, height * width);
+            let indices = c.integers((0..batch).map(|r| (r * 5 + 2) % 7));
+            let displacement = |r: usize, i: usize| ((i * 7 + r * 5) % 17) as f32 / 4.0 - 2.0;
+            let row = |r: usize| (0..Column::COUNT as usize).map(move |i| if i < 8 { MAPS[(first + r) % MAPS.len()][i] } else { displacement(r, i) });
+            let draws = c.filled(shape(batch, Column::COUNT), Fill::F32((0..batch as usize).flat_map(row).collect()));
+            let targets = c.integer_output(1, batch * height * width);
+            c.add(GatherMasks { masks, indices, draws, targets, height, width, elastic, outside: 255 });
+        }
+    }
+}
