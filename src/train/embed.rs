@@ -33,6 +33,9 @@ impl Features {
     }
 }
 
+/// Runs a recorded pass `P` over one shard: see [`Checkpoint::in_shards`].
+pub(super) type RunShard<'a, P> = dyn FnMut(&mut dyn Executor, &Programs, &P, u32) -> Result<()> + 'a;
+
 impl Checkpoint {
     /// Features of `images`, as they are, in evaluation. Fails where they are not of the size that the encoder was trained on.
     pub fn features(&self, device: &Device, images: &Split) -> Result<Features> {
@@ -59,7 +62,7 @@ impl Checkpoint {
         device: &Device,
         samples: &Split,
         record: &dyn Fn(&mut Recording, DataBufs, u32) -> Result<P>,
-        run: &mut dyn FnMut(&mut dyn Executor, &Programs, &P, u32) -> Result<()>,
+        run: &mut RunShard<'_, P>,
     ) -> Result<()> {
         let (ours, theirs) = (self.record.image, samples.image);
         anyhow::ensure!(ours == theirs, "the checkpoint is for images of {ours}, these are of {theirs}");
