@@ -5,7 +5,8 @@
 // FORWARD: y = patches(x) · wᵀ, WEIGHTS: dw = dyᵀ · patches(x), INPUT: dx = patches(dy) · w with w as [(tap, output), input].
 // With a stride, pixels of dx had parts in outputs through few of the taps: those of one phase, every STRIDE-th in both
 // directions, through the same, so a call computes one phase. PASS, KERNEL (taps a side), STRIDE, TAPS (that a patch has
-// across) and PATCH_STRIDE (from one pixel's patch to the next) are constants of the call: divisions by them are cheap.
+// across), PATCH_STRIDE (from one pixel's patch to the next), SOURCE_QUADS (in a pixel that patches are taken from), HEIGHT and
+// WIDTH (of the pixels that have a patch) are constants of the call: divisions by them are cheap.
 const FORWARD = 0u;
 const WEIGHTS = 1u;
 const INPUT = 2u;
@@ -22,11 +23,8 @@ struct Params {
     parts: u32,
     part_k: u32,
     relu: u32,
-    height: u32, // of the pixels that are the rows of patches
-    width: u32,
     source_height: u32, // of the maps that patches are taken from
     source_width: u32,
-    source_quads: u32, // in a pixel of them
     first_y: u32, // where the first pixel's patch begins in them; what lies before their first pixel is huge
     first_x: u32,
     outputs: u32, // rows of w
@@ -41,14 +39,14 @@ struct Params {
 
 // Where a quad of patches lies in the source: pixel, quad, and whether it is inside of the image at all.
 fn source(row: u32, quad: u32) -> vec3<u32> {
-    let tap = quad / params.source_quads;
-    let line = row / params.width;
-    let image = line / params.height;
-    let x = (row % params.width) * PATCH_STRIDE + params.first_x + tap % TAPS;
-    let y = (line % params.height) * PATCH_STRIDE + params.first_y + tap / TAPS;
+    let tap = quad / SOURCE_QUADS;
+    let line = row / WIDTH;
+    let image = line / HEIGHT;
+    let x = (row % WIDTH) * PATCH_STRIDE + params.first_x + tap % TAPS;
+    let y = (line % HEIGHT) * PATCH_STRIDE + params.first_y + tap / TAPS;
     let inside = (x < params.source_width) & (y < params.source_height);
     let pixel = (image * params.source_height + y) * params.source_width + x;
-    return vec3(select(0u, pixel, inside), quad % params.source_quads, select(0u, 1u, inside));
+    return vec3(select(0u, pixel, inside), quad % SOURCE_QUADS, select(0u, 1u, inside));
 }
 
 fn a_quad(row: u32, quad: u32) -> vec4<f32> {
@@ -56,18 +54,18 @@ fn a_quad(row: u32, quad: u32) -> vec4<f32> {
         return a_stored(row, quad, params.a_quads);
     }
     let place = source(row, quad);
-    return select(vec4(0.0), a_stored(place.x, place.y, params.source_quads), place.z == 1u);
+    return select(vec4(0.0), a_stored(place.x, place.y, SOURCE_QUADS), place.z == 1u);
 }
 
 fn b_quad(row: u32, quad: u32) -> vec4<f32> {
     if (PASS == WEIGHTS) {
         let place = source(row, quad);
-        return select(vec4(0.0), b_stored(place.x, place.y, params.source_quads), place.z == 1u);
+        return select(vec4(0.0), b_stored(place.x, place.y, SOURCE_QUADS), place.z == 1u);
     }
     if (PASS == INPUT) {
         // Outputs beyond the last meet the zeros that pad a pixel of dy.
-        let output = min(row % (4u * params.source_quads), params.outputs - 1u);
-        let tap = row / (4u * params.source_quads);
+        let output = min(row % (4u * SOURCE_QUADS), params.outputs - 1u);
+        let tap = row / (4u * SOURCE_QUADS);
         let of_kernel = (params.tap_y - STRIDE * (tap / TAPS)) * KERNEL + params.tap_x - STRIDE * (tap % TAPS);
         return b_stored(output, of_kernel * params.b_quads + quad, KERNEL * KERNEL * params.b_quads);
     }
@@ -78,8 +76,8 @@ fn result_row(row: u32) -> u32 {
     if (PASS != INPUT || STRIDE == 1u) {
         return row;
     }
-    let line = row / params.width;
-    let x = (row % params.width) * STRIDE + params.phase_x;
-    let y = (line % params.height) * STRIDE + params.phase_y;
-    return (line / params.height * params.result_height + y) * params.result_width + x;
+    let line = row / WIDTH;
+    let x = (row % WIDTH) * STRIDE + params.phase_x;
+    let y = (line % HEIGHT) * STRIDE + params.phase_y;
+    return (line / HEIGHT * params.result_height + y) * params.result_width + x;
 }

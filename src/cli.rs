@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::data::{MOST_SIDE, Task};
+use crate::error::UsageError;
 use crate::exec::DeviceSpec;
 use crate::kernels::augment_draw::Ranges;
 use crate::models::ModelKind;
@@ -176,21 +177,32 @@ pub struct PretrainArgs {
     #[arg(long, value_name = "IMAGES")]
     micro_batch: Option<u32>,
     #[command(flatten)]
-    model: ModelArgs,
+    encoder: EncoderArgs,
     #[command(flatten)]
     run: RunArgs,
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
+/// Which encoder.
 #[derive(Clone, Debug, Default, Args)]
-struct ModelArgs {
-    /// Network [default: mlp]
+pub struct ModelArgs {
+    /// Network [default: cnn, but mlp for `finetune --from scratch` of classes and numbers]
     #[arg(long)]
     model: Option<ModelKind>,
-    /// Widths of the hidden layers, separated by commas
+    /// Widths of the hidden layers of an mlp, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "WIDTHS")]
     hidden: Option<Vec<u32>>,
+    /// Channels of the first convolution of a cnn [default: 16]
+    #[arg(long, value_name = "CHANNELS")]
+    width: Option<u32>,
+}
+
+/// How an encoder begins, and what it sees.
+#[derive(Clone, Debug, Default, Args)]
+struct EncoderArgs {
+    #[command(flatten)]
+    model: ModelArgs,
     /// Begin with the weights in a safetensors file: of torchvision, of timm or of a run, for instance resnet18.safetensors
     #[arg(long, value_name = "FILE")]
     init_from: Option<PathBuf>,
@@ -236,11 +248,14 @@ pub struct FinetuneArgs {
     /// The encoder's learning rate as a share of the classifier's
     #[arg(long, value_parser = finite::<f32>, value_name = "SHARE")]
     encoder_lr_scale: Option<f32>,
+    /// Steps at the start in which the head learns alone
+    #[arg(long, value_name = "STEPS")]
+    head_steps: Option<u32>,
     /// Share of the target spread over all classes
     #[arg(long, value_parser = finite::<f32>)]
     label_smoothing: Option<f32>,
     #[command(flatten)]
-    model: ModelArgs,
+    encoder: EncoderArgs,
     #[command(flatten)]
     run: RunArgs,
     #[command(flatten)]
@@ -311,7 +326,7 @@ pub struct LabelArgs {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Others that an image is joined with
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 20)]
     pub neighbours: usize,
     /// Weigh classes so that each gets about an equal share of the images: for data in which they are about equally frequent
     #[arg(long)]
@@ -396,6 +411,9 @@ pub struct CurveArgs {
     /// The pretrained encoder's learning rate as a share of the classifier's (from scratch, both learn alike)
     #[arg(long, value_parser = finite::<f32>, value_name = "SHARE", default_value_t = 0.3)]
     pub encoder_lr_scale: f32,
+    /// Steps in which the head on a pretrained encoder learns alone [default: a fifth of --steps]
+    #[arg(long, value_name = "STEPS")]
+    pub head_steps: Option<u32>,
     /// How far training images are varied, in both arms; see `finetune`
     #[arg(long, value_name = "NAME", default_value = "medium", value_parser = augment_preset)]
     pub augment: Ranges,
@@ -476,17 +494,13 @@ pub struct BenchArgs {
 #[derive(Clone, Debug, Args)]
 pub struct StepArgs {
     /// The step of this run folder [default: that of the verb below]
-    #[arg(conflicts_with_all = ["of", "model", "hidden", "batch", "data", "target", "size", "grey"])]
+    #[arg(conflicts_with_all = ["of", "model", "hidden", "width", "batch", "data", "target", "size", "grey"])]
     pub run: Option<PathBuf>,
     /// Whose step
     #[arg(long, value_name = "VERB", default_value = "pretrain")]
     pub of: Verb,
-    /// Network [default: mlp]
-    #[arg(long)]
-    pub model: Option<ModelKind>,
-    /// Widths of the hidden layers, separated by commas
-    #[arg(long, value_delimiter = ',', value_name = "WIDTHS")]
-    pub hidden: Option<Vec<u32>>,
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// Images per step
     #[arg(long)]
     pub batch: Option<u32>,
@@ -562,23 +576,37 @@ impl DataArgs {
 }
 
 impl ModelArgs {
-    fn settings(&self) -> Value {
-        json!({ "kind": self.model, "hidden": self.hidden })
+    /// What was given, as a tree; what belongs to one kind of network alone says which it is.
+    pub fn settings(&self) -> Result<Value, UsageError> {
+        let of = |given: bool, flag: &'static str, kind| given.then_some((flag, kind));
+        let implied = [of(self.hidden.is_some(), "--hidden", ModelKind::Mlp), of(self.width.is_some(), "--width", ModelKind::Cnn)];
+        let mut kind = self.model;
+        for (flag, of) in implied.into_iter().flatten() {
+            if *kind.get_or_insert(of) != of {
+                return Err(UsageError(format!("{flag} is for --model {}", json!(of).as_str().unwrap_or_default())));
+            }
+        }
+        Ok(json!({ "kind": kind, "hidden": self.hidden, "width": self.width }))
     }
 }
 
 impl PretrainArgs {
+    /// Whether an augmentation was asked for, or a run that has one.
+    pub fn chooses_augmentation(&self) -> bool {
+        self.encoder.augment.is_some() || self.output.config.is_some() || self.output.resume
+    }
+
     /// What was given, as a tree to lay over the settings.
-    pub fn settings(&self) -> Value {
+    pub fn settings(&self) -> Result<Value, UsageError> {
         let mut settings = json!({
             "method": self.method,
             "corrupt": self.corrupt,
             "temperature": self.temperature,
             "projection": self.projection,
             "micro_batch": self.micro_batch,
-            "init_from": self.model.init_from,
-            "model": self.model.settings(),
-            "augment": self.model.augment,
+            "init_from": self.encoder.init_from,
+            "model": self.encoder.model.settings()?,
+            "augment": self.encoder.augment,
             "run": self.run,
         });
         if self.method == Some(Method::Autoencoder) && self.output.config.is_none() {
@@ -587,14 +615,19 @@ impl PretrainArgs {
             overlay(&mut own, settings);
             settings = own;
         }
-        settings
+        Ok(settings)
     }
 }
 
 impl FinetuneArgs {
     /// What was given, as a tree to lay over the settings.
-    pub fn settings(&self) -> Value {
-        json!({
+    pub fn settings(&self) -> Result<Value, UsageError> {
+        let mut model = self.encoder.model.settings()?;
+        if self.task == Some(Task::Segment) && model["kind"].is_null() && self.output.config.is_none() {
+            // Masks are made from maps, which the default network has none of.
+            model["kind"] = json!(ModelKind::Cnn);
+        }
+        Ok(json!({
             "from": self.from,
             "task": self.task,
             "labels_per_class": self.labels_per_class,
@@ -606,11 +639,12 @@ impl FinetuneArgs {
             "freeze": self.freeze,
             "freeze_until": self.freeze_until,
             "encoder_lr_scale": self.encoder_lr_scale,
+            "head_steps": self.head_steps,
             "label_smoothing": self.label_smoothing,
-            "init_from": self.model.init_from,
-            "model": self.model.settings(),
-            "augment": self.model.augment,
+            "init_from": self.encoder.init_from,
+            "model": model,
+            "augment": self.encoder.augment,
             "run": self.run,
-        })
+        }))
     }
 }

@@ -205,6 +205,8 @@ fn wrong_use_is_refused_with_code_2() {
     refused(dir, &["pretrain", "--device", "cpu", "--temperature", "0", "--out", "x"], 2, &["--temperature"]);
     refused(dir, &["pretrain", "--config", "tuned/config.toml", "--out", "x"], 2, &["finetune"]);
     refused(dir, &["finetune", "--from", "pre", "--hidden", "7", "--out", "x"], 2, &["24"]);
+    refused(dir, &["pretrain", "--model", "cnn", "--hidden", "7", "--out", "x"], 2, &["--hidden is for --model mlp"]);
+    refused(dir, &["finetune", "--model", "mlp", "--width", "7", "--out", "x"], 2, &["--width is for --model cnn"]);
     refused(dir, &["check", "--kernel", "zzz", "--device", "cpu"], 2, &["matmul"]);
     assert!(!dir.join("x").exists(), "a refused command left a folder behind");
 }
@@ -271,6 +273,8 @@ fn image_folders_are_trained_on_and_their_options_repeat() {
     assert_eq!(json(dir.path(), &["eval", "tuned", "--device", "cpu"])["test_accuracy"], 1.0);
     let found = json(dir.path(), &["predict", "tuned", "photos/light/3.png", "photos/dark/3.png", "--device", "cpu"]);
     assert!(found["predictions"][0]["class"] == 1 && found["predictions"][1]["class"] == 0, "{found}");
+    let name = |i: usize| found["predictions"][i]["name"].as_str().unwrap_or_default().to_string();
+    assert!(name(0) > name(1) && !name(1).is_empty(), "classes are numbered as their names are sorted: {found}");
     let output = wgraft(dir.path(), &["finetune", "--from", "pre", "--device", "cpu", "--steps", "2", "--out", "digits"]);
     assert!(output.status.success() && stderr(&output).contains("resized to 12x10"), "{}", stderr(&output));
     refused(dir.path(), &["finetune", "--data", "photos/dark", "--device", "cpu", "--out", "x"], 1, &["no class folders"]);

@@ -51,6 +51,25 @@ fn lines(path: &Path) -> Vec<String> {
 }
 
 #[test]
+fn every_method_of_comparing_views_tells_sides_apart() {
+    let dir = common::files::folder();
+    let data = runs().join("sides");
+    let data = data.to_str().expect("UTF-8");
+    let pretrain = ["pretrain", "--data", data, "--augment", "light", "--steps", "60", "--projection", "16", "--val", "0.2"];
+    for (method, lr) in [("simclr", "0.1"), ("vicreg", "0.01"), ("supcon", "0.1")] {
+        let found = json(dir.path(), &[&pretrain[..], SMALL, &["--method", method, "--lr", lr, "--out", method]].concat());
+        let number = |key: &str| found[key].as_f64().unwrap_or_default();
+        assert!(number("knn_accuracy") == 1.0 && number("embedding_std") > 0.2, "{method}: {found}");
+    }
+    let owned_up = stderr(&wgraft(dir.path(), &["eval", "supcon", "--device", "cpu"]));
+    assert!(owned_up.contains("trained with labels"), "{owned_up}");
+    put(dir.path(), "unlabelled/a.png", picture(0, 0));
+    put(dir.path(), "unlabelled/b.png", picture(1, 0));
+    let refuse = ["pretrain", "--data", "unlabelled", "--val", "0", "--method", "supcon", "--batch", "2", "--device", "cpu", "--out", "x"];
+    refused(dir.path(), &refuse, 1, &["unlabelled", "label"]);
+}
+
+#[test]
 fn an_encoder_is_judged_as_it_is() {
     let found = json(runs(), &["eval", "pre", "--labels-per-class", "2", "--draws", "3", "--device", "cpu"]);
     assert!(found["samples"] == 15 && found["bank"] == 60 && found["columns"] == 16, "{found}");
@@ -60,7 +79,7 @@ fn an_encoder_is_judged_as_it_is() {
     assert!((found["few_labels"]["mean"].as_f64().expect("a mean") - few.iter().sum::<f64>() / 3.0).abs() < 1e-12, "{found}");
     assert!(json(runs(), &["eval", "pre", "--device", "cpu"])["few_labels"].is_null());
     refused(runs(), &["eval", "pre", "--labels-per-class", "90", "--device", "cpu"], 1, &["20 training images", "90"]);
-    refused(runs(), &["eval", "tuned", "--labels-per-class", "2", "--device", "cpu"], 2, &["classifier already"]);
+    refused(runs(), &["eval", "tuned", "--labels-per-class", "2", "--device", "cpu"], 2, &["learnt its task already"]);
     refused(runs(), &["predict", "pre", "sides/top/00.png", "--device", "cpu"], 2, &["finetune"]);
 }
 

@@ -4,35 +4,36 @@ use serde_json::{Value, json};
 use super::finished::{Finished, test_images};
 use super::{open_device, percents, print_json};
 use crate::cli::EvalArgs;
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Split, Task};
 use crate::error::UsageError;
 use crate::exec::Device;
 use crate::metrics::{
     Classification, Confusion, Embeddings, accuracy_and_loss, best, embedding_std, knn_accuracy, probe_accuracy, spread, unit_rows,
 };
 use crate::say;
-use crate::train::{Features, Stage, predict_images};
+use crate::train::{Features, Stage, judge, predict_images};
 
 pub fn run(args: &EvalArgs) -> Result<u8> {
-    let finished = Finished::open(&args.run)?;
+    let finished = Finished::of_anything(&args.run)?;
     let stage = finished.checkpoint.record.stage;
-    if matches!(stage, Stage::Regressor | Stage::Segmenter) {
-        let text = format!("{} predicts no classes; its `finetune` has measured it on the test samples", args.run.display());
-        return Err(UsageError(text).into());
-    }
     let pretrained = stage == Stage::Pretrained;
     if let Some(count) = args.labels_per_class.filter(|&count| !pretrained || count == 0 || args.draws == 0) {
         let text = match pretrained {
             true => format!("--labels-per-class {count} --draws {}: both must be at least 1", args.draws),
-            false => "--labels-per-class is for linear probes of a pretrained run; this one is a classifier already".to_string(),
+            false => "--labels-per-class is for linear probes of a pretrained run; this one has learnt its task already".to_string(),
         };
         return Err(UsageError(text).into());
     }
-    let data = finished.data(&args.data, !pretrained)?;
+    let data = match stage {
+        Stage::Regressor => finished.task_data(&args.data, Task::Regress)?,
+        Stage::Segmenter => finished.task_data(&args.data, Task::Segment)?,
+        Stage::Pretrained | Stage::Classifier => finished.data(&args.data, !pretrained)?,
+    };
     let test = test_images(&data)?;
-    let found = match pretrained {
-        true => encoder(args, &finished, &data, test, &device(args)?)?,
-        false => classifier(&finished, &data, test, || device(args))?,
+    let found = match stage {
+        Stage::Pretrained => encoder(args, &finished, &data, test, &device(args)?)?,
+        Stage::Classifier => classifier(&finished, &data, test, || device(args))?,
+        Stage::Regressor | Stage::Segmenter => numbers_or_masks(&finished, test, &device(args)?)?,
     };
     print_json(args.device.json, || {
         let mut all = json!({ "run": args.run, "samples": test.len() });
@@ -60,6 +61,17 @@ fn classifier(finished: &Finished, data: &Dataset, test: &Split, device: impl Fn
     say!("{judged}");
     say!("test: accuracy {:.2} %, loss {loss:.4}, {} images", 100.0 * accuracy, labels.len());
     Ok(json!({ "test_accuracy": accuracy, "test_loss": loss, "classification": judged, "device": device.name() }))
+}
+
+/// Predicted numbers or masks of test samples.
+fn numbers_or_masks(finished: &Finished, test: &Split, device: &Device) -> Result<Value> {
+    let scores = judge(device, &finished.checkpoint, test)?;
+    say!("test: {}", scores.text);
+    let mut found = json!({ "device": device.name() });
+    for (name, value) in scores.values {
+        found[format!("test_{name}")] = json!(value);
+    }
+    Ok(found)
 }
 
 /// What an encoder is worth, without training it any further: among the training images, the nearest of each test image

@@ -43,7 +43,7 @@ pub(super) fn labelled_data(settings: &FinetuneSettings) -> Result<Dataset> {
 }
 
 pub fn run(args: &FinetuneArgs) -> Result<u8> {
-    let flags = args.settings();
+    let flags = args.settings()?;
     let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, flags.clone())?;
     if let Some(problem) = opened.settings.problem() {
         return Err(UsageError(problem).into());

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::load_data;
+use super::{load_data, load_task_data};
 use crate::cli::DataArgs;
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Split, Task};
 use crate::error::UsageError;
 use crate::say;
 use crate::train::{Checkpoint, FinetuneSettings, RunSettings, Stage, find_checkpoint, overlay};
@@ -22,13 +22,19 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// `run`: a run folder or a checkpoint file.
+    /// `run`: a run folder or a checkpoint file, of images.
     pub fn open(run: &Path) -> Result<Self> {
-        let checkpoint = Checkpoint::load(&find_checkpoint(run)?)?;
-        if checkpoint.record.encoding.is_some() {
-            let text = format!("{} was trained on a table: `predict` takes it, this is for runs on images", run.display());
+        let finished = Self::of_anything(run)?;
+        if finished.checkpoint.record.encoding.is_some() {
+            let text = format!("{} was trained on a table: `eval` and `predict` take it, this is for runs on images", run.display());
             return Err(UsageError(text).into());
         }
+        Ok(finished)
+    }
+
+    /// `run`: a run folder or a checkpoint file, of images or of a table.
+    pub fn of_anything(run: &Path) -> Result<Self> {
+        let checkpoint = Checkpoint::load(&find_checkpoint(run)?)?;
         let mut settings = serde_json::to_value(FinetuneSettings::default().run)?;
         let mut with_labels = false;
         let config = run.join("config.toml");
@@ -56,6 +62,21 @@ impl Finished {
         load_data(&run, want_labels)
     }
 
+    /// [`data`](Self::data) with what `task` is to predict. Fails where a table is not read as the run read its own.
+    pub fn task_data(&self, args: &DataArgs, task: Task) -> Result<Dataset> {
+        let (record, mut run) = (&self.checkpoint.record, self.settings.clone());
+        args.lay_over(&mut run);
+        if record.encoding.is_none() {
+            run.read_as(record.image);
+        }
+        let data = load_task_data(&run, task)?;
+        if data.encoding != record.encoding {
+            let text = format!("{} is encoded by its own training rows, not by those of {}", data.name, self.path.display());
+            return Err(UsageError(format!("{text}: only the table that it was trained on can be measured")).into());
+        }
+        Ok(data)
+    }
+
     /// Where files of these names go: into the folder `out`, which is made, else into the run folder or beside a lone
     /// checkpoint.
     pub fn places<const N: usize>(&self, out: Option<&Path>, names: [&str; N]) -> Result<[PathBuf; N]> {
@@ -77,7 +98,7 @@ impl Finished {
     }
 }
 
-/// The test images of `data`.
+/// The test samples of `data`.
 pub fn test_images(data: &Dataset) -> Result<&Split> {
-    data.test.as_ref().with_context(|| format!("{} has no test images", data.name))
+    data.test.as_ref().with_context(|| format!("{} has no test samples", data.name))
 }

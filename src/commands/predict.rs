@@ -49,7 +49,8 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
 
 /// What was predicted for a sample.
 enum Found {
-    Class(usize, f64),
+    /// With its probability, and its name where it has one.
+    Class(usize, f64, Option<String>),
     /// By the names of what was predicted.
     Numbers(Vec<(String, f32)>),
     /// Where it was written.
@@ -59,7 +60,7 @@ enum Found {
 impl Found {
     fn json(&self, file: &str) -> Value {
         match self {
-            Found::Class(class, probability) => json!({ "file": file, "class": class, "probability": probability }),
+            Found::Class(class, probability, name) => json!({ "file": file, "class": class, "name": name, "probability": probability }),
             Found::Numbers(numbers) => json!({ "file": file, "values": numbers.iter().cloned().collect::<BTreeMap<_, _>>() }),
             Found::Mask(path) => json!({ "file": file, "mask": path }),
         }
@@ -69,7 +70,8 @@ impl Found {
 impl std::fmt::Display for Found {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Found::Class(class, probability) => write!(f, "{class}  {probability:.4}"),
+            Found::Class(_, probability, Some(name)) => write!(f, "{name}  {probability:.4}"),
+            Found::Class(class, probability, None) => write!(f, "{class}  {probability:.4}"),
             Found::Numbers(numbers) => {
                 let numbers = numbers.iter().map(|(name, number)| format!("{name} {number}"));
                 write!(f, "{}", numbers.collect::<Vec<_>>().join("  "))
@@ -95,11 +97,13 @@ fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, names: &[
     }
     let outputs = predict_images(device, checkpoint, samples)?;
     let numbers = |row: &[f32]| Found::Numbers(record.targets.iter().map(|target| target.name.clone()).zip(row.iter().copied()).collect());
+    let class = |logits: &[f32]| {
+        let (class, probability) = best(logits);
+        Found::Class(class, probability, record.class_names.get(class).cloned())
+    };
     Ok(match record.stage {
         Stage::Regressor => outputs.chunks(record.targets.len().max(1)).map(numbers).collect(),
-        _ => {
-            outputs.chunks(record.classes.max(1) as usize).map(best).map(|(class, probability)| Found::Class(class, probability)).collect()
-        }
+        _ => outputs.chunks(record.classes.max(1) as usize).map(class).collect(),
     })
 }
 

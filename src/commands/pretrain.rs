@@ -6,23 +6,35 @@ use super::{
     print_json, session,
 };
 use crate::cli::PretrainArgs;
+use crate::data::Dataset;
 use crate::error::UsageError;
 use crate::say;
-use crate::train::{Method, Pretrain, PretrainSettings};
+use crate::train::{Method, Pretrain, PretrainSettings, augment_preset};
 
 const COMMAND: &str = "pretrain";
+/// Channels of images in colour.
+const COLOURS: u32 = 3;
+
+/// Where nobody chose an augmentation, the default one is for what is drawn in strokes; pictures in colour have another.
+pub(super) fn suit(settings: &mut PretrainSettings, chosen: bool, data: &Dataset) {
+    if !chosen && settings.method != Method::Autoencoder && data.train.image.channels == COLOURS {
+        say!("augmentation: photos-strong, as the images are in colour (--augment names another)");
+        settings.augment = augment_preset("photos-strong").expect("a preset");
+    }
+}
 
 pub fn run(args: &PretrainArgs) -> Result<u8> {
-    let mut opened = open_settings::<PretrainSettings>(COMMAND, &args.output, args.settings())?;
+    let mut opened = open_settings::<PretrainSettings>(COMMAND, &args.output, args.settings()?)?;
     if opened.resume.is_some() {
         // The checkpoint has weights of its own by now.
         opened.settings.init_from = None;
     }
-    let settings = &opened.settings;
-    if let Some(problem) = settings.problem() {
+    if let Some(problem) = opened.settings.problem() {
         return Err(UsageError(problem).into());
     }
-    let data = load_data(&settings.run, settings.method == Method::Supervised)?;
+    let data = load_data(&opened.settings.run, opened.settings.method.needs_labels())?;
+    suit(&mut opened.settings, args.chooses_augmentation(), &data);
+    let settings = &opened.settings;
     let device = open_device(&settings.run.device, settings.run.threads)?;
     if let Some(path) = &args.output.augment_preview {
         return preview(path, &device, &data, settings.augment, &settings.model, &settings.run, args.output.json);

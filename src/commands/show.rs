@@ -2,18 +2,19 @@ use anyhow::Result;
 
 use super::{load_data, resolve};
 use crate::cli::{PretrainArgs, ShowArgs, ShowWhat};
-use crate::train::{Finetune, FinetuneSettings, Method, Plan, Pretrain, PretrainSettings};
+use crate::train::{Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings};
 
 pub fn run(args: &ShowArgs) -> Result<u8> {
     let what = args.what.clone().unwrap_or_else(|| ShowWhat::Pretrain(PretrainArgs::default()));
     match what {
         ShowWhat::Pretrain(args) => {
-            let settings: PretrainSettings = resolve("pretrain", args.output.config.as_deref(), args.settings())?;
-            let data = load_data(&settings.run, settings.method == Method::Supervised)?;
+            let mut settings: PretrainSettings = resolve("pretrain", args.output.config.as_deref(), args.settings()?)?;
+            let data = load_data(&settings.run, settings.method.needs_labels())?;
+            super::pretrain::suit(&mut settings, args.chooses_augmentation(), &data);
             print_plan(&Pretrain::prepare(settings, &data, u64::MAX)?.plan);
         }
         ShowWhat::Finetune(args) => {
-            let mut settings: FinetuneSettings = resolve("finetune", args.output.config.as_deref(), args.settings())?;
+            let mut settings: FinetuneSettings = resolve("finetune", args.output.config.as_deref(), args.settings()?)?;
             let pretrained = super::finetune::load_pretrained(&settings.from)?;
             pretrained.iter().for_each(|checkpoint| settings.run.read_as(checkpoint.record.image));
             let data = super::finetune::labelled_data(&settings)?;

@@ -9,7 +9,7 @@ use crate::error::UsageError;
 use crate::exec::{Device, Span};
 use crate::memory::HostMem;
 use crate::ops::Clock;
-use crate::train::{Finetune, FinetuneSettings, Method, Plan, Pretrain, PretrainSettings, overlay};
+use crate::train::{Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings, overlay};
 
 /// Steps of the recorded run: more than anyone times.
 const STEPS: u32 = 1 << 17;
@@ -35,16 +35,17 @@ impl Step {
             }
         };
         let mut flags = json!({
-            "model": { "kind": args.model, "hidden": args.hidden },
+            "model": args.model.settings()?,
             "run": { "batch": args.batch, "steps": STEPS, "device": args.device.device },
         });
         overlay(&mut flags["run"], json!(args.data));
         let limit = device.binding_limit();
         let (plan, model, verb) = match of {
             Verb::Pretrain => {
-                let settings: PretrainSettings = resolve("pretrain", config.as_deref(), flags)?;
+                let mut settings: PretrainSettings = resolve("pretrain", config.as_deref(), flags)?;
                 settings.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))?;
-                let data = load_data(&settings.run, settings.method == Method::Supervised)?;
+                let data = load_data(&settings.run, settings.method.needs_labels())?;
+                super::pretrain::suit(&mut settings, config.is_some(), &data);
                 let pretrain = Pretrain::prepare(settings, &data, limit)?;
                 (pretrain.plan, pretrain.settings.model, "pretrain")
             }

@@ -310,28 +310,26 @@ impl Kernel for Conv2d {
         };
         let mut params = block_params(a, b, m, n, k);
         params.retain(|(name, _)| !name.ends_with("_quads"));
-        params.extend([
+        let more = [
             ("a_quads", a_quads),
             ("b_quads", b_quads),
             ("c_quads", row_quads(c)),
             ("parts", self.parts),
             ("part_k", self.part_k()),
             ("relu", self.relu.into()),
-            ("height", patches.rows[0]),
-                ("width", patches.rows[1]),
-                ("source_height", patches.source[0]),
-                ("source_width", patches.source[1]),
-                ("source_quads", (patches.depth / 4) as u32),
-                ("first_y", patches.first[0] as u32),
-                ("first_x", patches.first[1] as u32),
-                ("result_height", self.x.height),
-                ("result_width", self.x.width),
-                ("phase_y", self.phase[0]),
-                ("phase_x", self.phase[1]),
-                ("tap_y", down.tap),
-                ("tap_x", across.tap),
-                ("outputs", self.y.channels()),
-        ].map(|(name, value)| (name, Scalar::U32(value))));
+            ("source_height", patches.source[0]),
+            ("source_width", patches.source[1]),
+            ("first_y", patches.first[0] as u32),
+            ("first_x", patches.first[1] as u32),
+            ("result_height", self.x.height),
+            ("result_width", self.x.width),
+            ("phase_y", self.phase[0]),
+            ("phase_x", self.phase[1]),
+            ("tap_y", down.tap),
+            ("tap_x", across.tap),
+            ("outputs", self.y.channels()),
+        ];
+        params.extend(more.map(|(name, value)| (name, Scalar::U32(value))));
         params
     }
 
@@ -352,6 +350,10 @@ impl Kernel for Conv2d {
             // A patch without taps is never looked up.
             ("TAPS", patches.taps[1].max(1)),
             ("PATCH_STRIDE", patches.stride),
+            ("SOURCE_QUADS", (patches.depth / 4) as u32),
+            // A phase without pixels has no invocations.
+            ("HEIGHT", patches.rows[0].max(1)),
+            ("WIDTH", patches.rows[1].max(1)),
             ("MASK", self.mask.is_some().into()),
             ("ACCUMULATE", self.accumulate.into()),
             ("BIAS", self.bias.is_some().into()),

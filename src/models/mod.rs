@@ -117,6 +117,13 @@ pub fn layers(model: &ModelSettings, image: Image, output: &dyn Fn(&mut Tape<'_>
     names
 }
 
+/// [`layers`] of the encoder, up to its features.
+pub fn encoder_layers(model: &ModelSettings, image: Image) -> Vec<String> {
+    layers(model, image, &|t, x| {
+        encoder(t, model, Place::evaluation(ENCODER), x, image);
+    })
+}
+
 /// A linear layer with ReLU for each width in `hidden`. Returns `[batch, last width]`.
 fn mlp_encoder(t: &mut Tape<'_>, hidden: &[u32], x: Buf) -> Buf {
     hidden.iter().enumerate().fold(x, |x, (i, &width)| dense(t, &format!("encoder.{i}"), ENCODER, x, width, Activation::Relu))

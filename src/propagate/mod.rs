@@ -32,7 +32,7 @@ pub struct PropagationSettings {
 
 impl Default for PropagationSettings {
     fn default() -> Self {
-        PropagationSettings { neighbours: 10, temperature: 0.03, alpha: 0.99, iterations: 50, balance: false }
+        PropagationSettings { neighbours: 20, temperature: 0.03, alpha: 0.99, iterations: 100, balance: false }
     }
 }
 

@@ -62,6 +62,9 @@ pub struct Record {
     pub image: Image,
     /// Of the training data; 0 if they have no labels.
     pub classes: u32,
+    /// Of what is predicted: a name for each class.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub class_names: Vec<String>,
     /// Of a regressor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Target>,
@@ -156,6 +159,7 @@ impl Record {
             model: model.clone(),
             image,
             classes,
+            class_names: Vec::new(),
             targets: Vec::new(),
             encoding: None,
             seed,

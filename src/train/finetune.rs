@@ -144,7 +144,7 @@ impl Finetune {
         } else {
             None
         };
-        let notes = r.begin_with(settings.init_from.as_deref(), &settings.model)?;
+        let notes = r.begin_with(settings.init_from.as_deref(), &settings.model, train.image)?;
         let held_out = Known::record(&mut r, "held-out", &held_out, &settings.model, &*task)?;
         let test = match &data.test {
             Some(test) => Known::record(&mut r, "test", test, &settings.model, &*task)?,
@@ -156,16 +156,13 @@ impl Finetune {
     }
 
     fn judge(&self, exec: &mut dyn Executor, known: &Known) -> Result<Scores> {
-        self.task.judge(exec, &self.plan.programs, &known.pass, &known.truth)
+        self.task.judge(&mut |f| known.pass.each(exec, &self.plan.programs, f), &known.truth)
     }
 
     /// Trains to the end, or until told to stop; then judges predictions for the test samples by the best weights.
     pub fn run(&self, session: Session<'_>) -> Result<(Outcome, Option<Scores>)> {
         let run = &self.settings.run;
-        let hyper = |step| {
-            let lr = run.lr_at(step, self.plan.training.total_steps);
-            Clock::row(0.0, &[lr * self.settings.encoder_lr_scale, lr], &run.update_rule(), step)
-        };
+        let hyper = |step| Clock::row(0.0, &self.settings.lrs_at(step, self.plan.training.total_steps), &run.update_rule(), step);
         let resumes = session.resume.is_some();
         let mut driver = Driver::start(&self.plan, &hyper, session)?;
         if let Some(checkpoint) = self.pretrained.as_ref().filter(|_| !resumes) {
@@ -216,6 +213,32 @@ fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
     wrong.into_iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, text)| Err(UsageError(text).into()))
 }
 
+/// Calls `f` with the outputs of a fine-tuned checkpoint, a batch of `samples` at a time.
+fn outputs_each(
+    device: &Device,
+    checkpoint: &Checkpoint,
+    task: &dyn Task,
+    samples: &Split,
+    f: &mut dyn FnMut(u32, Vec<f32>) -> Result<()>,
+) -> Result<()> {
+    let record = |r: &mut Recording, data, count| outputs(r, data, "samples", count, &checkpoint.record.model, task);
+    checkpoint.in_shards(device, samples, &record, &mut |exec, programs, pass, mut done| {
+        pass.each(exec, programs, &mut |count, mut output| {
+            let again = done.min(count);
+            done -= again;
+            output.drain(..output.len() / count as usize * again as usize);
+            if again == count { Ok(()) } else { f(count - again, output) }
+        })
+    })
+}
+
+/// What the predictions of a fine-tuned checkpoint for `samples` are worth. Fails where the truth about them is not known.
+pub fn judge(device: &Device, checkpoint: &Checkpoint, samples: &Split) -> Result<Scores> {
+    let task = task::of_record(&checkpoint.record)?;
+    ensure!(task.knows(samples), "nothing is known of these samples that predictions could be compared with");
+    task.judge(&mut |f| outputs_each(device, checkpoint, &*task, samples, f), samples)
+}
+
 /// What a fine-tuned checkpoint predicts, a batch of `samples` at a time: `f` gets, dense, the logits of classes, or numbers in
 /// their own units, or the class of each pixel.
 pub fn predict_each(
@@ -225,15 +248,7 @@ pub fn predict_each(
     f: &mut dyn FnMut(u32, Vec<f32>) -> Result<()>,
 ) -> Result<()> {
     let task = task::of_record(&checkpoint.record)?;
-    let record = |r: &mut Recording, data, count| outputs(r, data, "samples", count, &checkpoint.record.model, &*task);
-    checkpoint.in_shards(device, samples, &record, &mut |exec, programs, pass, mut done| {
-        pass.each(exec, programs, &mut |count, mut output| {
-            let again = done.min(count);
-            done -= again;
-            output.drain(..output.len() / count as usize * again as usize);
-            if again == count { Ok(()) } else { f(count - again, task.finished(output)) }
-        })
-    })
+    outputs_each(device, checkpoint, &*task, samples, &mut |count, output| f(count, task.finished(output)))
 }
 
 /// All that [`predict_each`] finds: for a classifier logits, `[images, classes]`.

@@ -24,7 +24,7 @@ pub struct Cached<'a> {
     /// Embeddings of augmented images.
     pub embed: &'a dyn Fn(&mut Tape<'_>, Buf, Statistics) -> Buf,
     /// The loss over the embeddings of the batch: all first views, then all second ones.
-    pub loss: &'a dyn Fn(&mut Tape<'_>, Buf, Clock) -> Buf,
+    pub loss: &'a dyn Fn(&mut Tape<'_>, Batch, Buf, Clock) -> Buf,
 }
 
 /// What the micro-batches of a step share.
@@ -67,7 +67,7 @@ impl Training {
 
         let mut tape = Tape::new(&mut r.arena, "loss", &[]);
         tape.want(embeddings);
-        let loss = (cached.loss)(&mut tape, embeddings, clock);
+        let loss = (cached.loss)(&mut tape, whole.batch, embeddings, clock);
         tape.backward(loss, loss);
         let gradient = tape.recorded_grad(embeddings).expect("the loss depends on the embeddings");
         let program = tape.finish()?;

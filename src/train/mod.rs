@@ -18,7 +18,7 @@ mod weights;
 pub use checkpoint::{Checkpoint, Record, Stage, Target};
 pub use driver::{Driver, Judgement, Outcome, Session, Terminal};
 pub use embed::Features;
-pub use finetune::{Finetune, predict_each, predict_images};
+pub use finetune::{Finetune, judge, predict_each, predict_images};
 pub use folder::{RunFolder, checkpoint_path, find_checkpoint, latest, next_free, write_atomically};
 pub use micro::MICRO_UNIT;
 pub use passes::{Evaluation, Pass};

@@ -9,6 +9,7 @@ use super::weights::{Fitted, Weights};
 use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, pad_rows, shape};
 use crate::data::Split;
 use crate::exec::{Programs, Span, repeat};
+use crate::kernels::augment::Image;
 use crate::kernels::shuffle::Order;
 use crate::memory::HostMem;
 use crate::models::ModelSettings;
@@ -70,9 +71,9 @@ impl Recording {
     }
 
     /// Lets the model begin with the weights in a file, if there is one. Returns what a user should know of it.
-    pub fn begin_with(&mut self, file: Option<&Path>, model: &ModelSettings) -> anyhow::Result<Vec<String>> {
+    pub fn begin_with(&mut self, file: Option<&Path>, model: &ModelSettings, image: Image) -> anyhow::Result<Vec<String>> {
         let Some(file) = file else { return Ok(Vec::new()) };
-        let Fitted { contents, notes } = Weights::load(file)?.fit(&self.arena, model)?;
+        let Fitted { contents, notes } = Weights::load(file)?.fit(&self.arena, model, image)?;
         self.data.extend(contents);
         Ok(notes)
     }

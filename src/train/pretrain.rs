@@ -13,11 +13,12 @@ use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Executor, Programs};
 use crate::kernels::augment::Image;
+use crate::kernels::vicreg::VicregWeights;
 use crate::metrics::{embedding_std, knn_accuracy, unit_rows};
 use crate::models::{self, ModelSettings, Place};
 use crate::ops::{
     Augmentation, Batch, Clock, Pixels, Statistics, augmented_views, batch_images, batch_labels, cross_entropy, mse, normalize, nt_xent,
-    pixels_of,
+    pixels_of, sup_con, vicreg,
 };
 use crate::random;
 use crate::tape::Tape;
@@ -103,11 +104,11 @@ impl Pretrain {
                 format!("--batch {} is larger than the {} training images; the largest batch is {}", run.batch, train.len(), train.len());
             return Err(UsageError(text).into());
         }
-        if settings.method == Method::Simclr && run.batch < 2 {
-            return Err(UsageError("--batch 1 has nothing to contrast with: simclr needs at least 2".into()).into());
+        if settings.method.compares() && run.batch < 2 {
+            return Err(UsageError("--batch 1 has nothing to compare an image with: at least 2 are needed".into()).into());
         }
-        if settings.method == Method::Supervised && train.labels.is_none() {
-            return Err(UsageError(format!("{} has no labels, --method supervised needs them", data.name)).into());
+        if settings.method.needs_labels() && train.labels.is_none() {
+            return Err(UsageError(format!("{} has no labels, this --method needs them", data.name)).into());
         }
         let mut r = Recording::new(run.seed, binding_limit);
         let bufs = r.data("training", &train);
@@ -129,12 +130,12 @@ impl Pretrain {
                     augmentation: augmentation(&settings),
                     pixels: settings.model.pixels(),
                     embed: &|t, x, statistics| embed(t, &settings, statistics, x, train.image),
-                    loss: &contrast,
+                    loss: &|t, batch, embeddings, clock| compare(t, &settings, batch, embeddings, clock),
                 };
                 Training::record_cached(&mut r, &options, &cached)?
             }
         };
-        let mut notes = r.begin_with(settings.init_from.as_deref(), &settings.model)?;
+        let mut notes = r.begin_with(settings.init_from.as_deref(), &settings.model, train.image)?;
         let statistics = r.arena.bufs().iter().any(|b| matches!(b.role, Role::Statistic { .. }));
         if let Some(micro) = settings.micro_batch.filter(|_| statistics) {
             notes.push(format!("batch norm normalises by the statistics of each micro-batch of {micro} images, not of the whole batch"));
@@ -204,21 +205,31 @@ fn embed(t: &mut Tape<'_>, settings: &PretrainSettings, statistics: Statistics, 
     models::projection_head(t, &settings.model, statistics, &settings.projection, features)
 }
 
-/// From embeddings to loss.
-fn contrast(t: &mut Tape<'_>, embeddings: Buf, clock: Clock) -> Buf {
-    let z = normalize(t, "unit embeddings", embeddings);
-    nt_xent(t, "loss", z, clock.hyper)
+/// From embeddings of two views to loss, by a method that compares them.
+fn compare(t: &mut Tape<'_>, settings: &PretrainSettings, batch: Batch, embeddings: Buf, clock: Clock) -> Buf {
+    match settings.method {
+        Method::Vicreg => vicreg(t, "loss", embeddings, VicregWeights::default()),
+        Method::Supcon => {
+            let labels = batch_labels(t, batch);
+            let z = normalize(t, "unit embeddings", embeddings);
+            sup_con(t, "loss", z, labels, clock.hyper)
+        }
+        _ => {
+            let z = normalize(t, "unit embeddings", embeddings);
+            nt_xent(t, "loss", z, clock.hyper)
+        }
+    }
 }
 
 /// One step from batch to loss.
 fn step(t: &mut Tape<'_>, settings: &PretrainSettings, classes: u32, batch: Batch, clock: Clock) -> Buf {
     let (model, image, augmentation) = (&settings.model, batch.data.image, augmentation(settings));
     match settings.method {
-        Method::Simclr => {
+        Method::Simclr | Method::Vicreg | Method::Supcon => {
             let x = augmented_views(t, batch, clock.clock, 2, augmentation, model.pixels());
             let statistics = Statistics::batch(t.arena);
             let embeddings = embed(t, settings, statistics, x, image);
-            contrast(t, embeddings, clock)
+            compare(t, settings, batch, embeddings, clock)
         }
         Method::Supervised => {
             let targets = batch_labels(t, batch);

@@ -15,7 +15,7 @@ use crate::kernels::adam::AdamSettings;
 use crate::kernels::augment::Image;
 use crate::kernels::augment_draw::Ranges;
 use crate::kernels::sgd::SgdSettings;
-use crate::models::ModelSettings;
+use crate::models::{ModelKind, ModelSettings};
 use crate::ops::Optimizer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -31,10 +31,26 @@ pub enum Schedule {
 pub enum Method {
     /// Two augmented views of each image attract, all others repel (NT-Xent). Needs no labels.
     Simclr,
+    /// Two augmented views of each image agree, features vary and differ from each other (VICReg): no image repels another.
+    /// Needs no labels.
+    Vicreg,
+    /// Views of all images of a class attract, all others repel (SupCon). Needs labels.
+    Supcon,
     /// Cross-entropy with all labels; the classifier is dropped afterwards.
     Supervised,
     /// Images from features: mean squared error of what a decoder makes of them. Needs no labels.
     Autoencoder,
+}
+
+impl Method {
+    /// Whether it compares the images of a batch, by two views of each.
+    pub fn compares(self) -> bool {
+        matches!(self, Method::Simclr | Method::Vicreg | Method::Supcon)
+    }
+
+    pub fn needs_labels(self) -> bool {
+        matches!(self, Method::Supcon | Method::Supervised)
+    }
 }
 
 /// What an autoencoder's encoder sees of an image, all of which its decoder is to give back.
@@ -180,6 +196,9 @@ pub struct FinetuneSettings {
     pub freeze_until: Option<String>,
     /// The encoder's learning rate as a share of the classifier's.
     pub encoder_lr_scale: f32,
+    /// Steps at the start in which the encoder's weights stay as they are.
+    #[serde(default)]
+    pub head_steps: u32,
     pub label_smoothing: f32,
     pub model: ModelSettings,
     pub run: RunSettings,
@@ -222,12 +241,12 @@ impl Default for PretrainSettings {
             method: Method::Simclr,
             temperature: 0.2,
             corrupt: Corruption::None,
-            projection: vec![64],
+            projection: vec![256, 64],
             init_from: None,
             micro_batch: None,
-            model: ModelSettings::mlp(vec![256, 128]),
+            model: ModelSettings { kind: ModelKind::Cnn, ..ModelSettings::mlp(vec![256, 128]) },
             run: RunSettings {
-                epochs: 11,
+                epochs: 4,
                 batch: 128,
                 lr: 0.2,
                 weight_decay: 1e-4,
@@ -236,7 +255,7 @@ impl Default for PretrainSettings {
                 val: 0.1,
                 ..reference_run()
             },
-            augment: augment_preset("strong").expect("a preset"),
+            augment: augment_preset("strokes").expect("a preset"),
         }
     }
 }
@@ -256,6 +275,7 @@ impl Default for FinetuneSettings {
             freeze: false,
             freeze_until: None,
             encoder_lr_scale: 1.0,
+            head_steps: 0,
             label_smoothing: 0.0,
             model: ModelSettings::mlp(vec![128]),
             run: reference_run(),
@@ -363,12 +383,18 @@ impl PretrainSettings {
         if !self.run.batch.is_multiple_of(micro) {
             return Some(format!("--batch {} is no multiple of --micro-batch {micro}", self.run.batch));
         }
-        let other = self.method != Method::Simclr;
-        other.then(|| "--micro-batch is for losses that compare all images of a batch: --method simclr".into())
+        let other = !self.method.compares();
+        other.then(|| "--micro-batch is for losses that compare all images of a batch: --method simclr, vicreg or supcon".into())
     }
 }
 
 impl FinetuneSettings {
+    /// The learning rates of encoder and head in `step` (counted from 0) among `total`.
+    pub fn lrs_at(&self, step: u32, total: u32) -> [f32; 2] {
+        let lr = self.run.lr_at(step, total);
+        [if step < self.head_steps { 0.0 } else { lr * self.encoder_lr_scale }, lr]
+    }
+
     /// The first setting that makes no sense.
     pub fn problem(&self) -> Option<String> {
         let classify = self.task == Task::Classify;

@@ -3,12 +3,10 @@
 use anyhow::Result;
 
 use super::checkpoint::{Record, Stage, Target};
-use super::passes::Pass;
 use super::settings::{ClassWeights, FinetuneSettings, RegressionLoss};
 use crate::buffer::{Buf, Dtype, Fill, Role, shape};
 use crate::data::{self, Dataset, Scale, Split};
 use crate::error::UsageError;
-use crate::exec::{Executor, Programs};
 use crate::kernels::augment::Image;
 use crate::metrics::{Confusion, Regression, Segmentation, accuracy_and_loss, first_largest};
 use crate::models::{self, ModelSettings, Place};
@@ -61,15 +59,19 @@ pub trait Task {
         output
     }
 
-    /// Runs `pass`, which leaves outputs, and compares them with what is known of `truth`.
-    fn judge(&self, exec: &mut dyn Executor, programs: &Programs, pass: &Pass, truth: &Split) -> Result<Scores>;
+    /// Compares outputs for the samples of `truth`, in order, with what is known of them.
+    fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Split) -> Result<Scores>;
 }
+
+/// Calls what it is given with the number of samples of each batch and their outputs, dense.
+pub type EachOutput<'a> = dyn FnMut(&mut dyn FnMut(u32, Vec<f32>) -> Result<()>) -> Result<()> + 'a;
 
 /// The task of a run that trains on `train`; notes in `record` what predictions need to know.
 pub(super) fn of_run(settings: &FinetuneSettings, data: &Dataset, train: &Split, record: &mut Record) -> Result<Box<dyn Task>> {
     Ok(match settings.task {
         data::Task::Classify => {
             record.stage = Stage::Classifier;
+            record.class_names = data.class_names.clone();
             Box::new(Classify { classes: data.classes, label_smoothing: settings.label_smoothing })
         }
         data::Task::Regress => {
@@ -79,6 +81,7 @@ pub(super) fn of_run(settings: &FinetuneSettings, data: &Dataset, train: &Split,
         }
         data::Task::Segment => {
             record.stage = Stage::Segmenter;
+            record.class_names = data.class_names.clone();
             let weights = class_weights(settings.class_weights, data.classes, train);
             Box::new(Segment { weights, names: data.class_names.clone() })
         }
@@ -93,14 +96,14 @@ pub(super) fn of_record(record: &Record) -> Result<Box<dyn Task>> {
         }
         Stage::Classifier => Box::new(Classify { classes: record.classes, label_smoothing: 0.0 }),
         Stage::Regressor => Box::new(Regress { targets: record.targets.clone(), loss: RegressionLoss::Mse }),
-        Stage::Segmenter => Box::new(Segment { weights: vec![1.0; record.classes as usize], names: Vec::new() }),
+        Stage::Segmenter => Box::new(Segment { weights: vec![1.0; record.classes as usize], names: record.class_names.clone() }),
     })
 }
 
-/// All results of a pass, one batch after the other.
-fn all(exec: &mut dyn Executor, programs: &Programs, pass: &Pass) -> Result<Vec<f32>> {
+/// All outputs, one batch after the other.
+fn all(outputs: &mut EachOutput<'_>) -> Result<Vec<f32>> {
     let mut rows = Vec::new();
-    pass.each(exec, programs, &mut |_, results| {
+    outputs(&mut |_, results| {
         rows.extend(results);
         Ok(())
     })?;
@@ -136,9 +139,9 @@ impl Task for Classify {
         cross_entropy(t, "loss", output, targets, self.label_smoothing)
     }
 
-    fn judge(&self, exec: &mut dyn Executor, programs: &Programs, pass: &Pass, truth: &Split) -> Result<Scores> {
+    fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Split) -> Result<Scores> {
         let labels = truth.labels.as_deref().unwrap_or_default();
-        let (accuracy, loss) = accuracy_and_loss(&all(exec, programs, pass)?, self.classes as usize, labels);
+        let (accuracy, loss) = accuracy_and_loss(&all(outputs)?, self.classes as usize, labels);
         Ok(Scores {
             score: Some(accuracy),
             samples: truth.len(),
@@ -209,8 +212,8 @@ impl Task for Regress {
         self.each(output, |value, scale| value * scale.std + scale.mean)
     }
 
-    fn judge(&self, exec: &mut dyn Executor, programs: &Programs, pass: &Pass, truth: &Split) -> Result<Scores> {
-        let predicted = self.finished(all(exec, programs, pass)?);
+    fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Split) -> Result<Scores> {
+        let predicted = self.finished(all(outputs)?);
         let names: Vec<String> = self.targets.iter().map(|target| target.name.clone()).collect();
         let found = Regression::of(&predicted, truth.targets.as_deref().unwrap_or_default(), names.len(), &names)?;
         Ok(Scores {
@@ -274,10 +277,10 @@ impl Task for Segment {
         output.chunks(self.weights.len()).map(|logits| first_largest(logits) as f32).collect()
     }
 
-    fn judge(&self, exec: &mut dyn Executor, programs: &Programs, pass: &Pass, truth: &Split) -> Result<Scores> {
+    fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Split) -> Result<Scores> {
         let mut confusion = Confusion::new(self.weights.len()).ignoring(OUTSIDE);
         let mut masks = truth.masks.as_deref().unwrap_or_default();
-        pass.each(exec, programs, &mut |_, logits| {
+        outputs(&mut |_, logits| {
             let predicted: Vec<u32> = logits.chunks(self.weights.len()).map(|logits| first_largest(logits) as u32).collect();
             let (these, rest) = masks.split_at(predicted.len());
             masks = rest;

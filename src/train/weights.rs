@@ -9,6 +9,7 @@ use safetensors::tensor::Dtype as TensorType;
 use super::checkpoint::{StoredTensors, read_tensors};
 use crate::buffer::{Arena, Buf, NamedBuf, Role, Tensor};
 use crate::error::UsageError;
+use crate::kernels::augment::Image;
 use crate::models::{self, ModelKind, ModelSettings};
 
 /// Channels of the images that published weights were trained on.
@@ -38,12 +39,14 @@ impl Weights {
 
     /// Contents for the parameters and statistics of a model: all of its encoder's, which must be there, and its classifier's
     /// where they fit.
-    pub fn fit(&self, arena: &Arena, model: &ModelSettings) -> Result<Fitted> {
+    ///
+    /// The last layers of an encoder, which a decoder does without, may be in the file all the same.
+    pub fn fit(&self, arena: &Arena, model: &ModelSettings, image: Image) -> Result<Fitted> {
         let in_head = |b: &NamedBuf| b.role.group() == Some(models::HEAD);
         let (head, encoder): (Vec<_>, Vec<_>) = arena.bufs().iter().filter(|b| b.role.group().is_some()).partition(|b| in_head(b));
         let mut notes = Vec::new();
         let mut contents = Vec::new();
-        let mut problems = self.strangers(&encoder);
+        let mut problems = self.strangers(&encoder, &models::encoder_layers(model, image));
         for b in &encoder {
             match self.values(b) {
                 Ok(values) => contents.push((b.buf, values)),
@@ -94,13 +97,15 @@ impl Weights {
         taps.inputs == 1 && self.tensors.get(&b.name).is_some_and(|(found, ..)| *found == theirs)
     }
 
-    /// Tensors beside those of the encoder that its own layers would have in a larger model.
-    fn strangers(&self, encoder: &[&NamedBuf]) -> Vec<String> {
+    /// Tensors beside those of the encoder that its own layers would have in a larger model; `layers` are those it has as a whole.
+    fn strangers(&self, encoder: &[&NamedBuf], layers: &[String]) -> Vec<String> {
         let part = |name: &str| name.split('.').next().map(str::to_string);
         let parts: BTreeSet<_> = encoder.iter().map(|b| part(&b.name)).collect();
         let ours: BTreeSet<&str> = encoder.iter().map(|b| b.name.as_str()).collect();
-        let strange =
-            |name: &&String| parts.contains(&part(name)) && !ours.contains(name.as_str()) && !name.ends_with(".num_batches_tracked");
+        let strange = |name: &&String| {
+            let unused = name.rsplit_once('.').is_some_and(|(layer, _)| layers.iter().any(|known| known == layer));
+            parts.contains(&part(name)) && !ours.contains(name.as_str()) && !unused && !name.ends_with(".num_batches_tracked")
+        };
         self.tensors.keys().filter(strange).map(|name| format!("`{name}` has no place in the model")).collect()
     }
 

@@ -70,9 +70,12 @@ impl Trials<'_> {
             labels_per_class: budget.per_class(),
             model: from.record.model.clone(),
             augment: args.augment,
-            encoder_lr_scale: if pretrained.is_some() { args.encoder_lr_scale } else { 1.0 },
             ..FinetuneSettings::default()
         };
+        if pretrained.is_some() {
+            settings.encoder_lr_scale = args.encoder_lr_scale;
+            settings.head_steps = args.head_steps.unwrap_or(args.steps / 5);
+        }
         settings.run.seed = seed;
         settings.run.lr = lr;
         settings.run.batch = args.batch.min(data.train.len());
