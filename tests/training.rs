@@ -224,6 +224,37 @@ fn micro_batches_add_up_to_the_step_of_the_whole_batch() {
 }
 
 #[test]
+fn data_larger_than_a_buffer_change_no_bit() {
+    let data = Dataset::embedded();
+    for device in devices() {
+        // Room for 5,102 images: 159 steps of 32, and half of the test images.
+        let ends = [1 << 27, 4_000_000].map(|limit| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let start = |name: &str| session(&device, Some(RunFolder::create(&folder.path().join(name), false, "").expect("a run folder")));
+            let Pretrain { mut settings, .. } = small_pretrain(200);
+            if matches!(device, Device::Cpu) {
+                // With statistics, which are of the images that come first.
+                settings.model = ModelSettings { kind: ModelKind::Cnn, width: 4, ..settings.model };
+            }
+            let pretrain = Pretrain::prepare(settings, &data, limit).expect("sound settings");
+            pretrain.run(start("pre")).expect("it trains");
+            let mut settings = FinetuneSettings::default();
+            // The last step of an epoch is shorter.
+            (settings.run.batch, settings.run.steps) = (33, Some(290));
+            let finetune = Finetune::prepare(settings, &data, None, limit).expect("sound settings");
+            let (_, scores) = finetune.run(start("tuned")).expect("it trains");
+            let file = |name: &str| std::fs::read(folder.path().join(name).join("checkpoints/last.safetensors")).expect("a checkpoint");
+            let on_device = |plan: &Plan, name| plan.arena.find(name).expect("images").rows();
+            let room = (on_device(&pretrain.plan, "training images"), on_device(&finetune.plan, "test images"));
+            ((file("pre"), file("tuned"), scores.expect("test images").values), room)
+        });
+        let [(whole, all), (windows, few)] = ends;
+        assert_eq!((all, few), ((9800, 10_000), (5088, 5102)));
+        assert!(whole == windows, "{}", device.name());
+    }
+}
+
+#[test]
 fn statistics_move_in_the_replay_only() {
     let plan = large_batch(OptimizerKind::Sgd, ModelKind::Cnn, Some(16), 4).plan;
     let mut exec = run_steps(&plan, &Device::Cpu, 0);

@@ -54,12 +54,10 @@ pub fn train_step(hidden: u32, batch: u32, binding_limit: u64) -> Result<Workloa
     let images = (0..samples * image.len()).map(|i| random::threefry([1, 2], [i, 0])[0] as u8).collect();
     let split = Split { labels: Some((0..samples).map(|i| i % CLASSES).collect()), ..Split::unlabelled(images, image) };
     let mut r = Recording::new(0, binding_limit);
-    let data = r.data("training", &split);
     let model = ModelSettings::mlp(vec![hidden]);
     let optimizer = Optimizer::Sgd(SgdSettings { momentum: 0.9, weight_decay: 0.0, nesterov: false, max_norm: 0.0 });
     let options = TrainingOptions {
-        data,
-        samples,
+        samples: &split,
         batch,
         drop_tail: true,
         trained: &[models::ENCODER, models::HEAD],

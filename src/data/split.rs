@@ -1,5 +1,7 @@
 //! Samples of one size with everything known about them, and how they are divided.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result, ensure};
 
 use crate::buffer::{Dtype, Shape, pad_rows, shape};
@@ -79,6 +81,16 @@ impl Split {
     pub fn packed_masks(&self) -> Option<(Shape, Vec<u32>)> {
         let pixels = self.image.height * self.image.width;
         self.masks.as_ref().map(|masks| (shape(self.len(), pixels.div_ceil(4)), packed(masks, pixels)))
+    }
+
+    /// Samples next to each other.
+    pub fn range(&self, indices: Range<u32>) -> Split {
+        self.select(&indices.collect::<Vec<_>>())
+    }
+
+    /// The first `count` samples, or all if there are no more.
+    pub fn first(&self, count: u32) -> Split {
+        if count < self.len() { self.range(0..count) } else { self.clone() }
     }
 
     /// The samples with these indices, in this order.

@@ -109,6 +109,8 @@ pub struct Driver<'a> {
     device: String,
     pub exec: Box<dyn Executor>,
     pub record: Record,
+    /// The window of training samples on the device, where not all are.
+    window: u32,
     folder: Option<RunFolder>,
     terminal: Terminal,
     stop: &'a AtomicBool,
@@ -134,7 +136,7 @@ impl<'a> Driver<'a> {
             }
             record = checkpoint.record;
         }
-        Ok(Driver { plan, training: &plan.training, device: device.name(), exec, record, folder, terminal, stop, best: None })
+        Ok(Driver { plan, training: &plan.training, device: device.name(), exec, record, window: 0, folder, terminal, stop, best: None })
     }
 
     /// The best weights: judged so in this run or in the one it resumed. `None` if that file is gone.
@@ -211,7 +213,7 @@ impl<'a> Driver<'a> {
         loop {
             let stopping = self.stop.load(Ordering::Relaxed);
             while queued < until && !stopping && on_their_way.len() < IN_FLIGHT {
-                let to = until.min(queued + chunk);
+                let to = self.window_of(queued)?.min(until).min(queued + chunk);
                 self.exec.run(&self.training.spans(&self.plan.programs, queued, to))?;
                 self.exec.read_later(self.training.ring)?;
                 on_their_way.push_back((queued, to));
@@ -226,6 +228,17 @@ impl<'a> Driver<'a> {
             let rate = f64::from(to - from) / seconds.max(1e-6);
             chunk = ((rate / 4.0) as u32).clamp(1, (2 * chunk).min(RING));
         }
+    }
+
+    /// Sees to it that the samples of a step are on the device. Returns the first step whose samples need not be.
+    fn window_of(&mut self, step: u32) -> Result<u32> {
+        let Some(windows) = &self.training.windows else { return Ok(u32::MAX) };
+        let window = windows.of(step);
+        if window != self.window {
+            windows.load(&mut *self.exec, self.training.data, window)?;
+            self.window = window;
+        }
+        Ok(windows.end(window))
     }
 
     /// Takes the metrics of steps `from..to` out of a copy of the ring.

@@ -8,6 +8,7 @@ use anyhow::Result;
 use super::checkpoint::{Checkpoint, Stage};
 use super::passes::Evaluation;
 use super::plan::Recording;
+use super::shards::Shards;
 use crate::data::Split;
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
@@ -33,8 +34,8 @@ impl Features {
     }
 }
 
-/// Runs a recorded pass `P` over one shard: see [`Checkpoint::in_shards`].
-pub(super) type RunShard<'a, P> = dyn FnMut(&mut dyn Executor, &Programs, &P, u32) -> Result<()> + 'a;
+/// Runs a recorded pass `P`: see [`Checkpoint::over`].
+pub(super) type RunPass<'a, P> = dyn FnMut(&mut dyn Executor, &Programs, &P, Shards) -> Result<()> + 'a;
 
 impl Checkpoint {
     /// Features of `images`, as they are, in evaluation. Fails where they are not of the size that the encoder was trained on.
@@ -46,46 +47,35 @@ impl Checkpoint {
         let of_batch = |t: &mut Tape<'_>, batch: Batch| models::features(t, &self.record.model, batch);
         let record = |r: &mut Recording, data, count| Ok(Evaluation::record(r, "images", data, count, &of_batch)?);
         let mut features = Features { values: Vec::new(), columns: 0 };
-        self.in_shards(device, images, &record, &mut |exec, programs, evaluation: &Evaluation, done| {
+        self.over(device, images, &record, &mut |exec, programs, evaluation: &Evaluation, shards| {
             features.columns = evaluation.columns();
-            features.values.extend(&evaluation.run(exec, programs)?[done as usize * features.columns..]);
-            Ok(())
+            shards.each(exec, images, &mut |exec, again| {
+                features.values.extend(&evaluation.run(exec, programs)?[again as usize * evaluation.columns()..]);
+                Ok(())
+            })
         })?;
         Ok(features)
     }
 
-    /// Records a pass over some number of samples and calls `run(exec, programs, pass, done)` until it was run for all
-    /// `samples`, with these weights: `done` samples at the start of a shard were in the one before. The result of a sample does
-    /// not depend on the shard that it is in. Fails where samples are not of the size that the encoder was trained on.
-    pub(super) fn in_shards<P>(
+    /// Records a pass over as many of `samples` as are on the device at once, and calls `run` with it and these weights. The
+    /// result of a sample does not depend on the shard that it is in. Fails where samples are not of the size that the encoder
+    /// was trained on.
+    pub(super) fn over<P>(
         &self,
         device: &Device,
         samples: &Split,
         record: &dyn Fn(&mut Recording, DataBufs, u32) -> Result<P>,
-        run: &mut RunShard<'_, P>,
+        run: &mut RunPass<'_, P>,
     ) -> Result<()> {
         let (ours, theirs) = (self.record.image, samples.image);
         anyhow::ensure!(ours == theirs, "the checkpoint is for images of {ours}, these are of {theirs}");
         anyhow::ensure!(!samples.is_empty(), "there are no images");
-        let (_, one, _) = samples.select(&[0]).bare().stored();
-        let fitting = u32::try_from(device.binding_limit() / (4 * u64::from(one.stride()))).unwrap_or(u32::MAX).max(1);
-        let size = samples.len().min(SHARD).min(fitting);
-        let shard = |first: u32| samples.select(&(first..first + size).collect::<Vec<_>>()).bare();
         let mut r = Recording::new(0, device.binding_limit());
-        let data = r.data("images", &shard(0));
-        let pass = record(&mut r, data, size)?;
+        let shards = Shards::declare(&mut r, "images", &samples.bare(), SHARD);
+        let pass = record(&mut r, shards.data, shards.size)?;
         let programs = Arc::new(std::mem::take(&mut r.programs));
         let mut exec = device.load(&r.arena, r.memory(), programs.clone())?;
         self.restore(&r.arena, &mut *exec, &|role| role.group().is_some())?;
-        run(&mut *exec, &programs, &pass, 0)?;
-        let mut done = size;
-        while done < samples.len() {
-            // The last shard is as large as the others: it begins among samples that are done.
-            let first = done.min(samples.len() - size);
-            exec.write(data.images, &shard(first).stored().2)?;
-            run(&mut *exec, &programs, &pass, done - first)?;
-            done = first + size;
-        }
-        Ok(())
+        run(&mut *exec, &programs, &pass, shards)
     }
 }

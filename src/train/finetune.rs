@@ -9,6 +9,7 @@ use super::passes::{Pass, Recalibration};
 use super::plan::{AUGMENT_STREAM, Plan, Recording, Training, TrainingOptions};
 use super::pretrain::images;
 use super::settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS};
+use super::shards::{BatchOutput, Shards, watched};
 use super::task::{self, Scores, Task};
 use crate::buffer::{Role, is_of};
 use crate::data::{self, Dataset, Split};
@@ -35,6 +36,7 @@ pub struct Finetune {
 
 /// Samples with the truth to compare predictions with.
 struct Known {
+    shards: Shards,
     pass: Pass,
     truth: Split,
 }
@@ -45,9 +47,9 @@ impl Known {
         if split.is_empty() || !task.knows(split) {
             return Ok(None);
         }
-        let data = r.data(name, &split.bare());
-        let pass = outputs(r, data, name, split.len(), model, task)?;
-        Ok(Some(Known { pass, truth: split.clone() }))
+        let shards = Shards::declare(r, name, &split.bare(), u32::MAX);
+        let pass = outputs(r, shards.data, name, shards.size, model, task)?;
+        Ok(Some(Known { shards, pass, truth: split.clone() }))
     }
 }
 
@@ -107,10 +109,9 @@ impl Finetune {
             }
             r.arena.freeze_until(layer);
         }
-        let bufs = r.data("training", &task.to_train_on(&train));
+        let to_train_on = task.to_train_on(&train);
         let options = TrainingOptions {
-            data: bufs,
-            samples: train.len(),
+            samples: &to_train_on,
             batch: run.batch,
             drop_tail: false,
             trained: if settings.freeze { &both[1..] } else { &both },
@@ -133,11 +134,13 @@ impl Finetune {
         let is_trained = |role| matches!(role, Role::Statistic { group } if options.trained.contains(&group));
         let recalibration = if r.arena.bufs().iter().any(|named| is_trained(named.role)) {
             // Without their labels, all training images may say what means and variances are.
-            let images = match rest.len() > train.len() {
-                true => r.data("unlabelled", &rest.bare()),
-                false => bufs,
+            let (all, more) = if rest.len() > train.len() { (&rest, true) } else { (&train, false) };
+            let count = watched(all, Recalibration::SAMPLES);
+            let images = match more {
+                true => r.data("unlabelled", &all.first(count).bare()),
+                false => r.first(&training, "first training", all, count),
             };
-            Recalibration::record(&mut r, images, rest.len().max(train.len()), &|t, batch, statistics| {
+            Recalibration::record(&mut r, images, count, &|t, batch, statistics| {
                 let x = batch_images(t, batch, settings.model.pixels());
                 task.output(t, &settings.model, both.map(|group| place(group, statistics)), x, batch.data.image)
             })?
@@ -156,7 +159,8 @@ impl Finetune {
     }
 
     fn judge(&self, exec: &mut dyn Executor, known: &Known) -> Result<Scores> {
-        self.task.judge(&mut |f| known.pass.each(exec, &self.plan.programs, f), &known.truth)
+        let batches = |exec: &mut dyn Executor, f: &mut BatchOutput<'_>| known.pass.each(exec, &self.plan.programs, f);
+        self.task.judge(&mut |f| known.shards.outputs(exec, &known.truth, &batches, f), &known.truth)
     }
 
     /// Trains to the end, or until told to stop; then judges predictions for the test samples by the best weights.
@@ -222,13 +226,8 @@ fn outputs_each(
     f: &mut dyn FnMut(u32, Vec<f32>) -> Result<()>,
 ) -> Result<()> {
     let record = |r: &mut Recording, data, count| outputs(r, data, "samples", count, &checkpoint.record.model, task);
-    checkpoint.in_shards(device, samples, &record, &mut |exec, programs, pass, mut done| {
-        pass.each(exec, programs, &mut |count, mut output| {
-            let again = done.min(count);
-            done -= again;
-            output.drain(..output.len() / count as usize * again as usize);
-            if again == count { Ok(()) } else { f(count - again, output) }
-        })
+    checkpoint.over(device, samples, &record, &mut |exec, programs, pass, shards| {
+        shards.outputs(exec, samples, &|exec, f| pass.each(exec, programs, f), f)
     })
 }
 

@@ -46,8 +46,8 @@ impl Training {
         let mut tape = Tape::new(&mut r.arena, "draw", &[]);
         let t = &mut tape;
         start_step(t, clock);
-        let batch = batch_indices(t, options.data, clock.clock, order, size);
-        let draws = draw_views(t, VIEWS * size, options.data.image, clock.clock, cached.augmentation);
+        let batch = batch_indices(t, training.data, clock.clock, order, size);
+        let draws = draw_views(t, VIEWS * size, options.samples.image, clock.clock, cached.augmentation);
         let whole = Whole { batch, draws };
         let program = tape.finish()?;
         training.then(r, program, 1);

@@ -12,6 +12,7 @@ mod presets;
 mod pretrain;
 mod preview;
 mod settings;
+mod shards;
 mod task;
 mod weights;
 

@@ -137,6 +137,8 @@ pub struct Recalibration {
 impl Recalibration {
     /// Enough batches for means and variances.
     const BATCHES: u32 = 20;
+    /// More samples than these are never looked at: those that come first are enough.
+    pub const SAMPLES: u32 = Self::BATCHES * MOST_SAMPLES;
 
     /// Records `forward`, which is to normalise by the statistics that it is given. `None` if the model has none.
     pub fn record(

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::checkpoint::Record;
 use super::settings::RunSettings;
+use super::shards::{Windows, contents};
 use super::weights::{Fitted, Weights};
-use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, pad_rows, shape};
+use crate::buffer::{Arena, Buf, Dtype, shape};
 use crate::data::Split;
 use crate::exec::{Programs, Span, repeat};
 use crate::kernels::augment::Image;
@@ -39,35 +40,35 @@ impl Recording {
 
     /// Declares a data set; its contents are written when the run is loaded.
     pub fn data(&mut self, name: &str, split: &Split) -> DataBufs {
-        let image = split.image;
-        let (dtype, shape_of_samples, words) = split.stored();
-        let images = self.input(format!("{name} images"), dtype, shape_of_samples, words);
-        let labels = split.labels.as_ref().map(|labels| {
-            let fill = Fill::U32(labels.clone());
-            self.arena.buffer(&format!("{name} labels"), Role::Input, Dtype::U32, shape(1, split.len()), fill)
-        });
-        let width = |values: &[f32]| values.len() as u32 / split.len();
-        let targets = split.targets.as_ref().map(|targets| self.numbers(format!("{name} targets"), targets, width(targets)));
-        let masks = split.packed_masks().map(|(shape, words)| self.input(format!("{name} masks"), Dtype::U32, shape, words));
-        DataBufs { images, labels, targets, masks, image }
+        let (image, samples) = (split.image, split.len());
+        let (dtype, shape_of_samples, _) = split.stored();
+        let images = self.arena.input(&format!("{name} images"), dtype, shape_of_samples);
+        let mut known = |what: &str, dtype, shape| self.arena.input(&format!("{name} {what}"), dtype, shape);
+        let labels = split.labels.as_ref().map(|_| known("labels", Dtype::U32, shape(1, samples)));
+        let targets = split.targets.as_ref().map(|values| known("targets", Dtype::F32, shape(samples, values.len() as u32 / samples)));
+        let masks = split.packed_masks().map(|(shape, _)| known("masks", Dtype::U32, shape));
+        let bufs = DataBufs { images, labels, targets, masks, image };
+        self.data.extend(contents(bufs, split));
+        bufs
     }
 
-    fn input(&mut self, name: String, dtype: Dtype, shape: Shape, words: Vec<u32>) -> Buf {
-        let buf = self.arena.input(&name, dtype, shape);
-        self.fill(buf, words);
-        buf
+    /// How many samples like these one buffer holds on this device.
+    pub(super) fn fitting(&self, split: &Split) -> u32 {
+        let bytes = 4 * u64::from(split.first(1).stored().1.stride());
+        u32::try_from(self.arena.binding_limit() / bytes).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// The first `count` of the samples that `training` is recorded for: where all are, if they all are on the device.
+    pub(super) fn first(&mut self, training: &Training, name: &str, split: &Split, count: u32) -> DataBufs {
+        match training.windows {
+            None => training.data,
+            Some(_) => self.data(name, &split.first(count).bare()),
+        }
     }
 
     /// What a buffer holds first: padded words.
     pub fn fill(&mut self, buf: Buf, words: Vec<u32>) {
         self.data.push((buf, words));
-    }
-
-    /// Rows of `cols` numbers each.
-    fn numbers(&mut self, name: String, values: &[f32], cols: u32) -> Buf {
-        let shape = shape(values.len() as u32 / cols, cols);
-        let words: Vec<u32> = values.iter().map(|value| value.to_bits()).collect();
-        self.input(name, Dtype::F32, shape, pad_rows(shape, &words))
     }
 
     /// Lets the model begin with the weights in a file, if there is one. Returns what a user should know of it.
@@ -119,6 +120,9 @@ impl Plan {
 /// The training part of a run: the programs of a full batch and perhaps those of a tail.
 #[derive(Clone, Debug)]
 pub struct Training {
+    /// The samples, or those of a window.
+    pub data: DataBufs,
+    pub(super) windows: Option<Arc<Windows>>,
     pub clock: Clock,
     pub ring: Buf,
     pub batch: u32,
@@ -134,8 +138,7 @@ pub struct Training {
 
 /// What [`Training::record`] needs to know.
 pub struct TrainingOptions<'a> {
-    pub data: DataBufs,
-    pub samples: u32,
+    pub samples: &'a Split,
     pub batch: u32,
     /// Leave the samples that do not fill a batch for another epoch: contrastive losses want one batch size.
     pub drop_tail: bool,
@@ -150,14 +153,17 @@ pub struct TrainingOptions<'a> {
 impl TrainingOptions<'_> {
     /// Samples in the last step of an epoch; 0 if it is as large as the others.
     fn tail_size(&self) -> u32 {
-        if self.drop_tail || self.batch > self.samples { 0 } else { self.samples % self.batch }
+        let samples = self.samples.len();
+        if self.drop_tail || self.batch > samples { 0 } else { samples % self.batch }
     }
 }
 
 impl Training {
-    /// Clock, ring and number of steps of a run, before any of its programs is recorded, and the order of its samples.
+    /// Samples, clock, ring and number of steps of a run, before any of its programs is recorded, and the order in which steps
+    /// see what is on the device.
     pub(super) fn begin(r: &mut Recording, options: &TrainingOptions<'_>) -> (Self, Order) {
-        let TrainingOptions { samples, batch, trained, .. } = *options;
+        let TrainingOptions { samples: split, batch, trained, .. } = *options;
+        let samples = split.len();
         // Fewer samples than a batch: all of them, several times over.
         let repeats = batch.div_ceil(samples);
         let positions = samples * repeats;
@@ -166,10 +172,18 @@ impl Training {
         let total_steps = (options.total_steps)(steps_per_epoch);
         let shuffle_key = Some(random::key(options.seed, SHUFFLE_STREAM));
         let order = Order { samples, repeats, batch_stride: batch, steps_per_epoch, shuffle_key };
+        let fitting = r.fitting(split);
+        let steps = (fitting / batch).clamp(1, total_steps.max(1));
+        let windows = (samples > fitting).then(|| Windows::new(split.clone(), order, batch, steps));
+        let (data, order) = match &windows {
+            None => (r.data("training", split), order),
+            Some(windows) => (r.data("training", &windows.samples(0)), windows.order()),
+        };
         let clock = Clock::new(&mut r.arena, "", total_steps);
         let ring = r.arena.input("metrics", Dtype::F32, shape(RING, 4));
         let (full, tail) = (Vec::new(), Vec::new());
-        (Training { clock, ring, batch, steps_per_epoch, total_steps, trained: trained.to_vec(), tail, full }, order)
+        let windows = windows.map(Arc::new);
+        (Training { data, windows, clock, ring, batch, steps_per_epoch, total_steps, trained: trained.to_vec(), tail, full }, order)
     }
 
     /// Records one step of training: `step` builds the maths from a batch to the loss.
@@ -179,12 +193,12 @@ impl Training {
         step: &dyn Fn(&mut Tape<'_>, Batch, Clock) -> Buf,
     ) -> Result<Self, RecordError> {
         let (mut training, order) = Self::begin(r, options);
-        let (clock, trained) = (training.clock, options.trained);
+        let (clock, trained, data) = (training.clock, options.trained, training.data);
         let mut program = |name: &str, batch: u32| -> Result<(usize, u32), RecordError> {
             let mut tape = Tape::new(&mut r.arena, name, trained);
             let t = &mut tape;
             start_step(t, clock);
-            let batch = batch_indices(t, options.data, clock.clock, order, batch);
+            let batch = batch_indices(t, data, clock.clock, order, batch);
             let loss = step(t, batch, clock);
             t.backward(loss, loss);
             let norm = update(t, clock, trained, options.optimizer);

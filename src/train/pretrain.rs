@@ -8,6 +8,7 @@ use super::micro::Cached;
 use super::passes::{Evaluation, Pass, Recalibration};
 use super::plan::{AUGMENT_STREAM, Plan, Recording, Training, TrainingOptions};
 use super::settings::{Method, PretrainSettings};
+use super::shards::watched;
 use crate::buffer::{Buf, Role};
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
@@ -111,10 +112,8 @@ impl Pretrain {
             return Err(UsageError(format!("{} has no labels, this --method needs them", data.name)).into());
         }
         let mut r = Recording::new(run.seed, binding_limit);
-        let bufs = r.data("training", &train);
         let options = TrainingOptions {
-            data: bufs,
-            samples: train.len(),
+            samples: &train,
             batch: run.batch,
             drop_tail: true,
             trained: &[models::ENCODER, models::HEAD],
@@ -140,7 +139,9 @@ impl Pretrain {
         if let Some(micro) = settings.micro_batch.filter(|_| statistics) {
             notes.push(format!("batch norm normalises by the statistics of each micro-batch of {micro} images, not of the whole batch"));
         }
-        let recalibration = Recalibration::record(&mut r, bufs, train.len(), &|t, batch, statistics| {
+        let (bank_size, looked_at) = (watched(&train, BANK), watched(&train, Recalibration::SAMPLES));
+        let first = r.first(&training, "first training", &train, bank_size.max(looked_at));
+        let recalibration = Recalibration::record(&mut r, first, looked_at, &|t, batch, statistics| {
             let places = [models::ENCODER, models::HEAD].map(|group| Place { group, statistics });
             match settings.method {
                 Method::Autoencoder => reconstruct(t, &settings.model, places, batch, None)[0],
@@ -150,8 +151,9 @@ impl Pretrain {
                 }
             }
         })?;
+        let held_out = if held_out.is_empty() { held_out } else { held_out.first(watched(&held_out, u32::MAX)) };
         let features = |t: &mut Tape<'_>, batch: Batch| models::features(t, &settings.model, batch);
-        let bank = Evaluation::record(&mut r, "bank", bufs, train.len().min(BANK), &features)?;
+        let bank = Evaluation::record(&mut r, "bank", first, bank_size, &features)?;
         let reconstruction = if settings.method == Method::Autoencoder && !held_out.is_empty() {
             let data = r.data("given back", &held_out.bare());
             let places = [models::ENCODER, models::HEAD].map(Place::evaluation);
@@ -163,7 +165,7 @@ impl Pretrain {
             None
         };
         let held_out = evaluate_split(&mut r, "held-out", &held_out, &features)?;
-        let bank_labels = train.labels.as_ref().map(|labels| labels[..train.len().min(BANK) as usize].to_vec());
+        let bank_labels = train.labels.as_ref().map(|labels| labels[..bank_size as usize].to_vec());
         let monitor = Monitor { recalibration, bank, bank_labels, held_out, reconstruction, classes: data.classes as usize };
         let record = Record::new(Stage::Pretrained, &settings.model, train.image, data.classes, run.seed);
         let plan = r.finish(training, settings.run.clone(), record);

@@ -1,0 +1,125 @@
+//! Samples that do not fit on the device all at once: those that some steps or batches see are there at a time.
+
+use anyhow::Result;
+
+use super::plan::Recording;
+use crate::buffer::{Buf, pad_rows};
+use crate::data::Split;
+use crate::exec::{DeviceError, Executor};
+use crate::kernels::shuffle::Order;
+use crate::ops::DataBufs;
+
+/// Padded words of the buffers of a data set, for as many samples as these have room for.
+pub(super) fn contents(bufs: DataBufs, split: &Split) -> Vec<(Buf, Vec<u32>)> {
+    let targets = split.targets.as_ref().map(|targets| targets.iter().map(|value| value.to_bits()).collect());
+    let known = [(bufs.labels, split.labels.clone()), (bufs.targets, targets)];
+    let rows = known.into_iter().filter_map(|(buf, rows)| buf.zip(rows)).map(|(buf, rows)| (buf, pad_rows(buf.shape, &rows)));
+    let masks = bufs.masks.zip(split.packed_masks()).map(|(buf, (_, words))| (buf, words));
+    std::iter::once((bufs.images, split.stored().2)).chain(rows).chain(masks).collect()
+}
+
+/// Bytes of the samples that a run watches, at most: what every device holds, so that they are the same on all.
+const WATCHED_BYTES: u32 = 64 << 20;
+
+/// How many of `samples` a run watches on its way, at most `most`.
+pub(super) fn watched(samples: &Split, most: u32) -> u32 {
+    samples.len().min(most).min((WATCHED_BYTES / samples.image.len()).max(1))
+}
+
+fn write(exec: &mut dyn Executor, bufs: DataBufs, split: &Split) -> Result<(), DeviceError> {
+    contents(bufs, split).into_iter().try_for_each(|(buf, words)| exec.write(buf, &words))
+}
+
+/// Training samples in windows: what the steps of one see lies on the device in the order in which they see it, so that a
+/// step gets what it would get if all samples were there.
+#[derive(Clone, Debug)]
+pub(super) struct Windows {
+    samples: Split,
+    order: Order,
+    batch: u32,
+    /// In each window.
+    steps: u32,
+}
+
+impl Windows {
+    pub fn new(samples: Split, order: Order, batch: u32, steps: u32) -> Self {
+        Windows { samples, order, batch, steps }
+    }
+
+    /// The order of the samples of a window as they lie on the device.
+    pub fn order(&self) -> Order {
+        let Windows { batch, steps, .. } = *self;
+        Order { samples: steps * batch, repeats: 1, batch_stride: batch, steps_per_epoch: steps, shuffle_key: None }
+    }
+
+    /// The window that a step belongs to.
+    pub fn of(&self, step: u32) -> u32 {
+        step / self.steps
+    }
+
+    /// The first step after a window.
+    pub fn end(&self, window: u32) -> u32 {
+        (window + 1).saturating_mul(self.steps)
+    }
+
+    pub fn samples(&self, window: u32) -> Split {
+        let steps = window * self.steps..(window + 1) * self.steps;
+        let indices = steps.flat_map(|step| (0..self.batch).map(move |i| self.order.sample(step, i)));
+        self.samples.select(&indices.collect::<Vec<_>>())
+    }
+
+    pub fn load(&self, exec: &mut dyn Executor, bufs: DataBufs, window: u32) -> Result<(), DeviceError> {
+        write(exec, bufs, &self.samples(window))
+    }
+}
+
+/// Samples that pass over the device one shard after the other. The last one is as large as the others: it begins among
+/// samples that are done.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shards {
+    pub data: DataBufs,
+    pub size: u32,
+}
+
+impl Shards {
+    /// Declares room for as many of `samples` as fit, at most `most`, and puts the first ones there.
+    pub fn declare(r: &mut Recording, name: &str, samples: &Split, most: u32) -> Self {
+        let size = samples.len().min(most).min(r.fitting(samples));
+        Shards { data: r.data(name, &samples.first(size)), size }
+    }
+
+    /// Calls `run(exec, again)` with each shard of `samples` on the device, `again` of which were in the one before.
+    pub fn each(self, exec: &mut dyn Executor, samples: &Split, run: &mut dyn FnMut(&mut dyn Executor, u32) -> Result<()>) -> Result<()> {
+        let mut done = 0;
+        while done < samples.len() {
+            let first = done.min(samples.len() - self.size);
+            if self.size < samples.len() {
+                write(exec, self.data, &samples.range(first..first + self.size))?;
+            }
+            run(exec, done - first)?;
+            done = first + self.size;
+        }
+        Ok(())
+    }
+
+    /// Calls `f(samples, outputs)` for each batch of all `samples`, as `each_batch` gives them for a shard; none come twice.
+    pub fn outputs(
+        self,
+        exec: &mut dyn Executor,
+        samples: &Split,
+        each_batch: &dyn Fn(&mut dyn Executor, &mut BatchOutput<'_>) -> Result<()>,
+        f: &mut BatchOutput<'_>,
+    ) -> Result<()> {
+        self.each(exec, samples, &mut |exec, mut done| {
+            each_batch(exec, &mut |count, mut output| {
+                let again = done.min(count);
+                done -= again;
+                output.drain(..output.len() / count as usize * again as usize);
+                if again == count { Ok(()) } else { f(count - again, output) }
+            })
+        })
+    }
+}
+
+/// Gets the number of samples of a batch and their outputs, dense.
+pub(super) type BatchOutput<'a> = dyn FnMut(u32, Vec<f32>) -> Result<()> + 'a;
