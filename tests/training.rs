@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use wgraft::buffer::{Dtype, Role};
-use wgraft::data::Dataset;
+use wgraft::data::{Dataset, Split, Task};
 use wgraft::exec::{Counts, Cpu, Device, Executor, Gpu, Lockstep, Span, lockstep};
 use wgraft::models::{ModelKind, ModelSettings};
 use wgraft::ops::{Clock, StepSettings};
@@ -16,6 +16,7 @@ use wgraft::train::{
     Checkpoint, Finetune, FinetuneSettings, Method, OptimizerKind, Plan, Pretrain, PretrainSettings, RunFolder, Session, Terminal,
     augment_preset, checkpoint_path,
 };
+use wgraft::views::Ranges;
 
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
@@ -361,7 +362,24 @@ fn memory_is_foretold() {
         (settings.run.batch, settings.model.kind) = (4, kind);
         Finetune::prepare(settings, &data, None, 1 << 30).expect("sound settings").plan
     };
+    let autoencoder = |kind| {
+        let Pretrain { mut settings, .. } = small_pretrain_by(OptimizerKind::Adam, 4);
+        (settings.method, settings.augment, settings.run.batch, settings.model.kind) = (Method::Autoencoder, Ranges::NONE, 8, kind);
+        Pretrain::prepare(settings, &data, 1 << 30).expect("sound settings").plan
+    };
+    let segment = |kind| {
+        let masks = data.train.images.iter().map(|&byte| u8::from(byte > 127)).collect();
+        let train = Split { masks: Some(masks), ..data.train.bare() };
+        let data = Dataset { train, classes: 2, class_names: vec!["paper".into(), "ink".into()], ..data.clone() };
+        let mut settings = FinetuneSettings { task: Task::Segment, ..Default::default() };
+        (settings.run.batch, settings.model.kind) = (4, kind);
+        Finetune::prepare(settings, &data, None, 1 << 30).expect("sound settings").plan
+    };
     let plans = [
+        autoencoder(ModelKind::Mlp),
+        autoencoder(ModelKind::Cnn),
+        segment(ModelKind::Cnn),
+        segment(ModelKind::Resnet18),
         pretrain(ModelKind::Mlp, OptimizerKind::Sgd, 32, None),
         pretrain(ModelKind::Mlp, OptimizerKind::Adam, 32, Some(16)),
         finetune(ModelKind::Mlp, None),
