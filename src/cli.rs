@@ -285,6 +285,9 @@ pub struct EvalArgs {
     /// Draws of those labels
     #[arg(long, default_value_t = 5)]
     pub draws: u32,
+    /// Of a pretrained run: measure pixels in the same way, to see what the encoder is worth
+    #[arg(long)]
+    pub raw: bool,
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]

@@ -77,7 +77,11 @@ fn an_encoder_is_judged_as_it_is() {
     let few = list(&found["few_labels"]["accuracy"]);
     assert!(few.len() == 3 && few.iter().all(|&a| a > 0.5), "{found}");
     assert!((found["few_labels"]["mean"].as_f64().expect("a mean") - few.iter().sum::<f64>() / 3.0).abs() < 1e-12, "{found}");
-    assert!(json(runs(), &["eval", "pre", "--device", "cpu"])["few_labels"].is_null());
+    let plain = json(runs(), &["eval", "pre", "--device", "cpu"]);
+    assert!(plain["few_labels"].is_null() && plain["raw"].is_null());
+    let raw = &json(runs(), &["eval", "pre", "--labels-per-class", "2", "--raw", "--device", "cpu"])["raw"];
+    assert!(raw["columns"] == 144 && raw["probe_accuracy"].is_number() && raw["few_labels"]["mean"].is_number(), "{raw}");
+    refused(runs(), &["eval", "tuned", "--raw", "--device", "cpu"], 2, &["--raw"]);
     refused(runs(), &["eval", "pre", "--labels-per-class", "90", "--device", "cpu"], 1, &["20 training images", "90"]);
     refused(runs(), &["eval", "tuned", "--labels-per-class", "2", "--device", "cpu"], 2, &["learnt its task already"]);
     refused(runs(), &["predict", "pre", "sides/top/00.png", "--device", "cpu"], 2, &["finetune"]);

@@ -24,6 +24,9 @@ pub fn run(args: &EvalArgs) -> Result<u8> {
         };
         return Err(UsageError(text).into());
     }
+    if args.raw && !pretrained {
+        return Err(UsageError("--raw is a control for pretrained runs; this one has learnt its task already".into()).into());
+    }
     let data = match stage {
         Stage::Regressor => finished.task_data(&args.data, Task::Regress)?,
         Stage::Segmenter => finished.task_data(&args.data, Task::Segment)?,
@@ -78,14 +81,24 @@ fn numbers_or_masks(finished: &Finished, test: &Split, device: &Device) -> Resul
 /// vote, and a linear probe is fitted to them.
 fn encoder(args: &EvalArgs, finished: &Finished, data: &Dataset, test: &Split, device: &Device) -> Result<Value> {
     finished.own_up();
-    let bank = finished.checkpoint.features(device, &data.train)?;
-    let queries = finished.checkpoint.features(device, test)?;
+    let features = |images: &Split| finished.checkpoint.features(device, images);
+    let mut found = judged(args, data, &features(&data.train)?, &features(test)?, "")?;
+    if args.raw {
+        found["raw"] = judged(args, data, &Features::pixels(&data.train), &Features::pixels(test), "raw pixels (control): ")?;
+    }
+    found["device"] = json!(device.name());
+    Ok(found)
+}
+
+/// What features of training and of test images are worth; `of` says on the terminal which these are.
+fn judged(args: &EvalArgs, data: &Dataset, bank: &Features, queries: &Features, of: &str) -> Result<Value> {
+    let test = test_images(data)?;
     let (columns, classes) = (queries.columns, data.classes as usize);
     let (unit_bank, unit) = (unit_rows(&bank.values, columns), unit_rows(&queries.values, columns));
     let labels = data.train.labels.as_deref().zip(test.labels.as_deref());
     let knn = labels.map(|(train, test)| knn_accuracy(&unit_bank, train, &unit, test, columns, classes)).transpose()?;
     let judged = Embeddings { samples: unit.len() / columns, columns, embedding_std: embedding_std(&unit, columns), knn_accuracy: knn };
-    say!("test images of {}: {judged}", data.name);
+    say!("{of}test images of {}: {judged}", data.name);
     let mut found = json!({
         "embedding_std": judged.embedding_std,
         "knn_accuracy": knn,
@@ -93,7 +106,6 @@ fn encoder(args: &EvalArgs, finished: &Finished, data: &Dataset, test: &Split, d
         "bank": data.train.len(),
         "probe_accuracy": null,
         "few_labels": null,
-        "device": device.name(),
     });
     let Some((train, test)) = labels else {
         ensure!(args.labels_per_class.is_none(), "{} has no labels to fit a probe to", data.name);
@@ -101,32 +113,18 @@ fn encoder(args: &EvalArgs, finished: &Finished, data: &Dataset, test: &Split, d
         return Ok(found);
     };
     let accuracy = probe_accuracy(&bank.values, train, &queries.values, test, classes)?;
-    say!("linear probe with all {} labels: {:.2} %", train.len(), 100.0 * accuracy);
+    say!("{of}linear probe with all {} labels: {:.2} %", train.len(), 100.0 * accuracy);
     found["probe_accuracy"] = json!(accuracy);
     if let Some(count) = args.labels_per_class {
-        let few = few_labels(&bank, &data.train, data.classes, count, args.draws, |rows, labels| {
-            probe_accuracy(rows, labels, &queries.values, test, classes)
-        })?;
-        say!("linear probe with {count} labels per class, {} draws: {} %", args.draws, percents(&few));
+        let few = |draw: u32| {
+            let rows = data.train.draw_per_class(count, data.classes, draw.into())?;
+            let labels: Vec<u32> = rows.iter().map(|&row| train[row as usize]).collect();
+            probe_accuracy(&bank.select(&rows), &labels, &queries.values, test, classes)
+        };
+        let few = (0..args.draws).map(few).collect::<Result<Vec<f64>>>()?;
+        say!("{of}linear probe with {count} labels per class, {} draws: {} %", args.draws, percents(&few));
         let (mean, deviation) = spread(&few);
         found["few_labels"] = json!({ "labels_per_class": count, "accuracy": few, "mean": mean, "std": deviation });
     }
     Ok(found)
-}
-
-/// What `judge` makes of features and labels of a few images of each class, for each draw of them.
-fn few_labels(
-    bank: &Features,
-    train: &Split,
-    classes: u32,
-    count: u32,
-    draws: u32,
-    judge: impl Fn(&[f32], &[u32]) -> Result<f64>,
-) -> Result<Vec<f64>> {
-    let labels = train.labels.as_deref().unwrap_or_default();
-    let accuracy = |draw: u32| {
-        let rows = train.draw_per_class(count, classes, draw.into())?;
-        judge(&bank.select(&rows), &rows.iter().map(|&row| labels[row as usize]).collect::<Vec<_>>())
-    };
-    (0..draws).map(accuracy).collect()
 }

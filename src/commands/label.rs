@@ -102,12 +102,6 @@ fn share_right(assigned: &[Assigned], truth: &[u32], counts: impl Fn(usize) -> b
     (all > 0).then(|| right as f64 / all as f64)
 }
 
-/// Pixels as features, the control: what labels come to without an encoder.
-fn pixels(images: &Split) -> Features {
-    let values = images.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
-    Features { values, columns: images.image.len() as usize }
-}
-
 pub fn run(args: &LabelArgs) -> Result<u8> {
     ensure!(
         args.draws > 0 && args.labels_per_class != Some(0) && args.ask > 0,
@@ -132,7 +126,7 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     let test = data.test.as_ref().filter(|test| test.labels.is_some());
     let spread = Spread::over(&features(&data.train)?, test.map(features).transpose()?.as_ref(), &data, &start, &settings)?;
     let raw = match args.raw {
-        true => Some(Spread::over(&pixels(&data.train), test.map(pixels).as_ref(), &data, &start, &settings)?),
+        true => Some(Spread::over(&Features::pixels(&data.train), test.map(Features::pixels).as_ref(), &data, &start, &settings)?),
         false => None,
     };
     say!("{:>24}  {:>22}  {:>22}", "accuracy in percent", "test images (vote)", "other training images");

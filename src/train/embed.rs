@@ -28,6 +28,12 @@ pub struct Features {
 }
 
 impl Features {
+    /// Pixels as features, the control: what labels come to without an encoder.
+    pub fn pixels(images: &Split) -> Self {
+        let values = images.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
+        Features { values, columns: images.image.len() as usize }
+    }
+
     /// The rows of these images, in this order.
     pub fn select(&self, rows: &[u32]) -> Vec<f32> {
         rows.iter().flat_map(|&row| &self.values[row as usize * self.columns..][..self.columns]).copied().collect()
