@@ -11,7 +11,7 @@ use crate::data::{MOST_SIDE, Task};
 use crate::error::UsageError;
 use crate::exec::DeviceSpec;
 use crate::kernels::augment_draw::Ranges;
-use crate::models::ModelKind;
+use crate::models::{ModelKind, ModelSettings};
 use crate::train::{ClassWeights, Corruption, Method, OptimizerKind, RegressionLoss, RunSettings, Schedule, augment_preset, overlay};
 
 /// Pretrain on unlabelled data, fine-tune on a few labels, on any vendor's GPU.
@@ -29,7 +29,7 @@ pub enum Command {
     Pretrain(PretrainArgs),
     /// Learn classes, numbers or masks, from a pretrained encoder or from scratch
     Finetune(FinetuneArgs),
-    /// Measure a run on the test images: a classifier's accuracy, or what a pretrained encoder is worth as it is
+    /// Measure a run on the test samples: its classes, numbers or masks, or what a pretrained encoder is worth as it is
     Eval(EvalArgs),
     /// Predict classes, numbers or masks with a fine-tuned run
     Predict(PredictArgs),
@@ -207,7 +207,7 @@ struct EncoderArgs {
     #[arg(long, value_name = "FILE")]
     init_from: Option<PathBuf>,
     /// How training images are varied: none, light, medium, strong, strokes-medium, strokes, objects-light, objects,
-    /// photos-medium or photos-strong
+    /// photos-medium or photos-strong [default: none; of `pretrain` strokes, in colour photos-strong]
     #[arg(long, value_name = "NAME", value_parser = augment_preset)]
     augment: Option<Ranges>,
 }
@@ -578,29 +578,63 @@ impl DataArgs {
     }
 }
 
+impl OutputArgs {
+    /// Whether the run that goes on, or the file, has this table of settings. A file that cannot be read is reported where it is
+    /// used.
+    fn settles(&self, table: &str) -> bool {
+        let text = self.config.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
+        let in_file = text.and_then(|text| text.parse::<toml::Table>().ok()).is_some_and(|tables| tables.contains_key(table));
+        in_file || self.resume
+    }
+}
+
 impl ModelArgs {
-    /// What was given, as a tree; what belongs to one kind of network alone says which it is.
-    pub fn settings(&self) -> Result<Value, UsageError> {
-        let of = |given: bool, flag: &'static str, kind| given.then_some((flag, kind));
-        let implied = [of(self.hidden.is_some(), "--hidden", ModelKind::Mlp), of(self.width.is_some(), "--width", ModelKind::Cnn)];
-        let mut kind = self.model;
-        for (flag, of) in implied.into_iter().flatten() {
-            if *kind.get_or_insert(of) != of {
-                return Err(UsageError(format!("{flag} is for --model {}", json!(of).as_str().unwrap_or_default())));
-            }
+    /// What was given, as a tree. Where no run or file says which kind of network it is, what only one kind has does.
+    pub fn settings(&self, known: bool) -> Value {
+        let implied = match (&self.hidden, self.width) {
+            _ if known => None,
+            (Some(_), _) => Some(ModelKind::Mlp),
+            (None, Some(_)) => Some(ModelKind::Cnn),
+            (None, None) => None,
+        };
+        json!({ "kind": self.model.or(implied), "hidden": self.hidden, "width": self.width })
+    }
+
+    /// Fails where the network that `of` is to have, or has, is not the one that was asked for.
+    pub fn suits(&self, model: &ModelSettings, of: &str) -> Result<(), UsageError> {
+        let kind = self.model.is_some_and(|kind| kind != model.kind);
+        let hidden = self.hidden.as_ref().is_some_and(|hidden| model.kind != ModelKind::Mlp || *hidden != model.hidden);
+        let width = self.width.is_some_and(|width| model.kind != ModelKind::Cnn || width != model.width);
+        let wrong = [(kind, "--model"), (hidden, "--hidden, which is for an mlp,"), (width, "--width, which is for a cnn,")];
+        match wrong.into_iter().find(|(wrong, _)| *wrong) {
+            Some((_, flag)) => Err(UsageError(format!("{of} is {model}: {flag} does not fit that"))),
+            None => Ok(()),
         }
-        Ok(json!({ "kind": kind, "hidden": self.hidden, "width": self.width }))
     }
 }
 
 impl PretrainArgs {
     /// Whether an augmentation was asked for, or a run that has one.
     pub fn chooses_augmentation(&self) -> bool {
-        self.encoder.augment.is_some() || self.output.config.is_some() || self.output.resume
+        self.encoder.augment.is_some() || self.output.settles("augment")
+    }
+
+    /// Fails where another network was asked for.
+    pub fn suits(&self, model: &ModelSettings) -> Result<(), UsageError> {
+        self.encoder.model.suits(model, "the encoder")
     }
 
     /// What was given, as a tree to lay over the settings.
     pub fn settings(&self) -> Result<Value, UsageError> {
+        let method = self.method.unwrap_or(Method::Simclr);
+        let no_file = self.output.config.is_none() && !self.output.resume;
+        let ignored = [
+            (self.temperature.is_some() && !matches!(method, Method::Simclr | Method::Supcon), "--temperature"),
+            (self.projection.is_some() && !method.compares(), "--projection"),
+        ];
+        if let Some((_, flag)) = ignored.into_iter().find(|(ignored, _)| *ignored && no_file) {
+            return Err(UsageError(format!("{flag} means nothing to --method {method}")));
+        }
         let mut settings = json!({
             "method": self.method,
             "corrupt": self.corrupt,
@@ -608,7 +642,7 @@ impl PretrainArgs {
             "projection": self.projection,
             "micro_batch": self.micro_batch,
             "init_from": self.encoder.init_from,
-            "model": self.encoder.model.settings()?,
+            "model": self.encoder.model.settings(self.output.settles("model")),
             "augment": self.encoder.augment,
             "run": self.run,
         });
@@ -623,14 +657,20 @@ impl PretrainArgs {
 }
 
 impl FinetuneArgs {
+    /// Fails where another network was asked for than `of` has.
+    pub fn suits(&self, model: &ModelSettings, of: &str) -> Result<(), UsageError> {
+        self.encoder.model.suits(model, of)
+    }
+
     /// What was given, as a tree to lay over the settings.
-    pub fn settings(&self) -> Result<Value, UsageError> {
-        let mut model = self.encoder.model.settings()?;
-        if self.task == Some(Task::Segment) && model["kind"].is_null() && self.output.config.is_none() {
+    pub fn settings(&self) -> Value {
+        let settled = self.output.settles("model");
+        let mut model = self.encoder.model.settings(settled);
+        if self.task == Some(Task::Segment) && model["kind"].is_null() && !settled {
             // Masks are made from maps, which the default network has none of.
             model["kind"] = json!(ModelKind::Cnn);
         }
-        Ok(json!({
+        json!({
             "from": self.from,
             "task": self.task,
             "labels_per_class": self.labels_per_class,
@@ -648,6 +688,6 @@ impl FinetuneArgs {
             "model": model,
             "augment": self.encoder.augment,
             "run": self.run,
-        }))
+        })
     }
 }

@@ -205,8 +205,12 @@ fn wrong_use_is_refused_with_code_2() {
     refused(dir, &["pretrain", "--device", "cpu", "--temperature", "0", "--out", "x"], 2, &["--temperature"]);
     refused(dir, &["pretrain", "--config", "tuned/config.toml", "--out", "x"], 2, &["finetune"]);
     refused(dir, &["finetune", "--from", "pre", "--hidden", "7", "--out", "x"], 2, &["24"]);
-    refused(dir, &["pretrain", "--model", "cnn", "--hidden", "7", "--out", "x"], 2, &["--hidden is for --model mlp"]);
-    refused(dir, &["finetune", "--model", "mlp", "--width", "7", "--out", "x"], 2, &["--width is for --model cnn"]);
+    refused(dir, &["pretrain", "--model", "cnn", "--hidden", "7", "--out", "x"], 2, &["cnn of width 16", "--hidden"]);
+    refused(dir, &["finetune", "--model", "mlp", "--width", "7", "--out", "x"], 2, &["mlp [128]", "--width"]);
+    refused(dir, &["finetune", "--from", "pre", "--width", "7", "--out", "x"], 2, &["pre is mlp [24]", "--width"]);
+    refused(dir, &["pretrain", "--width", "0", "--out", "x"], 2, &["--width must be at least 1"]);
+    refused(dir, &["pretrain", "--method", "vicreg", "--temperature", "1", "--out", "x"], 2, &["--temperature", "vicreg"]);
+    refused(dir, &["finetune", "--steps", "9", "--head-steps", "9", "--device", "cpu", "--out", "x"], 2, &["--head-steps 9"]);
     refused(dir, &["check", "--kernel", "zzz", "--device", "cpu"], 2, &["matmul"]);
     assert!(!dir.join("x").exists(), "a refused command left a folder behind");
 }

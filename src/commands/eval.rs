@@ -1,7 +1,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::finished::{Finished, test_images};
+use super::finished::{Finished, test_samples};
 use super::{open_device, percents, print_json};
 use crate::cli::EvalArgs;
 use crate::data::{Dataset, Split, Task};
@@ -32,7 +32,7 @@ pub fn run(args: &EvalArgs) -> Result<u8> {
         Stage::Segmenter => finished.task_data(&args.data, Task::Segment)?,
         Stage::Pretrained | Stage::Classifier => finished.data(&args.data, !pretrained)?,
     };
-    let test = test_images(&data)?;
+    let test = test_samples(&data)?;
     let found = match stage {
         Stage::Pretrained => encoder(args, &finished, &data, test, &device(args)?)?,
         Stage::Classifier => classifier(&finished, &data, test, || device(args))?,
@@ -92,7 +92,7 @@ fn encoder(args: &EvalArgs, finished: &Finished, data: &Dataset, test: &Split, d
 
 /// What features of training and of test images are worth; `of` says on the terminal which these are.
 fn judged(args: &EvalArgs, data: &Dataset, bank: &Features, queries: &Features, of: &str) -> Result<Value> {
-    let test = test_images(data)?;
+    let test = test_samples(data)?;
     let (columns, classes) = (queries.columns, data.classes as usize);
     let (unit_bank, unit) = (unit_rows(&bank.values, columns), unit_rows(&queries.values, columns));
     let labels = data.train.labels.as_deref().zip(test.labels.as_deref());

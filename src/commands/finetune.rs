@@ -43,8 +43,8 @@ pub(super) fn labelled_data(settings: &FinetuneSettings) -> Result<Dataset> {
 }
 
 pub fn run(args: &FinetuneArgs) -> Result<u8> {
-    let flags = args.settings()?;
-    let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, flags.clone())?;
+    let flags = args.settings();
+    let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, flags)?;
     if let Some(problem) = opened.settings.problem() {
         return Err(UsageError(problem).into());
     }
@@ -55,12 +55,11 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let pretrained = if opened.resume.is_some() { None } else { load_pretrained(&opened.settings.from)? };
     if let Some(checkpoint) = &pretrained {
         let theirs = &checkpoint.record.model;
-        if !flags["model"]["hidden"].is_null() && opened.settings.model != *theirs {
-            let text = format!("{} has hidden layers {:?}; leave --hidden out, or start from scratch", opened.settings.from, theirs.hidden);
-            return Err(UsageError(text).into());
-        }
+        args.suits(theirs, &opened.settings.from)?;
         opened.settings.model = theirs.clone();
         opened.settings.run.read_as(checkpoint.record.image);
+    } else {
+        args.suits(&opened.settings.model, "the encoder")?;
     }
     let settings = &opened.settings;
     let data = labelled_data(settings)?;

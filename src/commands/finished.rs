@@ -10,7 +10,7 @@ use crate::cli::DataArgs;
 use crate::data::{Dataset, Split, Task};
 use crate::error::UsageError;
 use crate::say;
-use crate::train::{Checkpoint, FinetuneSettings, RunSettings, Stage, find_checkpoint, overlay};
+use crate::train::{Checkpoint, FinetuneSettings, Method, RunSettings, Stage, find_checkpoint, overlay};
 
 pub struct Finished {
     pub checkpoint: Checkpoint,
@@ -42,7 +42,7 @@ impl Finished {
             let text = std::fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
             let invalid = |e: toml::de::Error| UsageError(format!("{}: {e}", config.display()));
             let mut all: Value = toml::from_str(&text).map_err(invalid)?;
-            with_labels = all["method"].as_str().is_some_and(|method| method.starts_with("sup"));
+            with_labels = serde_json::from_value::<Method>(all["method"].take()).is_ok_and(Method::needs_labels);
             overlay(&mut settings, all["run"].take());
         }
         let settings = serde_json::from_value(settings).map_err(|e| UsageError(format!("{}: {e}", config.display())))?;
@@ -68,6 +68,11 @@ impl Finished {
         args.lay_over(&mut run);
         if record.encoding.is_none() {
             run.read_as(record.image);
+        }
+        let known = self.settings.target.as_ref();
+        if let Some(other) = args.target.as_ref().filter(|other| known.is_some_and(|known| known != *other)) {
+            let text = format!("{} predicts `{}`, not `{other}`", self.path.display(), known.map_or("", String::as_str));
+            return Err(UsageError(text).into());
         }
         let data = load_task_data(&run, task)?;
         if data.encoding != record.encoding {
@@ -99,6 +104,6 @@ impl Finished {
 }
 
 /// The test samples of `data`.
-pub fn test_images(data: &Dataset) -> Result<&Split> {
+pub fn test_samples(data: &Dataset) -> Result<&Split> {
     data.test.as_ref().with_context(|| format!("{} has no test samples", data.name))
 }

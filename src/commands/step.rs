@@ -35,7 +35,7 @@ impl Step {
             }
         };
         let mut flags = json!({
-            "model": args.model.settings()?,
+            "model": args.model.settings(config.is_some()),
             "run": { "batch": args.batch, "steps": STEPS, "device": args.device.device },
         });
         overlay(&mut flags["run"], json!(args.data));
@@ -44,6 +44,7 @@ impl Step {
             Verb::Pretrain => {
                 let mut settings: PretrainSettings = resolve("pretrain", config.as_deref(), flags)?;
                 settings.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))?;
+                args.model.suits(&settings.model, "the encoder")?;
                 let data = load_data(&settings.run, settings.method.needs_labels())?;
                 super::pretrain::suit(&mut settings, config.is_some(), &data);
                 let pretrain = Pretrain::prepare(settings, &data, limit)?;
@@ -56,6 +57,7 @@ impl Step {
                 }
                 let mut settings: FinetuneSettings = resolve("finetune", config.as_deref(), flags)?;
                 settings.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))?;
+                args.model.suits(&settings.model, "the encoder")?;
                 let pretrained = super::finetune::load_pretrained(&settings.from)?;
                 pretrained.iter().for_each(|checkpoint| settings.run.read_as(checkpoint.record.image));
                 let data = super::finetune::labelled_data(&settings)?;

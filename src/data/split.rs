@@ -46,9 +46,9 @@ impl Split {
         self.len() == 0
     }
 
-    /// The samples themselves, without what is known of them.
+    /// The samples themselves, without names and what is known of them.
     pub fn bare(&self) -> Split {
-        Split { labels: None, targets: None, masks: None, ..self.clone() }
+        Split { features: self.features.clone(), ..Split::unlabelled(self.images.clone(), self.image) }
     }
 
     /// The bytes of one sample.
@@ -67,20 +67,31 @@ impl Split {
         packed(&self.images, self.image.len())
     }
 
-    /// The samples as they lie in device memory: packed bytes, or the numbers of a table.
-    pub fn stored(&self) -> (Dtype, Shape, Vec<u32>) {
-        if self.features.is_empty() {
-            return (Dtype::U32, self.packed_shape(), self.packed());
+    /// How samples lie in device memory: as packed bytes, or as the numbers of a table.
+    pub fn stored_as(&self) -> (Dtype, Shape) {
+        match self.features.is_empty() {
+            true => (Dtype::U32, self.packed_shape()),
+            false => (Dtype::F32, shape(self.len(), self.image.len())),
         }
-        let shape = shape(self.len(), self.image.len());
-        let words: Vec<u32> = self.features.iter().map(|value| value.to_bits()).collect();
-        (Dtype::F32, shape, pad_rows(shape, &words))
     }
 
-    /// Masks as images are packed, if there are any, with their shape.
-    pub fn packed_masks(&self) -> Option<(Shape, Vec<u32>)> {
-        let pixels = self.image.height * self.image.width;
-        self.masks.as_ref().map(|masks| (shape(self.len(), pixels.div_ceil(4)), packed(masks, pixels)))
+    /// The words of [`stored_as`](Self::stored_as), padded.
+    pub fn stored(&self) -> Vec<u32> {
+        if self.features.is_empty() {
+            return self.packed();
+        }
+        let words: Vec<u32> = self.features.iter().map(|value| value.to_bits()).collect();
+        pad_rows(self.stored_as().1, &words)
+    }
+
+    /// Shape of packed masks.
+    pub fn masks_shape(&self) -> Shape {
+        shape(self.len(), (self.image.height * self.image.width).div_ceil(4))
+    }
+
+    /// Masks as images are packed, if there are any.
+    pub fn packed_masks(&self) -> Option<Vec<u32>> {
+        self.masks.as_ref().map(|masks| packed(masks, self.image.height * self.image.width))
     }
 
     /// Samples next to each other.
@@ -112,14 +123,24 @@ impl Split {
         }
     }
 
-    /// Holds out a share of the samples: (what remains, what is held out), each in file order.
+    /// Holds out a share of the samples: (what remains, what is held out), each in file order. Files of a folder are mixed
+    /// instead: they come a class after the other, and the first ones of a split are to be as good as any of it.
     pub fn hold_out(&self, fraction: f64, seed: u64) -> (Split, Split) {
         const STREAM: u32 = 1;
+        const MIX_STREAM: u32 = 998;
         let count = (f64::from(self.len()) * fraction).round() as u32;
         let mut held = random::sample_without_replacement(random::key(seed, STREAM), self.len(), count);
         held.sort_unstable();
         let rest: Vec<u32> = (0..self.len()).filter(|i| held.binary_search(i).is_err()).collect();
-        (self.select(&rest), self.select(&held))
+        let parts = [rest, held].map(|indices| {
+            if self.names.is_empty() {
+                return self.select(&indices);
+            }
+            let count = indices.len() as u32;
+            let mixed = random::sample_without_replacement(random::key(seed, MIX_STREAM), count, count);
+            self.select(&mixed.into_iter().map(|i| indices[i as usize]).collect::<Vec<_>>())
+        });
+        parts.into()
     }
 
     /// `count` samples drawn by `seed`, in file order. Fails if there are fewer.

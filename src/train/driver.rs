@@ -233,7 +233,7 @@ impl<'a> Driver<'a> {
     /// Sees to it that the samples of a step are on the device. Returns the first step whose samples need not be.
     fn window_of(&mut self, step: u32) -> Result<u32> {
         let Some(windows) = &self.training.windows else { return Ok(u32::MAX) };
-        let window = windows.of(step);
+        let window = windows.window_of_step(step);
         if window != self.window {
             windows.load(&mut *self.exec, self.training.data, window)?;
             self.window = window;

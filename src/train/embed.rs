@@ -40,7 +40,7 @@ impl Features {
     }
 }
 
-/// Runs a recorded pass `P`: see [`Checkpoint::over`].
+/// Runs a recorded pass `P`: see [`Checkpoint::pass_over`].
 pub(super) type RunPass<'a, P> = dyn FnMut(&mut dyn Executor, &Programs, &P, Shards) -> Result<()> + 'a;
 
 impl Checkpoint {
@@ -53,10 +53,10 @@ impl Checkpoint {
         let of_batch = |t: &mut Tape<'_>, batch: Batch| models::features(t, &self.record.model, batch);
         let record = |r: &mut Recording, data, count| Ok(Evaluation::record(r, "images", data, count, &of_batch)?);
         let mut features = Features { values: Vec::new(), columns: 0 };
-        self.over(device, images, &record, &mut |exec, programs, evaluation: &Evaluation, shards| {
+        self.pass_over(device, images, &record, &mut |exec, programs, evaluation: &Evaluation, shards| {
             features.columns = evaluation.columns();
-            shards.each(exec, images, &mut |exec, again| {
-                features.values.extend(&evaluation.run(exec, programs)?[again as usize * evaluation.columns()..]);
+            shards.each(exec, images, &mut |exec, repeated| {
+                features.values.extend(&evaluation.run(exec, programs)?[repeated as usize * evaluation.columns()..]);
                 Ok(())
             })
         })?;
@@ -66,7 +66,7 @@ impl Checkpoint {
     /// Records a pass over as many of `samples` as are on the device at once, and calls `run` with it and these weights. The
     /// result of a sample does not depend on the shard that it is in. Fails where samples are not of the size that the encoder
     /// was trained on.
-    pub(super) fn over<P>(
+    pub(super) fn pass_over<P>(
         &self,
         device: &Device,
         samples: &Split,

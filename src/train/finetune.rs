@@ -131,6 +131,10 @@ impl Finetune {
             let output = task.output(t, &settings.model, both.map(|group| place(group, statistics)), x, batch.data.image);
             task.loss(t, batch, settings.augment, output)
         })?;
+        if settings.head_steps >= training.total_steps && settings.head_steps > 0 {
+            let text = format!("--head-steps {} leaves none of the {} steps to the encoder", settings.head_steps, training.total_steps);
+            return Err(UsageError(text).into());
+        }
         let is_trained = |role| matches!(role, Role::Statistic { group } if options.trained.contains(&group));
         let recalibration = if r.arena.bufs().iter().any(|named| is_trained(named.role)) {
             // Without their labels, all training images may say what means and variances are.
@@ -138,7 +142,7 @@ impl Finetune {
             let count = watched(all, Recalibration::SAMPLES);
             let images = match more {
                 true => r.data("unlabelled", &all.first(count).bare()),
-                false => r.first(&training, "first training", all, count),
+                false => r.first_samples(&training, "first training", all, count),
             };
             Recalibration::record(&mut r, images, count, &|t, batch, statistics| {
                 let x = batch_images(t, batch, settings.model.pixels());
@@ -218,15 +222,9 @@ fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
 }
 
 /// Calls `f` with the outputs of a fine-tuned checkpoint, a batch of `samples` at a time.
-fn outputs_each(
-    device: &Device,
-    checkpoint: &Checkpoint,
-    task: &dyn Task,
-    samples: &Split,
-    f: &mut dyn FnMut(u32, Vec<f32>) -> Result<()>,
-) -> Result<()> {
+fn outputs_each(device: &Device, checkpoint: &Checkpoint, task: &dyn Task, samples: &Split, f: &mut BatchOutput<'_>) -> Result<()> {
     let record = |r: &mut Recording, data, count| outputs(r, data, "samples", count, &checkpoint.record.model, task);
-    checkpoint.over(device, samples, &record, &mut |exec, programs, pass, shards| {
+    checkpoint.pass_over(device, samples, &record, &mut |exec, programs, pass, shards| {
         shards.outputs(exec, samples, &|exec, f| pass.each(exec, programs, f), f)
     })
 }

@@ -41,12 +41,12 @@ impl Recording {
     /// Declares a data set; its contents are written when the run is loaded.
     pub fn data(&mut self, name: &str, split: &Split) -> DataBufs {
         let (image, samples) = (split.image, split.len());
-        let (dtype, shape_of_samples, _) = split.stored();
+        let (dtype, shape_of_samples) = split.stored_as();
         let images = self.arena.input(&format!("{name} images"), dtype, shape_of_samples);
         let mut known = |what: &str, dtype, shape| self.arena.input(&format!("{name} {what}"), dtype, shape);
         let labels = split.labels.as_ref().map(|_| known("labels", Dtype::U32, shape(1, samples)));
         let targets = split.targets.as_ref().map(|values| known("targets", Dtype::F32, shape(samples, values.len() as u32 / samples)));
-        let masks = split.packed_masks().map(|(shape, _)| known("masks", Dtype::U32, shape));
+        let masks = split.masks.as_ref().map(|_| known("masks", Dtype::U32, split.masks_shape()));
         let bufs = DataBufs { images, labels, targets, masks, image };
         self.data.extend(contents(bufs, split));
         bufs
@@ -54,12 +54,12 @@ impl Recording {
 
     /// How many samples like these one buffer holds on this device.
     pub(super) fn fitting(&self, split: &Split) -> u32 {
-        let bytes = 4 * u64::from(split.first(1).stored().1.stride());
+        let bytes = 4 * u64::from(split.stored_as().1.stride());
         u32::try_from(self.arena.binding_limit() / bytes).unwrap_or(u32::MAX).max(1)
     }
 
     /// The first `count` of the samples that `training` is recorded for: where all are, if they all are on the device.
-    pub(super) fn first(&mut self, training: &Training, name: &str, split: &Split, count: u32) -> DataBufs {
+    pub(super) fn first_samples(&mut self, training: &Training, name: &str, split: &Split, count: u32) -> DataBufs {
         match training.windows {
             None => training.data,
             Some(_) => self.data(name, &split.first(count).bare()),

@@ -109,7 +109,7 @@ impl Pretrain {
             return Err(UsageError("--batch 1 has nothing to compare an image with: at least 2 are needed".into()).into());
         }
         if settings.method.needs_labels() && train.labels.is_none() {
-            return Err(UsageError(format!("{} has no labels, this --method needs them", data.name)).into());
+            return Err(UsageError(format!("{} has no labels, --method {} needs them", data.name, settings.method)).into());
         }
         let mut r = Recording::new(run.seed, binding_limit);
         let options = TrainingOptions {
@@ -140,7 +140,7 @@ impl Pretrain {
             notes.push(format!("batch norm normalises by the statistics of each micro-batch of {micro} images, not of the whole batch"));
         }
         let (bank_size, looked_at) = (watched(&train, BANK), watched(&train, Recalibration::SAMPLES));
-        let first = r.first(&training, "first training", &train, bank_size.max(looked_at));
+        let first = r.first_samples(&training, "first training", &train, bank_size.max(looked_at));
         let recalibration = Recalibration::record(&mut r, first, looked_at, &|t, batch, statistics| {
             let places = [models::ENCODER, models::HEAD].map(|group| Place { group, statistics });
             match settings.method {
@@ -151,7 +151,7 @@ impl Pretrain {
                 }
             }
         })?;
-        let held_out = if held_out.is_empty() { held_out } else { held_out.first(watched(&held_out, u32::MAX)) };
+        let held_out = held_out.first(watched(&held_out, u32::MAX));
         let features = |t: &mut Tape<'_>, batch: Batch| models::features(t, &settings.model, batch);
         let bank = Evaluation::record(&mut r, "bank", first, bank_size, &features)?;
         let reconstruction = if settings.method == Method::Autoencoder && !held_out.is_empty() {
@@ -216,10 +216,11 @@ fn compare(t: &mut Tape<'_>, settings: &PretrainSettings, batch: Batch, embeddin
             let z = normalize(t, "unit embeddings", embeddings);
             sup_con(t, "loss", z, labels, clock.hyper)
         }
-        _ => {
+        Method::Simclr => {
             let z = normalize(t, "unit embeddings", embeddings);
             nt_xent(t, "loss", z, clock.hyper)
         }
+        Method::Supervised | Method::Autoencoder => unreachable!("these compare no views"),
     }
 }
 

@@ -42,6 +42,13 @@ pub enum Method {
     Autoencoder,
 }
 
+impl std::fmt::Display for Method {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = clap::ValueEnum::to_possible_value(self).expect("no method is hidden");
+        write!(f, "{}", value.get_name())
+    }
+}
+
 impl Method {
     /// Whether it compares the images of a batch, by two views of each.
     pub fn compares(self) -> bool {
@@ -205,6 +212,9 @@ pub struct FinetuneSettings {
     pub augment: Ranges,
 }
 
+/// Of the first convolution; later ones have four times as many.
+const MOST_CHANNELS: u32 = 1024;
+
 /// With few labels, epochs are counted so that at least this many steps are taken.
 pub const MIN_FEW_LABEL_STEPS: u32 = 500;
 
@@ -355,6 +365,12 @@ impl RunSettings {
     }
 }
 
+fn model_problem(model: &ModelSettings) -> Option<String> {
+    let channels = (1..=MOST_CHANNELS).contains(&model.width);
+    let width = (!channels).then(|| format!("--width must be at least 1 and at most {MOST_CHANNELS}"));
+    widths_problem(&model.hidden, "--hidden").or(width)
+}
+
 fn widths_problem(widths: &[u32], flag: &str) -> Option<String> {
     (widths.is_empty() || widths.contains(&0)).then(|| format!("{flag} needs widths of at least 1, for instance 512,256"))
 }
@@ -364,7 +380,7 @@ impl PretrainSettings {
     pub fn problem(&self) -> Option<String> {
         let cold = !(self.temperature.is_finite() && self.temperature >= 0.01);
         let temperature = cold.then(|| "--temperature must be at least 0.01".to_string());
-        let widths = widths_problem(&self.model.hidden, "--hidden").or_else(|| widths_problem(&self.projection, "--projection"));
+        let widths = model_problem(&self.model).or_else(|| widths_problem(&self.projection, "--projection"));
         let autoencoder = self.method == Method::Autoencoder;
         let checks = [
             (autoencoder && !self.augment.is_none(), "an autoencoder gives images back as they are: --augment none, and perhaps --corrupt"),
@@ -407,6 +423,7 @@ impl FinetuneSettings {
             (self.task != Task::Regress && self.loss != RegressionLoss::Mse, "--loss is for --task regress"),
             (self.task != Task::Segment && self.class_weights != ClassWeights::None, "--class-weights is for --task segment"),
             (!classify && self.pseudo_labels.is_some(), "--pseudo-labels are classes, for --task classify"),
+            (self.freeze && self.head_steps > 0, "--freeze trains the head only, throughout: leave out --head-steps, or --freeze"),
             (self.freeze && self.freeze_until.is_some(), "--freeze trains the classifier only: leave out --freeze-until, or --freeze"),
             (
                 self.init_from.is_some() && self.from != "scratch",
@@ -421,7 +438,7 @@ impl FinetuneSettings {
             (!(self.encoder_lr_scale.is_finite() && self.encoder_lr_scale >= 0.0), "--encoder-lr-scale must not be negative"),
         ];
         let found = checks.iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string());
-        self.run.problem().or(found).or_else(|| widths_problem(&self.model.hidden, "--hidden")).or_else(|| self.augment.problem())
+        self.run.problem().or(found).or_else(|| model_problem(&self.model)).or_else(|| self.augment.problem())
     }
 }
 
@@ -458,6 +475,14 @@ mod tests {
         assert!(problem(frozen).contains("--freeze-until"));
         let both = FinetuneSettings { from: "runs/pretrain-1".into(), init_from: Some("w.safetensors".into()), ..Default::default() };
         assert!(problem(both).contains("--init-from"));
+    }
+
+    #[test]
+    fn the_head_learns_alone_at_first() {
+        let settings = FinetuneSettings { head_steps: 3, encoder_lr_scale: 0.5, ..Default::default() };
+        let encoder = |step| settings.lrs_at(step, 10)[0];
+        assert_eq!((encoder(2), encoder(3), settings.lrs_at(2, 10)[1]), (0.0, 0.5 * settings.run.lr, settings.run.lr));
+        assert!(FinetuneSettings { freeze: true, ..settings }.problem().is_some_and(|text| text.contains("--head-steps")));
     }
 
     #[test]

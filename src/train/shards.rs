@@ -9,16 +9,18 @@ use crate::exec::{DeviceError, Executor};
 use crate::kernels::shuffle::Order;
 use crate::ops::DataBufs;
 
-/// Padded words of the buffers of a data set, for as many samples as these have room for.
+/// Padded words of the buffers of a data set that has room for exactly these samples.
 pub(super) fn contents(bufs: DataBufs, split: &Split) -> Vec<(Buf, Vec<u32>)> {
-    let targets = split.targets.as_ref().map(|targets| targets.iter().map(|value| value.to_bits()).collect());
-    let known = [(bufs.labels, split.labels.clone()), (bufs.targets, targets)];
-    let rows = known.into_iter().filter_map(|(buf, rows)| buf.zip(rows)).map(|(buf, rows)| (buf, pad_rows(buf.shape, &rows)));
-    let masks = bufs.masks.zip(split.packed_masks()).map(|(buf, (_, words))| (buf, words));
-    std::iter::once((bufs.images, split.stored().2)).chain(rows).chain(masks).collect()
+    let labels = bufs.labels.zip(split.labels.as_ref()).map(|(buf, labels)| (buf, pad_rows(buf.shape, labels)));
+    let targets = bufs.targets.zip(split.targets.as_ref()).map(|(buf, targets)| {
+        let words: Vec<u32> = targets.iter().map(|value| value.to_bits()).collect();
+        (buf, pad_rows(buf.shape, &words))
+    });
+    let masks = bufs.masks.and_then(|buf| Some((buf, split.packed_masks()?)));
+    std::iter::once((bufs.images, split.stored())).chain(labels).chain(targets).chain(masks).collect()
 }
 
-/// Bytes of the samples that a run watches, at most: what every device holds, so that they are the same on all.
+/// Bytes of the samples that a run watches, at most: less than the smallest binding, so that they are the same on all devices.
 const WATCHED_BYTES: u32 = 64 << 20;
 
 /// How many of `samples` a run watches on its way, at most `most`.
@@ -42,6 +44,7 @@ pub(super) struct Windows {
 }
 
 impl Windows {
+    /// `order`: that of all `samples`; `steps`: in each window.
     pub fn new(samples: Split, order: Order, batch: u32, steps: u32) -> Self {
         Windows { samples, order, batch, steps }
     }
@@ -53,7 +56,7 @@ impl Windows {
     }
 
     /// The window that a step belongs to.
-    pub fn of(&self, step: u32) -> u32 {
+    pub fn window_of_step(&self, step: u32) -> u32 {
         step / self.steps
     }
 
@@ -88,7 +91,7 @@ impl Shards {
         Shards { data: r.data(name, &samples.first(size)), size }
     }
 
-    /// Calls `run(exec, again)` with each shard of `samples` on the device, `again` of which were in the one before.
+    /// Calls `run(exec, repeated)` with each shard of `samples` on the device; the first `repeated` were in the one before.
     pub fn each(self, exec: &mut dyn Executor, samples: &Split, run: &mut dyn FnMut(&mut dyn Executor, u32) -> Result<()>) -> Result<()> {
         let mut done = 0;
         while done < samples.len() {
@@ -122,4 +125,4 @@ impl Shards {
 }
 
 /// Gets the number of samples of a batch and their outputs, dense.
-pub(super) type BatchOutput<'a> = dyn FnMut(u32, Vec<f32>) -> Result<()> + 'a;
+pub type BatchOutput<'a> = dyn FnMut(u32, Vec<f32>) -> Result<()> + 'a;

@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::checkpoint::{Record, Stage, Target};
 use super::settings::{ClassWeights, FinetuneSettings, RegressionLoss};
+use super::shards::BatchOutput;
 use crate::buffer::{Buf, Dtype, Fill, Role, shape};
 use crate::data::{self, Dataset, Scale, Split};
 use crate::error::UsageError;
@@ -63,8 +64,8 @@ pub trait Task {
     fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Split) -> Result<Scores>;
 }
 
-/// Calls what it is given with the number of samples of each batch and their outputs, dense.
-pub type EachOutput<'a> = dyn FnMut(&mut dyn FnMut(u32, Vec<f32>) -> Result<()>) -> Result<()> + 'a;
+/// Calls what it is given for each batch.
+pub type EachOutput<'a> = dyn FnMut(&mut BatchOutput<'_>) -> Result<()> + 'a;
 
 /// The task of a run that trains on `train`; notes in `record` what predictions need to know.
 pub(super) fn of_run(settings: &FinetuneSettings, data: &Dataset, train: &Split, record: &mut Record) -> Result<Box<dyn Task>> {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use safetensors::tensor::Dtype as TensorType;
 
 use super::checkpoint::{StoredTensors, read_tensors};
-use crate::buffer::{Arena, Buf, NamedBuf, Role, Tensor};
+use crate::buffer::{Arena, Buf, NamedBuf, Role, Tensor, is_of};
 use crate::error::UsageError;
 use crate::kernels::augment::Image;
 use crate::models::{self, ModelKind, ModelSettings};
@@ -97,13 +97,15 @@ impl Weights {
         taps.inputs == 1 && self.tensors.get(&b.name).is_some_and(|(found, ..)| *found == theirs)
     }
 
-    /// Tensors beside those of the encoder that its own layers would have in a larger model; `layers` are those it has as a whole.
+    /// Tensors beside those of the encoder that its own layers would have in a larger model. Those of `layers`, which are all that it
+    /// can have, may be there for a model that leaves a layer out.
     fn strangers(&self, encoder: &[&NamedBuf], layers: &[String]) -> Vec<String> {
         let part = |name: &str| name.split('.').next().map(str::to_string);
         let parts: BTreeSet<_> = encoder.iter().map(|b| part(&b.name)).collect();
         let ours: BTreeSet<&str> = encoder.iter().map(|b| b.name.as_str()).collect();
         let strange = |name: &&String| {
-            let unused = name.rsplit_once('.').is_some_and(|(layer, _)| layers.iter().any(|known| known == layer));
+            let layer = name.rsplit_once('.').map_or("", |(layer, _)| layer);
+            let unused = layers.iter().any(|known| known == layer) && !encoder.iter().any(|b| is_of(&b.name, layer));
             parts.contains(&part(name)) && !ours.contains(name.as_str()) && !unused && !name.ends_with(".num_batches_tracked")
         };
         self.tensors.keys().filter(strange).map(|name| format!("`{name}` has no place in the model")).collect()

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use super::finished::{Finished, test_images};
+use super::finished::{Finished, test_samples};
 use super::{INTERRUPTED, STOP, catch_interrupts, open_device, print_json, session};
 use crate::cli::{Budget, CurveArgs};
 use crate::data::{Dataset, Split};
@@ -127,6 +127,10 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
         UsageError("--labels-per-class, --draws, --choose-draws, --steps, --batch and --lr-grid must not be empty or 0".into())
     );
     ensure!((0.01..0.9).contains(&args.choose_on), UsageError("--choose-on is a share: at least 0.01 and below 0.9".into()));
+    ensure!(
+        args.head_steps.is_none_or(|head| head < args.steps),
+        UsageError("--head-steps must leave some of --steps to the encoder".into())
+    );
     let finished = Finished::open(&args.from)?;
     let from = &finished.checkpoint;
     if from.record.stage != Stage::Pretrained {
@@ -135,7 +139,7 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
     }
     let data = finished.data(&args.data, true)?;
     ensure!(data.classes > 1 && data.train.labels.is_some(), "{} has no labels", data.name);
-    let test = test_images(&data)?;
+    let test = test_samples(&data)?;
     finished.own_up();
     let device = open_device(&args.device.device, args.device.threads)?;
     catch_interrupts();
