@@ -646,9 +646,13 @@ impl PretrainArgs {
             "augment": self.encoder.augment,
             "run": self.run,
         });
-        if self.method == Some(Method::Autoencoder) && self.output.config.is_none() {
-            // Defaults of its own: those for contrasting views are no good to it.
-            let mut own = json!({ "augment": augment_preset("none").ok(), "run": { "optimizer": "adamw", "lr": 0.001 } });
+        // Defaults of its own, where those for NT-Xent are no good to a method.
+        let mut own = match method {
+            Method::Autoencoder => json!({ "augment": augment_preset("none").ok(), "run": { "optimizer": "adamw", "lr": 0.001 } }),
+            Method::Vicreg => json!({ "run": { "lr": 0.05 } }),
+            Method::Simclr | Method::Supcon | Method::Supervised => Value::Null,
+        };
+        if no_file && !own.is_null() {
             overlay(&mut own, settings);
             settings = own;
         }
