@@ -127,6 +127,9 @@ pub struct RunArgs {
     /// Share of the training images held out, by seed, to choose the best checkpoint
     #[arg(long, value_parser = finite::<f64>, value_name = "FRACTION")]
     val: Option<f64>,
+    /// Stop early, after this many epochs without a better score on the held-out images
+    #[arg(long, value_name = "EPOCHS")]
+    patience: Option<u32>,
     /// Steps between checkpoints [default: ends of epochs, at least 100 steps apart]
     #[arg(long, value_name = "STEPS")]
     checkpoint_every: Option<u32>,

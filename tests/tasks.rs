@@ -171,6 +171,10 @@ fn numbers_are_learnt_from_pictures() {
     let tuned = json(dir, &[&regress[..], &["--val", "0.1", "--out", "tuned"]].concat());
     assert!(number(&tuned, "test_r2") > 0.8, "{tuned}");
     same_scores(&tuned, &json(dir, &["eval", "tuned"]), &["test_r2", "test_mae", "test_rmse", "samples"]);
+    // Nothing is learnt, so the first score stays the best.
+    let patient = [&regress[..2], &["regress", "--data", "data", "--target", "area", "--model", "cnn", "--batch", "16"]].concat();
+    let still = ["--lr", "1e-12", "--epochs", "9", "--val", "0.1", "--patience", "2", "--out", "still"];
+    assert_eq!(json(dir, &[&patient[..], &still].concat())["steps"], 3 * 6, "stopped after the third of nine epochs");
     let huber = json(dir, &[&regress[..], &["--loss", "huber", "--labels", "40", "--out", "huber"]].concat());
     assert!(number(&huber, "test_r2") > 0.5 && number(&huber, "test_mae") < 8.0, "{huber}");
     // In pixels, as in the file: not in deviations.

@@ -156,8 +156,8 @@ impl<'a> Driver<'a> {
         self.log(&format!("{}: steps {} to {total}, {} images each", self.device, self.record.step + 1, self.training.batch));
         let (judge_every, save_every) = self.intervals();
         let mut judgement = Judgement::default();
-        let mut interrupted = false;
-        while self.record.step < total && !interrupted {
+        let (mut interrupted, mut early) = (false, false);
+        while self.record.step < total && !interrupted && !early {
             let next = |every: u32| (self.record.step / every + 1) * every;
             let until = next(judge_every).min(next(save_every)).min(total);
             let before = self.record.step;
@@ -172,8 +172,16 @@ impl<'a> Driver<'a> {
                     self.record.best = judgement.score.map(|score| (score, step));
                     self.save_best()?;
                 }
+                early = step < total && self.is_stale();
+                if early {
+                    self.say(&format!(
+                        "no better for {} epochs: stopped early, the best was at step {}",
+                        self.plan.settings.patience,
+                        self.best_step()
+                    ));
+                }
             }
-            if interrupted || step == total || step.is_multiple_of(save_every) {
+            if interrupted || early || step == total || step.is_multiple_of(save_every) {
                 self.save_last()?;
             }
         }
@@ -190,18 +198,33 @@ impl<'a> Driver<'a> {
         Ok(Outcome { steps: self.record.step, final_loss: self.mean_loss(), interrupted, seconds, device_busy, judgement })
     }
 
+    /// The step that `best` is of; this one if nothing chose it.
+    fn best_step(&self) -> u32 {
+        self.record.best.map_or(self.record.step, |(_, step)| step)
+    }
+
+    /// Whether patience is at an end.
+    fn is_stale(&self) -> bool {
+        let patience = self.plan.settings.patience.saturating_mul(self.training.steps_per_epoch);
+        patience > 0 && self.record.step - self.best_step() >= patience
+    }
+
     /// Of the last whole epoch, or of what there was of the first.
     fn mean_loss(&self) -> f64 {
         let (sum, count) = if self.record.last_epoch_loss.1 > 0 { self.record.last_epoch_loss } else { self.record.epoch_loss };
         sum / f64::from(count.max(1))
     }
 
-    /// Steps between judgements and between checkpoints: whole epochs, about five in a run, at least 100 steps.
+    /// Steps between judgements and between checkpoints: whole epochs, about five in a run, at least 100 steps. Patience is
+    /// counted in epochs, so each is judged.
     fn intervals(&self) -> (u32, u32) {
         let epoch = self.training.steps_per_epoch;
         let steps = (self.training.total_steps / 5).max(100);
         let epochs = epoch * (steps + epoch / 2).div_euclid(epoch).max(1);
-        (epochs, if self.plan.settings.checkpoint_every > 0 { self.plan.settings.checkpoint_every } else { epochs })
+        (
+            if self.plan.settings.patience > 0 { epoch } else { epochs },
+            if self.plan.settings.checkpoint_every > 0 { self.plan.settings.checkpoint_every } else { epochs },
+        )
     }
 
     /// Runs to step `until` or to where Ctrl-C finds it; true if that happened. All metrics have arrived on return.

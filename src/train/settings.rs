@@ -148,6 +148,9 @@ pub struct RunSettings {
     pub clip_norm: f32,
     /// Share of the training images held out for choosing `best`.
     pub val: f64,
+    /// Epochs without a better score on what is held out, after which a run stops; 0: it never does.
+    #[serde(default)]
+    pub patience: u32,
     /// Steps; 0: at the end of epochs, at least 100 steps apart.
     pub checkpoint_every: u32,
 }
@@ -241,6 +244,7 @@ fn reference_run() -> RunSettings {
         warmup: 0,
         clip_norm: 0.0,
         val: 0.0,
+        patience: 0,
         checkpoint_every: 0,
     }
 }
@@ -335,6 +339,7 @@ impl RunSettings {
             (!(self.weight_decay.is_finite() && self.weight_decay >= 0.0), "--weight-decay must not be negative"),
             (!(self.clip_norm.is_finite() && self.clip_norm >= 0.0), "--clip-norm must not be negative"),
             (!(0.0..0.9).contains(&self.val), "--val is a share of the training images: at least 0 and below 0.9"),
+            (self.patience > 0 && self.val == 0.0, "--patience waits for a better score on what --val holds out, and that is nothing"),
             (self.nesterov && self.momentum == 0.0, "--nesterov needs a --momentum"),
             (adam && self.nesterov, "--nesterov is a kind of SGD's momentum: leave it out, or say --optimizer sgd"),
             (adam && self.lr >= 0.1, "Adam moves every weight by up to --lr in each step, which is too far here: try --lr 0.001"),
