@@ -180,7 +180,7 @@ pub struct PretrainArgs {
     #[arg(long, value_name = "IMAGES")]
     micro_batch: Option<u32>,
     #[command(flatten)]
-    encoder: EncoderArgs,
+    pub encoder: EncoderArgs,
     #[command(flatten)]
     run: RunArgs,
     #[command(flatten)]
@@ -203,9 +203,9 @@ pub struct ModelArgs {
 
 /// How an encoder begins, and what it sees.
 #[derive(Clone, Debug, Default, Args)]
-struct EncoderArgs {
+pub struct EncoderArgs {
     #[command(flatten)]
-    model: ModelArgs,
+    pub model: ModelArgs,
     /// Begin with the weights in a safetensors file: of torchvision, of timm or of a run, for instance resnet18.safetensors
     #[arg(long, value_name = "FILE")]
     init_from: Option<PathBuf>,
@@ -258,7 +258,7 @@ pub struct FinetuneArgs {
     #[arg(long, value_parser = finite::<f32>)]
     label_smoothing: Option<f32>,
     #[command(flatten)]
-    encoder: EncoderArgs,
+    pub encoder: EncoderArgs,
     #[command(flatten)]
     run: RunArgs,
     #[command(flatten)]
@@ -622,11 +622,6 @@ impl PretrainArgs {
         self.encoder.augment.is_some() || self.output.settles("augment")
     }
 
-    /// Fails where another network was asked for.
-    pub fn suits(&self, model: &ModelSettings) -> Result<(), UsageError> {
-        self.encoder.model.suits(model, "the encoder")
-    }
-
     /// What was given, as a tree to lay over the settings.
     pub fn settings(&self) -> Result<Value, UsageError> {
         let method = self.method.unwrap_or(Method::Simclr);
@@ -664,11 +659,6 @@ impl PretrainArgs {
 }
 
 impl FinetuneArgs {
-    /// Fails where another network was asked for than `of` has.
-    pub fn suits(&self, model: &ModelSettings, of: &str) -> Result<(), UsageError> {
-        self.encoder.model.suits(model, of)
-    }
-
     /// What was given, as a tree to lay over the settings.
     pub fn settings(&self) -> Value {
         let settled = self.output.settles("model");

@@ -76,46 +76,9 @@ fn masks_are_learnt_and_predicted_also_from_an_autoencoder() {
     let dir = folder();
     let dir = dir.path();
     discs(dir, 60);
-    let before = json(
-        dir,
-        &[
-            "pretrain",
-            "--method",
-            "autoencoder",
-            "--corrupt",
-            "mask",
-            "--data",
-            "data",
-            "--model",
-            "cnn",
-            "--batch",
-            "16",
-            "--steps",
-            "2",
-            "--out",
-            "early",
-        ],
-    );
-    let pretrained = json(
-        dir,
-        &[
-            "pretrain",
-            "--method",
-            "autoencoder",
-            "--corrupt",
-            "mask",
-            "--data",
-            "data",
-            "--model",
-            "cnn",
-            "--batch",
-            "16",
-            "--steps",
-            "60",
-            "--out",
-            "pre",
-        ],
-    );
+    let pretrain = ["pretrain", "--method", "autoencoder", "--corrupt", "mask", "--data", "data", "--model", "cnn", "--batch", "16"];
+    let before = json(dir, &[&pretrain[..], &["--steps", "2", "--out", "early"]].concat());
+    let pretrained = json(dir, &[&pretrain[..], &["--steps", "60", "--out", "pre"]].concat());
     assert!(number(&pretrained, "reconstruction") < 0.5 * number(&before, "reconstruction"), "{before} {pretrained}");
     assert!(pretrained["knn_accuracy"].is_null(), "there are no labels: {pretrained}");
     let segment = [

@@ -55,11 +55,11 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let pretrained = if opened.resume.is_some() { None } else { load_pretrained(&opened.settings.from)? };
     if let Some(checkpoint) = &pretrained {
         let theirs = &checkpoint.record.model;
-        args.suits(theirs, &opened.settings.from)?;
+        args.encoder.model.suits(theirs, &opened.settings.from)?;
         opened.settings.model = theirs.clone();
         opened.settings.run.read_as(checkpoint.record.image);
     } else {
-        args.suits(&opened.settings.model, "the encoder")?;
+        args.encoder.model.suits(&opened.settings.model, "the encoder")?;
     }
     let settings = &opened.settings;
     let data = labelled_data(settings)?;

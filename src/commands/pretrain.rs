@@ -32,7 +32,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
     if let Some(problem) = opened.settings.problem() {
         return Err(UsageError(problem).into());
     }
-    args.suits(&opened.settings.model)?;
+    args.encoder.model.suits(&opened.settings.model, "the encoder")?;
     let data = load_data(&opened.settings.run, opened.settings.method.needs_labels())?;
     suit(&mut opened.settings, args.chooses_augmentation(), &data);
     let settings = &opened.settings;

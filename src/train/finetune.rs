@@ -238,12 +238,7 @@ pub fn judge(device: &Device, checkpoint: &Checkpoint, samples: &Split) -> Resul
 
 /// What a fine-tuned checkpoint predicts, a batch of `samples` at a time: `f` gets, dense, the logits of classes, or numbers in
 /// their own units, or the class of each pixel.
-pub fn predict_each(
-    device: &Device,
-    checkpoint: &Checkpoint,
-    samples: &Split,
-    f: &mut dyn FnMut(u32, Vec<f32>) -> Result<()>,
-) -> Result<()> {
+pub fn predict_each(device: &Device, checkpoint: &Checkpoint, samples: &Split, f: &mut BatchOutput<'_>) -> Result<()> {
     let task = task::of_record(&checkpoint.record)?;
     outputs_each(device, checkpoint, &*task, samples, &mut |count, output| f(count, task.finished(output)))
 }
