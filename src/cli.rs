@@ -199,6 +199,9 @@ pub struct ModelArgs {
     /// Channels of the first convolution of a cnn [default: 16]
     #[arg(long, value_name = "CHANNELS")]
     width: Option<u32>,
+    /// Features that a cnn ends in: more of them serve a linear probe with many labels [default: 128]
+    #[arg(long, value_name = "FEATURES")]
+    features: Option<u32>,
 }
 
 /// How an encoder begins, and what it sees.
@@ -500,7 +503,7 @@ pub struct BenchArgs {
 #[derive(Clone, Debug, Args)]
 pub struct StepArgs {
     /// The step of this run folder [default: that of the verb below]
-    #[arg(conflicts_with_all = ["of", "model", "hidden", "width", "batch", "data", "target", "size", "grey"])]
+    #[arg(conflicts_with_all = ["of", "model", "hidden", "width", "features", "batch", "data", "target", "size", "grey"])]
     pub run: Option<PathBuf>,
     /// Whose step
     #[arg(long, value_name = "VERB", default_value = "pretrain")]
@@ -594,13 +597,18 @@ impl OutputArgs {
 impl ModelArgs {
     /// What was given, as a tree. Where no run or file says which kind of network it is, what only one kind has does.
     pub fn settings(&self, known: bool) -> Value {
-        let implied = match (&self.hidden, self.width) {
+        let implied = match (&self.hidden, self.width.or(self.features)) {
             _ if known => None,
             (Some(_), _) => Some(ModelKind::Mlp),
             (None, Some(_)) => Some(ModelKind::Cnn),
             (None, None) => None,
         };
-        json!({ "kind": self.model.or(implied), "hidden": self.hidden, "width": self.width })
+        json!({ "kind": self.model.or(implied), "hidden": self.hidden, "width": self.width, "features": self.features })
+    }
+
+    /// Whether a number of features was asked for.
+    pub fn chooses_features(&self) -> bool {
+        self.features.is_some()
     }
 
     /// Fails where the network that `of` is to have, or has, is not the one that was asked for.
@@ -608,7 +616,13 @@ impl ModelArgs {
         let kind = self.model.is_some_and(|kind| kind != model.kind);
         let hidden = self.hidden.as_ref().is_some_and(|hidden| model.kind != ModelKind::Mlp || *hidden != model.hidden);
         let width = self.width.is_some_and(|width| model.kind != ModelKind::Cnn || width != model.width);
-        let wrong = [(kind, "--model"), (hidden, "--hidden, which is for an mlp,"), (width, "--width, which is for a cnn,")];
+        let features = self.features.is_some_and(|features| model.kind != ModelKind::Cnn || features != model.features);
+        let wrong = [
+            (kind, "--model"),
+            (hidden, "--hidden, which is for an mlp,"),
+            (width, "--width, which is for a cnn,"),
+            (features, "--features, which is for a cnn,"),
+        ];
         match wrong.into_iter().find(|(wrong, _)| *wrong) {
             Some((_, flag)) => Err(UsageError(format!("{of} is {model}: {flag} does not fit that"))),
             None => Ok(()),

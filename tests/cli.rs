@@ -209,6 +209,7 @@ fn wrong_use_is_refused_with_code_2() {
     refused(dir, &["finetune", "--model", "mlp", "--width", "7", "--out", "x"], 2, &["mlp [128]", "--width"]);
     refused(dir, &["finetune", "--from", "pre", "--width", "7", "--out", "x"], 2, &["pre is mlp [24]", "--width"]);
     refused(dir, &["pretrain", "--width", "0", "--out", "x"], 2, &["--width must be at least 1"]);
+    refused(dir, &["pretrain", "--features", "0", "--out", "x"], 2, &["--features must be at least 1"]);
     refused(dir, &["pretrain", "--method", "vicreg", "--temperature", "1", "--out", "x"], 2, &["--temperature", "vicreg"]);
     refused(dir, &["finetune", "--steps", "9", "--head-steps", "9", "--device", "cpu", "--out", "x"], 2, &["--head-steps 9"]);
     refused(dir, &["check", "--kernel", "zzz", "--device", "cpu"], 2, &["matmul"]);

@@ -122,6 +122,7 @@ fn masks_are_learnt_and_predicted_also_from_an_autoencoder() {
     let weights = "pre/checkpoints/last.safetensors";
     json(dir, &[&segment[..], &["--init-from", weights, "--steps", "1", "--out", "begun"]].concat());
     refused(dir, &["finetune", "--data", "data", "--task", "segment", "--model", "mlp"], "--model cnn");
+    refused(dir, &["finetune", "--data", "data", "--task", "segment", "--features", "64"], "--features");
     refused(dir, &["finetune", "--data", "data", "--task", "segment", "--labels-per-class", "1", "--model", "cnn"], "--labels");
 }
 

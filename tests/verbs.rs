@@ -70,6 +70,21 @@ fn every_method_of_comparing_views_tells_sides_apart() {
 }
 
 #[test]
+fn a_cnn_is_as_wide_and_has_as_many_features_as_asked_for() {
+    let dir = common::files::folder();
+    let data = runs().join("sides");
+    let data = data.to_str().expect("UTF-8");
+    let network = ["--width", "4", "--features", "24", "--device", "cpu"];
+    let pretrain = ["pretrain", "--data", data, "--batch", "16", "--steps", "2", "--val", "0", "--out", "cnn"];
+    json(dir.path(), &[&pretrain[..], &network].concat());
+    assert_eq!(json(dir.path(), &["eval", "cnn", "--device", "cpu"])["columns"], 24);
+    let tune = ["finetune", "--from", "cnn", "--data", data, "--batch", "16", "--steps", "2", "--out", "tuned"];
+    json(dir.path(), &[&tune[..], &network].concat());
+    let other = ["finetune", "--from", "cnn", "--data", data, "--features", "32", "--device", "cpu", "--out", "x"];
+    refused(dir.path(), &other, 2, &["cnn of width 4 and 24 features", "--features"]);
+}
+
+#[test]
 fn an_encoder_is_judged_as_it_is() {
     let found = json(runs(), &["eval", "pre", "--labels-per-class", "2", "--draws", "3", "--device", "cpu"]);
     assert!(found["samples"] == 15 && found["bank"] == 60 && found["columns"] == 16, "{found}");

@@ -8,7 +8,7 @@ use super::{
     open_settings, preview, print_json, session,
 };
 use crate::cli::FinetuneArgs;
-use crate::data::Dataset;
+use crate::data::{Dataset, Task};
 use crate::error::UsageError;
 use crate::say;
 use crate::train::{Checkpoint, Finetune, FinetuneSettings, find_checkpoint};
@@ -62,6 +62,9 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         args.encoder.model.suits(&opened.settings.model, "the encoder")?;
     }
     let settings = &opened.settings;
+    if settings.task == Task::Segment && args.encoder.model.chooses_features() {
+        return Err(UsageError("--features means nothing to --task segment, which makes masks from the maps before them".into()).into());
+    }
     let data = labelled_data(settings)?;
     let device = open_device(&settings.run.device, settings.run.threads)?;
     if let Some(path) = &args.output.augment_preview {

@@ -5,8 +5,6 @@ use crate::buffer::{Buf, Maps};
 use crate::ops::Activation;
 use crate::tape::Tape;
 
-/// Features that the encoder ends in.
-const FEATURES: u32 = 128;
 /// Maps of at most this many pixels a side have a residual block: larger ones make it expensive.
 const BLOCK_SIDE: u32 = 8;
 /// Maps of at most this many pixels a side are laid out flat.
@@ -33,8 +31,8 @@ pub fn stages(t: &mut Tape<'_>, place: Place, width: u32, x: Maps) -> Vec<Maps> 
     stages
 }
 
-/// [`stages`] and a linear layer: at these sizes better than averages over maps. Returns `[batch, 128]`.
-pub fn encoder(t: &mut Tape<'_>, place: Place, width: u32, x: Maps) -> Buf {
+/// [`stages`] and a linear layer: at these sizes better than averages over maps. Returns `[batch, features]`.
+pub fn encoder(t: &mut Tape<'_>, place: Place, width: u32, features: u32, x: Maps) -> Buf {
     let last = *stages(t, place, width, x).last().expect("the first convolution");
-    flat_norm(t, ["encoder.fc", "encoder.bn2"], place, last, FEATURES)
+    flat_norm(t, ["encoder.fc", "encoder.bn2"], place, last, features)
 }

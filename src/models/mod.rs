@@ -36,6 +36,9 @@ pub struct ModelSettings {
     /// `cnn`: channels of the first convolution.
     #[serde(default = "ModelSettings::default_width")]
     pub width: u32,
+    /// `cnn`: features that the encoder ends in.
+    #[serde(default = "ModelSettings::default_features")]
+    pub features: u32,
 }
 
 impl ModelSettings {
@@ -43,9 +46,13 @@ impl ModelSettings {
         16
     }
 
+    pub fn default_features() -> u32 {
+        128
+    }
+
     /// A multi-layer perceptron with these hidden layers.
     pub fn mlp(hidden: Vec<u32>) -> Self {
-        ModelSettings { kind: ModelKind::Mlp, hidden, width: Self::default_width() }
+        ModelSettings { kind: ModelKind::Mlp, hidden, width: Self::default_width(), features: Self::default_features() }
     }
 
     /// The layer from features to logits.
@@ -69,7 +76,7 @@ impl std::fmt::Display for ModelSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.kind {
             ModelKind::Mlp => write!(f, "mlp {:?}", self.hidden),
-            ModelKind::Cnn => write!(f, "cnn of width {}", self.width),
+            ModelKind::Cnn => write!(f, "cnn of width {} and {} features", self.width, self.features),
             ModelKind::Resnet18 => write!(f, "resnet18"),
         }
     }
@@ -86,7 +93,7 @@ pub fn encoder(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Buf, im
     let maps = || Maps::new(x, x.rows() / (height * width), height, width);
     match model.kind {
         ModelKind::Mlp => mlp_encoder(t, &model.hidden, x),
-        ModelKind::Cnn => cnn::encoder(t, place, model.width, maps()),
+        ModelKind::Cnn => cnn::encoder(t, place, model.width, model.features, maps()),
         ModelKind::Resnet18 => resnet::encoder(t, place, maps()),
     }
 }

@@ -217,6 +217,7 @@ pub struct FinetuneSettings {
 
 /// Of the first convolution; later ones have four times as many.
 const MOST_CHANNELS: u32 = 1024;
+const MOST_FEATURES: u32 = 16384;
 
 /// With few labels, epochs are counted so that at least this many steps are taken.
 pub const MIN_FEW_LABEL_STEPS: u32 = 500;
@@ -371,9 +372,10 @@ impl RunSettings {
 }
 
 fn model_problem(model: &ModelSettings) -> Option<String> {
-    let channels = (1..=MOST_CHANNELS).contains(&model.width);
-    let width = (!channels).then(|| format!("--width must be at least 1 and at most {MOST_CHANNELS}"));
-    widths_problem(&model.hidden, "--hidden").or(width)
+    let limits = [("--width", model.width, MOST_CHANNELS), ("--features", model.features, MOST_FEATURES)];
+    let beyond = limits.into_iter().find(|(_, value, most)| !(1..=*most).contains(value));
+    let beyond = beyond.map(|(flag, _, most)| format!("{flag} must be at least 1 and at most {most}"));
+    widths_problem(&model.hidden, "--hidden").or(beyond)
 }
 
 fn widths_problem(widths: &[u32], flag: &str) -> Option<String> {
