@@ -71,6 +71,10 @@ pub struct DataArgs {
     /// Read images as grey, or with `false` as colour [default: as most are]
     #[arg(long, num_args = 0..=1, default_missing_value = "true")]
     pub grey: Option<bool>,
+    /// Bits of each value of a picture that are used, for instance 12 of a microscope's 16; stretched over the whole range
+    /// [default: all]
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=16))]
+    pub bits: Option<u32>,
 }
 
 /// Settings that all training shares. What is not given comes from --config, else from the defaults.
@@ -503,7 +507,7 @@ pub struct BenchArgs {
 #[derive(Clone, Debug, Args)]
 pub struct StepArgs {
     /// The step of this run folder [default: that of the verb below]
-    #[arg(conflicts_with_all = ["of", "model", "hidden", "width", "features", "batch", "data", "target", "size", "grey"])]
+    #[arg(conflicts_with_all = ["of", "model", "hidden", "width", "features", "batch", "data", "target", "size", "grey", "bits"])]
     pub run: Option<PathBuf>,
     /// Whose step
     #[arg(long, value_name = "VERB", default_value = "pretrain")]
@@ -576,11 +580,12 @@ fn device(text: &str) -> Result<String, String> {
 impl DataArgs {
     /// Lays what was given over settings.
     pub fn lay_over(&self, run: &mut RunSettings) {
-        let DataArgs { data, target, size, grey } = self.clone();
+        let DataArgs { data, target, size, grey, bits } = self.clone();
         run.data = data.or(run.data.take());
         run.target = target.or(run.target.take());
         run.size = size.or(run.size);
         run.grey = grey.or(run.grey);
+        run.bits = bits.or(run.bits);
     }
 }
 

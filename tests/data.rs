@@ -12,20 +12,25 @@ use wgraft::data::{Format, ReadOptions, Split, Task, recognise};
 use wgraft::kernels::augment::Image;
 
 #[test]
-fn class_folders_give_labels_and_every_fifth_picture_is_a_test_one() {
+fn class_folders_give_labels_and_a_fifth_of_each_class_is_test_pictures() {
     let dir = folder();
     two_classes(dir.path());
     put(dir.path(), ".hidden/x.png", "");
     put(dir.path(), "cats/notes.txt", "no picture");
-    put(dir.path(), "cats/old.bmp", "no picture that is read");
+    put(dir.path(), "cats/old.jxl", "no picture that is read");
     let data = load(dir.path(), &labelled());
     assert_eq!(data.class_names, ["cats", "dogs"]);
     assert_eq!((data.classes, data.train.image), (2, Image { height: 4, width: 5, channels: 1 }));
     assert_eq!(data.train.labels.as_deref(), Some(&[0, 0, 0, 0, 1, 1, 1, 1][..]));
-    assert_eq!(test_of(&data).names, ["cats/4.png", "dogs/deep/4.png"]);
-    assert_eq!(test_of(&data).images, [[14; 20], [24; 20]].concat());
-    noted(&data, "every fifth picture");
-    noted(&data, "old.bmp");
+    assert_eq!(test_of(&data).labels.as_deref(), Some(&[0, 1][..]));
+    let value = |name: &str, first: u8| first + name.rsplit('/').next().and_then(|file| file[..1].parse::<u8>().ok()).expect("a number");
+    let of = test_of(&data).names.iter().zip([10, 20]).map(|(name, first)| [value(name, first); 20]);
+    assert_eq!(test_of(&data).images, of.collect::<Vec<_>>().concat(), "pictures are those of their names");
+    noted(&data, "2 of 10 pictures are test pictures, drawn from each class, the same in all runs");
+    noted(&data, "1 pictures in JPEG XL are left out (`djxl` makes PNG of it): cats/old.jxl");
+    noted(&data, "1 files that are no pictures are left out: cats/notes.txt");
+    noted(&data, "1 pictures in hidden places, or in folders that systems make, are left out: .hidden/x.png");
+    assert_eq!(load(dir.path(), &labelled()).train, data.train, "drawn alike each time");
     // Whole numbers are in order of their values.
     let dir = folder();
     (0..6).for_each(|i| put(dir.path(), &format!("{}/{i}.png", [10, 9][i % 2]), even(1)));
@@ -75,11 +80,16 @@ fn bad_class_folders_are_named() {
     refused(dir.path(), &labelled(), &["one class, `cats`"]);
     fs::create_dir(dir.path().join("dogs")).expect("it is made");
     refused(dir.path(), &labelled(), &["class folder `dogs`", "holds no PNG or JPEG"]);
-    assert!(load(dir.path(), &ReadOptions::default()).train.labels.is_none());
-    // The tenth picture, the only one of its class, is a test picture.
-    (0..3).for_each(|i| put(dir.path(), &format!("cats/{}.png", 6 + i), even(i)));
+    let data = load(dir.path(), &ReadOptions::default());
+    assert!(data.train.labels.is_none());
+    noted(&data, "class folder `dogs`");
+    noted(&data, "there are no labels: ");
+    noted(&data, "one class, `cats`");
+    // The only picture of its class is for training.
     put(dir.path(), "dogs/1.png", even(1));
-    refused(dir.path(), &labelled(), &["no training pictures of class `dogs`"]);
+    let data = load(dir.path(), &labelled());
+    assert_eq!((data.train.labels.as_deref(), test_of(&data).labels.as_deref()), (Some(&[0, 0, 0, 0, 0, 1][..]), Some(&[0][..])));
+    fs::remove_dir_all(dir.path().join("dogs")).and_then(|()| fs::create_dir(dir.path().join("dogs"))).expect("it is emptied");
     refused(dir.path(), &target("age"), &["no index.csv", "age"]);
     refused(dir.path(), &ReadOptions { task: Some(Task::Segment), ..labelled() }, &["no masks"]);
     refused(dir.path(), &ReadOptions { task: Some(Task::Regress), ..labelled() }, &["index.csv", "--target"]);
@@ -104,10 +114,13 @@ fn an_index_gives_classes_numbers_and_the_split() {
     // Numbers are classes where the task says so.
     put(dir.path(), "index.csv", "file,floor\n0,10\n1,9\n2,9\n3,10\n4,9\n5,9\n");
     let data = load(dir.path(), &ReadOptions { task: Some(Task::Classify), ..target("floor") });
-    assert_eq!(
-        (data.train.labels, data.train.targets, &data.class_names[..]),
-        (Some(vec![1, 0, 0, 1, 0]), None, &["9", "10"].map(String::from)[..])
-    );
+    assert_eq!((&data.train.targets, &data.class_names[..]), (&None, &["9", "10"].map(String::from)[..]));
+    let floor = |split: &Split, i: usize| [1, 0, 0, 1, 0, 0][split.names[i].as_bytes()["images/".len()] as usize - b'0' as usize];
+    for split in [&data.train, test_of(&data)] {
+        let floors: Vec<u32> = (0..split.names.len()).map(|i| floor(split, i)).collect();
+        assert_eq!(split.labels.as_deref(), Some(&floors[..]));
+    }
+    assert_eq!((data.train.len(), test_of(&data).len()), (5, 1));
 }
 
 #[test]
@@ -214,7 +227,7 @@ fn idx_without_a_test_pair_is_divided() {
     refused(dir.path(), &target("age"), &["--target age"]);
     assert_eq!(load(dir.path(), &ReadOptions { grey: Some(false), ..labelled() }).train.image.channels, 3);
     refused(&dir.path().join("labels-idx1-ubyte"), &labelled(), &["name the folder"]);
-    refused(&dir.path().join("nowhere"), &labelled(), &["nowhere is not a folder"]);
+    refused(&dir.path().join("nowhere"), &labelled(), &["there is no ", "nowhere"]);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{open_device, print, print_json};
 use crate::cli::PredictArgs;
-use crate::data::{Encoding, Split, load_picture};
+use crate::data::{Encoding, PictureOptions, Split, load_picture};
 use crate::error::UsageError;
 use crate::exec::Device;
 use crate::kernels::augment::Image;
@@ -119,8 +119,8 @@ fn pictures(args: &PredictArgs, checkpoint: &Checkpoint) -> Samples {
     let mut names = Vec::new();
     let mut samples = Split::unlabelled(Vec::new(), image);
     for file in &args.files {
-        match load_picture(file, image, args.invert) {
-            Ok(bytes) => {
+        match load_picture(file, &PictureOptions { image, invert: args.invert, bits: None }) {
+            Ok((bytes, _)) => {
                 samples.images.extend(bytes);
                 names.push(file.display().to_string());
             }

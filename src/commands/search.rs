@@ -5,7 +5,7 @@ use super::embed::all_images;
 use super::finished::Finished;
 use super::{open_device, print, print_json};
 use crate::cli::{DataArgs, SearchArgs};
-use crate::data::{Split, load_picture};
+use crate::data::{PictureOptions, Split, load_picture};
 use crate::error::UsageError;
 use crate::metrics::unit_rows;
 use crate::neighbours::nearest;
@@ -23,7 +23,9 @@ pub fn run(args: &SearchArgs) -> Result<u8> {
     let own = images.iter().position(|(.., name)| !args.image.exists() && *name == text);
     let picture = match own {
         Some(at) => split_of(images[at].0).pixels(images[at].1).to_vec(),
-        None if args.image.exists() => load_picture(&args.image, finished.checkpoint.record.image, args.invert)?,
+        None if args.image.exists() => {
+            load_picture(&args.image, &PictureOptions { image: finished.checkpoint.record.image, invert: args.invert, bits: None })?.0
+        }
         None => {
             let text = format!("{text} is neither a file nor the name of an image of {}, such as {}", data.name, images[0].2);
             return Err(UsageError(text).into());

@@ -4,10 +4,14 @@
 use std::io::Cursor;
 
 use anyhow::{Context, Result, bail, ensure};
+use image::codecs::gif::GifDecoder;
+use image::codecs::png::PngDecoder;
+use image::codecs::webp::WebPDecoder;
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
-use image::{DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, Rgb, RgbImage};
+use image::{AnimationDecoder, DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, Rgb, RgbImage};
 
+use super::kinds::{HEAD, foreign};
 use super::split::Split;
 use crate::kernels::augment::Image;
 
@@ -23,20 +27,66 @@ pub(super) struct Look {
     pub grey: bool,
 }
 
-fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_> {
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
-    match reader.format() {
-        Some(ImageFormat::Png | ImageFormat::Jpeg) => {}
-        Some(other) => bail!("is in the format {other:?}, not a PNG or JPEG"),
-        None => bail!("is not a PNG or JPEG"),
-    }
+/// What a picture is made into.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PictureOptions {
+    pub image: Image,
+    /// Dark ink on light paper becomes light on dark.
+    pub invert: bool,
+    /// Of each value of a picture, the bits that are used: they are stretched over the whole range.
+    pub bits: Option<u32>,
+}
+
+/// A decoded picture.
+pub(super) struct Seen {
+    pub bytes: Vec<u8>,
+    pub remarks: Remarks,
+}
+
+/// What a user should know of a decoded picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Remarks {
+    /// The file ends early; what is missing is grey.
+    pub cut: bool,
+    /// There are more frames or pages than the first, which is read.
+    pub more_frames: bool,
+    /// What it shows is dark on transparent ground: it lies on white.
+    pub on_white: bool,
+    /// All pixels are alike.
+    pub constant: bool,
+    /// Values above those that `bits` allow became the largest.
+    pub clipped: bool,
+    /// Bits of a value, and the largest value: 0 where it is no whole number.
+    pub depth: u32,
+    pub largest: u32,
+}
+
+fn open(bytes: &[u8]) -> Result<(ImageFormat, Box<dyn ImageDecoder + '_>)> {
+    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+    use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
+    let format = match (reader.format(), foreign(&bytes[..bytes.len().min(HEAD)])) {
+        (_, Some((format, how))) => bail!("is in {format}: {how}"),
+        (Some(format @ (Png | Jpeg | WebP | Gif | Bmp | Tiff)), _) => format,
+        (Some(other), _) => bail!("is in the format {other:?}, which is not read: make it a PNG"),
+        (None, _) if bytes.is_empty() => bail!("is empty, not a PNG or JPEG"),
+        (None, _) => bail!("is not a PNG or JPEG, nor in another format that is read"),
+    };
     let mut limits = Limits::default();
     limits.max_alloc = Some(2 * MOST_BYTES);
-    reader.limits(limits);
-    let decoder = reader.into_decoder().context("is not a PNG or JPEG that can be read")?;
-    let ((width, height), bytes) = (decoder.dimensions(), decoder.total_bytes());
-    ensure_memory(height, width, bytes)?;
-    Ok(decoder)
+    let cursor = Cursor::new(bytes);
+    let unreadable = || format!("is not a {format:?} that can be read");
+    let mut decoder: Box<dyn ImageDecoder + '_> = match format {
+        Png => Box::new(PngDecoder::with_limits(cursor, limits.clone()).with_context(unreadable)?),
+        _ => {
+            let mut reader = ImageReader::with_format(cursor, format);
+            reader.limits(limits.clone());
+            Box::new(reader.into_decoder().with_context(unreadable)?)
+        }
+    };
+    let ((width, height), size) = (decoder.dimensions(), decoder.total_bytes());
+    ensure_memory(height, width, size)?;
+    decoder.set_limits(limits).with_context(unreadable)?;
+    Ok((format, decoder))
 }
 
 /// Refuses what would take too much memory.
@@ -52,8 +102,9 @@ pub(super) fn ensure_memory(height: u32, width: u32, bytes: u64) -> Result<()> {
 
 /// Size and kind of a picture, without decoding it.
 pub(super) fn look(bytes: &[u8]) -> Result<Look> {
-    let mut decoder = open(bytes)?;
+    let (_, mut decoder) = open(bytes)?;
     let (width, height) = decoder.dimensions();
+    ensure!(width > 0 && height > 0, "has no pixels");
     let grey = !decoder.color_type().has_color();
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
     let lying = matches!(decoder.orientation()?, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
@@ -61,43 +112,142 @@ pub(super) fn look(bytes: &[u8]) -> Result<Look> {
     Ok(Look { height, width, grey })
 }
 
-/// A PNG or JPEG as `image`, keeping its proportions: what has other ones gets a border of zeros. What is transparent is
-/// zero too. 16 bits become 8. `invert` is for dark ink on light paper.
-pub(super) fn decode(bytes: &[u8], image: Image, invert: bool) -> Result<Vec<u8>> {
-    let mut decoder = open(bytes)?;
+/// A picture as `options.image`, keeping its proportions: what has other ones gets a border of zeros. What is transparent lies on
+/// zeros, or where what it shows is dark, on white. 16 bits become 8.
+pub(super) fn decode(bytes: &[u8], options: &PictureOptions) -> Result<Seen> {
+    let (format, mut decoder) = open(bytes)?;
     let orientation = decoder.orientation()?;
     let mut picture = DynamicImage::from_decoder(decoder).context("is damaged or cut off")?;
+    let mut remarks = Remarks { cut: is_cut(format, bytes), more_frames: has_more(format, bytes), ..Remarks::default() };
     picture.apply_orientation(orientation);
-    let background = if invert { 255 } else { 0 };
+    stretch(&mut picture, options.bits, &mut remarks)?;
     if picture.color().has_alpha() {
-        picture = opaque(picture, background);
+        (picture, remarks.on_white) = opaque(picture);
     }
-    if invert {
+    if options.invert {
         picture.invert();
     }
-    Ok(match image.channels {
-        1 => fit(picture.into_luma8(), image),
-        _ => fit(picture.into_rgb8(), image),
-    })
+    let image = options.image;
+    let whole = match image.channels {
+        1 => DynamicImage::from(picture.into_luma8()),
+        _ => DynamicImage::from(picture.into_rgb8()),
+    };
+    let pixels = whole.as_bytes();
+    remarks.constant = pixels.chunks_exact(image.channels as usize).all(|pixel| pixel == &pixels[..image.channels as usize]);
+    let bytes = match whole {
+        DynamicImage::ImageLuma8(grey) => fit(grey, image),
+        colour => fit(colour.into_rgb8(), image),
+    };
+    Ok(Seen { bytes, remarks })
 }
 
-/// Puts a picture with transparency over an even background.
-fn opaque(picture: DynamicImage, background: u8) -> DynamicImage {
-    let over = |value: u8, alpha: u8| {
-        let (value, alpha, background) = (u32::from(value), u32::from(alpha), u32::from(background));
-        ((value * alpha + background * (255 - alpha) + 127) / 255) as u8
+/// Whether a JPEG has no end: decoders fill up what is missing. In the data of a scan, the mark of the end stands for nothing else.
+fn is_cut(format: ImageFormat, bytes: &[u8]) -> bool {
+    const SCAN: [u8; 2] = [0xFF, 0xDA];
+    const END: [u8; 2] = [0xFF, 0xD9];
+    let mut at = 2;
+    // Segments before the first scan may hold a small picture, with an end of its own.
+    while bytes.get(at) == Some(&0xFF) && bytes.get(at..at + 2) != Some(&SCAN[..]) {
+        let Some(length) = bytes.get(at + 2..at + 4) else { break };
+        at += 2 + usize::from(u16::from_be_bytes([length[0], length[1]]));
+    }
+    format == ImageFormat::Jpeg && !bytes.get(at..).unwrap_or_default().windows(2).any(|pair| pair == END)
+}
+
+/// Whether there are more frames or pages than the first.
+fn has_more(format: ImageFormat, bytes: &[u8]) -> bool {
+    let cursor = Cursor::new(bytes);
+    match format {
+        ImageFormat::Gif => GifDecoder::new(cursor).is_ok_and(|gif| gif.into_frames().take(2).count() > 1),
+        ImageFormat::Png => PngDecoder::new(cursor).is_ok_and(|png| png.is_apng().unwrap_or(false)),
+        ImageFormat::WebP => WebPDecoder::new(cursor).is_ok_and(|webp| webp.has_animation()),
+        ImageFormat::Tiff => more_pages(bytes).unwrap_or(false),
+        _ => false,
+    }
+}
+
+/// Whether the first directory of a TIFF names a second one.
+fn more_pages(bytes: &[u8]) -> Option<bool> {
+    let number = |at: usize, size: usize| {
+        let digits = bytes.get(at..at.checked_add(size)?)?;
+        let add = |value: usize, byte: &u8| value << 8 | usize::from(*byte);
+        Some(if bytes.starts_with(b"II") { digits.iter().rev().fold(0, add) } else { digits.iter().fold(0, add) })
     };
-    if picture.color().has_color() {
+    let first = number(4, 4)?;
+    let entries = number(first, 2)?;
+    Some(number(first.checked_add(2 + 12 * entries)?, 4)? != 0)
+}
+
+/// Largest values, and those of fewer bits than they are stored with stretched over all.
+fn stretch(picture: &mut DynamicImage, bits: Option<u32>, remarks: &mut Remarks) -> Result<()> {
+    fn of<T: Copy + Into<u32> + TryFrom<u32>>(values: &mut [T], step: usize, depth: u32, bits: Option<u32>, remarks: &mut Remarks) {
+        // Every channel but alpha.
+        let colours = if step % 2 == 0 { step - 1 } else { step };
+        let most = (1_u32 << depth) - 1;
+        let mut largest = 0;
+        for pixel in values.chunks_exact_mut(step) {
+            for value in &mut pixel[..colours] {
+                largest = largest.max((*value).into());
+                if let Some(bits) = bits.filter(|bits| *bits < depth) {
+                    let wide = u64::from((*value).into()) * u64::from(most) / u64::from((1_u32 << bits) - 1);
+                    remarks.clipped |= wide > u64::from(most);
+                    *value = T::try_from(wide.min(u64::from(most)) as u32).unwrap_or(*value);
+                }
+            }
+        }
+        (remarks.depth, remarks.largest) = (depth, largest);
+    }
+    match picture {
+        DynamicImage::ImageLuma8(p) => of(p, 1, 8, bits, remarks),
+        DynamicImage::ImageLumaA8(p) => of(p, 2, 8, bits, remarks),
+        DynamicImage::ImageRgb8(p) => of(p, 3, 8, bits, remarks),
+        DynamicImage::ImageRgba8(p) => of(p, 4, 8, bits, remarks),
+        DynamicImage::ImageLuma16(p) => of(p, 1, 16, bits, remarks),
+        DynamicImage::ImageLumaA16(p) => of(p, 2, 16, bits, remarks),
+        DynamicImage::ImageRgb16(p) => of(p, 3, 16, bits, remarks),
+        DynamicImage::ImageRgba16(p) => of(p, 4, 16, bits, remarks),
+        DynamicImage::ImageRgb32F(p) => in_range(p)?,
+        DynamicImage::ImageRgba32F(p) => in_range(p)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Fails where numbers are none of a picture: what is beyond 0 to 1 would be cut off.
+fn in_range(values: &[f32]) -> Result<()> {
+    let beyond = values.iter().find(|value| !(0.0..=1.0).contains(*value));
+    ensure!(beyond.is_none(), "holds floating point numbers beyond 0 to 1 ({}): save it with 8 or 16 bits", beyond.unwrap_or(&0.0));
+    Ok(())
+}
+
+/// Puts a picture with transparency over black, or over white where what it shows is dark. Returns whether it is white.
+fn opaque(picture: DynamicImage) -> (DynamicImage, bool) {
+    /// On average: what is lighter can be told from black.
+    const DARK: u64 = 64;
+    let weighed = |pixels: &mut dyn Iterator<Item = (u8, u8)>| {
+        let add =
+            |(light, all): (u64, u64), (value, alpha): (u8, u8)| (light + u64::from(value) * u64::from(alpha), all + u64::from(alpha));
+        let (light, all) = pixels.fold((0, 0), add);
+        all > 0 && light < DARK * all
+    };
+    let over = |value: u8, alpha: u8, ground: u8| {
+        let (value, alpha, ground) = (u32::from(value), u32::from(alpha), u32::from(ground));
+        ((value * alpha + ground * (255 - alpha) + 127) / 255) as u8
+    };
+    let grey = picture.to_luma_alpha8();
+    let transparent = grey.pixels().any(|pixel| pixel.0[1] < 255);
+    let white = transparent && weighed(&mut grey.pixels().map(|pixel| (pixel.0[0], pixel.0[1])));
+    let ground = if white { 255 } else { 0 };
+    let flat = if picture.color().has_color() {
         let rgba = picture.into_rgba8();
         let pixel = |x, y| rgba.get_pixel(x, y).0;
-        let over = |[r, g, b, a]: [u8; 4]| Rgb([r, g, b].map(|value| over(value, a)));
+        let over = |[r, g, b, a]: [u8; 4]| Rgb([r, g, b].map(|value| over(value, a, ground)));
         RgbImage::from_fn(rgba.width(), rgba.height(), |x, y| over(pixel(x, y))).into()
     } else {
-        let grey = picture.into_luma_alpha8();
-        let pixel = |x, y| grey.get_pixel(x, y).0;
-        let over = |[value, a]: [u8; 2]| image::Luma([over(value, a)]);
-        GrayImage::from_fn(grey.width(), grey.height(), |x, y| over(pixel(x, y))).into()
-    }
+        let over = |[value, a]: [u8; 2]| image::Luma([over(value, a, ground)]);
+        GrayImage::from_fn(grey.width(), grey.height(), |x, y| over(grey.get_pixel(x, y).0)).into()
+    };
+    (flat, white)
 }
 
 /// Where a picture lies in a frame of other proportions: (left, top, width, height).

@@ -1,12 +1,13 @@
-//! Image folders, on disk or in an archive: PNG and JPEG files, by class, by an `index.csv`, with masks, or just so.
+//! Image folders, on disk or in an archive: pictures by class, by an `index.csv`, with masks, or just so.
 
 use anyhow::{Context, Result, ensure};
 
-use super::layout::Layout;
+use super::decode::{Remarks, Seen};
+use super::layout::{Layout, Placed};
 use super::sheet::{Sheet, some_of};
 use super::source::{self, Entry, Tree};
 use super::split::Part;
-use super::store::{Codec, Decoded, Store, decode_all};
+use super::store::{Codec, Decoded, Read, Store, decode_all};
 use super::truth::{self, Sample, Truth};
 use super::{Dataset, ReadOptions, Split, decode, index, mask};
 use crate::kernels::augment::Image;
@@ -16,8 +17,12 @@ const USUAL_SIDE: u32 = 32;
 /// Pictures with sides longer than this are not trained on as they are, unless the user says so.
 const LONGEST_SIDE: u32 = 256;
 
-const PICTURE: Codec = Codec { kind: "pictures", look: decode::look, decode: |bytes, image| decode::decode(bytes, image, false) };
-const MASK: Codec = Codec { kind: "masks", look: mask::look, decode: mask::decode };
+const PICTURE: Codec = Codec { kind: "pictures", look: decode::look, decode: decode::decode };
+const MASK: Codec = Codec {
+    kind: "masks",
+    look: mask::look,
+    decode: |bytes, options| Ok(Seen { bytes: mask::decode(bytes, options.image)?, remarks: Remarks::default() }),
+};
 
 /// Reads everything below the root of `tree`.
 pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
@@ -27,22 +32,23 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let samples = samples(&name, &layout, options, &mut notes)?;
     let mut truth = truth::of(&name, &layout, &samples, options, &mut notes)?;
     let store = |codec: &Codec| {
-        let asked = format!("size {:?}, grey {:?}", options.size, options.grey);
+        let asked = format!("size {:?}, grey {:?}, bits {:?}", options.size, options.grey, options.bits);
         options.cache.as_ref().map(|folder| Store::new(folder, &tree.root, codec.kind, &asked))
     };
     let entries: Vec<&Entry> = samples.iter().map(|sample| sample.placed.entry).collect();
-    let pictures = decode_all(&entries, &PICTURE, store(&PICTURE).as_ref(), |looks| choose(looks, options, &mut notes));
+    let pictures = decode_all(&entries, &PICTURE, store(&PICTURE).as_ref(), options.bits, |looks| choose(looks, options, &mut notes));
     let mut masks = None;
     let mut bad: Vec<(&str, String)> = failures(&entries, &pictures);
     if let Truth::Masks(entries) = &truth {
         let frame = Image { channels: 1, ..pictures.image };
-        let decoded = decode_all(entries, &MASK, store(&MASK).as_ref(), |_| frame);
+        let decoded = decode_all(entries, &MASK, store(&MASK).as_ref(), None, |_| frame);
         bad.extend(failures(entries, &decoded));
         fit_each_other(&samples, &pictures, entries, &decoded)?;
         masks = Some(decoded);
     }
     leave_out(&name, &bad, samples.len(), &mut notes)?;
     notes.extend(pictures.note.clone());
+    remark(&entries, &pictures, options, &mut notes);
 
     let whole = |i: &usize| pictures.files[*i].is_ok() && masks.as_ref().is_none_or(|masks| masks.files[*i].is_ok());
     let kept: Vec<usize> = (0..samples.len()).filter(whole).collect();
@@ -59,7 +65,7 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let split = |part: Part| {
         let of_part: Vec<usize> = kept.iter().copied().filter(|&i| samples[i].part == part).collect();
         let bytes = |decoded: &Decoded| {
-            let parts: Vec<&[u8]> = of_part.iter().filter_map(|&i| Some(decoded.files[i].as_ref().ok()?.1.as_slice())).collect();
+            let parts: Vec<&[u8]> = of_part.iter().filter_map(|&i| Some(decoded.files[i].as_ref().ok()?.seen.bytes.as_slice())).collect();
             parts.concat()
         };
         Split {
@@ -95,7 +101,7 @@ fn samples<'a>(name: &str, layout: &Layout<'a>, options: &ReadOptions, notes: &m
             vec![None; layout.pictures.len()]
         }
     };
-    let mut listed: Vec<_> = layout.pictures.iter().zip(rows).collect();
+    let mut listed: Vec<(Placed<'a>, Option<index::Row>)> = layout.pictures.iter().copied().zip(rows).collect();
     if layout.index.is_some() {
         let unlisted: Vec<&str> = listed.iter().filter(|(_, row)| row.is_none()).map(|(p, _)| p.entry.name.as_str()).collect();
         if !unlisted.is_empty() {
@@ -104,27 +110,35 @@ fn samples<'a>(name: &str, layout: &Layout<'a>, options: &ReadOptions, notes: &m
         listed.retain(|(_, row)| row.is_some());
         ensure!(!listed.is_empty(), "{name}: index.csv names none of the pictures");
     }
-    let given: Option<Vec<Part>> = listed.iter().map(|(p, row)| row.as_ref().and_then(|row| row.part).or(p.part)).collect();
     // Where nothing will ever be tested, everything may be trained on.
-    let bare = layout.index.is_none() && layout.masks.is_empty() && listed.iter().any(|(picture, _)| picture.class().is_none());
+    let plain = layout.index.is_none() && layout.masks.is_empty();
+    let stray = |picture: &Placed<'_>| picture.class().is_none() && picture.part.is_none_or(|part| part == Part::Train);
+    let strays: Vec<&str> = listed.iter().filter(|(picture, _)| stray(picture)).map(|(picture, _)| picture.entry.name.as_str()).collect();
+    let mostly_classed = 2 * strays.len() <= listed.len();
+    if plain && !strays.is_empty() && mostly_classed && !options.want_labels {
+        // A picture too many must not take the labels from all others.
+        notes.push(format!("{} pictures lie outside of the class folders and are left out: {}", strays.len(), some_of(&strays)));
+        listed.retain(|(picture, _)| !stray(picture));
+    }
+    let bare = plain && !mostly_classed;
+    let given: Option<Vec<Part>> = listed.iter().map(|(p, row)| row.as_ref().and_then(|row| row.part).or(p.part)).collect();
+    let divide = |notes: &mut Vec<String>| {
+        let paths: Vec<&str> = listed.iter().map(|(picture, _)| picture.rest).collect();
+        let (parts, together) = Part::divide(&strata(&listed), &paths);
+        notes.push(Part::divided(&parts, &together));
+        parts
+    };
     let parts = match given {
         Some(mut parts) if parts.contains(&Part::Train) => {
             notes.extend(Part::settle(&mut parts));
-            if !parts.contains(&Part::Test) {
-                notes.push(Part::rule("picture, by name,", listed.len()));
-                parts = (0..listed.len()).map(Part::by_index).collect();
-            }
-            parts
+            if parts.contains(&Part::Test) { parts } else { divide(notes) }
         }
         Some(_) => anyhow::bail!("{name} has test pictures, but none to train on"),
         None if bare && !options.want_labels => vec![Part::Train; listed.len()],
-        None => {
-            notes.push(Part::rule("picture, by name,", listed.len()));
-            (0..listed.len()).map(Part::by_index).collect()
-        }
+        None => divide(notes),
     };
-    let sample = |((placed, row), part): ((&super::layout::Placed<'a>, Option<index::Row>), Part)| Sample {
-        placed: *placed,
+    let sample = |((placed, row), part): ((Placed<'a>, Option<index::Row>), Part)| Sample {
+        placed,
         part,
         target: row.and_then(|row| Some((row.target?, row.line))),
     };
@@ -138,6 +152,51 @@ fn samples<'a>(name: &str, layout: &Layout<'a>, options: &ReadOptions, notes: &m
         }
     }
     Ok(samples)
+}
+
+/// What pictures have in common that test pictures are drawn from: their class, by folder or by the index. Of numbers and masks
+/// there is but one stratum.
+fn strata<'a>(listed: &'a [(Placed<'_>, Option<index::Row>)]) -> Vec<&'a str> {
+    let of = |(picture, row): &'a (Placed<'_>, Option<index::Row>)| match row {
+        Some(row) => row.target.as_deref().unwrap_or_default(),
+        None => picture.class().unwrap_or_default(),
+    };
+    let strata: Vec<&str> = listed.iter().map(of).collect();
+    let distinct = strata.iter().collect::<std::collections::BTreeSet<_>>().len();
+    if 2 * distinct <= strata.len() { strata } else { vec![""; listed.len()] }
+}
+
+/// Says what is remarkable about pictures that could be read.
+fn remark(entries: &[&Entry], pictures: &Decoded, options: &ReadOptions, notes: &mut Vec<String>) {
+    let read =
+        || entries.iter().zip(&pictures.files).filter_map(|(entry, file)| Some((entry.name.as_str(), file.as_ref().ok()?.seen.remarks)));
+    let kinds: [(fn(&Remarks) -> bool, &str); 5] = [
+        (|r| r.cut, "pictures end early and are used as far as they go (what is missing is grey)"),
+        (|r| r.more_frames, "pictures have several frames or pages, of which the first is read"),
+        (|r| r.on_white, "pictures are dark on transparent ground: they lie on white, others on black"),
+        (|r| r.constant, "pictures are of one even colour"),
+        (|r| r.clipped, "pictures have values beyond --bits, which became the largest"),
+    ];
+    for (of_kind, what) in kinds {
+        let names: Vec<&str> = read().filter(|(_, remarks)| of_kind(remarks)).map(|(name, _)| name).collect();
+        if !names.is_empty() {
+            notes.push(format!("{} {what}: {}", names.len(), some_of(&names)));
+        }
+    }
+    for depth in [8, 16] {
+        let of_depth: Vec<u32> = read().filter(|(_, remarks)| remarks.depth == depth).map(|(_, remarks)| remarks.largest).collect();
+        let largest = of_depth.iter().copied().max().unwrap_or(0);
+        // A quarter of the range, or less.
+        let bits = u32::BITS - largest.leading_zeros();
+        if largest > 0 && bits + 2 <= depth && options.bits.is_none() {
+            notes.push(format!(
+                "{} pictures of {depth} bits have no value above {largest} and are nearly black: --bits {bits} stretches {bits} bits over the whole range",
+                of_depth.len()
+            ));
+        } else if depth == 16 && !of_depth.is_empty() {
+            notes.push(format!("{} pictures of 16 bits are read with 8", of_depth.len()));
+        }
+    }
 }
 
 /// The size and the channels that all pictures get.
@@ -183,7 +242,7 @@ fn leave_out(name: &str, bad: &[(&str, String)], count: usize, notes: &mut Vec<S
 /// Fails unless each mask is as large as its picture.
 fn fit_each_other(samples: &[Sample<'_>], pictures: &Decoded, entries: &[&Entry], masks: &Decoded) -> Result<()> {
     for (i, sample) in samples.iter().enumerate() {
-        if let (Ok((picture, _)), Ok((mask, _))) = (&pictures.files[i], &masks.files[i]) {
+        if let (Ok(Read { look: picture, .. }), Ok(Read { look: mask, .. })) = (&pictures.files[i], &masks.files[i]) {
             ensure!(
                 (picture.height, picture.width) == (mask.height, mask.width),
                 "{} is {}x{}, its picture {} is {}x{}",
@@ -203,15 +262,15 @@ fn fit_each_other(samples: &[Sample<'_>], pictures: &Decoded, entries: &[&Entry]
 /// is none: such pixels do not count.
 fn number_masks(masks: &mut Decoded, entries: &[&Entry], notes: &mut Vec<String>) -> Result<Vec<String>> {
     let mut first: [Option<usize>; 256] = [None; 256];
-    for (i, (_, bytes)) in masks.files.iter().enumerate().filter_map(|(i, file)| Some((i, file.as_ref().ok()?))) {
+    for (i, read) in masks.files.iter().enumerate().filter_map(|(i, file)| Some((i, file.as_ref().ok()?))) {
         let mut has = [false; 256];
-        bytes.iter().for_each(|&value| has[value as usize] = true);
+        read.seen.bytes.iter().for_each(|&value| has[value as usize] = true);
         (0..256).filter(|&value| has[value]).for_each(|value| first[value] = first[value].or(Some(i)));
     }
     let mut seen: Vec<usize> = (0..256).filter(|&value| first[value].is_some()).collect();
     if seen == [0, 255] {
         notes.push("masks have the values 0 and 255: 255 is class 1".into());
-        masks.files.iter_mut().flatten().for_each(|(_, bytes)| bytes.iter_mut().for_each(|value| *value = (*value).min(1)));
+        masks.files.iter_mut().flatten().for_each(|read| read.seen.bytes.iter_mut().for_each(|value| *value = (*value).min(1)));
         return Ok(vec!["0".into(), "1".into()]);
     }
     if seen.len() > 2 && seen.last() == Some(&255) {

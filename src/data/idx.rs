@@ -1,64 +1,142 @@
-//! IDX, MNIST's format: two zero bytes, element type, number of dimensions, sizes as big-endian u32, then the elements.
+//! IDX, the format of MNIST and its kin: two zero bytes, element type, number of dimensions, sizes as big-endian u32, then the
+//! elements.
 
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::sheet::some_of;
+use super::source::{self, Entry, Tree};
 use super::split::Part;
-use super::{Dataset, Split, source};
+use super::{Dataset, Split};
 use crate::kernels::augment::Image;
 
-/// Ends of the names of images and labels.
+/// Ends of the names of images and labels; some copies have dots for hyphens.
 const KINDS: [&str; 2] = ["images-idx3-ubyte", "labels-idx1-ubyte"];
+/// EMNIST's images are stored column by column.
+const TRANSPOSED: &str = "emnist";
 
-pub(super) enum Source {
-    File(PathBuf),
+pub(super) enum Source<'a> {
+    File(&'a Entry),
     /// With a name for errors.
     Bytes(&'static [u8], &'static str),
 }
 
-/// Whether a folder holds what [`folder`] reads.
-pub(super) fn is_in(dir: &Path) -> bool {
-    ["train-", "t10k-", ""].iter().any(|prefix| KINDS.iter().any(|kind| find(dir, &format!("{prefix}{kind}")).is_some()))
+/// Files by the data set and the part that they are named after: images, labels.
+type Pairs<'a> = BTreeMap<(String, Part), [Option<&'a Entry>; 2]>;
+
+/// The files that are named as MNIST's, in folders of any name.
+fn pairs(tree: &Tree) -> Pairs<'_> {
+    let mut pairs = Pairs::new();
+    for entry in &tree.files {
+        let name = entry.file_name().to_lowercase().replace('.', "-");
+        let name = name.strip_suffix("-gz").unwrap_or(&name);
+        let Some((kind, prefix)) = (0..2).find_map(|kind| Some((kind, name.strip_suffix(KINDS[kind])?))) else { continue };
+        let words: Vec<&str> = prefix.split('-').filter(|word| !word.is_empty()).collect();
+        let (part, set) = match words.split_last() {
+            Some((&"train", set)) => (Part::Train, set),
+            Some((&("t10k" | "test"), set)) => (Part::Test, set),
+            _ => (Part::Val, &words[..]),
+        };
+        // Of copies the first one counts.
+        pairs.entry((set.join("-"), part)).or_default()[kind].get_or_insert(entry);
+    }
+    pairs
 }
 
-/// A folder with files named as MNIST's, plain or `.gz`. Training labels and the test pair may be missing. Without `train-` and
-/// `t10k-` in their names there is one pair, which is divided [by index](Split::by_index).
-pub(super) fn folder(dir: &Path) -> Result<Dataset> {
-    let pair = |prefix: &str| -> Result<Option<Split>> {
-        let [images, labels] = KINDS.map(|kind| find(dir, &format!("{prefix}{kind}")));
+/// Whether a tree holds what [`read`] reads.
+pub(super) fn is_in(tree: &Tree) -> bool {
+    !pairs(tree).is_empty()
+}
+
+/// Files named as MNIST's or EMNIST's, plain or `.gz`. Training labels and the test pair may be missing. Without `train-`, `test-`
+/// or `t10k-` in their names there is one pair, which is divided [by index](Split::by_index). Returns the files that are read, too.
+pub(super) fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
+    let (pairs, path) = (pairs(tree), tree.root.display());
+    let sets: Vec<&String> = pairs.keys().map(|(set, _)| set).collect::<BTreeSet<_>>().into_iter().collect();
+    ensure!(sets.len() < 2, "{path} holds several sets ({}): put the files of one into a folder of its own", some_of(&sets));
+    let set = sets[0].clone();
+    let mut taken = Vec::new();
+    let mut pair = |part: Part| -> Result<Option<Split>> {
+        let [images, labels] = pairs.get(&(set.clone(), part)).copied().unwrap_or_default();
+        taken.extend([images, labels].into_iter().flatten());
         match (images, labels) {
             (None, None) => Ok(None),
-            (None, Some(labels)) => bail!("{} has no images beside it ({prefix}{})", labels.display(), KINDS[0]),
+            (None, Some(labels)) => bail!("{} in {path} has no images beside it ({})", labels.name, KINDS[0]),
             (Some(images), labels) => Ok(Some(split(Source::File(images), labels.map(Source::File))?)),
         }
     };
-    let name = source::name_of(dir);
-    if let Some(train) = pair("train-")? {
-        return Dataset::new(name, train, pair("t10k-")?).with_context(|| dir.display().to_string());
+    let name = source::name_of(&tree.root);
+    let mut notes = Vec::new();
+    let (train, test) = match (pair(Part::Train)?, pair(Part::Test)?, pair(Part::Val)?) {
+        (Some(train), test, _) => (train, test),
+        (None, None, Some(both)) => {
+            notes.push(Part::rule("image", both.len() as usize));
+            both.by_index()
+        }
+        _ => bail!("{path} holds no train-{}, plain or .gz", KINDS[0]),
+    };
+    let upright = |split: Split| if set.starts_with(TRANSPOSED) { transposed(split) } else { split };
+    if set.starts_with(TRANSPOSED) {
+        notes.push("EMNIST's images are stored lying: they are set upright".into());
     }
-    let both = pair("")?.with_context(|| format!("{} holds no train-{}, plain or .gz", dir.display(), KINDS[0]))?;
-    let (train, test) = both.by_index();
-    let mut data = Dataset::new(name, train, test).with_context(|| dir.display().to_string())?;
-    data.notes.push(Part::rule("image", both.len() as usize));
-    Ok(data)
+    let mut data = Dataset::new(name, upright(train), test.map(upright)).with_context(|| path.to_string())?;
+    data.notes = notes;
+    let mapping = tree.files.iter().find(|entry| entry.file_name() == format!("{set}-mapping.txt"));
+    taken.extend(mapping);
+    let named = mapping.map(characters).transpose()?.unwrap_or_default();
+    name_classes(&mut data, &named);
+    Ok((data, taken))
 }
 
-/// `stem` in `dir`, plain or with `.gz`.
-fn find(dir: &Path, stem: &str) -> Option<PathBuf> {
-    [dir.join(stem), dir.join(format!("{stem}.gz"))].into_iter().find(|path| path.is_file())
+/// EMNIST's list of the character that each label stands for: lines of a label and its codes.
+fn characters(mapping: &Entry) -> Result<BTreeMap<u32, String>> {
+    let text = String::from_utf8(mapping.unpacked()?).with_context(|| format!("{} is no text", mapping.name))?;
+    let line = |line: &str| {
+        let mut numbers = line.split_whitespace().map_while(|word| word.parse::<u32>().ok());
+        let label = numbers.next()?;
+        Some((label, numbers.filter_map(char::from_u32).collect::<String>())).filter(|(_, text)| !text.is_empty())
+    };
+    Ok(text.lines().filter_map(line).collect())
+}
+
+/// Classes are counted from 0, labels may not be: classes that come before the first label are none.
+fn name_classes(data: &mut Dataset, named: &BTreeMap<u32, String>) {
+    let splits = || std::iter::once(&data.train).chain(&data.test);
+    let Some(&first) = splits().filter_map(|split| split.labels.as_ref()).flatten().min() else { return };
+    for split in std::iter::once(&mut data.train).chain(&mut data.test) {
+        split.labels.iter_mut().flatten().for_each(|label| *label -= first);
+    }
+    data.class_names = (first..data.classes).map(|label| named.get(&label).cloned().unwrap_or_else(|| label.to_string())).collect();
+    data.classes -= first;
+    if first > 0 {
+        data.notes.push(format!("labels begin at {first}: the classes are called {}", some_of(&data.class_names)));
+    }
+}
+
+/// Images with rows and columns exchanged.
+fn transposed(split: Split) -> Split {
+    let Image { height, width, channels } = split.image;
+    let (lines, columns) = (height as usize, width as usize);
+    let turn = |image: &[u8]| (0..columns).flat_map(|x| (0..lines).map(move |y| y * columns + x)).map(|at| image[at]).collect::<Vec<_>>();
+    let images = split.images.chunks(lines * columns).flat_map(turn).collect();
+    Split { images, image: Image { height: width, width: height, channels }, ..split }
 }
 
 /// Images with the labels that belong to them.
-pub(super) fn split(images: Source, labels: Option<Source>) -> Result<Split> {
-    let (image_name, bytes) = read(images)?;
+pub(super) fn split(images: Source<'_>, labels: Option<Source<'_>>) -> Result<Split> {
+    let (image_name, bytes) = contents(images)?;
     let ([count, height, width], pixels) = parse(&bytes, "images").with_context(|| image_name.clone())?;
     let image = Image { height, width, channels: 1 };
-    ensure!(!image.is_empty(), "{image_name}: images of {height}x{width} pixels");
+    ensure!(
+        [height, width].iter().all(|side| (1..=super::MOST_SIDE).contains(side)),
+        "{image_name}: images of {height}x{width} pixels; sides may be 1 to {}",
+        super::MOST_SIDE
+    );
     let labels = match labels {
         None => None,
         Some(labels) => {
-            let (label_name, bytes) = read(labels)?;
+            let (label_name, bytes) = contents(labels)?;
             let ([label_count], labels) = parse(&bytes, "labels").with_context(|| label_name.clone())?;
             ensure!(
                 label_count == count,
@@ -70,10 +148,10 @@ pub(super) fn split(images: Source, labels: Option<Source>) -> Result<Split> {
     Ok(Split { labels, ..Split::unlabelled(pixels.to_vec(), image) })
 }
 
-fn read(source: Source) -> Result<(String, Vec<u8>)> {
+fn contents(source: Source<'_>) -> Result<(String, Vec<u8>)> {
     match source {
         Source::Bytes(bytes, name) => Ok((name.to_string(), source::unpacked(bytes.to_vec(), name)?)),
-        Source::File(path) => Ok((path.display().to_string(), source::read(&path)?)),
+        Source::File(entry) => Ok((entry.name.clone(), entry.unpacked()?)),
     }
 }
 

@@ -8,9 +8,11 @@ mod folder;
 mod given;
 mod idx;
 mod index;
+mod kinds;
 mod layout;
 mod mask;
 mod picture;
+mod pixel_table;
 mod sheet;
 mod source;
 mod split;
@@ -18,12 +20,13 @@ mod store;
 mod table;
 mod truth;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
 pub use given::GivenLabels;
-pub use picture::load_picture;
+pub use picture::{PictureOptions, Remarks, load_picture};
 pub use split::Split;
 pub use table::{Encoding, Rows, Scale, Table};
 
@@ -54,6 +57,8 @@ pub struct ReadOptions {
     pub size: Option<[u32; 2]>,
     /// Grey (true) or colour. Without it most pictures decide.
     pub grey: Option<bool>,
+    /// Of each value of a picture, the bits that are used; they are stretched over the whole range.
+    pub bits: Option<u32>,
     /// Without it the data decide: masks, a column of numbers, classes.
     pub task: Option<Task>,
     /// Whether data without labels are an error.
@@ -81,51 +86,44 @@ pub struct Dataset {
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A folder with MNIST's files.
-    Idx,
-    /// A folder with CIFAR-10's files.
-    Cifar,
-    /// A folder of PNG and JPEG files.
+    /// A folder of pictures, or with the files of MNIST, CIFAR or their kin.
     Folder,
-    /// A `.tar` or `.tar.gz` of such a folder.
+    /// A `.tar`, `.tar.gz` or `.zip` of such a folder.
     Archive,
-    /// A CSV file.
+    /// A CSV file with an image in each row, a pixel in each column; or a folder with such files.
+    PixelTable,
+    /// Any other CSV file.
     Table,
 }
+
+const WANTED: &str = "no PNG or JPEG, no train-images-idx3-ubyte (MNIST's format), no data_batch_1.bin (CIFAR-10's), no archive or table";
 
 /// What `path` holds, and the file or folder that holds it: a folder with nothing but one archive or table means that.
 pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
     if path.is_file() {
         let format = by_name(path).with_context(|| {
             format!(
-                "{} is neither a table (.csv, .csv.gz) nor an archive (.tar.gz, .tgz, .tar); of other formats, name the folder",
+                "{} is neither a table (.csv, .csv.gz) nor an archive (.tar.gz, .tgz, .tar, .zip); of other formats, name the folder",
                 path.display()
             )
         })?;
         return Ok((format, path.to_path_buf()));
     }
-    ensure!(path.is_dir(), "{} is not a folder, nor an archive (.tar.gz) or a table (.csv)", path.display());
-    let whole = [(Format::Idx, idx::is_in(path)), (Format::Cifar, cifar::is_in(path))];
-    if let Some((format, _)) = whole.iter().find(|(_, found)| *found) {
-        return Ok((*format, path.to_path_buf()));
-    }
-    let is_picture = |entry: &walkdir::DirEntry| {
-        let extension = entry.path().extension().map_or(String::new(), |e| e.to_string_lossy().to_ascii_lowercase());
-        entry.file_type().is_file() && layout::PICTURES.contains(&extension.as_str())
-    };
-    if walkdir::WalkDir::new(path).follow_links(true).into_iter().flatten().any(|entry| is_picture(&entry)) {
+    ensure!(path.exists(), "there is no {}; --data is a folder, an archive (.tar.gz, .zip) or a table (.csv)", path.display());
+    ensure!(path.is_dir(), "{} is not a folder, nor an archive (.tar.gz, .zip) or a table (.csv)", path.display());
+    let tree = source::Tree::of_folder(path)?;
+    if tree.files.iter().any(|file| file.kind == kinds::Kind::Picture) || idx::is_in(&tree) || cifar::is_in(&tree) {
         return Ok((Format::Folder, path.to_path_buf()));
     }
-    let entries = std::fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let files = entries.flatten().map(|entry| entry.path());
+    let files = tree.files.iter().filter(|file| !file.name.contains('/')).map(|file| path.join(&file.name));
     let found: Vec<(Format, PathBuf)> = files.filter_map(|file| Some((by_name(&file)?, file))).collect();
+    let left_out = tree.notes.iter().map(|note| format!("; {note}")).collect::<String>();
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => bail!(
-            "{} holds nothing to train on: no PNG or JPEG, no train-images-idx3-ubyte (MNIST's format), no data_batch*.bin (CIFAR-10's), no \
-             archive or table",
-            path.display()
-        ),
+        [] => bail!("{} holds nothing to train on: {WANTED}{left_out}", path.display()),
+        several if several.iter().all(|(format, _)| matches!(format, Format::Table | Format::PixelTable)) && pixel_table::is_in(path) => {
+            Ok((Format::PixelTable, path.to_path_buf()))
+        }
         several => {
             let names: Vec<String> = several.iter().map(|(_, file)| source::name_of(file)).collect();
             bail!("{} holds several archives or tables; name one: {}", path.display(), sheet::some_of(&names))
@@ -139,8 +137,8 @@ fn by_name(path: &Path) -> Option<Format> {
     let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
     match () {
         () if !path.is_file() || name.starts_with('.') => None,
-        () if ends(&[".csv", ".csv.gz"]) => Some(Format::Table),
-        () if ends(&[".tar.gz", ".tgz", ".tar"]) => Some(Format::Archive),
+        () if ends(&[".csv", ".csv.gz"]) => Some(if pixel_table::is(path) { Format::PixelTable } else { Format::Table }),
+        () if ends(&[".tar.gz", ".tgz", ".tar", ".zip"]) => Some(Format::Archive),
         () => None,
     }
 }
@@ -167,20 +165,55 @@ impl Dataset {
     /// Images from a folder or an archive, in any [`Format`] that holds images.
     pub fn load(path: &Path, options: &ReadOptions) -> Result<Self> {
         let (format, path) = recognise(path)?;
-        let data = match format {
-            Format::Idx => idx::folder(&path)?,
-            Format::Cifar => cifar::folder(&path)?,
-            Format::Folder => return folder::read(&source::Tree::of_folder(&path)?, options),
-            Format::Archive => {
-                let wanted = [&layout::PICTURES[..], &["csv"]].concat();
-                return folder::read(&source::Tree::of_archive(&path, &wanted)?, options);
-            }
+        let mut data = match format {
+            Format::Folder => Self::of_tree(&source::Tree::of_folder(&path)?, options)?,
+            Format::Archive => Self::of_tree(&source::Tree::of_archive(&path)?, options)?,
+            Format::PixelTable => pixel_table::read(&path)?.unless_indexed(options)?,
             Format::Table => bail!("{} is a table, images are wanted here", path.display()),
         };
-        if let Some(target) = &options.target {
-            bail!("--target {target} is for tables and for image folders with an index.csv; {} is neither", path.display());
+        data.note_repeated();
+        Ok(data)
+    }
+
+    /// Images from files. Where there are pictures, they are meant, whatever lies beside them.
+    fn of_tree(tree: &source::Tree, options: &ReadOptions) -> Result<Self> {
+        let pictures = tree.files.iter().any(|file| file.kind == kinds::Kind::Picture);
+        let (mut data, taken) = match () {
+            () if !pictures && idx::is_in(tree) => idx::read(tree)?,
+            () if !pictures && cifar::is_in(tree) => cifar::read(tree)?,
+            () => return folder::read(tree, options),
+        };
+        let others: Vec<&str> =
+            tree.files.iter().filter(|file| !taken.iter().any(|taken| taken.name == file.name)).map(|file| file.name.as_str()).collect();
+        data.notes.extend(tree.notes.clone());
+        if !others.is_empty() {
+            data.notes.push(format!("{} other files are left out: {}", others.len(), sheet::some_of(&others)));
         }
-        Ok(data.conform(options))
+        data.unless_indexed(options)
+    }
+
+    /// As `options` want it; of a format that has no columns to choose from.
+    fn unless_indexed(self, options: &ReadOptions) -> Result<Self> {
+        if let Some(target) = &options.target {
+            bail!("--target {target} is for tables and for image folders with an index.csv; {} is neither", self.name);
+        }
+        Ok(self.conform(options))
+    }
+
+    /// Says which test images are among the training images too.
+    fn note_repeated(&mut self) {
+        let Some(test) = &self.test else { return };
+        let trained: HashMap<&[u8], u32> = (0..self.train.len()).map(|i| (self.train.pixels(i), i)).collect();
+        let name = |split: &Split, i: u32| split.names.get(i as usize).cloned().unwrap_or_else(|| format!("index {i}"));
+        let equal = |i: u32| Some(format!("{} = {}", name(test, i), name(&self.train, *trained.get(test.pixels(i))?)));
+        let equal: Vec<String> = (0..test.len()).filter_map(equal).collect();
+        if !equal.is_empty() {
+            let (count, all) = (equal.len(), test.len());
+            self.notes.push(format!(
+                "{count} of {all} test images are equal to training images, so that results look too good: {}",
+                sheet::some_of(&equal)
+            ));
+        }
     }
 
     /// Rows of a table, as samples without images.

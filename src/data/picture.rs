@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::decode;
-use crate::kernels::augment::Image;
+pub use super::decode::{PictureOptions, Remarks};
 
-/// Reads a PNG or JPEG of any size as `size`: upright, keeping its proportions, what is not covered dark. `invert` is for
-/// dark ink on light paper.
-pub fn load_picture(path: &Path, size: Image, invert: bool) -> Result<Vec<u8>> {
+/// Reads a picture of any size as `options` say: upright, keeping its proportions, what is not covered dark.
+pub fn load_picture(path: &Path, options: &PictureOptions) -> Result<(Vec<u8>, Remarks)> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    decode::decode(&bytes, size, invert).with_context(|| path.display().to_string())
+    let seen = decode::decode(&bytes, options).with_context(|| path.display().to_string())?;
+    Ok((seen.bytes, seen.remarks))
 }

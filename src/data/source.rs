@@ -1,19 +1,28 @@
 //! Where bytes come from: files, plain or gzipped, folders, and archives that are read as folders in memory.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+use super::kinds::{self, HEAD, Kind};
 
 const GZIP: [u8; 2] = [0x1F, 0x8B];
+const ZIP: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 
 /// Contents of an archive that are kept in memory, at most.
 const MOST_ARCHIVE_BYTES: u64 = 8 << 30;
+/// Folders in folders.
+const MOST_DEPTH: usize = 64;
+/// Links that lead to links are followed as far as this.
+const MOST_LINKS: usize = 8;
 
 /// The contents of a file, unpacked if they are gzipped.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
@@ -39,10 +48,22 @@ pub(super) fn name_of(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
+/// Text of a name, in composed form (NFC), as file systems differ in that. Bytes that are no UTF-8 are written as `\xE9`, so that
+/// different names stay different.
+fn text(name: &[u8]) -> String {
+    let mut all = String::new();
+    for chunk in name.utf8_chunks() {
+        all.push_str(chunk.valid());
+        chunk.invalid().iter().for_each(|byte| all.push_str(&format!("\\x{byte:02X}")));
+    }
+    if is_nfc(&all) { all } else { all.nfc().collect() }
+}
+
 /// A file of a [`Tree`].
 pub(super) struct Entry {
     /// Its path within the tree, with `/`.
     pub name: String,
+    pub kind: Kind,
     pub stamp: Stamp,
     contents: Contents,
 }
@@ -51,19 +72,30 @@ pub(super) struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(super) struct Stamp {
     bytes: u64,
-    /// Time of the last change in nanoseconds; 0 if unknown.
+    /// Time of the last change of contents in nanoseconds; 0 if unknown.
+    modified: u64,
+    /// Time of the last change of any kind, which no program can set back, and the file's number; 0 where a system has none.
     changed: u64,
+    number: u64,
 }
 
 enum Contents {
     Disk(PathBuf),
-    Memory(Vec<u8>),
+    /// Shared by links to one file.
+    Memory(Arc<[u8]>),
 }
 
 impl Stamp {
     fn of(metadata: &std::fs::Metadata) -> Self {
         let since = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        Stamp { bytes: metadata.len(), changed: since.map_or(0, |time| time.as_nanos() as u64) }
+        #[cfg(unix)]
+        let (changed, number) = {
+            use std::os::unix::fs::MetadataExt;
+            (metadata.ctime().wrapping_mul(1_000_000_000).wrapping_add(metadata.ctime_nsec()) as u64, metadata.ino())
+        };
+        #[cfg(not(unix))]
+        let (changed, number) = (0, 0);
+        Stamp { bytes: metadata.len(), modified: since.map_or(0, |time| time.as_nanos() as u64), changed, number }
     }
 }
 
@@ -75,14 +107,15 @@ impl Entry {
         }
     }
 
-    /// The ending of its name in lower case.
-    pub fn extension(&self) -> String {
-        extension(&self.name)
+    /// What [`unpacked`] makes of it.
+    pub fn unpacked(&self) -> Result<Vec<u8>> {
+        unpacked(self.read().with_context(|| self.name.clone())?.into_owned(), &self.name)
     }
-}
 
-fn extension(name: &str) -> String {
-    Path::new(name).extension().map_or(String::new(), |e| e.to_string_lossy().to_ascii_lowercase())
+    /// The last part of its name.
+    pub fn file_name(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or(&self.name)
+    }
 }
 
 /// Files and folders below a root.
@@ -92,88 +125,273 @@ pub(super) struct Tree {
     pub files: Vec<Entry>,
     /// In order of names.
     pub folders: Vec<String>,
+    /// What a user must be told of what is not among them.
+    pub notes: Vec<String>,
 }
 
 /// Hidden files, and what operating systems leave in folders and archives.
 fn hidden(component: &str) -> bool {
-    component.starts_with('.') || component == "__MACOSX"
+    component.starts_with('.') || ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"].contains(&component)
+}
+
+/// What is found below a root, on its way to a [`Tree`].
+#[derive(Default)]
+struct Found {
+    files: BTreeMap<String, (Kind, Stamp, Contents)>,
+    folders: BTreeSet<String>,
+    /// Names with reasons.
+    left_out: Vec<String>,
+    /// Pictures in hidden places.
+    hidden: Vec<String>,
 }
 
 impl Tree {
-    /// Everything below a folder that is not hidden. Links are followed.
+    /// Everything below a folder. Links are followed. What cannot be read is left out and named, as is what is hidden and would
+    /// be a picture.
     pub fn of_folder(root: &Path) -> Result<Self> {
-        let (mut files, mut folders) = (Vec::new(), Vec::new());
-        let walk = walkdir::WalkDir::new(root).min_depth(1).follow_links(true).sort_by_file_name();
-        for entry in walk.into_iter().filter_entry(|e| !hidden(&e.file_name().to_string_lossy())) {
-            let entry = entry.with_context(|| format!("cannot read all of {}", root.display()))?;
-            let parts = entry.path().strip_prefix(root).unwrap_or(entry.path()).components();
-            let name = parts.map(|c| c.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/");
-            if entry.file_type().is_dir() {
-                folders.push(name);
+        let mut found = Found::default();
+        let within = |path: &Path| {
+            let parts = path.strip_prefix(root).unwrap_or(path).components();
+            parts.map(|c| text(c.as_os_str().as_encoded_bytes())).collect::<Vec<_>>().join("/")
+        };
+        let is_hidden = |path: &Path| path.file_name().is_some_and(|name| hidden(&name.to_string_lossy()));
+        for entry in walkdir::WalkDir::new(root).max_depth(MOST_DEPTH).follow_links(true).sort_by_file_name() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    let path = error.path().unwrap_or(root);
+                    ensure!(path != root, "cannot read {}: {error}", root.display());
+                    let why = match error.io_error().map(std::io::Error::kind) {
+                        _ if error.loop_ancestor().is_some() => "is a link to a folder above it".to_string(),
+                        Some(std::io::ErrorKind::NotFound) => "is a link that leads nowhere".into(),
+                        Some(kind) => format!("cannot be read ({kind})"),
+                        None => format!("cannot be read ({error})"),
+                    };
+                    if !is_hidden(path) {
+                        found.left_out.push(format!("{} {why}", within(path)));
+                    }
+                    continue;
+                }
+            };
+            let (name, path) = (within(entry.path()), entry.path());
+            if name.split('/').any(hidden) {
+                if entry.file_type().is_file() && kinds::PICTURES.contains(&kinds::extension(&name).as_str()) {
+                    found.hidden.push(name);
+                }
+            } else if entry.file_type().is_dir() {
+                if entry.depth() > 0 {
+                    found.folders.insert(name);
+                }
+            } else if !entry.file_type().is_file() {
+                // To open a pipe is to wait for who writes into it.
+                found.left_out.push(format!("{name} is a pipe, a socket or a device"));
+            } else if let (Ok(metadata), false) = (entry.metadata(), found.files.contains_key(&name)) {
+                let kind = kinds::kind(&name, || head_of(path));
+                found.files.insert(name, (kind, Stamp::of(&metadata), Contents::Disk(path.to_path_buf())));
             } else {
-                let stamp = Stamp::of(&entry.metadata().with_context(|| format!("cannot read {}", entry.path().display()))?);
-                files.push(Entry { name, stamp, contents: Contents::Disk(entry.into_path()) });
+                found.left_out.push(format!("{name} cannot be read, or differs from another in Unicode form only"));
             }
         }
-        files.sort_by(|a, b| a.name.cmp(&b.name));
-        folders.sort();
-        Ok(Tree { root: root.to_path_buf(), files, folders })
+        found.tree(root)
     }
 
-    /// The files in a `.tar` or `.tar.gz` whose endings are `wanted`, in memory.
-    pub fn of_archive(path: &Path, wanted: &[&str]) -> Result<Self> {
+    /// The files in a `.tar`, `.tar.gz` or `.zip`; pictures and [data](Kind::Data) in memory.
+    pub fn of_archive(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
         let stamp = Stamp::of(&file.metadata()?);
         let mut reader = BufReader::new(file);
-        let gzipped = std::io::BufRead::fill_buf(&mut reader).is_ok_and(|start| start.starts_with(&GZIP));
-        let reader: Box<dyn Read> = if gzipped { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
-        let mut archive = tar::Archive::new(reader);
-        let (mut files, mut folders, mut total) = (BTreeMap::new(), Vec::new(), 0_u64);
-        let mut unpack = || -> Result<()> {
-            for entry in archive.entries()? {
-                let mut entry = entry?;
-                let path = String::from_utf8_lossy(&entry.path_bytes()).replace('\\', "/");
-                let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
-                let (name, kind) = (parts.join("/"), entry.header().entry_type());
-                if parts.iter().any(|part| hidden(part)) || name.is_empty() {
-                    continue;
-                }
-                if kind.is_dir() {
-                    folders.push(name);
-                } else if kind.is_file() && wanted.contains(&extension(&name).as_str()) {
-                    total += entry.size();
-                    if total > MOST_ARCHIVE_BYTES {
-                        return Ok(());
-                    }
-                    let mut bytes = Vec::new();
-                    entry.read_to_end(&mut bytes)?;
-                    ensure!(bytes.len() as u64 == entry.size(), "{name} ends early");
-                    files.insert(name, bytes);
-                } else if kind.is_file() {
-                    // Named in what is said about files that are left out.
-                    files.insert(name, Vec::new());
-                }
+        let start = std::io::BufRead::fill_buf(&mut reader).unwrap_or_default();
+        let (zipped, gzipped) = (ZIP.iter().any(|magic| start.starts_with(magic)), start.starts_with(&GZIP));
+        let mut unpacking = Unpacking { found: Found::default(), links: Vec::new(), total: 0, stamp };
+        let done = match (zipped, gzipped) {
+            (true, _) => unpacking.zip(reader),
+            (_, true) => unpacking.tar(MultiGzDecoder::new(reader)),
+            _ => unpacking.tar(reader),
+        };
+        if let Err(error) = done {
+            if unpacking.total > MOST_ARCHIVE_BYTES {
+                bail!("{} {error:#}", path.display());
             }
-            Ok(())
+            bail!("{} is damaged or cut off (after {} files): {error:#}", path.display(), unpacking.found.files.len());
+        }
+        unpacking.finish().tree(path)
+    }
+}
+
+fn head_of(path: &Path) -> Vec<u8> {
+    let mut head = Vec::new();
+    // What cannot be read is named by who wants its contents.
+    let _ = File::open(path).and_then(|file| file.take(HEAD as u64).read_to_end(&mut head));
+    head
+}
+
+impl Found {
+    fn tree(mut self, root: &Path) -> Result<Tree> {
+        let mut notes = Vec::new();
+        let mut say = |names: &[String], what: &str| {
+            if !names.is_empty() {
+                notes.push(format!("{} {what}: {}", names.len(), super::sheet::some_of(names)));
+            }
         };
-        let found = unpack();
-        let most = MOST_ARCHIVE_BYTES >> 30;
-        ensure!(total <= MOST_ARCHIVE_BYTES, "{} holds more than {most} GiB: unpack it, and name the folder", path.display());
+        say(&self.left_out, "files or folders are left out");
+        say(&self.hidden, "pictures in hidden places, or in folders that systems make, are left out");
+        let runs = self.take_runs();
+        ensure!(!runs.contains(""), "{} is the folder of a run of wgraft, not of data", root.display());
+        say(&runs.into_iter().collect::<Vec<_>>(), "folders of runs of wgraft are left out");
+        let entry = |(name, (kind, stamp, contents))| Entry { name, kind, stamp, contents };
+        let files = self.files.into_iter().map(entry).collect();
+        Ok(Tree { root: root.to_path_buf(), files, folders: self.folders.into_iter().collect(), notes })
+    }
+
+    /// Removes run folders, and the folders that hold nothing else. Returns their names.
+    fn take_runs(&mut self) -> BTreeSet<String> {
+        const CONFIG: &str = "config.toml";
+        const FIRST_LINE: &[u8] = b"# wgraft ";
+        let ours = |contents: &Contents| match contents {
+            Contents::Memory(bytes) => bytes.starts_with(FIRST_LINE),
+            Contents::Disk(path) => head_of(path).starts_with(FIRST_LINE),
+        };
+        let configs =
+            self.files.iter().filter(|(name, (.., contents))| (*name == CONFIG || name.ends_with(&format!("/{CONFIG}"))) && ours(contents));
+        let runs: BTreeSet<String> = configs.map(|(name, _)| name[..name.len() - CONFIG.len()].trim_end_matches('/').to_string()).collect();
+        let within = |name: &str| runs.iter().any(|run| name == run || name.strip_prefix(run).is_some_and(|rest| rest.starts_with('/')));
+        self.files.retain(|name, _| !within(name));
+        self.folders.retain(|name| !within(name));
+        for run in &runs {
+            for (at, _) in run.rmatch_indices('/') {
+                let above = format!("{}/", &run[..at]);
+                if self.files.keys().chain(&self.folders).any(|name| name.starts_with(&above)) {
+                    break;
+                }
+                self.folders.remove(&run[..at]);
+            }
+        }
+        runs
+    }
+}
+
+/// An archive on its way to a [`Tree`].
+struct Unpacking {
+    found: Found,
+    /// (link, what it leads to)
+    links: Vec<(String, String)>,
+    total: u64,
+    stamp: Stamp,
+}
+
+/// The path `target`, seen from the folder of `link`. `None` if it leaves the archive.
+fn resolve(link: &str, target: &str) -> Option<String> {
+    let above = link.rsplit_once('/').map_or("", |(above, _)| above);
+    let mut parts: Vec<&str> = above.split('/').filter(|part| !part.is_empty()).collect();
+    for part in target.split('/').filter(|part| !part.is_empty() && *part != ".") {
+        match part {
+            ".." => drop(parts.pop()?),
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+impl Unpacking {
+    /// The name of a path in an archive; `None` for what is not looked at.
+    fn name(&mut self, path: &[u8], is_file: bool) -> Option<String> {
+        let path = text(path).replace('\\', "/");
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+        let name = parts.join("/");
+        if parts.iter().any(|part| hidden(part)) {
+            if is_file && kinds::PICTURES.contains(&kinds::extension(&name).as_str()) {
+                self.found.hidden.push(name);
+            }
+            return None;
+        }
+        if parts.len() > MOST_DEPTH {
+            self.found.left_out.push(format!("{}... lies more than {MOST_DEPTH} folders deep", parts[..2].join("/")));
+            return None;
+        }
+        (!name.is_empty()).then_some(name)
+    }
+
+    /// Takes a file of `size` bytes.
+    fn take(&mut self, name: String, size: u64, contents: &mut dyn Read) -> Result<()> {
+        let mut bytes = Vec::new();
+        contents.take(HEAD as u64).read_to_end(&mut bytes)?;
+        let kind = kinds::kind(&name, || bytes.clone());
+        if matches!(kind, Kind::Picture | Kind::Data) {
+            self.total += size;
+            ensure!(self.total <= MOST_ARCHIVE_BYTES, "holds more than {} GiB: unpack it, and name the folder", MOST_ARCHIVE_BYTES >> 30);
+            contents.take(size.saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes)?;
+            ensure!(bytes.len() as u64 == size, "{name} ends early");
+        }
+        let stamp = Stamp { bytes: size, ..self.stamp };
+        self.found.files.insert(name, (kind, stamp, Contents::Memory(bytes.into())));
+        Ok(())
+    }
+
+    fn tar(&mut self, reader: impl Read) -> Result<()> {
+        let mut archive = tar::Archive::new(reader);
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            let kind = entry.header().entry_type();
+            let Some(name) = self.name(&entry.path_bytes(), kind.is_file()) else { continue };
+            if kind.is_dir() {
+                self.found.folders.insert(name);
+            } else if kind.is_file() {
+                let size = entry.size();
+                self.take(name, size, &mut entry)?;
+            } else if let (true, Some(target)) = (kind.is_hard_link() || kind.is_symlink(), entry.link_name_bytes()) {
+                let target = text(&target).replace('\\', "/");
+                // A hard link names a path from the top of the archive.
+                let target = if kind.is_hard_link() { resolve("", &target) } else { resolve(&name, &target) };
+                self.links.push((name, target.unwrap_or_default()));
+            } else {
+                self.found.left_out.push(format!("{name} is neither a file nor a folder"));
+            }
+        }
         // The sum at the end of gzip data is looked at only by who reads that far.
-        let found = found.and_then(|()| Ok(std::io::copy(&mut archive.into_inner(), &mut std::io::sink())?));
-        if let Err(error) = found {
-            bail!("{} is damaged or cut off (after {} files): {error:#}", path.display(), files.len());
+        std::io::copy(&mut archive.into_inner(), &mut std::io::sink())?;
+        Ok(())
+    }
+
+    fn zip(&mut self, reader: BufReader<File>) -> Result<()> {
+        let mut archive = zip::ZipArchive::new(reader)?;
+        for index in 0..archive.len() {
+            let encrypted = archive.by_index_raw(index).is_ok_and(|entry| entry.encrypted());
+            ensure!(!encrypted, "its files are encrypted: unpack it with its password, and name the folder");
+            let mut entry = archive.by_index(index)?;
+            let path = entry.name().map_or_else(|_| entry.name_raw().to_vec(), |name| name.into_owned().into_bytes());
+            let Some(name) = self.name(&path, entry.is_file()) else { continue };
+            if entry.is_dir() {
+                self.found.folders.insert(name);
+            } else if entry.is_symlink() {
+                let mut target = Vec::new();
+                (&mut entry).take(HEAD as u64 * HEAD as u64).read_to_end(&mut target)?;
+                let target = resolve(&name, &text(&target));
+                self.links.push((name, target.unwrap_or_default()));
+            } else {
+                let size = entry.size();
+                self.take(name, size, &mut entry)?;
+            }
         }
-        for name in files.keys() {
-            let above = name.match_indices('/').map(|(at, _)| name[..at].to_string());
-            folders.extend(above);
+        Ok(())
+    }
+
+    /// Follows links to files of the archive; the others are left out.
+    fn finish(mut self) -> Found {
+        for _ in 0..MOST_LINKS {
+            self.links.retain(|(link, target)| {
+                let Some((kind, stamp, Contents::Memory(bytes))) = self.found.files.get(target) else { return true };
+                let copy = (*kind, *stamp, Contents::Memory(bytes.clone()));
+                self.found.files.insert(link.clone(), copy);
+                false
+            });
         }
-        folders.sort();
-        folders.dedup();
-        let entry = |(name, bytes): (String, Vec<u8>)| {
-            let stamp = Stamp { bytes: bytes.len() as u64, ..stamp };
-            Entry { name, stamp, contents: Contents::Memory(bytes) }
-        };
-        Ok(Tree { root: path.to_path_buf(), files: files.into_iter().map(entry).collect(), folders })
+        for (link, target) in self.links {
+            let where_to = if self.found.folders.contains(&target) { "a folder" } else { "what is not in the archive" };
+            self.found.left_out.push(format!("{link} is a link to {where_to}"));
+        }
+        for name in self.found.files.keys() {
+            self.found.folders.extend(name.match_indices('/').map(|(at, _)| name[..at].to_string()));
+        }
+        self.found
     }
 }

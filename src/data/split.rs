@@ -1,9 +1,11 @@
 //! Samples of one size with everything known about them, and how they are divided.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 
+use super::sheet::some_of;
 use crate::buffer::{Dtype, Shape, pad_rows, shape};
 use crate::kernels::augment::Image;
 use crate::random;
@@ -211,14 +213,86 @@ pub(super) enum Part {
 }
 
 impl Part {
-    /// By the usual names of folders and of values in a column `split`.
+    /// By the usual names of folders and of values in a column `split`: `train`, `Test1`, `validation_set`, `test images`.
     pub(super) fn named(name: &str) -> Option<Part> {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "train" | "training" => Some(Part::Train),
-            "test" | "testing" => Some(Part::Test),
-            "val" | "valid" | "validation" | "dev" => Some(Part::Val),
-            _ => None,
+        Part::within(name).filter(|(_, rest)| rest.is_empty()).map(|(part, _)| part)
+    }
+
+    /// The parts that folders side by side are named after, as `flowers_train` and `flowers_test` are: some are for training,
+    /// and others or none are not. `None` for a folder that is named after none. Empty where they are no parts.
+    pub(super) fn of_siblings<'a>(names: &[&'a str]) -> BTreeMap<&'a str, Option<Part>> {
+        let found: Vec<_> = names.iter().map(|name| Part::within(name)).collect();
+        let known: Vec<&(Part, Vec<String>)> = found.iter().flatten().collect();
+        let parts: BTreeSet<Part> = known.iter().map(|(part, _)| *part).collect();
+        let alike = known.iter().all(|(_, rest)| *rest == known[0].1);
+        if !(alike && parts.contains(&Part::Train) && (parts.len() > 1 || names.len() == 1)) {
+            return BTreeMap::new();
         }
+        names.iter().zip(found).map(|(name, found)| (*name, found.map(|(part, _)| part))).collect()
+    }
+
+    /// Whether that is its plain name, of which nothing need be said.
+    pub(super) fn is_called(self, name: &str) -> bool {
+        let plain: &[&str] = match self {
+            Part::Train => &["train", "training"],
+            Part::Test => &["test", "testing"],
+            Part::Val => &["val", "valid", "validation", "dev"],
+        };
+        plain.iter().any(|plain| name.eq_ignore_ascii_case(plain))
+    }
+
+    /// The one part that a name speaks of, and its other words but for those that say nothing.
+    fn within(name: &str) -> Option<(Part, Vec<String>)> {
+        const SILENT: [&str; 12] =
+            ["set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "photos", "samples", "seg", "split"];
+        let name = name.trim().to_lowercase();
+        let (mut part, mut rest) = (None, Vec::new());
+        for word in name.split(|c: char| !c.is_alphanumeric()) {
+            let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
+            let stem = SILENT.iter().find_map(|silent| word.strip_suffix(silent).filter(|stem| !stem.is_empty())).unwrap_or(word);
+            let named = match stem {
+                "" => continue,
+                "train" | "training" => Part::Train,
+                "test" | "testing" => Part::Test,
+                "val" | "valid" | "validation" | "validate" | "dev" | "eval" | "evaluation" => Part::Val,
+                _ if SILENT.contains(&word) => continue,
+                _ => {
+                    rest.push(word.to_string());
+                    continue;
+                }
+            };
+            if part.replace(named).is_some() {
+                return None;
+            }
+        }
+        Some((part?, rest))
+    }
+
+    /// Divides pictures where nothing says what is for what: of each stratum (a class), about a fifth are test samples, drawn by a
+    /// seed that is the same in all runs, as what one run tests no other may have trained on. Pictures of a stratum whose names
+    /// tell that they belong together stay together. Returns how many do, too.
+    pub(super) fn divide<'a>(strata: &[&str], paths: &[&'a str]) -> (Vec<Part>, Vec<&'a str>) {
+        const SEED: u64 = 0;
+        const STREAM: u32 = 997;
+        let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        strata.iter().enumerate().for_each(|(i, stratum)| members.entry(stratum).or_default().push(i));
+        let (mut parts, mut together) = (vec![Part::Train; paths.len()], Vec::new());
+        for (stream, members) in (0..).zip(members.into_values()) {
+            let groups = groups(&members, paths);
+            together.extend(groups.iter().filter(|group| group.len() > 1).flatten().map(|&i| paths[i]));
+            let wanted = (members.len() as f64 / 5.0).round();
+            let mut taken = 0;
+            let count = groups.len() as u32;
+            let order = random::sample_without_replacement(random::key(SEED, STREAM + 1000 * stream), count, count);
+            for group in order.into_iter().map(|i| &groups[i as usize]) {
+                let off = |count: usize| (count as f64 - wanted).abs();
+                if off(taken + group.len()) < off(taken) && taken + group.len() < members.len() {
+                    group.iter().for_each(|&i| parts[i] = Part::Test);
+                    taken += group.len();
+                }
+            }
+        }
+        (parts, together)
     }
 
     /// Where nothing says what is for what: every fifth sample is a test sample.
@@ -245,5 +319,122 @@ impl Part {
             0 => format!("no test set is given, and {count} samples are too few to take one from"),
             test => format!("no test set is given: every fifth {what} (index 4, 9, ...) is a test sample, {test} of {count}"),
         }
+    }
+
+    /// What is said about pictures that were [divided](Part::divide).
+    pub(super) fn divided(parts: &[Part], together: &[&str]) -> String {
+        let (count, test) = (parts.len(), parts.iter().filter(|&&part| part == Part::Test).count());
+        if test == 0 {
+            return format!("no test set is given, and {count} pictures are too few to take one from");
+        }
+        let groups = match together.len() {
+            0 => String::new(),
+            kept => format!("; {kept} whose names begin alike ({}) stay on one side", some_of(together)),
+        };
+        format!("no test set is given: {test} of {count} pictures are test pictures, drawn from each class, the same in all runs{groups}")
+    }
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Part::Train => "training",
+            Part::Test => "test",
+            Part::Val => "validation",
+        })
+    }
+}
+
+/// Members that their names hold together, in groups; each alone where names say nothing of the kind. Copies and frames of one
+/// source are named after it and numbered: `00_aug3`, `cat (2)`, `clip7-frame12`.
+fn groups(members: &[usize], paths: &[&str]) -> Vec<Vec<usize>> {
+    let stem =
+        |path: &'_ str| path.rsplit_once('.').filter(|(stem, _)| !stem.ends_with('/')).map_or(path.to_string(), |(s, _)| s.to_string());
+    let stems: Vec<String> = members.iter().map(|&i| stem(paths[i])).collect();
+    let between = |c: char| !(c.is_alphanumeric() || c == '/');
+    let by_word = |stem: &str| {
+        let whole = stem.trim_end_matches(between);
+        let (source, last) = whole.rsplit_once(between)?;
+        let source = source.trim_end_matches(between);
+        (!last.contains('/') && !source.is_empty() && !source.ends_with('/')).then(|| source.to_string())
+    };
+    // `7b`: a letter after a number; `07aug3`: a number after a word after a number.
+    let by_ending = |stem: &str| {
+        let rest = stem.trim_end_matches(|c: char| c.is_ascii_digit());
+        let source = rest.trim_end_matches(char::is_alphabetic);
+        (source.len() < rest.len() && source.ends_with(|c: char| c.is_ascii_digit())).then(|| source.to_string())
+    };
+    let keyed: [&dyn Fn(&str) -> Option<String>; 2] = [&by_word, &by_ending];
+    for key in keyed {
+        let sources: BTreeSet<String> = stems.iter().filter_map(|stem| key(stem)).collect();
+        let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (stem, &member) in stems.iter().zip(members) {
+            // The source itself belongs to its copies.
+            let source = if sources.contains(stem) { stem.clone() } else { key(stem).unwrap_or_else(|| stem.clone()) };
+            found.entry(source).or_default().push(member);
+        }
+        let largest = found.values().map(Vec::len).max().unwrap_or(0);
+        // A name that most have is the name of the class or of a camera, and the number counts pictures.
+        let many = found.len() >= 5 && 5 * largest <= 2 * members.len();
+        let few = found.len() >= 3 && largest <= 2 * found.len();
+        if largest > 1 && (many || few) {
+            return found.into_values().collect();
+        }
+    }
+    members.iter().map(|&member| vec![member]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_known_by_their_names() {
+        let named = |name| Part::named(name);
+        for name in ["train", "Training", "training_set", "trainset", "seg_train", "train_images", "Train 1", "TRAIN-data"] {
+            assert_eq!(named(name), Some(Part::Train), "{name}");
+        }
+        for (name, part) in [("test1", Part::Test), ("testing", Part::Test), ("eval", Part::Val), ("val2017", Part::Val)] {
+            assert_eq!(named(name), Some(part), "{name}");
+        }
+        for name in ["trainers", "cats", "train_test", "", "contest", "flowers_train", "set"] {
+            assert_eq!(named(name), None, "{name}");
+        }
+        assert_eq!(Part::of_siblings(&["flowers_train", "flowers_test"]).len(), 2);
+        assert!(Part::of_siblings(&["toy_train", "real_test"]).is_empty() && Part::of_siblings(&["train", "car", "bus"]).is_empty());
+    }
+
+    #[test]
+    fn what_belongs_together_stays_on_one_side() {
+        let of = |names: &[String]| {
+            let paths: Vec<&str> = names.iter().map(String::as_str).collect();
+            let (parts, together) = Part::divide(&vec!["a"; names.len()], &paths);
+            (parts.iter().filter(|&&part| part == Part::Test).count(), together.len(), parts)
+        };
+        let copies = |text: &dyn Fn(usize, usize) -> String| {
+            (0..8).flat_map(|i| (0..5).map(move |k| (i, k))).map(|(i, k)| text(i, k)).collect::<Vec<_>>()
+        };
+        let kinds: [&dyn Fn(usize, usize) -> String; 6] = [
+            &|i, k| format!("{i:02}_aug{k}.png"),
+            &|i, k| format!("clip{i}-frame{k}.jpg"),
+            &|i, k| if k == 0 { format!("cat {i}.png") } else { format!("cat {i} ({k}).png") },
+            &|i, k| format!("{i}{}.png", ["a", "b", "c", "d", "e"][k]),
+            &|i, k| format!("x/{i}_{}.png", ["flip", "blur", "crop", "dark", "grey"][k]),
+            &|i, k| if k == 0 { format!("img_{i}.png") } else { format!("img_{i}_{k}.png") },
+        ];
+        for text in kinds {
+            let names = copies(text);
+            let (test, together, parts) = of(&names);
+            assert_eq!((test, together), (10, 40), "{}", names[0]);
+            assert!(parts.chunks(5).all(|five| five.iter().all(|part| *part == five[0])), "{names:?} {parts:?}");
+        }
+        // A counter is no source.
+        for text in
+            [|i: usize| format!("cat_{i:04}.png"), |i| format!("IMG_2026_{i}.png"), |i| format!("{i}.png"), |i| format!("cat.{i}.jpg")]
+        {
+            assert_eq!(of(&(0..40).map(text).collect::<Vec<_>>()).0, 8);
+            assert_eq!(of(&(0..40).map(text).collect::<Vec<_>>()).1, 0);
+        }
+        assert_eq!(of(&["0.png".into(), "1.png".into()]).0, 0, "too few");
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::decode::Look;
+use super::decode::{Look, PictureOptions, Remarks, Seen};
 use super::source::{Entry, Stamp};
 use crate::cache;
 use crate::kernels::augment::Image;
@@ -18,19 +18,25 @@ use crate::kernels::augment::Image;
 const MOST_KEPT: usize = 4 << 30;
 
 /// Grows when the meaning of kept bytes changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// How one kind of file is read.
 pub(super) struct Codec {
     pub kind: &'static str,
     pub look: fn(&[u8]) -> Result<Look>,
-    pub decode: fn(&[u8], Image) -> Result<Vec<u8>>,
+    pub decode: fn(&[u8], &PictureOptions) -> Result<Seen>,
+}
+
+/// A file that was read.
+pub(super) struct Read {
+    pub look: Look,
+    pub seen: Seen,
 }
 
 /// Files that were read, in the order asked for; a reason in place of each that could not be.
 pub(super) struct Decoded {
     pub image: Image,
-    pub files: Vec<Result<(Look, Vec<u8>), String>>,
+    pub files: Vec<Result<Read, String>>,
     /// What a user must be told.
     pub note: Option<String>,
 }
@@ -56,6 +62,7 @@ struct Kept {
     name: String,
     stamp: Stamp,
     look: Look,
+    remarks: Remarks,
 }
 
 impl Store {
@@ -80,8 +87,9 @@ impl Store {
 
     fn save(&self, entries: &[&Entry], decoded: &Decoded) -> Result<()> {
         let whole = || entries.iter().zip(&decoded.files).filter_map(|(entry, file)| Some((entry, file.as_ref().ok()?)));
-        let contents: Vec<&[u8]> = whole().map(|(_, (_, bytes))| bytes.as_slice()).collect();
-        let kept = whole().map(|(entry, (look, _))| Kept { name: entry.name.clone(), stamp: entry.stamp, look: *look });
+        let contents: Vec<&[u8]> = whole().map(|(_, read)| read.seen.bytes.as_slice()).collect();
+        let kept =
+            whole().map(|(entry, read)| Kept { name: entry.name.clone(), stamp: entry.stamp, look: read.look, remarks: read.seen.remarks });
         let head = Head { version: VERSION, key: self.key.clone(), image: decoded.image, files: kept.collect(), crc: crc(&contents) };
         let head = serde_json::to_vec(&head)?;
         cache::write(&self.path, |file: &mut dyn Write| {
@@ -100,31 +108,39 @@ fn crc(parts: &[&[u8]]) -> u32 {
 
 /// Reads files in parallel, from the store where they have not changed since. `choose` gives the size and the channels of all,
 /// by a look at each.
-pub(super) fn decode_all(entries: &[&Entry], codec: &Codec, store: Option<&Store>, choose: impl FnOnce(&[Look]) -> Image) -> Decoded {
+pub(super) fn decode_all(
+    entries: &[&Entry],
+    codec: &Codec,
+    store: Option<&Store>,
+    bits: Option<u32>,
+    choose: impl FnOnce(&[Look]) -> Image,
+) -> Decoded {
     let kept = store.and_then(Store::load);
-    let known: HashMap<(&str, Stamp), (Look, usize)> =
-        kept.iter().flat_map(|(head, _)| head.files.iter().enumerate()).fold(HashMap::new(), |mut known, (index, file)| {
-            known.insert((file.name.as_str(), file.stamp), (file.look, index));
-            known
-        });
+    let files = kept.iter().flat_map(|(head, _)| head.files.iter().enumerate());
+    let known: HashMap<(&str, Stamp), (&Kept, usize)> =
+        files.map(|(index, file)| ((file.name.as_str(), file.stamp), (file, index))).collect();
     let find = |entry: &Entry| known.get(&(entry.name.as_str(), entry.stamp)).copied();
     let said = |error: anyhow::Error| format!("{error:#}");
     let look = |entry: &&Entry| match find(entry) {
-        Some((look, _)) => Ok(look),
+        Some((kept, _)) => Ok(kept.look),
         None => entry.read().and_then(|bytes| (codec.look)(&bytes)).map_err(said),
     };
     let looks: Vec<Result<Look, String>> = entries.par_iter().map(look).collect();
     let image = choose(&looks.iter().filter_map(|look| look.as_ref().ok().copied()).collect::<Vec<_>>());
     let size = image.len() as usize;
+    let options = PictureOptions { image, invert: false, bits };
     let usable = kept.as_ref().filter(|(head, _)| head.image == image).map(|(_, contents)| contents);
     let decode = |(entry, look): (&&Entry, Result<Look, String>)| {
         let look = look?;
-        let kept = usable.and_then(|contents| find(entry).map(|(_, index)| contents[index * size..(index + 1) * size].to_vec()));
-        let bytes = match kept {
-            Some(bytes) => bytes,
-            None => entry.read().and_then(|bytes| (codec.decode)(&bytes, image)).map_err(said)?,
+        let kept = usable.and_then(|contents| {
+            let (kept, index) = find(entry)?;
+            Some(Seen { bytes: contents[index * size..(index + 1) * size].to_vec(), remarks: kept.remarks })
+        });
+        let seen = match kept {
+            Some(seen) => seen,
+            None => entry.read().and_then(|bytes| (codec.decode)(&bytes, &options)).map_err(said)?,
         };
-        Ok((look, bytes))
+        Ok(Read { look, seen })
     };
     let files: Vec<_> = entries.par_iter().zip(looks).map(decode).collect();
     let mut decoded = Decoded { image, files, note: None };

@@ -57,14 +57,16 @@ pub(super) fn of<'a>(
             true => Err(anyhow::anyhow!("{name} has no numbers to learn: it needs an index.csv, and --target names a column of it")),
             false => Ok(Truth::Nothing),
         },
-        (Some(Task::Classify) | None, None) => match folders(name, layout, samples) {
-            Ok((classes, unlabelled_test)) => {
-                notes.extend(unlabelled_test);
-                numbered(name, samples, &classes)
+        (Some(Task::Classify) | None, None) => {
+            match folders(name, layout, samples, options, notes).and_then(|c| numbered(name, samples, &c)) {
+                Ok(truth) => Ok(truth),
+                Err(error) if options.want_labels => Err(error),
+                Err(error) => {
+                    notes.push(format!("there are no labels: {error:#}"));
+                    Ok(Truth::Nothing)
+                }
             }
-            Err(error) if options.want_labels => Err(error),
-            Err(_) => Ok(Truth::Nothing),
-        },
+        }
     }
 }
 
@@ -78,7 +80,13 @@ fn numbers(options: &ReadOptions, targets: &[&(String, u64)]) -> Result<Truth<'s
 }
 
 /// Class names of the folders that samples lie in.
-fn folders<'a>(name: &str, layout: &Layout<'a>, samples: &[Sample<'a>]) -> Result<(Vec<Option<&'a str>>, Option<String>)> {
+fn folders<'a>(
+    name: &str,
+    layout: &Layout<'a>,
+    samples: &[Sample<'a>],
+    options: &ReadOptions,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Option<&'a str>>> {
     let how = "put the pictures of each class into a folder of its own, or name a column of an index.csv with --target";
     let mut classes: Vec<Option<&str>> = samples.iter().map(|sample| sample.placed.class()).collect();
     ensure!(classes.iter().any(Option::is_some), "{name} has no class folders: {how}");
@@ -86,22 +94,21 @@ fn folders<'a>(name: &str, layout: &Layout<'a>, samples: &[Sample<'a>]) -> Resul
     let all = 0..samples.len();
     let bare_test = all.clone().filter(of(Part::Test)).all(|i| classes[i].is_none());
     let train_classed = all.clone().filter(of(Part::Train)).all(|i| classes[i].is_some());
-    let mut note = None;
     if !(bare_test && train_classed) {
         let outside: Vec<&str> = all.clone().filter(|&i| classes[i].is_none()).map(|i| samples[i].placed.entry.name.as_str()).collect();
         ensure!(outside.is_empty(), "{name} has class folders, but {} pictures lie outside of them: {}", outside.len(), some_of(&outside));
     } else if samples.iter().any(|sample| sample.part == Part::Test) {
-        note = Some("the test pictures have no classes".to_string());
+        notes.push("the test pictures have no classes".to_string());
         all.filter(of(Part::Test)).for_each(|i| classes[i] = None);
     }
     let used: BTreeSet<&str> = classes.iter().flatten().copied().collect();
     let empty: Vec<&&str> = layout.classes.iter().filter(|class| !used.contains(**class)).collect();
-    ensure!(
-        empty.is_empty(),
-        "the class folder `{}` in {name} holds no PNG or JPEG: fill it or remove it",
-        empty.first().map_or("", |e| e)
-    );
-    Ok((classes, note))
+    if !empty.is_empty() {
+        let found = format!("the class folder `{}` in {name} holds no PNG or JPEG, nor another picture", empty[0]);
+        ensure!(!options.want_labels, "{found}: fill it or remove it");
+        notes.push(format!("{found}: it is no class"));
+    }
+    Ok(classes)
 }
 
 /// Numbers classes in order of their names; of their values, if all are whole numbers.

@@ -118,13 +118,15 @@ pub struct RunSettings {
     /// A folder or a file; the embedded digits if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
-    /// See [`ReadOptions`], also for the next two.
+    /// See [`ReadOptions`], also for the next three.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<[u32; 2]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grey: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits: Option<u32>,
     pub device: String,
     pub threads: usize,
     pub seed: u64,
@@ -229,6 +231,7 @@ fn reference_run() -> RunSettings {
         target: None,
         size: None,
         grey: None,
+        bits: None,
         device: "auto".into(),
         threads: 0,
         seed: 0,
@@ -316,7 +319,15 @@ impl RunSettings {
     /// How the data are read, for a run that needs labels or does not.
     pub fn read_options(&self, want_labels: bool) -> ReadOptions {
         let task = want_labels.then_some(Task::Classify);
-        ReadOptions { target: self.target.clone(), size: self.size, grey: self.grey, task, want_labels, cache: cache::folder() }
+        ReadOptions {
+            target: self.target.clone(),
+            size: self.size,
+            grey: self.grey,
+            bits: self.bits,
+            task,
+            want_labels,
+            cache: cache::folder(),
+        }
     }
 
     /// Reads images as those of `image` are, unless told otherwise.
@@ -333,6 +344,7 @@ impl RunSettings {
                 !self.size.is_none_or(|sides| sides.iter().all(|side| (1..=MOST_SIDE).contains(side))),
                 "--size must be at least 1 and at most 4096",
             ),
+            (!self.bits.is_none_or(|bits| (1..=16).contains(&bits)), "--bits must be at least 1 and at most 16"),
             (self.batch == 0, "--batch must be at least 1"),
             (self.steps == Some(0) || (self.steps.is_none() && self.epochs == 0), "there is nothing to train: --epochs or --steps is 0"),
             (!(self.lr.is_finite() && self.lr > 0.0), "--lr must be a positive number"),

@@ -1,0 +1,389 @@
+//! Folders, archives and files as people have them: what they are taken for, and what is said of what is left out.
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use common::files::{encoded, even, folder, gzipped, labelled, load, noted, put, refused, test_of, two_classes};
+use image::{ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+use wgraft::data::{Dataset, PictureOptions, ReadOptions, load_picture};
+use wgraft::kernels::augment::Image;
+
+/// Five pictures of each of two classes below each of these folders.
+fn parts(root: &Path, folders: &[&str]) {
+    for (n, folder) in (0..).zip(folders) {
+        for i in 0..5 {
+            put(root, &format!("{folder}/cats/{i}.png"), even(10 + 40 * n + i));
+            put(root, &format!("{folder}/dogs/{i}.png"), even(20 + 40 * n + i));
+        }
+    }
+}
+
+fn sizes(data: &Dataset) -> (u32, u32) {
+    (data.train.len(), data.test.as_ref().map_or(0, |test| test.len()))
+}
+
+#[test]
+fn folders_named_after_parts_are_no_classes() {
+    for folders in [
+        ["seg_train/seg_train", "seg_test/seg_test"],
+        ["training_set/training_set", "test_set/test_set"],
+        ["train", "eval"],
+        ["train", "test1"],
+        ["train_images", "test_images"],
+        ["Train", "Validation"],
+        ["pets-train", "pets-test"],
+        ["set/set/train", "set/set/test"],
+        ["archive/data/trainset", "archive/data/testset"],
+    ] {
+        let dir = folder();
+        parts(dir.path(), &folders);
+        let data = load(dir.path(), &labelled());
+        assert_eq!((sizes(&data), &data.class_names[..]), ((10, 10), &["cats", "dogs"].map(String::from)[..]), "{folders:?}");
+        assert!(test_of(&data).names.iter().all(|name| name.starts_with(folders[1])), "{folders:?}");
+    }
+    // A vehicle is a train too.
+    let dir = folder();
+    for class in ["train", "car", "bus"] {
+        (0..5).for_each(|i| put(dir.path(), &format!("{class}/{i}.png"), even(i)));
+    }
+    assert_eq!(load(dir.path(), &labelled()).class_names, ["bus", "car", "train"]);
+}
+
+#[test]
+fn folders_that_hold_the_same_folders_are_no_classes() {
+    let dir = folder();
+    parts(dir.path(), &["camera1", "camera2"]);
+    let data = load(dir.path(), &labelled());
+    assert_eq!((sizes(&data), &data.class_names[..]), ((16, 4), &["cats", "dogs"].map(String::from)[..]));
+    noted(&data, "camera1, camera2 all hold the folders cats, dogs: these are taken for the classes");
+    // Each class divided for itself.
+    let dir = folder();
+    for class in ["cats", "dogs"] {
+        (0..4).for_each(|i| put(dir.path(), &format!("{class}/train/{i}.png"), even(i)));
+        put(dir.path(), &format!("{class}/test/x.png"), even(99));
+    }
+    let data = load(dir.path(), &labelled());
+    assert_eq!((sizes(&data), &data.class_names[..]), ((8, 2), &["cats", "dogs"].map(String::from)[..]));
+}
+
+#[test]
+fn one_picture_or_folder_too_many_takes_no_labels_away() {
+    let dir = folder();
+    two_classes(dir.path());
+    put(dir.path(), "stray.png", even(1));
+    fs::create_dir(dir.path().join("empty")).expect("it is made");
+    let data = load(dir.path(), &ReadOptions::default());
+    assert!(data.train.labels.is_some() && data.class_names == ["cats", "dogs"]);
+    noted(&data, "1 pictures lie outside of the class folders and are left out: stray.png");
+    noted(&data, "the class folder `empty`");
+    refused(dir.path(), &labelled(), &["1 pictures lie outside", "stray.png"]);
+}
+
+#[test]
+fn folders_of_runs_are_no_data() {
+    let dir = folder();
+    two_classes(dir.path());
+    let plain = load(dir.path(), &labelled());
+    put(dir.path(), "runs/pretrain-1/config.toml", "# wgraft pretrain --config FILE repeats this run\ncommand = \"pretrain\"\n");
+    put(dir.path(), "runs/pretrain-1/ask-next.png", even(1));
+    fs::create_dir_all(dir.path().join("runs/pretrain-1/checkpoints")).expect("it is made");
+    let data = load(dir.path(), &labelled());
+    assert_eq!((&data.train, &data.class_names), (&plain.train, &plain.class_names));
+    noted(&data, "1 folders of runs of wgraft are left out: runs/pretrain-1");
+    refused(&dir.path().join("runs/pretrain-1"), &labelled(), &["is the folder of a run of wgraft"]);
+}
+
+#[test]
+fn pictures_win_over_files_that_look_like_records() {
+    let dir = folder();
+    two_classes(dir.path());
+    put(dir.path(), "my_train_model.bin", [1; 3073]);
+    put(dir.path(), "cats/train.bin", [1; 3073]);
+    let data = load(dir.path(), &labelled());
+    assert_eq!((sizes(&data), data.train.image), ((8, 2), Image { height: 4, width: 5, channels: 1 }));
+    noted(&data, "2 files that are no pictures are left out: cats/train.bin, my_train_model.bin");
+}
+
+/// IDX files of `count` images of 2x3 pixels and their labels from `first` on.
+fn idx(count: u8, first: u8) -> [Vec<u8>; 2] {
+    let images = [0, 0, 8, 3, 0, 0, 0, count, 0, 0, 0, 2, 0, 0, 0, 3].into_iter().chain((0..6 * count).map(|i| i + first)).collect();
+    let labels = [0, 0, 8, 1, 0, 0, 0, count].into_iter().chain((0..count).map(|i| first + i % 3)).collect();
+    [images, labels]
+}
+
+#[test]
+fn mnists_files_are_known_by_all_names_that_they_are_published_under() {
+    let names: [[&str; 4]; 4] = [
+        ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"],
+        ["train-images.idx3-ubyte", "train-labels.idx1-ubyte", "t10k-images.idx3-ubyte", "t10k-labels.idx1-ubyte"],
+        ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "test-images-idx3-ubyte", "test-labels-idx1-ubyte"],
+        [
+            "a/train-images-idx3-ubyte/train-images-idx3-ubyte",
+            "b/train-labels-idx1-ubyte",
+            "c/t10k-images-idx3-ubyte",
+            "d/t10k-labels-idx1-ubyte",
+        ],
+    ];
+    let [train, test] = [idx(9, 0), idx(3, 0)];
+    for names in names {
+        for packed in [false, true] {
+            let dir = folder();
+            for (name, bytes) in names.iter().zip(train.iter().chain(&test)) {
+                let (name, bytes) = if packed { (format!("{name}.gz"), gzipped(bytes)) } else { (name.to_string(), bytes.clone()) };
+                put(dir.path(), &name, bytes);
+            }
+            let data = load(dir.path(), &labelled());
+            assert_eq!((sizes(&data), data.classes), ((9, 3), 3), "{names:?}");
+            assert_eq!(test_of(&data).labels.as_deref(), Some(&[0, 1, 2][..]));
+        }
+    }
+    let dir = folder();
+    put(dir.path(), "emnist-letters-train-images-idx3-ubyte", &idx(9, 1)[0]);
+    put(dir.path(), "emnist-letters-train-labels-idx1-ubyte", &idx(9, 1)[1]);
+    put(dir.path(), "emnist-letters-test-images-idx3-ubyte", &idx(3, 1)[0]);
+    put(dir.path(), "emnist-letters-test-labels-idx1-ubyte", &idx(3, 1)[1]);
+    put(dir.path(), "my-test-set.bin", "something");
+    let data = load(dir.path(), &labelled());
+    assert_eq!((data.classes, &data.class_names[..]), (3, &["1", "2", "3"].map(String::from)[..]));
+    assert_eq!((data.train.image, &data.train.images[..6]), (Image { height: 3, width: 2, channels: 1 }, &[1, 4, 2, 5, 3, 6][..]));
+    assert_eq!(data.train.labels.as_deref().map(|labels| &labels[..4]), Some(&[0, 1, 2, 0][..]));
+    noted(&data, "set upright");
+    noted(&data, "1 other files are left out: my-test-set.bin");
+    put(dir.path(), "emnist-letters-mapping.txt", "1 65 97\n2 66 98\n3 67 99\n");
+    assert_eq!(load(dir.path(), &labelled()).class_names, ["Aa", "Bb", "Cc"]);
+    put(dir.path(), "emnist-digits-train-images-idx3-ubyte", &idx(9, 1)[0]);
+    refused(dir.path(), &labelled(), &["holds several sets (emnist-digits, emnist-letters)"]);
+}
+
+#[test]
+fn cifar_100_has_two_labels_of_which_the_second_is_the_class() {
+    let record = |coarse: u8, fine: u8| [coarse, fine].into_iter().chain((0..3072).map(|i| (i % 251) as u8)).collect::<Vec<u8>>();
+    let dir = folder();
+    put(dir.path(), "cifar-100-binary/train.bin", [record(9, 0), record(9, 2)].concat());
+    put(dir.path(), "cifar-100-binary/test.bin", record(9, 1));
+    put(dir.path(), "cifar-100-binary/fine_label_names.txt", "apple\nbear\nchair\n");
+    put(dir.path(), "cifar-100-binary/coarse_label_names.txt", "thing\n");
+    let data = load(dir.path(), &labelled());
+    assert_eq!((data.train.labels.as_deref(), test_of(&data).labels.as_deref()), (Some(&[0, 2][..]), Some(&[1][..])));
+    assert_eq!(
+        (&data.class_names[..], &data.train.images[..2]),
+        (&["apple", "bear", "chair"].map(String::from)[..], &[0, (1024 % 251) as u8][..])
+    );
+    put(dir.path(), "cifar-100-binary/test.bin", &record(9, 1)[..3000]);
+    refused(dir.path(), &labelled(), &["test.bin has 3000 bytes", "CIFAR-100's", "cut off"]);
+    // Without names, sizes tell.
+    put(dir.path(), "cifar-100-binary/test.bin", record(9, 1));
+    fs::remove_file(dir.path().join("cifar-100-binary/fine_label_names.txt")).expect("it is removed");
+    assert_eq!(load(dir.path(), &labelled()).train.labels.as_deref(), Some(&[0, 2][..]));
+}
+
+#[test]
+fn tables_of_pixels_are_images() {
+    let table = |rows: u32, labelled: bool| {
+        let first = if labelled { "label," } else { "" };
+        let row = |i: u32| format!("{}{},{},{},{}\n", if labelled { format!("{},", i % 2) } else { String::new() }, i, i + 1, i + 2, i + 3);
+        format!("{first}pixel0,pixel1,pixel2,pixel3\n{}", (0..rows).map(row).collect::<String>())
+    };
+    let dir = folder();
+    put(dir.path(), "train.csv", table(10, true));
+    put(dir.path(), "test.csv", table(4, false));
+    put(dir.path(), "sample_submission.csv", "ImageId,Label\n1,0\n");
+    let data = load(dir.path(), &labelled());
+    assert_eq!((sizes(&data), data.classes, data.train.image), ((8, 2), 2, Image { height: 2, width: 2, channels: 1 }));
+    assert_eq!((&data.train.images[4..8], data.train.labels.as_ref().map(|labels| labels[1])), (&[1, 2, 3, 4][..], Some(1)));
+    noted(&data, "test.csv is left out");
+    put(dir.path(), "test.csv", table(4, true));
+    assert_eq!(sizes(&load(dir.path(), &labelled())), (10, 4));
+    assert_eq!(sizes(&load(&dir.path().join("train.csv"), &labelled())), (8, 2));
+    put(dir.path(), "train.csv", table(10, true).replace(",3,", ",300,"));
+    refused(&dir.path().join("train.csv"), &labelled(), &["train.csv", "line 3", "`300`", "from 0 to 255"]);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_stops_nothing() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = folder();
+    two_classes(dir.path());
+    let plain = load(dir.path(), &labelled());
+    let link = |target: &str, name: &str| std::os::unix::fs::symlink(target, dir.path().join(name)).expect("a link");
+    link("nowhere.png", "cats/gone.png");
+    link("nowhere", ".hidden");
+    link("/nonexistent", "notes.txt");
+    link("..", "cats/up");
+    assert!(std::process::Command::new("mkfifo").arg(dir.path().join("cats/pipe.png")).status().expect("mkfifo runs").success());
+    let data = load(dir.path(), &labelled());
+    assert_eq!(data.train, plain.train);
+    noted(&data, "4 files or folders are left out");
+    noted(&data, "cats/gone.png is a link that leads nowhere");
+    noted(&data, "cats/pipe.png is a pipe, a socket or a device");
+    noted(&data, "cats/up is a link to a folder above it");
+    // Names that are no text stay apart.
+    let dir = folder();
+    for byte in [0xE8, 0xE9] {
+        let class = dir.path().join(std::ffi::OsStr::from_bytes(&[b'c', byte]));
+        fs::create_dir(&class).expect("it is made");
+        (0..3).for_each(|i| put(&class, &format!("{i}.png"), even(byte / 2 + i)));
+    }
+    assert_eq!(load(dir.path(), &labelled()).class_names, ["c\\xE8", "c\\xE9"]);
+}
+
+#[test]
+fn names_in_other_unicode_forms_are_the_same_names() {
+    let dir = folder();
+    for i in 0..3 {
+        put(dir.path(), &format!("train/caf\u{e9}/{i}.png"), even(i));
+        put(dir.path(), &format!("train/bar/{i}.png"), even(10 + i));
+        put(dir.path(), &format!("test/cafe\u{301}/{i}.png"), even(20 + i));
+    }
+    let data = load(dir.path(), &labelled());
+    assert_eq!((data.class_names.len(), test_of(&data).labels.as_deref()), (2, Some(&[1, 1, 1][..])));
+}
+
+#[test]
+fn pictures_are_known_by_their_contents() {
+    let dir = folder();
+    let picture = |i: u8| RgbImage::from_fn(6, 4, |x, y| Rgb([i * 20, x as u8 * 40, y as u8 * 60]));
+    let formats = [ImageFormat::WebP, ImageFormat::Gif, ImageFormat::Bmp, ImageFormat::Tiff, ImageFormat::Jpeg, ImageFormat::Png];
+    for (i, (format, name)) in (0..).zip(formats.into_iter().zip(["w.webp", "g.gif", "b.bmp", "t.tif", "j.jfif", "noending"])) {
+        put(dir.path(), &format!("a/{name}"), encoded(picture(i), format));
+        put(dir.path(), &format!("b/{name}"), encoded(picture(i + 6), format));
+    }
+    put(dir.path(), "a/@eaDir/w.webp/SYNOPHOTO_THUMB_S.jpg", encoded(picture(1), ImageFormat::Jpeg));
+    let data = load(dir.path(), &labelled());
+    assert_eq!((sizes(&data), data.train.image), ((10, 2), Image { height: 4, width: 6, channels: 3 }));
+    noted(&data, "1 pictures in hidden places");
+    put(dir.path(), "a/phone.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
+    noted(&load(dir.path(), &labelled()), "a/phone.jpg is in HEIC: `heif-convert`");
+}
+
+#[test]
+fn what_decoding_cannot_keep_is_said() {
+    let dir = folder();
+    let grain = |i: u32| RgbImage::from_fn(64, 64, |x, y| Rgb([(x * 7 + y * 13 + i * 31) as u8, (x * y) as u8, (x + y) as u8]));
+    for i in 0..4 {
+        put(dir.path(), &format!("a/{i}.jpg"), encoded(grain(i), ImageFormat::Jpeg));
+        put(dir.path(), &format!("b/{i}.jpg"), encoded(grain(i + 9), ImageFormat::Jpeg));
+    }
+    let whole = load(dir.path(), &labelled());
+    assert!(!whole.notes.iter().any(|note| note.contains("end early")), "{:?}", whole.notes);
+    let bytes = encoded(grain(1), ImageFormat::Jpeg);
+    put(dir.path(), "a/half.jpg", &bytes[..bytes.len() / 2]);
+    put(dir.path(), "a/even.jpg", encoded(RgbImage::from_pixel(64, 64, Rgb([9, 9, 9])), ImageFormat::Jpeg));
+    let data = load(dir.path(), &labelled());
+    noted(&data, "1 pictures end early and are used as far as they go (what is missing is grey): a/half.jpg");
+    noted(&data, "1 pictures are of one even colour: a/even.jpg");
+    let image = Image { height: 64, width: 64, channels: 3 };
+    let plain = PictureOptions { image, invert: false, bits: None };
+    assert!(load_picture(&dir.path().join("a/half.jpg"), &plain).expect("it is read").1.cut);
+
+    // 12 bits in 16.
+    let dir = folder();
+    let deep = |i: u16| image::ImageBuffer::<Luma<u16>, _>::from_fn(4, 4, |x, y| Luma([(x * 1000 + y * 300) as u16 + i]));
+    (0..5).for_each(|i| put(dir.path(), &format!("a/{i}.png"), encoded(deep(i), ImageFormat::Png)));
+    (0..5).for_each(|i| put(dir.path(), &format!("b/{i}.tiff"), encoded(deep(100 + i), ImageFormat::Tiff)));
+    let data = load(dir.path(), &labelled());
+    noted(&data, "10 pictures of 16 bits have no value above 4004 and are nearly black: --bits 12 stretches");
+    assert!(data.train.images.iter().all(|&value| value < 17));
+    let stretched = load(dir.path(), &ReadOptions { bits: Some(12), ..labelled() });
+    assert_eq!(stretched.train.images.iter().max(), Some(&249));
+    noted(&load(dir.path(), &ReadOptions { bits: Some(11), ..labelled() }), "pictures have values beyond --bits");
+
+    // Black on nothing is laid on white, white on nothing on black.
+    let dir = folder();
+    for i in 0..3 {
+        let icon = |ink: u8| RgbaImage::from_fn(3, 1, |x, _| Rgba([ink, ink, ink, if x == i { 255 } else { 0 }]));
+        put(dir.path(), &format!("black/{i}.png"), encoded(icon(0), ImageFormat::Png));
+        put(dir.path(), &format!("white/{i}.png"), encoded(icon(255), ImageFormat::Png));
+    }
+    let data = load(dir.path(), &ReadOptions { grey: Some(true), ..ReadOptions::default() });
+    noted(&data, "3 pictures are dark on transparent ground");
+    for (name, pixels) in data.train.names.iter().zip(data.train.images.chunks(3)) {
+        assert_eq!(
+            pixels.iter().filter(|&&value| value == if name.starts_with("black") { 0 } else { 255 }).count(),
+            1,
+            "{name}: {pixels:?}"
+        );
+    }
+}
+
+#[test]
+fn pages_and_frames_beyond_the_first_are_said() {
+    let dir = folder();
+    two_classes(dir.path());
+    let mut gif = Vec::new();
+    let frame = |value: u8| image::Frame::new(RgbaImage::from_pixel(5, 4, Rgba([value, value, value, 255])));
+    image::codecs::gif::GifEncoder::new(&mut gif).encode_frames([frame(9), frame(99)]).expect("it is encoded");
+    put(dir.path(), "cats/moves.gif", gif);
+    put(dir.path(), "cats/still.gif", encoded(RgbImage::from_pixel(5, 4, Rgb([50; 3])), ImageFormat::Gif));
+    noted(&load(dir.path(), &labelled()), "1 pictures have several frames or pages, of which the first is read: cats/moves.gif");
+}
+
+#[test]
+fn archives_keep_links_and_zips_are_read() {
+    let dir = folder();
+    two_classes(dir.path());
+    let plain = load(dir.path(), &labelled());
+    let packed = folder();
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_dir_all(".", dir.path()).expect("it is packed");
+    let mut link = |kind, name: &str, target: &str| {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_size(0);
+        builder.append_link(&mut header, name, target).expect("it is packed");
+    };
+    link(tar::EntryType::Link, "cats/hard.png", "cats/0.png");
+    link(tar::EntryType::Symlink, "cats/soft.png", "../dogs/deep/0.png");
+    link(tar::EntryType::Symlink, "cats/gone.png", "../../0.png");
+    link(tar::EntryType::Symlink, "cats/all.png", "../dogs");
+    put(packed.path(), "set.tar", builder.into_inner().expect("it is packed"));
+    let data = load(&packed.path().join("set.tar"), &labelled());
+    let all = |data: &Dataset| data.train.len() + test_of(data).len();
+    assert_eq!(all(&data), all(&plain) + 2);
+    noted(&data, "cats/gone.png is a link to what is not in the archive");
+    noted(&data, "cats/all.png is a link to a folder");
+
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for i in 0..5 {
+        for (class, first) in [("cats", 10), ("dogs/deep", 20)] {
+            zip.start_file(format!("set/{class}/{i}.png"), zip::write::SimpleFileOptions::default()).expect("it is packed");
+            zip.write_all(&even(first + i)).expect("it is packed");
+        }
+    }
+    let bytes = zip.finish().expect("it is packed").into_inner();
+    put(packed.path(), "other.zip", &bytes);
+    let data = load(&packed.path().join("other.zip"), &labelled());
+    assert_eq!((&data.train.images, &data.class_names), (&plain.train.images, &plain.class_names));
+    put(packed.path(), "other.zip", &bytes[..bytes.len() / 2]);
+    refused(&packed.path().join("other.zip"), &labelled(), &["other.zip is damaged or cut off"]);
+}
+
+#[test]
+fn test_pictures_that_were_trained_on_are_said() {
+    let dir = folder();
+    parts(dir.path(), &["train", "test"]);
+    fs::copy(dir.path().join("train/cats/3.png"), dir.path().join("test/cats/copy.png")).expect("it is copied");
+    noted(&load(dir.path(), &labelled()), "1 of 11 test images are equal to training images");
+    noted(&load(dir.path(), &labelled()), "test/cats/copy.png = train/cats/3.png");
+}
+
+#[test]
+fn copies_of_one_source_are_not_divided() {
+    let dir = folder();
+    for source in 0..8_u8 {
+        for copy in 0..5 {
+            put(dir.path(), &format!("cats/{source:02}_aug{copy}.png"), even(source * 10 + copy));
+            put(dir.path(), &format!("dogs/{source:02}_aug{copy}.png"), even(100 + source * 10 + copy));
+        }
+    }
+    let data = load(dir.path(), &labelled());
+    assert_eq!(sizes(&data), (60, 20));
+    let source = |name: &String| name.split('_').next().map(String::from);
+    let trained: Vec<_> = data.train.names.iter().map(source).collect();
+    assert!(test_of(&data).names.iter().all(|name| !trained.contains(&source(name))));
+    noted(&data, "80 whose names begin alike (cats/00_aug0.png");
+}
