@@ -3,13 +3,16 @@
 //! [`Dataset::load`] and [`Table::load`] read what users have; [`recognise`] says which of the two a path is for.
 
 mod cifar;
+mod column;
 mod decode;
+mod finder;
 mod folder;
 mod given;
 mod idx;
 mod index;
 mod layout;
 mod mask;
+mod number;
 mod picture;
 mod sheet;
 mod source;
