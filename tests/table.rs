@@ -167,10 +167,10 @@ fn words_are_missing_among_numbers_and_categories_elsewhere() {
     let table = load(&format!("x,kind,y\n{rows}"), "y");
     assert_eq!(table.columns, ["x", "kind=NA", "kind=none"]);
     let said = |part: &str| assert!(table.notes.iter().any(|note| note.contains(part)), "no `{part}` in {:?}", table.notes);
-    said("`x`: 1 missing values are taken as the training median, 9 (1 cells `NA` are taken as missing)");
+    said("`x`: 1 missing values are taken as the training median, 10 (1 cells `NA` are taken as missing)");
     said("numbers: `x`; categories: `kind` (2)");
     let table = load("x,y\n1,2\n2,-\n3,--\n4,n/a\n5,?\n6,7\n9,8\n", "y");
-    assert_eq!(table.train.targets, [2.0, 8.0]);
+    assert_eq!(table.train.targets, [2.0, 7.0, 8.0]);
     assert!(table.notes.iter().any(|note| note.contains("4 of 7 rows have no `y`") && note.contains("1 cells `--`")), "{:?}", table.notes);
 }
 

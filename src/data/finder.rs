@@ -28,9 +28,18 @@ pub(super) struct Finder<'a> {
     odd: BTreeMap<By, (usize, String)>,
 }
 
+/// Endings that pictures have before and after they were converted.
+const ENDINGS: [&str; 14] = ["png", "jpg", "jpeg", "jpe", "jfif", "bmp", "gif", "tif", "tiff", "webp", "heic", "avif", "jp2", "dcm"];
+
 /// Without its ending.
 fn stem(path: &str) -> &str {
     path.rsplit_once('.').filter(|(stem, ending)| !stem.is_empty() && !ending.contains('/')).map_or(path, |(stem, _)| stem)
+}
+
+/// Without the ending of a picture.
+fn unended(path: &str) -> &str {
+    let ending = path.rsplit_once('.').map_or("", |(_, ending)| ending);
+    if ENDINGS.contains(&ending.to_ascii_lowercase().as_str()) { stem(path) } else { path }
 }
 
 /// A path and what remains of it from each of its folders on.
@@ -72,7 +81,7 @@ impl<'a> Finder<'a> {
         let absolute = path.starts_with('/') || path.get(1..3) == Some(":/");
         let ends = if absolute { tails(path).skip(1).collect() } else { Vec::new() };
         let ways = std::iter::once(path).chain(below).map(|key| (key, None)).chain(ends.into_iter().map(|key| (key, Some(By::PathsEnd))));
-        for (key, by) in ways.flat_map(|(key, by)| [(key, by), (stem(key), by.or(Some(By::Ending)))]) {
+        for (key, by) in ways.flat_map(|(key, by)| [(key, by), (unended(key), by.or(Some(By::Ending)))]) {
             let Some((index, capitals)) = self.called(key)? else { continue };
             if let Some(by) = by.or(capitals.then_some(By::Capitals)) {
                 self.odd.entry(by).or_insert_with(|| (0, format!("{cell} is {}", self.names[index][0]))).0 += 1;

@@ -68,6 +68,10 @@ pub(super) fn rows(
     let (mut absent, mut twice) = (Vec::new(), 0);
     for row in 0..sheet.len() {
         let (cell, line) = (sheet.cell(row, file), sheet.line(row));
+        if cell.is_empty() {
+            ensure!((0..sheet.columns.len()).all(|column| sheet.cell(row, column).is_empty()), "{name}, line {line} names no picture");
+            continue;
+        }
         let Some(index) = finder.find(cell).with_context(|| format!("{name}, line {line}"))? else {
             absent.push(cell);
             continue;

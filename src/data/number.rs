@@ -255,8 +255,8 @@ pub(super) fn is_date(cell: &str) -> bool {
     let is_number =
         |text: &str, least: usize, most: usize| (least..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
     let is_time = |text: &str| {
-        let text = text.trim_end_matches(['Z', 'z']).split(['+', '.']).next().unwrap_or_default();
-        let parts: Vec<&str> = text.split([':', '-']).collect();
+        let text = text.trim_end_matches(['Z', 'z']).split(['+', '-', '.']).next().unwrap_or_default();
+        let parts: Vec<&str> = text.split(':').collect();
         parts.len() > 1 && parts.iter().all(|part| is_number(part, 1, 2))
     };
     let is_day = |text: &str| {

@@ -157,10 +157,15 @@ fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>> {
 /// What separates cells: what divides the first lines into equally many, and most of them.
 fn delimiter_of(text: &str) -> char {
     const LINES: usize = 20;
-    const KNOWN: [char; 4] = [',', ';', '\t', '|'];
+    // Of equals the first: commas may be decimal ones.
+    const KNOWN: [char; 4] = [';', '\t', '|', ','];
     let counts = |delimiter: char| {
         let mut records = Records { rest: text, delimiter, line: 1 };
-        let next = move |_| records.next(&mut Cells::default()).ok().flatten().map(|(_, count)| count);
+        let next = move |_| {
+            let record = records.next(&mut Cells::default());
+            // What cannot be divided counts as most cells, so that it is said why.
+            record.map_or(Some(MOST_COLUMNS + 1), |record| Some(record?.1))
+        };
         (0..LINES).map_while(next).collect::<Vec<usize>>()
     };
     let rank = |delimiter: &char| {
@@ -168,7 +173,6 @@ fn delimiter_of(text: &str) -> char {
         let first = counts.first().copied().unwrap_or(0);
         (first > 1 && counts.iter().all(|&count| count == first), first)
     };
-    // Of equals the first.
     KNOWN.into_iter().rev().max_by_key(rank).unwrap_or(',')
 }
 
@@ -195,7 +199,7 @@ impl Sheet {
         let twice = columns.iter().find(|column| !column.is_empty() && !seen.insert(*column));
         ensure!(twice.is_none(), "{name} has two columns called `{}`", twice.map_or("", String::as_str));
         ensure!(columns.iter().any(|column| !column.is_empty()), "{name}: no column has a name; the first line must name the columns");
-        let (mut cells, mut lines) = (Cells::default(), Vec::new());
+        let (mut cells, mut lines) = (Cells { text: String::with_capacity(text.len()), ends: Vec::new() }, Vec::new());
         while let Some((line, count)) = next(&mut cells)? {
             ensure!(count == width, "{name}: line {line} has {count} cells, the header has {width} columns");
             lines.push(line);

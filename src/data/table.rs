@@ -14,6 +14,8 @@ use super::{Format, ReadOptions, recognise, source};
 
 /// A column with more categories than this is left out: it holds names or free text.
 const MOST_CATEGORIES: usize = 64;
+/// More columns than this are not all named.
+const MOST_NAMED: usize = 50;
 /// A column of which at least this share are dates holds dates; one of which as many begin like numbers should hold numbers.
 const MOSTLY: f64 = 0.9;
 
@@ -319,7 +321,9 @@ impl Encoding {
                 Kind::Categories(known) => categories.push(format!("`{name}` ({})", known.len())),
             }
         }
-        let said = [("numbers", numbers.join(", ")), ("categories", categories.join(", ")), ("left out", left_out.join("; "))];
+        // Pixels in columns would fill the screen.
+        let list = |names: &[String], mark: &str| if names.len() > MOST_NAMED { some_of(names) } else { names.join(mark) };
+        let said = [("numbers", list(&numbers, ", ")), ("categories", list(&categories, ", ")), ("left out", list(left_out, "; "))];
         let said = said.iter().filter(|(_, columns)| !columns.is_empty()).map(|(what, columns)| format!("{what}: {columns}"));
         said.collect::<Vec<_>>().join("; ")
     }
