@@ -59,12 +59,12 @@ fn numbers_are_standardised_and_categories_one_hot_by_the_training_rows() {
     // The encoding makes the same of the file, also after it was written and read, and of columns in another order.
     let text = serde_json::to_string(&table.encoding).expect("plain data");
     let encoding: wgraft::data::Encoding = serde_json::from_str(&text).expect("as it was written");
-    let all = encoding.read(&path).expect("it is sound");
+    let all = encoding.read(&path, &mut Vec::new()).expect("it is sound");
     assert!(close(&all[..12], &table.train.features) && all.len() == 18);
     let (_other, path) = file("place;rooms\nsea;1\n");
-    assert!(close(&encoding.read(&path).expect("it is sound"), &train[..3]));
+    assert!(close(&encoding.read(&path, &mut Vec::new()).expect("it is sound"), &train[..3]));
     let (_other, path) = file("place\nsea\n");
-    assert!(format!("{:#}", encoding.read(&path).expect_err("a column is missing")).contains("no column `rooms`"));
+    assert!(format!("{:#}", encoding.read(&path, &mut Vec::new()).expect_err("a column is missing")).contains("no column `rooms`"));
 }
 
 #[test]
@@ -75,9 +75,225 @@ fn without_a_split_every_fifth_row_is_a_test_row() {
     assert_eq!(table.test.expect("test rows").targets, [1.0, 0.0]);
     assert!(table.notes.iter().any(|note| note.contains("every fifth row")), "{:?}", table.notes);
     assert!(table.notes.iter().any(|note| note.contains("column 1 has no name")), "{:?}", table.notes);
-    // A column `split` with other words is a feature.
-    let rows: String = (0..10).map(|i| format!("{},{i}\n", ["banana", "half"][i % 2])).collect();
-    assert_eq!(load(&format!("split,y\n{rows}"), "y").columns, ["split=banana", "split=half"]);
+}
+
+#[test]
+fn a_split_column_has_words_that_are_known() {
+    let table = |name: &str, odd: &str| {
+        let word = |i: usize| if i == 3 { odd } else { ["train", "test"][i % 2] };
+        (0..10).fold(format!("x,{name},y\n"), |text, i| format!("{text}{},{},{i}\n", i * i, word(i)))
+    };
+    for name in ["split", "Split", "SPLIT", "Set", "subset", "partition"] {
+        let found = load(&table(name, "test"), "y");
+        assert_eq!((found.test.expect("test rows").targets, found.columns), (vec![1.0, 3.0, 5.0, 7.0, 9.0], vec!["x".to_string()]));
+        assert!(found.notes.iter().any(|note| note.contains(&format!("column `{name}` says which rows"))), "{:?}", found.notes);
+    }
+    for name in ["split", "Split"] {
+        refused(&table(name, "later"), "y", &["line 5", "`later`", "neither train nor test nor val"]);
+        refused(&table(name, ""), "y", &["line 5", "is empty", "train, test or val"]);
+    }
+    // Other words may be a feature like any other, but for a column `split`.
+    assert_eq!(load(&table("set", "later"), "y").columns, ["x", "set=later", "set=test", "set=train"]);
+}
+
+/// A table of 40 rows, `x` being `i * step + start` for `i` from 0, written by `write`; `z` has decimal points or commas.
+fn written(delimiter: char, z: &str, write: impl Fn(usize) -> String) -> String {
+    let row = |i: usize| format!("{}{delimiter}{i}{z}{delimiter}{i}\n", write(i));
+    format!("x{delimiter}z{delimiter}y\n{}", (0..40).map(row).collect::<String>())
+}
+
+#[test]
+fn numbers_are_read_however_a_column_writes_them() {
+    let plain = load(&written(',', ".5", |i| format!("{}.{}", i * 31, i % 10)), "y");
+    let thousands = load(&written(',', ".5", |i| format!("{}", 1000 + i * 613)), "y");
+    let group = |i: usize, sign: &str| {
+        let n = 1000 + i * 613;
+        format!("{}{sign}{:03}", n / 1000, n % 1000)
+    };
+    for (text, like, words) in [
+        (written(';', ",5", |i| format!("{},{}", i * 31, i % 10)), &plain, "`x`, `z` is read with decimal commas: "),
+        (written('\t', ",5", |i| format!("{},{}", i * 31, i % 10)), &plain, "decimal commas"),
+        (written(',', ".5", |i| format!("\"{},{}\"", i * 31, i % 10)), &plain, "`x` is read with decimal commas"),
+        (written(',', ".5", |i| format!("{}.{} %", i * 31, i % 10)), &plain, "percent signs, which are dropped: `"),
+        (written(',', ".5", |i| format!("${}.{}", i * 31, i % 10)), &plain, "currency signs, which are dropped"),
+        (written(';', ",5", |i| format!("{},{}\u{a0}€", i * 31, i % 10)), &plain, "decimal commas, currency signs"),
+        (written(',', ".5", |i| format!("+{}.{}", i * 31, i % 10)), &plain, ""),
+        (written(',', ".5", |i| format!("\u{a0}{}.{}\u{202f}", i * 31, i % 10)), &plain, ""),
+        // Other columns tell that points are decimal, or commas are.
+        (written(',', ".5", |i| format!("\"{}\"", group(i, ","))), &thousands, "thousands separators"),
+        (written(';', ",5", |i| group(i, ".")), &thousands, "thousands separators"),
+        (written(';', ",5", |i| group(i, " ")), &thousands, "thousands separators"),
+        (written(',', ".5", |i| group(i, "\u{202f}")), &thousands, "thousands separators"),
+        (written(',', ".5", |i| group(i, "'")), &thousands, "thousands separators"),
+        (written(',', ".5", |i| group(i, "\u{2019}")), &thousands, "thousands separators"),
+    ] {
+        let table = load(&text, "y");
+        assert_eq!(table.train, like.train, "{text}");
+        assert!(table.notes.iter().any(|note| note.contains(words)), "no `{words}` in {:?}", table.notes);
+        assert!(table.notes.iter().any(|note| note == "numbers: `x`, `z`"), "{:?}", table.notes);
+    }
+    let minus = |sign: &str| load(&written(',', ".5", |i| format!("{}{i}.25", if i % 3 == 0 { sign } else { "" })), "y").train;
+    assert!(minus("-") == minus("\u{2212}") && minus("-") == minus("\u{2013}"));
+    // The target, too.
+    let target = load("x;y\n1;1.234.567,5\n2;2.345.678,5\n4;3.456.789,5\n", "y");
+    assert_eq!(target.train.targets, [1_234_567.5, 2_345_678.5, 3_456_789.5]);
+}
+
+#[test]
+fn numbers_that_may_be_others_stop_the_run() {
+    let ambiguous = written(',', "", |i| format!("\"{},{:03}\"", i + 1, i * 7));
+    refused(&ambiguous, "y", &["column `x`", "`1,000` in line 2 is 1 or 1000", "without commas"]);
+    refused("x,y\n1,\"1,234\"\n2,\"2,345\"\n", "y", &["column `y`", "`1,234` in line 2", "1.234 or 1234"]);
+    // One value tells.
+    assert_eq!(load("x,y\n1,\"1,234\"\n2,\"2,345,678\"\n", "y").train.targets, [1234.0, 2_345_678.0]);
+    assert_eq!(load("x,y\n1,\"1,234\"\n2,\"2,5\"\n", "y").train.targets, [1.234, 2.5]);
+    refused(
+        &written(',', "", |i| if i % 2 == 0 { format!("{i}.5") } else { format!("\"{i},5\"") }),
+        "y",
+        &["column `x`", "several ways", "`0.5`"],
+    );
+    refused(&written(',', "", |i| if i % 2 == 0 { format!("{i}.5%") } else { format!("{i}.5") }), "y", &["column `x`", "several ways"]);
+    refused(&written(',', "", |i| format!("{i}.5kg")), "y", &["column `x`", "cannot be read", "`0.5kg` in line 2", "remove the column"]);
+    for huge in ["1e300", "1e999", "inf"] {
+        refused(&format!("x,y\n1,2\n2,3\n3,4\n{}4,{huge}\n", "5,6\n".repeat(20)), "y", &["line 25", huge]);
+        refused(&format!("y,x\n1,2\n2,3\n3,4\n{}4,{huge}\n", "5,6\n".repeat(20)), "y", &["line 25", huge]);
+    }
+}
+
+#[test]
+fn words_are_missing_among_numbers_and_categories_elsewhere() {
+    let rows: String =
+        (0..20).map(|i| format!("{},{},{}\n", [i.to_string(), "NA".into()][usize::from(i == 3)], ["none", "NA"][i % 2], i)).collect();
+    let table = load(&format!("x,kind,y\n{rows}"), "y");
+    assert_eq!(table.columns, ["x", "kind=NA", "kind=none"]);
+    let said = |part: &str| assert!(table.notes.iter().any(|note| note.contains(part)), "no `{part}` in {:?}", table.notes);
+    said("`x`: 1 missing values are taken as the training median, 10 (1 cells `NA` are taken as missing)");
+    said("numbers: `x`; categories: `kind` (2)");
+    let table = load("x,y\n1,2\n2,-\n3,--\n4,n/a\n5,?\n6,7\n9,8\n", "y");
+    assert_eq!(table.train.targets, [2.0, 7.0, 8.0]);
+    assert!(table.notes.iter().any(|note| note.contains("4 of 7 rows have no `y`") && note.contains("1 cells `--`")), "{:?}", table.notes);
+}
+
+#[test]
+fn dates_are_named() {
+    for form in ["2024-01-{:02}", "{:02}.01.2024", "1/{:02}/2024", "2024-01-{:02}T12:30:00Z", "{:02} Jan 2024", "12:{:02}"] {
+        let rows: String = (0..20).map(|i| format!("{},{i},{i}\n", form.replace("{:02}", &format!("{:02}", i + 1)))).collect();
+        let table = load(&format!("day,x,y\n{rows}"), "y");
+        let left_out = "numbers: `x`; left out: column `day` is one of dates or times";
+        assert!(table.columns == ["x"] && table.notes.iter().any(|note| note == left_out), "{form}: {:?}", table.notes);
+    }
+}
+
+#[test]
+fn other_files_are_read_in_the_same_way() {
+    let rows: String = (0..20).map(|i| format!("{i},5;{};{i}\n", ["a", "b"][i % 2])).collect();
+    let table = load(&format!("x;kind;y\n{rows}"), "y");
+    let text = serde_json::to_string(&table.encoding).expect("plain data");
+    let encoding: wgraft::data::Encoding = serde_json::from_str(&text).expect("as it was written");
+    assert_eq!(encoding, table.encoding);
+    let (_dir, path) = file("Kind;X\na;0,5\nc;1,5\n");
+    let mut notes = Vec::new();
+    let read = encoding.read(&path, &mut notes).expect("it is sound");
+    assert_eq!(read[..4], [table.train.features[0], 1.0, 0.0, table.train.features[3]]);
+    assert_eq!(notes, ["`kind`: no training row has c; such rows are of no category"]);
+    let (_dir, path) = file("kind;x\na;0.5\n");
+    let error = format!("{:#}", encoding.read(&path, &mut notes).expect_err("another notation"));
+    assert!(error.contains("line 2: `0.5` in column `x` is no number written like 4,5"), "{error}");
+    // As it was recorded before there were notations.
+    let old = r#"{"columns":[{"name":"x","kind":{"number":{"median":1.0,"scale":{"mean":1.0,"std":2.0}}}}]}"#;
+    let old: wgraft::data::Encoding = serde_json::from_str(old).expect("it is known");
+    let (_dir, path) = file("x\n3\n");
+    assert_eq!(old.read(&path, &mut notes).expect("it is sound"), [1.0]);
+}
+
+#[test]
+fn files_of_all_programs_are_read() {
+    let text = "x,y,stadt\n1,2,\"Zürich, west\"\n2,3,\"a \"\"b\"\"\"\n\n3,4,\"two\nlines\"\n";
+    let plain = load(text, "y");
+    assert_eq!(plain.columns, ["x", "stadt=Zürich, west", "stadt=a \"b\"", "stadt=two\nlines"]);
+    let utf16 = |text: &str, to: fn(u16) -> [u8; 2]| format!("\u{feff}{text}").encode_utf16().flat_map(to).collect::<Vec<u8>>();
+    for bytes in [
+        format!("\u{feff}{text}").into_bytes(),
+        text.replace('\n', "\r\n").into_bytes(),
+        text.replace('\n', "\r").into_bytes(),
+        utf16(text, u16::to_le_bytes),
+        utf16(text, u16::to_be_bytes),
+        format!("sep=,\n{text}").into_bytes(),
+    ] {
+        let (_dir, path) = file(&bytes);
+        let table = Table::load(&path, &target("y")).unwrap_or_else(|e| panic!("{e:#}"));
+        assert_eq!((&table.train, table.columns), (&plain.train, plain.columns.clone()));
+    }
+    for delimiter in [";", "\t", "|"] {
+        let table = load(&"x,y,\"a, b\"\n1,2,3\n2,3,5\n".replace(",", delimiter).replace(&format!("a{delimiter}"), "a,"), "y");
+        assert_eq!(table.columns, ["x", "a, b"]);
+    }
+    assert_eq!(load("sep=;\nx;y\n1;2\n2;3\n", "y").columns, ["x"]);
+    assert_eq!(load("x,Price\n1,2\n2,3\n", "price").target, "Price");
+}
+
+#[test]
+fn files_that_are_no_tables_are_named() {
+    let said = |bytes: &[u8], parts: &[&str]| {
+        let (_dir, path) = file(bytes);
+        let error = format!("{:#}", Table::load(&path, &target("y")).map(|table| table.notes).expect_err("it is refused"));
+        parts.iter().for_each(|part| assert!(error.contains(part), "no `{part}` in: {error}"));
+    };
+    said(b"x,y\n1,2\nZ\xfcrich,3\n", &["line 3 is not UTF-8", "save the file as UTF-8"]);
+    said(b"x,y\n1,2\n\0,3\n", &["line 3 has a NUL byte"]);
+    said(b"\xff\xfex\0,\0y", &["UTF-16", "cut off"]);
+    said(b"x,y\n1,2\n\"2,3\n3,4\n", &["line 3 opens a quote that is never closed"]);
+    said(b"sep=;\nx;y\n1;2\n1;2;3\n", &["line 4 has 3 cells"]);
+    said(b"y\n1\n2\n", &["no column to predict from"]);
+    said(b"3,1;2\n4,1;2\n", &["starts with numbers"]);
+    said(b"5.1,3.5,setosa\n4.9,3.0,setosa\n", &["starts with numbers"]);
+    said(b",\n1,2\n", &["no column has a name"]);
+    said(b"\n \n", &["is empty"]);
+    said(&b",".repeat(100_000), &["more than 65536 cells"]);
+}
+
+#[test]
+fn no_bytes_make_a_panic() {
+    let pieces: [&[u8]; 24] = [
+        b",",
+        b";",
+        b"\t",
+        b"|",
+        b"\n",
+        b"\r",
+        b"\"",
+        b"x",
+        b"y",
+        b"split",
+        b"train",
+        b"test",
+        b"1",
+        b"2.5",
+        b"3,1",
+        b"%",
+        b"-",
+        b"e9",
+        b"sep=;",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf",
+        b"\xe2\x88\x92",
+        b" ",
+        b"\0",
+    ];
+    let (dir, path) = file("");
+    let mut state = 1_u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut read = 0;
+    for _ in 0..3000 {
+        let mut bytes = if next(2) == 0 { b"x,y\n1,2\n".to_vec() } else { Vec::new() };
+        (0..next(30)).for_each(|_| bytes.extend(pieces[next(pieces.len())]));
+        fs::write(&path, bytes).expect("it is written");
+        read += usize::from(Table::load(&path, &target("y")).is_ok());
+    }
+    assert!(read > 0, "some of {} are tables", dir.path().display());
 }
 
 #[test]

@@ -28,6 +28,7 @@ pub(super) fn labelled_data(settings: &FinetuneSettings) -> Result<Dataset> {
     let Some(path) = &settings.pseudo_labels else { return load_task_data(&settings.run, settings.task) };
     let data = load_data(&settings.run, false)?;
     let given = data.given_labels(path, settings.min_confidence)?;
+    given.notes.iter().for_each(|note| say!("{}: {note}", data.name));
     let uncertain = if given.uncertain > 0 { format!(", {} less certain ones left out", given.uncertain) } else { String::new() };
     say!("{}: {} labels from {}{uncertain}", data.name, given.labelled.len(), path.display());
     let counts = given.per_class();

@@ -27,6 +27,7 @@ impl Start {
     fn of(args: &LabelArgs, data: &Dataset) -> Result<Self> {
         if let Some(path) = &args.labels {
             let given = data.given_labels(path, 0.0)?;
+            given.notes.iter().for_each(|note| say!("{}: {note}", data.name));
             return Ok(Start { draws: vec![given.labelled], class_names: given.class_names });
         }
         let count = args.labels_per_class.context("clap asks for one of the two")?;

@@ -135,7 +135,9 @@ fn rows(args: &PredictArgs, encoding: &Encoding) -> Result<Samples> {
     let columns = encoding.features().len();
     let (mut names, mut features) = (Vec::new(), Vec::new());
     for file in &args.files {
-        let read = encoding.read(file)?;
+        let mut notes = Vec::new();
+        let read = encoding.read(file, &mut notes)?;
+        notes.iter().for_each(|note| say!("{}: {note}", file.display()));
         names.extend((1..=read.len() / columns).map(|row| format!("{}:{row}", file.display())));
         features.extend(read);
     }

@@ -93,7 +93,7 @@ fn samples<'a>(name: &str, layout: &Layout<'a>, options: &ReadOptions, notes: &m
     let rows = match layout.index {
         Some(entry) => {
             let sheet = Sheet::parse(&entry.read().with_context(|| entry.name.clone())?, &entry.name)?;
-            index::rows(&sheet, &layout.pictures, options.target.as_deref()).context(name.to_string())?
+            index::rows(&sheet, &layout.pictures, options, name, notes).context(name.to_string())?
         }
         None => {
             let target = options.target.as_deref().unwrap_or_default();

@@ -1,12 +1,15 @@
 //! Labels in a CSV file: those that a user gives by hand, or that were spread from them.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::sheet::{Sheet, is_missing, some_of};
-use super::{Dataset, source};
+use super::finder::Finder;
+use super::number::Notation;
+use super::sheet::{Sheet, normalized, some_of};
+use super::{Dataset, index, source};
 
 /// Labels of training samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,6 +20,8 @@ pub struct GivenLabels {
     pub class_names: Vec<String>,
     /// Rows that were left out, as they are less certain than asked for.
     pub uncertain: usize,
+    /// What a user must be told.
+    pub notes: Vec<String>,
 }
 
 impl GivenLabels {
@@ -28,30 +33,64 @@ impl GivenLabels {
     }
 }
 
+/// The training samples that the rows of a sheet are about.
+struct Named<'a> {
+    data: &'a Dataset,
+    sheet: &'a Sheet,
+    column: usize,
+    /// Of files, the training samples' first; without it the column has indices.
+    finder: Option<Finder<'a>>,
+}
+
+impl Named<'_> {
+    fn of(&mut self, row: usize) -> Result<u32> {
+        let (data, cell, count) = (self.data, self.sheet.cell(row, self.column), self.data.train.len());
+        let Some(finder) = &mut self.finder else {
+            let found = cell.parse().ok().filter(|&index: &u32| index < count);
+            return found
+                .with_context(|| format!("index `{cell}` is none of the {count} training images of {}, counted from 0", data.name));
+        };
+        match finder.find(cell)? {
+            Some(index) if index < count as usize => Ok(index as u32),
+            Some(_) => bail!("{cell} is a test image of {}, which must not be trained on", data.name),
+            None => bail!("{cell} is none of the training images of {}, such as {}", data.name, data.train.names[0]),
+        }
+    }
+}
+
 impl Dataset {
     /// Reads a CSV file with a column `file` or `index` that names training samples, a column `label` with the names of
-    /// classes, and perhaps one called `confidence`, of which `least` is enough. Rows without a label are passed over. Fails
+    /// classes, and perhaps one called `confidence`, of which `least` is enough. Rows with an empty label are passed over. Fails
     /// where a row names a test sample, or none; a class that the data do not have; or a sample twice with different labels.
     pub fn given_labels(&self, path: &Path, least: f64) -> Result<GivenLabels> {
         let sheet = Sheet::parse(&source::read(path)?, &path.display().to_string())?;
-        let find = |names: &[&str]| names.iter().find_map(|name| sheet.find(name));
         let has = || format!("{} has the columns {}", sheet.name, sheet.columns.join(", "));
-        let label = find(&["label", "class"]).with_context(|| format!("{}: one called `label` is wanted", has()))?;
-        let confidence = find(&["confidence"]);
-        let sample_of = self.samples_by_name(&sheet, has)?;
-        let labelled = |&row: &usize| !is_missing(sheet.cell(row, label));
-        let rows: Vec<usize> = (0..sheet.rows.len()).filter(labelled).collect();
+        let label = sheet.find_any(&["label", "class"]).with_context(|| format!("{}: one called `label` is wanted", has()))?;
+        let confidence = sheet.find("confidence");
+        let mut samples = self.samples_by_name(&sheet, label, has)?;
+        let rows: Vec<usize> = (0..sheet.len()).filter(|&row| !sheet.cell(row, label).is_empty()).collect();
         let class_names = self.names_of_classes(rows.iter().map(|&row| sheet.cell(row, label)));
-        let class_of: HashMap<&str, u32> = class_names.iter().map(String::as_str).zip(0..).collect();
+        let class_of: HashMap<Cow<'_, str>, u32> = class_names.iter().map(|name| normalized(name)).zip(0..).collect();
+        let class = |row: usize| class_of.get(&normalized(sheet.cell(row, label))).copied();
+        let strange: Vec<usize> = rows.iter().copied().filter(|&row| class(row).is_none()).collect();
+        if let Some(&first) = strange.first() {
+            let unknown: BTreeSet<String> = strange.iter().map(|&row| format!("`{}`", sheet.cell(row, label))).collect();
+            let unknown: Vec<String> = unknown.into_iter().collect();
+            let (line, are) = (sheet.line(first), if unknown.len() > 1 { "are" } else { "is" });
+            bail!(
+                "{}, line {line}: {} {are} none of the classes of {}: {}",
+                sheet.name,
+                some_of(&unknown),
+                self.name,
+                some_of(&class_names)
+            );
+        }
         let (mut found, mut uncertain) = (BTreeMap::new(), 0);
         for row in rows {
-            let (cell, line) = (sheet.cell(row, label), sheet.line(row));
-            let Some(&class) = class_of.get(cell) else {
-                bail!("{}, line {line}: `{cell}` is none of the classes of {}: {}", sheet.name, self.name, some_of(&class_names));
-            };
-            let sample = sample_of(row).with_context(|| format!("{}, line {line}", sheet.name))?;
+            let (Some(class), line) = (class(row), sheet.line(row)) else { continue };
+            let sample = samples.of(row).with_context(|| format!("{}, line {line}", sheet.name))?;
             let certainty = match confidence {
-                Some(column) => sheet.number(row, column)?.unwrap_or(1.0),
+                Some(column) => sheet.number(row, column, Notation::default())?.unwrap_or(1.0),
                 None => 1.0,
             };
             if certainty < least {
@@ -65,7 +104,8 @@ impl Dataset {
             let why = if uncertain > 0 { format!(": {uncertain} are less certain than {least}") } else { String::new() };
             bail!("{} has no labels{why}", sheet.name);
         }
-        Ok(GivenLabels { labelled: found.into_iter().collect(), class_names, uncertain })
+        let notes = samples.finder.iter().flat_map(|finder| finder.notes(&sheet.name)).collect();
+        Ok(GivenLabels { labelled: found.into_iter().collect(), class_names, uncertain, notes })
     }
 
     /// The samples with given labels, and those labels in the place of their own, as the training samples.
@@ -77,29 +117,18 @@ impl Dataset {
         self
     }
 
-    /// Finds the training sample that a row of the sheet is about.
-    fn samples_by_name<'a>(&'a self, sheet: &'a Sheet, has: impl Fn() -> String) -> Result<Box<dyn Fn(usize) -> Result<u32> + 'a>> {
-        if let Some(column) = sheet.find("file").filter(|_| !self.train.names.is_empty()) {
-            let known: HashMap<&str, u32> = self.train.names.iter().map(String::as_str).zip(0..).collect();
-            let test: BTreeSet<&str> = self.test.iter().flat_map(|test| &test.names).map(String::as_str).collect();
-            return Ok(Box::new(move |row| {
-                let name = sheet.cell(row, column);
-                let found = known.get(name.trim_start_matches("./")).copied();
-                found.with_context(|| match test.contains(name) {
-                    true => format!("{name} is a test image of {}, which must not be trained on", self.name),
-                    false => format!("{name} is none of the training images of {}, such as {}", self.name, self.train.names[0]),
-                })
-            }));
+    /// Training samples by what the rows of the sheet call them, which is not in the column `label`.
+    fn samples_by_name<'a>(&'a self, sheet: &'a Sheet, label: usize, has: impl Fn() -> String) -> Result<Named<'a>> {
+        if let Some(column) = index::file_column(sheet, Some(label)).filter(|_| !self.train.names.is_empty()) {
+            let names = self.train.names.iter().chain(self.test.iter().flat_map(|test| &test.names));
+            let finder = Finder::new(names.map(|name| [name.as_str(); 2]), Path::new(&self.name));
+            return Ok(Named { data: self, sheet, column, finder: Some(finder) });
         }
         let column = sheet.find("index").with_context(|| match self.train.names.is_empty() {
             true => format!("{}: one called `index` is wanted, as the images of {} have no file names", has(), self.name),
             false => format!("{}: one called `file` or `index` is wanted", has()),
         })?;
-        Ok(Box::new(move |row| {
-            let (cell, count) = (sheet.cell(row, column), self.train.len());
-            let found = cell.parse().ok().filter(|&index: &u32| index < count);
-            found.with_context(|| format!("index `{cell}` is none of the {count} training images of {}, counted from 0", self.name))
-        }))
+        Ok(Named { data: self, sheet, column, finder: None })
     }
 
     /// Those of the data; of data without classes, those that are given, numbers by size.
@@ -107,8 +136,8 @@ impl Dataset {
         if self.classes > 0 {
             return self.class_names.clone();
         }
-        let mut names: Vec<&str> = given.collect::<BTreeSet<_>>().into_iter().collect();
+        let mut names: Vec<Cow<'_, str>> = given.map(normalized).collect::<BTreeSet<_>>().into_iter().collect();
         names.sort_by_key(|name| name.parse::<u64>().unwrap_or(u64::MAX));
-        names.into_iter().map(String::from).collect()
+        names.into_iter().map(Cow::into_owned).collect()
     }
 }

@@ -1,69 +1,125 @@
 //! An image folder's `index.csv`: for each picture what it is for, and what is to be predicted of it.
 
-use std::collections::HashMap;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use super::finder::Finder;
 use super::layout::Placed;
-use super::sheet::{Sheet, is_missing, some_of};
+use super::number::{Guess, Notation, is_missing};
+use super::sheet::{Sheet, normalized, some_of};
 use super::split::Part;
+use super::{ReadOptions, Task};
 
 /// Columns that may name the picture, the usual one first.
-const FILE_COLUMNS: [&str; 5] = ["file", "filename", "name", "image", "path"];
+const FILE_COLUMNS: [&str; 16] = [
+    "file",
+    "filename",
+    "file_name",
+    "file name",
+    "filepath",
+    "file_path",
+    "image",
+    "image_path",
+    "image_name",
+    "image_file",
+    "image_id",
+    "img",
+    "img_path",
+    "path",
+    "name",
+    "id",
+];
 
 /// What the index says about a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
     pub part: Option<Part>,
-    /// As it is written; `None` where nothing is, or no column is asked for.
+    /// As it is written, numbers as programs write them; `None` where nothing is, or no column is asked for.
     pub target: Option<String>,
-    pub line: u64,
+    pub line: u32,
 }
 
-/// Finds for each picture what the index says about it; `None` for those it does not name. A picture may be named by its path,
-/// with or without the ending, or by the end of its path from some folder on.
-pub(super) fn rows(sheet: &Sheet, pictures: &[Placed<'_>], target: Option<&str>) -> Result<Vec<Option<Row>>> {
+/// The column that names pictures, which is none of `besides`.
+pub(super) fn file_column(sheet: &Sheet, besides: Option<usize>) -> Option<usize> {
+    FILE_COLUMNS.iter().filter_map(|column| sheet.find(column)).find(|column| Some(*column) != besides)
+}
+
+/// Finds for each picture below `root` what the index says about it; `None` for those it does not name. See [`Finder`] for how
+/// pictures may be named. What a user must be told goes to `notes`.
+pub(super) fn rows(
+    sheet: &Sheet,
+    pictures: &[Placed<'_>],
+    options: &ReadOptions,
+    root: &str,
+    notes: &mut Vec<String>,
+) -> Result<Vec<Option<Row>>> {
     let name = &sheet.name;
-    let file = FILE_COLUMNS.iter().find_map(|column| sheet.find(column));
-    let file =
-        file.with_context(|| format!("{name} has no column `file` that names the pictures; its columns are {}", sheet.columns.join(", ")))?;
-    let target = target.map(|column| sheet.target(Some(column))).transpose()?;
+    let target = options.target.as_deref().map(|column| sheet.target(Some(column))).transpose()?;
+    let file = file_column(sheet, target)
+        .with_context(|| format!("{name} has no column `file` that names the pictures; its columns are {}", sheet.columns.join(", ")))?;
+    let targets = target.map(|column| targets(sheet, column, options.task, notes)).transpose()?;
     let parts = sheet.parts()?;
-    let mut known: HashMap<&str, Vec<usize>> = HashMap::new();
-    for (i, picture) in pictures.iter().enumerate() {
-        let path = picture.entry.name.as_str();
-        let starts = std::iter::once(0).chain(path.match_indices('/').map(|(at, _)| at + 1));
-        for tail in starts.map(|start| &path[start..]) {
-            for key in [Some(tail), tail.rsplit_once('.').map(|(stem, _)| stem)].into_iter().flatten() {
-                known.entry(key).or_default().push(i);
-            }
-        }
+    if let Some((column, _)) = &parts {
+        notes.push(format!("column `{}` of {name} says which pictures are for training and which for testing", sheet.columns[*column]));
     }
+    let mut finder = Finder::new(pictures.iter().map(|picture| [picture.entry.name.as_str(), picture.rest]), Path::new(root));
     let mut found: Vec<Option<Row>> = vec![None; pictures.len()];
-    let mut absent = Vec::new();
-    for row in 0..sheet.rows.len() {
-        let cell = sheet.cell(row, file).replace('\\', "/");
-        let key = cell.trim_start_matches("./");
-        let line = sheet.line(row);
-        let Some(matches) = known.get(key) else {
-            absent.push(key.to_string());
+    let (mut absent, mut twice) = (Vec::new(), 0);
+    for row in 0..sheet.len() {
+        let (cell, line) = (sheet.cell(row, file), sheet.line(row));
+        if cell.is_empty() {
+            ensure!((0..sheet.columns.len()).all(|column| sheet.cell(row, column).is_empty()), "{name}, line {line} names no picture");
+            continue;
+        }
+        let Some(index) = finder.find(cell).with_context(|| format!("{name}, line {line}"))? else {
+            absent.push(cell);
             continue;
         };
-        // A whole path says more than its end.
-        let whole: Vec<usize> = matches.iter().copied().filter(|&i| pictures[i].entry.name == key || pictures[i].rest == key).collect();
-        let index = match (whole.as_slice(), matches.as_slice()) {
-            ([one], _) | (_, [one]) => *one,
-            (_, several) => {
-                let names: Vec<&str> = several.iter().map(|&i| pictures[i].entry.name.as_str()).collect();
-                anyhow::bail!("{name}, line {line}: `{key}` may be any of {}; write out the path", some_of(&names));
-            }
-        };
-        let cell = target.map(|column| sheet.cell(row, column)).filter(|cell| !is_missing(cell));
-        let said = Row { part: parts.as_ref().map(|parts| parts[row]), target: cell.map(String::from), line };
-        if let Some(earlier) = found[index].replace(said) {
-            anyhow::bail!("{name} names {} twice, in lines {} and {line}", pictures[index].entry.name, earlier.line);
+        let target = targets.as_ref().and_then(|targets| targets[row].clone());
+        let said = Row { part: parts.as_ref().map(|(_, parts)| parts[row]), target, line };
+        if let Some(earlier) = &found[index] {
+            let picture = &pictures[index].entry.name;
+            let agree = (earlier.part, &earlier.target) == (said.part, &said.target);
+            ensure!(agree, "{name} names {picture} twice, in lines {} and {line}, and does not say the same of it", earlier.line);
+            twice += 1;
         }
+        found[index].get_or_insert(said);
     }
-    ensure!(absent.is_empty(), "{name} names {} pictures that are not there: {}", absent.len(), some_of(&absent));
+    ensure!(absent.is_empty(), "{name} names {} pictures that are not there, of {}: {}", absent.len(), sheet.len(), some_of(&absent));
+    notes.extend(finder.notes(name));
+    if twice > 0 {
+        notes.push(format!("{twice} lines of {name} repeat others"));
+    }
     Ok(found)
+}
+
+/// What is to be predicted in each row; `None` where nothing is, in a column of numbers also where a word such as `NA` says so.
+fn targets(sheet: &Sheet, column: usize, task: Option<Task>, notes: &mut Vec<String>) -> Result<Vec<Option<String>>> {
+    let texts = |sheet: &Sheet| sheet.column(column).map(|cell| (!cell.is_empty()).then(|| normalized(cell).into_owned())).collect();
+    let Some(notation) = (match task {
+        Some(Task::Classify | Task::Segment) => None,
+        Some(Task::Regress) => Some(sheet.notation(column, sheet.guesses()[column])?.unwrap_or_default()),
+        None => all_numbers(sheet, column)?,
+    }) else {
+        return Ok(texts(sheet));
+    };
+    notes.extend(sheet.conversions([(column, notation)].into_iter()));
+    let (_, words) = sheet.missing(0..sheet.len(), column);
+    if !words.is_empty() {
+        notes.push(format!("column `{}` of {}{words}", sheet.columns[column], sheet.name));
+    }
+    let text = |row: usize| match sheet.number(row, column, notation) {
+        Ok(number) => Ok(number.map(|number| number.to_string())),
+        Err(error) => Err(error),
+    };
+    (0..sheet.len()).map(text).collect()
+}
+
+/// The notation of a column that has nothing but numbers.
+fn all_numbers(sheet: &Sheet, column: usize) -> Result<Option<Notation>> {
+    let guess = sheet.guesses()[column];
+    let filled = || sheet.column(column).filter(|cell| !is_missing(cell));
+    let Some(notation) = (if guess == Guess::Other { None } else { sheet.notation(column, guess)? }) else { return Ok(None) };
+    Ok(Some(notation).filter(|notation| filled().all(|cell| notation.read(cell).is_some())))
 }

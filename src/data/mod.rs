@@ -3,7 +3,9 @@
 //! [`Dataset::load`] and [`Table::load`] read what users have; [`recognise`] says which of the two a path is for.
 
 mod cifar;
+mod column;
 mod decode;
+mod finder;
 mod folder;
 mod given;
 mod idx;
@@ -11,6 +13,7 @@ mod index;
 mod kinds;
 mod layout;
 mod mask;
+mod number;
 mod picture;
 mod pixel_table;
 mod sheet;

@@ -1,28 +1,26 @@
 //! CSV files as rows of text under named columns, for tables and for the `index.csv` of an image folder.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use anyhow::{Context, Result, bail, ensure};
-use csv::StringRecord;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
+use super::number::{Notation, is_missing, number};
 use super::split::Part;
+
+/// A line with more cells than this is no line of a table.
+const MOST_COLUMNS: usize = 1 << 16;
 
 /// A CSV file with a header line.
 pub(super) struct Sheet {
     /// For errors.
     pub name: String,
     pub columns: Vec<String>,
-    pub rows: Vec<StringRecord>,
-}
-
-/// Nothing, in one of the ways that programs write it.
-pub(super) fn is_missing(cell: &str) -> bool {
-    ["", "na", "n/a", "nan", "null", "none", "?"].contains(&cell.to_ascii_lowercase().as_str())
-}
-
-/// A finite number.
-pub(super) fn number(cell: &str) -> Option<f64> {
-    cell.parse().ok().filter(|value: &f64| value.is_finite())
+    /// Row after row.
+    cells: Cells,
+    /// The line of the file that each row begins at.
+    lines: Vec<u32>,
 }
 
 /// The first few of many names, for a sentence.
@@ -33,40 +31,200 @@ pub(super) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-impl Sheet {
-    /// Separated by commas, or by semicolons or tabs if the header line has no comma.
-    pub fn parse(bytes: &[u8], name: &str) -> Result<Self> {
-        let header = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
-        let delimiter = [b',', b';', b'\t'].into_iter().find(|d| header.contains(d)).unwrap_or(b',');
-        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).trim(csv::Trim::All).from_reader(bytes);
-        let damaged = |error: csv::Error| match error.kind() {
-            csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-                let line = pos.as_ref().map_or(0, csv::Position::line);
-                anyhow::anyhow!("{name}: line {line} has {len} cells, the header has {expected_len} columns")
+/// In the Unicode form in which equal texts are equal bytes (NFC): systems write `é` as one character or as two.
+pub(super) fn normalized(text: &str) -> Cow<'_, str> {
+    if is_nfc(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
+}
+
+/// As [`normalized`], capitals being equal to small letters.
+pub(super) fn folded(text: &str) -> String {
+    normalized(text).to_lowercase()
+}
+
+/// Texts one after the other.
+#[derive(Default)]
+struct Cells {
+    text: String,
+    /// Where each ends.
+    ends: Vec<u32>,
+}
+
+impl Cells {
+    fn get(&self, index: usize) -> &str {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start as usize..self.ends[index] as usize]
+    }
+
+    /// Ends a cell, which is what was added to `text`, without the space around it.
+    fn end(&mut self) {
+        let start = self.ends.last().map_or(0, |&end| end as usize);
+        let cell = &self.text[start..];
+        if cell.trim().len() < cell.len() {
+            let cell = cell.trim().to_string();
+            self.text.truncate(start);
+            self.text.push_str(&cell);
+        }
+        self.ends.push(self.text.len() as u32);
+    }
+}
+
+/// Splits text into lines of cells, which may be quoted, and may contain line ends where they are.
+struct Records<'a> {
+    rest: &'a str,
+    delimiter: char,
+    /// At the beginning of `rest`, from 1.
+    line: u32,
+}
+
+impl Records<'_> {
+    /// Adds the cells of the next record that is not blank; its line and the number of its cells, `None` at the end.
+    fn next(&mut self, cells: &mut Cells) -> Result<Option<(u32, usize)>> {
+        loop {
+            let end = self.rest.find('\n').unwrap_or(self.rest.len());
+            if self.rest.is_empty() {
+                return Ok(None);
             }
-            csv::ErrorKind::Utf8 { pos, .. } => {
-                anyhow::anyhow!("{name}: line {} is not UTF-8 text", pos.as_ref().map_or(0, csv::Position::line))
+            if self.rest[..end].contains(|c: char| !c.is_whitespace() || c == self.delimiter) {
+                break;
             }
-            _ => anyhow::anyhow!("{name}: {error}"),
+            self.line += u32::from(end < self.rest.len());
+            self.rest = self.rest.get(end + 1..).unwrap_or_default();
+        }
+        let (line, delimiter) = (self.line, self.delimiter);
+        for count in 1..=MOST_COLUMNS {
+            let begin = self.rest.trim_start_matches(|c: char| c.is_whitespace() && c != '\n' && c != delimiter);
+            if let Some(quoted) = begin.strip_prefix('"') {
+                self.rest = quoted;
+                self.unquote(cells).with_context(|| format!("line {} opens a quote that is never closed", self.line))?;
+            }
+            let end = self.rest.find([delimiter, '\n']).unwrap_or(self.rest.len());
+            cells.text.push_str(&self.rest[..end]);
+            cells.end();
+            let ended = !self.rest[end..].starts_with(delimiter);
+            self.line += u32::from(self.rest[end..].starts_with('\n'));
+            self.rest = self.rest.get(end + 1..).unwrap_or_default();
+            if ended {
+                return Ok(Some((line, count)));
+            }
+        }
+        bail!("line {line} has more than {MOST_COLUMNS} cells");
+    }
+
+    /// Adds what is quoted up to the closing quote; `None` if there is none.
+    fn unquote(&mut self, cells: &mut Cells) -> Option<()> {
+        loop {
+            let (inside, after) = self.rest.split_once('"')?;
+            cells.text.push_str(inside);
+            let lines = inside.matches('\n').count() as u32;
+            let Some(quote) = after.strip_prefix('"') else {
+                (self.rest, self.line) = (after, self.line + lines);
+                return Some(());
+            };
+            cells.text.push('"');
+            (self.rest, self.line) = (quote, self.line + lines);
+        }
+    }
+}
+
+/// Line `at` bytes into a text.
+fn line_at(bytes: &[u8], at: usize) -> usize {
+    let count = |end| bytes[..at].iter().filter(|&&byte| byte == end).count();
+    1 + count(b'\n').max(count(b'\r'))
+}
+
+/// UTF-8, or UTF-16 with a mark, with `\n` at the ends of lines.
+fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>> {
+    let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+        let text: Result<String, _> = char::decode_utf16(units).collect();
+        text.ok().filter(|_| bytes.len().is_multiple_of(2)).context("the UTF-16 text is damaged or cut off: save the file as UTF-8")
+    };
+    let text = match bytes {
+        [0xFF, 0xFE, text @ ..] => Cow::Owned(utf16(text, u16::from_le_bytes)?),
+        [0xFE, 0xFF, text @ ..] => Cow::Owned(utf16(text, u16::from_be_bytes)?),
+        [0xEF, 0xBB, 0xBF, text @ ..] | text => match std::str::from_utf8(text) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(error) => bail!("line {} is not UTF-8 text: save the file as UTF-8", line_at(text, error.valid_up_to())),
+        },
+    };
+    if let Some(at) = text.find('\0') {
+        bail!("line {} has a NUL byte, which no text has: save the file as UTF-8 text", line_at(text.as_bytes(), at));
+    }
+    ensure!(u32::try_from(text.len()).is_ok(), "the file is larger than 4 GiB");
+    Ok(if text.contains('\r') { Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n")) } else { text })
+}
+
+/// What separates cells: what divides the first lines into equally many, and most of them.
+fn delimiter_of(text: &str) -> char {
+    const LINES: usize = 20;
+    // Of equals the first: commas may be decimal ones.
+    const KNOWN: [char; 4] = [';', '\t', '|', ','];
+    let counts = |delimiter: char| {
+        let mut records = Records { rest: text, delimiter, line: 1 };
+        let next = move |_| {
+            let record = records.next(&mut Cells::default());
+            // What cannot be divided counts as most cells, so that it is said why.
+            record.map_or(Some(MOST_COLUMNS + 1), |record| Some(record?.1))
         };
-        let columns: Vec<String> = reader.headers().map_err(damaged)?.iter().map(String::from).collect();
-        let rows: Vec<StringRecord> = reader.into_records().collect::<Result<_, _>>().map_err(damaged)?;
-        ensure!(!columns.is_empty() && columns != [""], "{name} is empty");
+        (0..LINES).map_while(next).collect::<Vec<usize>>()
+    };
+    let rank = |delimiter: &char| {
+        let counts = counts(*delimiter);
+        let first = counts.first().copied().unwrap_or(0);
+        (first > 1 && counts.iter().all(|&count| count == first), first)
+    };
+    KNOWN.into_iter().rev().max_by_key(rank).unwrap_or(',')
+}
+
+impl Sheet {
+    /// Separated by commas, semicolons, tabs or bars, or as a first line such as `sep=;` says.
+    pub fn parse(bytes: &[u8], name: &str) -> Result<Self> {
+        let text = text_of(bytes).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
+        let (first, after) = text.split_once('\n').unwrap_or((&text, ""));
+        let first = first.trim_matches(|c: char| c == '"' || c == ' ').to_ascii_lowercase();
+        let mut records = match first.strip_prefix("sep=").map(|separator| separator.chars().collect::<Vec<_>>()).as_deref() {
+            Some(&[delimiter]) if delimiter.is_ascii() && delimiter != '"' => Records { rest: after, delimiter, line: 2 },
+            _ => Records { rest: &text, delimiter: delimiter_of(&text), line: 1 },
+        };
+        let mut next = |cells: &mut Cells| records.next(cells).map_err(|error| anyhow::anyhow!("{name}: {error}"));
+        let mut header = Cells::default();
+        let (_, width) = next(&mut header)?.with_context(|| format!("{name} is empty"))?;
+        let columns: Vec<String> = (0..width).map(|column| header.get(column).to_string()).collect();
         ensure!(
-            !columns.iter().all(|column| number(column).is_some()),
+            !columns.iter().all(|column| number(column).is_some()) && !columns.iter().any(|column| is_decimal(column)),
             "{name} starts with numbers ({}); its first line must name the columns",
             some_of(&columns)
         );
         let mut seen = HashSet::new();
         let twice = columns.iter().find(|column| !column.is_empty() && !seen.insert(*column));
         ensure!(twice.is_none(), "{name} has two columns called `{}`", twice.map_or("", String::as_str));
-        ensure!(!rows.is_empty(), "{name} has a header line and no rows");
-        Ok(Sheet { name: name.into(), columns, rows })
+        ensure!(columns.iter().any(|column| !column.is_empty()), "{name}: no column has a name; the first line must name the columns");
+        let (mut cells, mut lines) = (Cells { text: String::with_capacity(text.len()), ends: Vec::new() }, Vec::new());
+        while let Some((line, count)) = next(&mut cells)? {
+            ensure!(count == width, "{name}: line {line} has {count} cells, the header has {width} columns");
+            lines.push(line);
+        }
+        ensure!(!lines.is_empty(), "{name} has a header line and no rows");
+        Ok(Sheet { name: name.into(), columns, cells, lines })
     }
 
-    /// Where the column called `name` is.
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Where the column called `name` is; in other capitals if there is but one.
     pub fn find(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|column| column == name)
+        let alike = || {
+            let mut alike = (0..self.columns.len()).filter(|&column| folded(&self.columns[column]) == folded(name));
+            alike.next().filter(|_| alike.next().is_none())
+        };
+        self.columns.iter().position(|column| column == name).or_else(alike)
+    }
+
+    /// As [`find`](Self::find), for the first of `names` that there is.
+    pub fn find_any(&self, names: &[&str]) -> Option<usize> {
+        names.iter().find_map(|name| self.find(name))
     }
 
     /// As [`find`](Self::find), for the column that a user named by `--target`, or did not.
@@ -77,38 +235,53 @@ impl Sheet {
     }
 
     pub fn cell(&self, row: usize, column: usize) -> &str {
-        &self.rows[row][column]
+        self.cells.get(row * self.columns.len() + column)
+    }
+
+    /// All cells of a column.
+    pub fn column(&self, column: usize) -> impl Iterator<Item = &str> + Clone {
+        (0..self.len()).map(move |row| self.cell(row, column))
     }
 
     /// The line of the file that a row starts at.
-    pub fn line(&self, row: usize) -> u64 {
-        self.rows[row].position().map_or(0, csv::Position::line)
+    pub fn line(&self, row: usize) -> u32 {
+        self.lines[row]
     }
 
     /// The number in a cell; `None` if nothing is there.
-    pub fn number(&self, row: usize, column: usize) -> Result<Option<f64>> {
+    pub fn number(&self, row: usize, column: usize, notation: Notation) -> Result<Option<f64>> {
         let cell = self.cell(row, column);
         if is_missing(cell) {
             return Ok(None);
         }
-        match number(cell) {
-            Some(value) => Ok(Some(value)),
-            None => bail!("{}, line {}: `{cell}` in column `{}` is no number", self.name, self.line(row), self.columns[column]),
-        }
+        let place = || format!("{}, line {}: `{cell}` in column `{}`", self.name, self.line(row), self.columns[column]);
+        let otherwise = if notation.is_usual() { String::new() } else { format!(" written like {notation}, as the others are") };
+        let value = notation.read(cell).with_context(|| format!("{} is no number{otherwise}", place()))?;
+        ensure!((value as f32).is_finite(), "{} is too large: numbers are at most 3.4e38", place());
+        Ok(Some(value))
     }
 
-    /// What each row is for, if a column `split` says so in words that are known.
-    pub fn parts(&self) -> Result<Option<Vec<Part>>> {
-        let Some(column) = self.find("split") else { return Ok(None) };
-        let part = |row| Part::named(self.cell(row, column)).ok_or(row);
-        match (0..self.rows.len()).map(part).collect::<Result<Vec<_>, usize>>() {
-            Ok(parts) => Ok(Some(parts)),
-            Err(row) => bail!(
-                "{}, line {}: `{}` in column `split` is neither train nor test nor val",
-                self.name,
-                self.line(row),
-                self.cell(row, column)
-            ),
+    /// A column that says what each row is for, and what that is: one called `split`, or `set`, `subset` or `partition` if it
+    /// has no other words. Fails where `split` has others.
+    pub fn parts(&self) -> Result<Option<(usize, Vec<Part>)>> {
+        let parts = |column| self.column(column).map(Part::named).collect::<Option<Vec<Part>>>();
+        let Some(column) = self.find("split") else {
+            let mut known = ["set", "subset", "partition"].iter().filter_map(|name| self.find(name));
+            return Ok(known.find_map(|column| Some((column, parts(column)?))));
+        };
+        let unknown = (0..self.len()).find(|&row| Part::named(self.cell(row, column)).is_none());
+        if let Some(row) = unknown {
+            let (line, name) = (self.line(row), &self.columns[column]);
+            match self.cell(row, column) {
+                "" => bail!("{}, line {line}: the cell in column `{name}` is empty; it must say train, test or val", self.name),
+                cell => bail!("{}, line {line}: `{cell}` in column `{name}` is neither train nor test nor val", self.name),
+            }
         }
+        Ok(parts(column).map(|parts| (column, parts)))
     }
+}
+
+/// A number with a fraction, which no column is called.
+fn is_decimal(text: &str) -> bool {
+    text.contains(['.', ',']) && [Notation::default(), Notation::with_comma()].iter().any(|notation| notation.read(text).is_some())
 }

@@ -7,13 +7,16 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::sheet::{Sheet, is_missing, number, some_of};
+use super::number::{Guess, Notation, is_date, is_missing};
+use super::sheet::{Sheet, some_of};
 use super::split::Part;
 use super::{Format, ReadOptions, recognise, source};
 
 /// A column with more categories than this is left out: it holds names or free text.
 const MOST_CATEGORIES: usize = 64;
-/// A column of which at least this share are numbers is meant to be one of numbers.
+/// More columns than this are not all named.
+const MOST_NAMED: usize = 50;
+/// A column of which at least this share are dates holds dates; one of which as many begin like numbers should hold numbers.
 const MOSTLY: f64 = 0.9;
 
 /// A table with a number to predict in each row.
@@ -66,7 +69,12 @@ struct Column {
 #[serde(rename_all = "lowercase")]
 enum Kind {
     /// Standardised; the median where nothing is.
-    Number { median: f64, scale: Scale },
+    Number {
+        median: f64,
+        scale: Scale,
+        #[serde(default, skip_serializing_if = "Notation::is_usual")]
+        notation: Notation,
+    },
     /// A feature for each; all are zero where nothing is, or another category than those of the training rows.
     Categories(Vec<String>),
 }
@@ -112,10 +120,40 @@ impl Encoding {
     }
 
     /// Features of the rows of a CSV file, plain or gzipped, `[rows, features]`. It must have the columns that this was made of;
-    /// others do not matter.
-    pub fn read(&self, path: &Path) -> Result<Vec<f32>> {
+    /// others do not matter. What a user must be told goes to `notes`.
+    pub fn read(&self, path: &Path, notes: &mut Vec<String>) -> Result<Vec<f32>> {
         let sheet = Sheet::parse(&source::read(path)?, &path.display().to_string())?;
-        self.encode(&sheet, &(0..sheet.rows.len()).collect::<Vec<_>>())
+        let rows: Vec<usize> = (0..sheet.len()).collect();
+        let features = self.encode(&sheet, &rows)?;
+        self.gaps(&sheet, &rows, "row", notes);
+        Ok(features)
+    }
+
+    /// Says which cells have no value or no known category. `what` they lie in, for a sentence.
+    fn gaps(&self, sheet: &Sheet, rows: &[usize], what: &str, notes: &mut Vec<String>) {
+        for Column { name, kind } in &self.columns {
+            let Some(place) = sheet.find(name) else { continue };
+            let cells = rows.iter().map(|&row| sheet.cell(row, place));
+            match kind {
+                Kind::Number { median, .. } => {
+                    let (missing, words) = sheet.missing(rows.iter().copied(), place);
+                    if missing > 0 {
+                        notes.push(format!("`{name}`: {missing} missing values are taken as the training median, {median}{words}"));
+                    }
+                }
+                Kind::Categories(known) => {
+                    let empty = cells.clone().filter(|cell| cell.is_empty()).count();
+                    if empty > 0 {
+                        notes.push(format!("`{name}`: {empty} missing values are of no category"));
+                    }
+                    let unknown: BTreeSet<&str> = cells.filter(|cell| !cell.is_empty() && !known.iter().any(|k| k == cell)).collect();
+                    if !unknown.is_empty() {
+                        let unknown = some_of(&unknown.into_iter().collect::<Vec<_>>());
+                        notes.push(format!("`{name}`: no training row has {unknown}; such {what}s are of no category"));
+                    }
+                }
+            }
+        }
     }
 
     fn encode(&self, sheet: &Sheet, rows: &[usize]) -> Result<Vec<f32>> {
@@ -128,8 +166,8 @@ impl Encoding {
         for &row in rows {
             for (column, &place) in self.columns.iter().zip(&places) {
                 match &column.kind {
-                    Kind::Number { median, scale } => {
-                        let value = sheet.number(row, place)?.unwrap_or(*median);
+                    Kind::Number { median, scale, notation } => {
+                        let value = sheet.number(row, place, *notation)?.unwrap_or(*median);
                         features.push(((value - scale.mean) / scale.std) as f32);
                     }
                     Kind::Categories(categories) => {
@@ -145,24 +183,40 @@ impl Encoding {
 
 impl Column {
     /// How `place` becomes features, by the rows in `train`; `None` with a reason if it says nothing. `all` are the rows used.
-    fn of(sheet: &Sheet, place: usize, all: &[usize], train: &[usize]) -> Result<Result<Self, &'static str>> {
+    fn of(sheet: &Sheet, place: usize, guess: Guess, all: &[usize], train: &[usize]) -> Result<Result<Self, &'static str>> {
         let name = sheet.columns[place].clone();
-        let filled = |rows: &[usize]| -> Vec<usize> { rows.iter().copied().filter(|&row| !is_missing(sheet.cell(row, place))).collect() };
-        let (all, train) = (filled(all), filled(train));
-        let numbers = all.iter().filter(|&&row| number(sheet.cell(row, place)).is_some()).count();
-        if train.is_empty() {
+        let cell = |&row: &usize| sheet.cell(row, place);
+        if train.iter().map(cell).all(is_missing) {
             return Ok(Err("empty"));
         }
-        if numbers as f64 >= MOSTLY * all.len() as f64 {
+        if let Some(notation) = sheet.notation(place, guess)? {
+            let values =
+                |rows: &[usize]| rows.iter().filter_map(|&row| sheet.number(row, place, notation).transpose()).collect::<Result<Vec<_>>>();
             // Fails at the first that is none.
-            let value = |&row: &usize| Ok(sheet.number(row, place)?.unwrap_or_default());
-            all.iter().map(value).collect::<Result<Vec<_>>>()?;
-            let values = train.iter().map(value).collect::<Result<Vec<_>>>()?;
+            values(all)?;
+            let values = values(train)?;
             let scale = Scale::of(&values);
-            let column = Column { name, kind: Kind::Number { median: median(values), scale } };
+            let column = Column { name, kind: Kind::Number { median: median(values), scale, notation } };
             return Ok(if scale.is_constant() { Err("constant") } else { Ok(column) });
         }
-        let categories: BTreeSet<&str> = train.iter().map(|&row| sheet.cell(row, place)).collect();
+        let filled: Vec<&usize> = all.iter().filter(|row| !is_missing(cell(row))).collect();
+        let mostly = |is: &dyn Fn(&str) -> bool| filled.iter().filter(|row| is(cell(row))).count() as f64 >= MOSTLY * filled.len() as f64;
+        if mostly(&is_date) {
+            return Ok(Err("one of dates or times"));
+        }
+        let distinct: BTreeSet<&str> = filled.iter().map(|row| cell(row)).collect();
+        let varied = distinct.len() > MOST_CATEGORIES || 2 * distinct.len() > filled.len();
+        let begins = |cell: &str| cell.trim_start_matches(|c: char| !c.is_alphanumeric()).starts_with(|c: char| c.is_ascii_digit());
+        if varied && mostly(&begins) {
+            let some: Vec<String> = filled.iter().take(3).map(|row| format!("`{}` in line {}", cell(row), sheet.line(**row))).collect();
+            bail!(
+                "{}: column `{name}` seems to be one of numbers, but they cannot be read: {}; write plain numbers, such as 3.1, or remove \
+                 the column",
+                sheet.name,
+                some.join(", ")
+            );
+        }
+        let categories: BTreeSet<&str> = train.iter().map(cell).filter(|cell| !cell.is_empty()).collect();
         let kind = Kind::Categories(categories.iter().map(|category| category.to_string()).collect());
         Ok(match categories.len() {
             1 => Err("constant"),
@@ -180,27 +234,32 @@ impl Table {
         let sheet = Sheet::parse(&source::read(&path)?, &path.display().to_string())?;
         let target = sheet.target(options.target.as_deref())?;
         let mut notes = Vec::new();
-        let count = sheet.rows.len();
-        // A column called `split` may be a feature like any other.
-        let given = sheet.parts().ok().flatten();
+        let count = sheet.len();
+        let given = sheet.parts()?;
         let mut parts = match &given {
-            Some(parts) => parts.clone(),
+            Some((_, parts)) => parts.clone(),
             None => (0..count).map(Part::by_index).collect(),
         };
         notes.extend(Part::settle(&mut parts));
-        if given.is_none() {
-            notes.push(Part::rule("row", count));
+        match &given {
+            Some((split, _)) => {
+                notes.push(format!("column `{}` says which rows are for training and which for testing", sheet.columns[*split]))
+            }
+            None => notes.push(Part::rule("row", count)),
         }
+        let guesses = sheet.guesses();
+        let written = sheet.notation(target, guesses[target])?.unwrap_or_default();
         let mut targets = vec![None; count];
         for (row, value) in targets.iter_mut().enumerate() {
-            *value = sheet.number(row, target)?.map(|value| value as f32);
+            *value = sheet.number(row, target, written)?.map(|value| value as f32);
         }
         let of = |part| (0..count).filter(|&row| parts[row] == part && targets[row].is_some()).collect::<Vec<_>>();
         let (train, test) = (of(Part::Train), of(Part::Test));
         let column = &sheet.columns[target];
         let dropped = targets.iter().filter(|value| value.is_none()).count();
         if dropped > 0 {
-            notes.push(format!("{dropped} of {count} rows have no `{column}` and are left out"));
+            let (_, words) = sheet.missing(0..count, target);
+            notes.push(format!("{dropped} of {count} rows have no `{column}` and are left out{words}"));
         }
         ensure!(train.len() > 1, "{} has {} training rows with a `{column}`; at least 2 are needed", sheet.name, train.len());
         let target_scale = Scale::of(&train.iter().filter_map(|&row| targets[row]).map(f64::from).collect::<Vec<_>>());
@@ -212,8 +271,10 @@ impl Table {
         );
 
         let all = [train.as_slice(), &test].concat();
-        let split = given.and(sheet.find("split"));
-        let encoding = Encoding::of(&sheet, &all, &train, &[Some(target), split], &mut notes)?;
+        let split = given.map(|(split, _)| split);
+        let encoding = Encoding::of(&sheet, &guesses, [&all, &train], &[Some(target), split], &mut notes)?;
+        let numbers = encoding.notations(&sheet).chain([(target, written)]);
+        notes.extend(sheet.conversions(numbers));
         let rows = |rows: &[usize]| -> Result<Rows> {
             Ok(Rows { features: encoding.encode(&sheet, rows)?, targets: rows.iter().filter_map(|&row| targets[row]).collect() })
         };
@@ -224,43 +285,55 @@ impl Table {
 }
 
 impl Encoding {
-    /// Of all columns but those `besides`.
-    fn of(sheet: &Sheet, all: &[usize], train: &[usize], besides: &[Option<usize>], notes: &mut Vec<String>) -> Result<Self> {
-        let mut columns = Vec::new();
+    /// Of all columns but those `besides`, by the rows that are used and those to train on.
+    fn of(
+        sheet: &Sheet,
+        guesses: &[Guess],
+        [all, train]: [&[usize]; 2],
+        besides: &[Option<usize>],
+        notes: &mut Vec<String>,
+    ) -> Result<Self> {
+        let (mut columns, mut left_out) = (Vec::new(), Vec::new());
         for place in (0..sheet.columns.len()).filter(|place| !besides.contains(&Some(*place))) {
             let name = &sheet.columns[place];
             if name.is_empty() {
-                notes.push(format!("column {} has no name and is left out", place + 1));
+                left_out.push(format!("column {} has no name", place + 1));
                 continue;
             }
-            let column = match Column::of(sheet, place, all, train)? {
-                Ok(column) => column,
-                Err(why) => {
-                    notes.push(format!("column `{name}` is {why} and is left out"));
-                    continue;
-                }
-            };
-            let missing = all.iter().filter(|&&row| is_missing(sheet.cell(row, place))).count();
-            match &column.kind {
-                _ if missing == 0 => {}
-                Kind::Number { median, .. } => {
-                    notes.push(format!("`{name}`: {missing} missing values are taken as the training median, {median}"))
-                }
-                Kind::Categories(_) => notes.push(format!("`{name}`: {missing} missing values are of no category")),
+            match Column::of(sheet, place, guesses[place], all, train)? {
+                Ok(column) => columns.push(column),
+                Err(why) => left_out.push(format!("column `{name}` is {why}")),
             }
-            if let Kind::Categories(known) = &column.kind {
-                let cells = all.iter().map(|&row| sheet.cell(row, place)).filter(|cell| !is_missing(cell));
-                let unknown: BTreeSet<&str> = cells.filter(|cell| !known.iter().any(|k| k == cell)).collect();
-                if !unknown.is_empty() {
-                    let unknown: Vec<&str> = unknown.into_iter().collect();
-                    notes.push(format!("`{name}`: no training row has {}; such test rows are of no category", some_of(&unknown)));
-                }
+        }
+        let encoding = Encoding { columns };
+        notes.push(encoding.types(&left_out));
+        ensure!(!encoding.columns.is_empty(), "{} has no column to predict from: {}", sheet.name, left_out.join("; "));
+        encoding.gaps(sheet, all, "test row", notes);
+        Ok(encoding)
+    }
+
+    /// What each column is taken for, for a sentence.
+    fn types(&self, left_out: &[String]) -> String {
+        let (mut numbers, mut categories) = (Vec::new(), Vec::new());
+        for Column { name, kind } in &self.columns {
+            match kind {
+                Kind::Number { .. } => numbers.push(format!("`{name}`")),
+                Kind::Categories(known) => categories.push(format!("`{name}` ({})", known.len())),
             }
-            columns.push(column);
         }
-        if columns.is_empty() {
-            bail!("{} has no column to predict from", sheet.name);
-        }
-        Ok(Encoding { columns })
+        // Pixels in columns would fill the screen.
+        let list = |names: &[String], mark: &str| if names.len() > MOST_NAMED { some_of(names) } else { names.join(mark) };
+        let said = [("numbers", list(&numbers, ", ")), ("categories", list(&categories, ", ")), ("left out", list(left_out, "; "))];
+        let said = said.iter().filter(|(_, columns)| !columns.is_empty()).map(|(what, columns)| format!("{what}: {columns}"));
+        said.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Where numbers are, and how they are written.
+    fn notations(&self, sheet: &Sheet) -> impl Iterator<Item = (usize, Notation)> {
+        let of = |Column { name, kind }: &Column| match kind {
+            Kind::Number { notation, .. } => Some((sheet.find(name)?, *notation)),
+            Kind::Categories(_) => None,
+        };
+        self.columns.iter().filter_map(of)
     }
 }

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::{Context, Result, ensure};
 
 use super::layout::{Layout, Placed};
-use super::sheet::{number, some_of};
+use super::number::number;
+use super::sheet::some_of;
 use super::source::Entry;
 use super::split::Part;
 use super::{ReadOptions, Task};
@@ -16,7 +17,7 @@ pub(super) struct Sample<'a> {
     pub placed: Placed<'a>,
     pub part: Part,
     /// What the index says, and in which line.
-    pub target: Option<(String, u64)>,
+    pub target: Option<(String, u32)>,
 }
 
 /// One for each sample.
@@ -36,7 +37,7 @@ pub(super) fn of<'a>(
     options: &ReadOptions,
     notes: &mut Vec<String>,
 ) -> Result<Truth<'a>> {
-    let targets: Option<Vec<&(String, u64)>> = samples.iter().map(|sample| sample.target.as_ref()).collect();
+    let targets: Option<Vec<&(String, u32)>> = samples.iter().map(|sample| sample.target.as_ref()).collect();
     match (options.task, targets) {
         (Some(Task::Segment), _) => masks(name, layout, samples),
         (None, None) if options.want_labels && !layout.masks.is_empty() => masks(name, layout, samples),
@@ -70,9 +71,9 @@ pub(super) fn of<'a>(
     }
 }
 
-fn numbers(options: &ReadOptions, targets: &[&(String, u64)]) -> Result<Truth<'static>> {
+fn numbers(options: &ReadOptions, targets: &[&(String, u32)]) -> Result<Truth<'static>> {
     let column = options.target.as_deref().unwrap_or_default();
-    let parse = |(text, line): &&(String, u64)| {
+    let parse = |(text, line): &&(String, u32)| {
         let value = number(text).with_context(|| format!("index.csv, line {line}: `{text}` in column `{column}` is no number"))?;
         Ok(value as f32)
     };
