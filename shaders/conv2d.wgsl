@@ -2,8 +2,9 @@
 // never unfolded in memory. A row of patches is a pixel, and holds what the pixel sees tap after tap, channels innermost,
 // zero outside the image.
 //
-// FORWARD: y = patches(x) · wᵀ, WEIGHTS: dw = dyᵀ · patches(x), INPUT: dx = patches(dy) · w with w as [(tap, output), input].
-// With a stride, pixels of dx had parts in outputs through few of the taps: those of one phase, every STRIDE-th in both
+// FORWARD: y = patches(x) · wᵀ, WEIGHTS: grad_w = grad_yᵀ · patches(x), INPUT: grad_x = patches(grad_y) · w
+// with w as [(tap, output), input].
+// With a stride, pixels of grad_x had parts in outputs through few of the taps: those of one phase, every STRIDE-th in both
 // directions, through the same, so a call computes one phase. PASS, KERNEL (taps a side), STRIDE, TAPS (that a patch has
 // across), PATCH_STRIDE (from one pixel's patch to the next), SOURCE_QUADS (in a pixel that patches are taken from), HEIGHT and
 // WIDTH (of the pixels that have a patch) are constants of the call: divisions by them are cheap.
@@ -28,7 +29,7 @@ struct Params {
     first_y: u32, // where the first pixel's patch begins in them; what lies before their first pixel is huge
     first_x: u32,
     outputs: u32, // rows of w
-    result_height: u32, // INPUT: of dx, the phase, and the taps of the kernel through which patches see first
+    result_height: u32, // INPUT: of grad_x, the phase, and the taps of the kernel through which patches see first
     result_width: u32,
     phase_y: u32,
     phase_x: u32,
@@ -63,7 +64,7 @@ fn b_quad(row: u32, quad: u32) -> vec4<f32> {
         return select(vec4(0.0), b_stored(place.x, place.y, SOURCE_QUADS), place.z == 1u);
     }
     if (PASS == INPUT) {
-        // Outputs beyond the last meet the zeros that pad a pixel of dy.
+        // Outputs beyond the last meet the zeros that pad a pixel of grad_y.
         let output = min(row % (4u * SOURCE_QUADS), params.outputs - 1u);
         let tap = row / (4u * SOURCE_QUADS);
         let of_kernel = (params.tap_y - STRIDE * (tap / TAPS)) * KERNEL + params.tap_x - STRIDE * (tap % TAPS);

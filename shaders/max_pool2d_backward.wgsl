@@ -1,8 +1,8 @@
-// dx = Σ dy of the windows in which this pixel was the largest (+ old dx), windows in the order of their places here.
+// grad_x = Σ grad_y of the windows in which this pixel was the largest (+ old grad_x), windows in the order of their places here.
 struct Params {
-    rows: u32, // of dx
+    rows: u32, // of grad_x
     quads: u32,
-    height: u32, // of dx
+    height: u32, // of grad_x
     width: u32,
     out_height: u32,
     out_width: u32,
@@ -12,8 +12,8 @@ struct Params {
     accumulate: u32,
 }
 @group(0) @binding(0) var<storage, read> at: array<vec4<u32>>;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> grad_y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> grad_x: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(WG)
@@ -36,12 +36,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             let ox = (right - kx) / params.stride;
             if (oy < params.out_height && ox < params.out_width) {
                 let window = ((map * params.out_height + oy) * params.out_width + ox) * params.quads + quad;
-                sum += select(vec4(0.0), dy[window], at[window] == vec4(ky * params.kernel + kx));
+                sum += select(vec4(0.0), grad_y[window], at[window] == vec4(ky * params.kernel + kx));
             }
         }
     }
     if (params.accumulate != 0u) {
-        sum += dx[i];
+        sum += grad_x[i];
     }
-    dx[i] = sum;
+    grad_x[i] = sum;
 }
