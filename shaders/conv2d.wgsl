@@ -41,10 +41,10 @@ struct Params {
 // Where a quad of patches lies in the source: pixel, quad, and whether it is inside of the image at all.
 fn source(row: u32, quad: u32) -> vec3<u32> {
     let tap = quad / SOURCE_QUADS;
-    let line = row / WIDTH;
-    let image = line / HEIGHT;
+    let scanline = row / WIDTH;
+    let image = scanline / HEIGHT;
     let x = (row % WIDTH) * PATCH_STRIDE + params.first_x + tap % TAPS;
-    let y = (line % HEIGHT) * PATCH_STRIDE + params.first_y + tap / TAPS;
+    let y = (scanline % HEIGHT) * PATCH_STRIDE + params.first_y + tap / TAPS;
     let inside = (x < params.source_width) & (y < params.source_height);
     let pixel = (image * params.source_height + y) * params.source_width + x;
     return vec3(select(0u, pixel, inside), quad % SOURCE_QUADS, select(0u, 1u, inside));
@@ -65,10 +65,10 @@ fn b_quad(row: u32, quad: u32) -> vec4<f32> {
     }
     if (PASS == INPUT) {
         // Outputs beyond the last meet the zeros that pad a pixel of grad_y.
-        let output = min(row % (4u * SOURCE_QUADS), params.outputs - 1u);
+        let output_channel = min(row % (4u * SOURCE_QUADS), params.outputs - 1u);
         let tap = row / (4u * SOURCE_QUADS);
         let of_kernel = (params.tap_y - STRIDE * (tap / TAPS)) * KERNEL + params.tap_x - STRIDE * (tap % TAPS);
-        return b_stored(output, of_kernel * params.b_quads + quad, KERNEL * KERNEL * params.b_quads);
+        return b_stored(output_channel, of_kernel * params.b_quads + quad, KERNEL * KERNEL * params.b_quads);
     }
     return b_stored(row, quad, params.b_quads);
 }
@@ -77,8 +77,8 @@ fn result_row(row: u32) -> u32 {
     if (PASS != INPUT || STRIDE == 1u) {
         return row;
     }
-    let line = row / WIDTH;
+    let scanline = row / WIDTH;
     let x = (row % WIDTH) * STRIDE + params.phase_x;
-    let y = (line % HEIGHT) * STRIDE + params.phase_y;
-    return (line / HEIGHT * params.result_height + y) * params.result_width + x;
+    let y = (scanline % HEIGHT) * STRIDE + params.phase_y;
+    return (scanline / HEIGHT * params.result_height + y) * params.result_width + x;
 }

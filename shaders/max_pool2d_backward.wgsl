@@ -6,7 +6,7 @@ struct Params {
     width: u32,
     out_height: u32,
     out_width: u32,
-    kernel: u32,
+    kernel_size: u32,
     stride: u32,
     padding: u32,
     accumulate: u32,
@@ -24,19 +24,19 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let quad = i % params.quads;
-    let line = row / params.width;
-    let map = line / params.height;
-    let bottom = line % params.height + params.padding;
+    let scanline = row / params.width;
+    let map = scanline / params.height;
+    let bottom = scanline % params.height + params.padding;
     let right = row % params.width + params.padding;
     var sum = vec4(0.0);
-    for (var ky = bottom % params.stride; ky < params.kernel; ky += params.stride) {
-        for (var kx = right % params.stride; kx < params.kernel; kx += params.stride) {
+    for (var ky = bottom % params.stride; ky < params.kernel_size; ky += params.stride) {
+        for (var kx = right % params.stride; kx < params.kernel_size; kx += params.stride) {
             // Windows before the first wrap around to beyond the last.
             let oy = (bottom - ky) / params.stride;
             let ox = (right - kx) / params.stride;
             if (oy < params.out_height && ox < params.out_width) {
                 let window = ((map * params.out_height + oy) * params.out_width + ox) * params.quads + quad;
-                sum += select(vec4(0.0), grad_y[window], at[window] == vec4(ky * params.kernel + kx));
+                sum += select(vec4(0.0), grad_y[window], at[window] == vec4(ky * params.kernel_size + kx));
             }
         }
     }

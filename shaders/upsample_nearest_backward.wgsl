@@ -24,9 +24,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let top = row / params.width % params.height * params.scale;
     let left = row % params.width * params.scale;
     var sum = vec4(0.0);
-    for (var line = top; line < min(top + params.scale, params.large_height); line++) {
+    for (var scanline = top; scanline < min(top + params.scale, params.large_height); scanline++) {
         for (var column = left; column < min(left + params.scale, params.large_width); column++) {
-            sum += grad_y[((start + line) * params.large_width + column) * params.quads + i % params.quads];
+            sum += grad_y[((start + scanline) * params.large_width + column) * params.quads + i % params.quads];
         }
     }
     if (params.accumulate != 0u) {
