@@ -1,4 +1,4 @@
-// dx = dy · f'(x) (+ old dx). `kept` is x for GELU, whose derivative is Φ(x) + x φ(x); for tanh and sigmoid it is y, of
+// grad_x = grad_y · f'(x) (+ old grad_x). `kept` is x for GELU, whose derivative is Φ(x) + x φ(x); for tanh and sigmoid it is y, of
 // which theirs are 1 - y² and y (1 - y).
 const GELU = 0u;
 const TANH = 1u;
@@ -7,8 +7,8 @@ struct Params {
     accumulate: u32,
 }
 @group(0) @binding(0) var<storage, read> kept: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> grad_y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> grad_x: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 fn derivative(v: vec4<f32>) -> vec4<f32> {
@@ -31,10 +31,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (i >= params.size) {
         return;
     }
-    let value = dy[i] * derivative(kept[i]);
+    let value = grad_y[i] * derivative(kept[i]);
     if (params.accumulate != 0u) {
-        dx[i] += value;
+        grad_x[i] += value;
     } else {
-        dx[i] = value;
+        grad_x[i] = value;
     }
 }

@@ -22,16 +22,16 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> x: array<vec4<f32>>;
 @group(0) @binding(5) var<uniform> params: Params;
 
-fn texel(start: u32, column: i32, line: i32, channel: u32) -> f32 {
+fn texel(start: u32, column: i32, scanline: i32, channel: u32) -> f32 {
     // Negative positions become huge and fall outside, too.
-    if (u32(column) >= params.width || u32(line) >= params.height) {
+    if (u32(column) >= params.width || u32(scanline) >= params.height) {
         return 0.0;
     }
-    let e = (u32(line) * params.width + u32(column)) * params.channels + channel;
+    let e = (u32(scanline) * params.width + u32(column)) * params.channels + channel;
     return f32((data[start + e / 4u] >> (8u * (e % 4u))) & 255u);
 }
 
-fn sample(start: u32, source: vec2<f32>, channel: u32) -> f32 {
+fn sample_at(start: u32, source: vec2<f32>, channel: u32) -> f32 {
     let corner = floor(source);
     let f = source - corner;
     let c = i32(corner.x);
@@ -71,14 +71,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             if (e == 0u || channel == 0u) {
                 source = drawn_in(at, position);
                 if (COLOUR != 0u) {
-                    colour = vec3(sample(start, source, 0u), sample(start, source, 1u), sample(start, source, 2u));
+                    colour = vec3(sample_at(start, source, 0u), sample_at(start, source, 1u), sample_at(start, source, 2u));
                 }
             }
             var seen = 0.0;
             if (COLOUR != 0u) {
                 seen = dot(draws[at + 2u + channel].xyz, colour);
             } else {
-                seen = draws[at + 1u].w * sample(start, source, channel);
+                seen = draws[at + 1u].w * sample_at(start, source, channel);
             }
             value[e] = finish(seen + draws[at].w, keys[view], element + e, position.x, position.y);
         }

@@ -24,13 +24,13 @@ fn around(start: u32, position: vec2<u32>, thickness: f32, blur: f32) -> f32 {
     var most = here;
     var least = here;
     var mean = 0.0;
-    for (var dy = 0u; dy < 3u; dy++) {
-        for (var dx = 0u; dx < 3u; dx++) {
-            let at = clamp(position + vec2(dx, dy), vec2(1u), vec2(params.width, params.height)) - 1u;
+    for (var down = 0u; down < 3u; down++) {
+        for (var across = 0u; across < 3u; across++) {
+            let at = clamp(position + vec2(across, down), vec2(1u), vec2(params.width, params.height)) - 1u;
             let value = x[start + (at.y * params.width + at.x) * params.pixel_stride];
             most = max(most, value);
             least = min(least, value);
-            mean += value * select(0.25, 0.5, dx == 1u) * select(0.25, 0.5, dy == 1u);
+            mean += value * select(0.25, 0.5, across == 1u) * select(0.25, 0.5, down == 1u);
         }
     }
     return here + abs(thickness) * (select(least, most, thickness > 0.0) - here) + blur * (mean - here);

@@ -1,5 +1,5 @@
-// dx = inverse · gamma · (dy - Σdy / n - x̂ Σ(dy x̂) / n) (+ old dx), with x̂ = (x - mean) · inverse and sums over the n
-// rows; with constant moments (centred = 0) both sums are left out. After a ReLU dy is zero where y is: see norm_sums.
+// grad_x = inverse · gamma · (grad_y - Σgrad_y / n - x̂ Σ(grad_y x̂) / n) (+ old grad_x), with x̂ = (x - mean) · inverse and sums over the n
+// rows; with constant moments (centred = 0) both sums are left out. After a ReLU grad_y is zero where y is: see norm_sums.
 struct Params {
     rows: u32,
     quads: u32,
@@ -8,13 +8,13 @@ struct Params {
     accumulate: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> grad_y: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> moments: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> gamma: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> beta: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read> sum: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> product: array<vec4<f32>>;
-@group(0) @binding(7) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> grad_x: array<vec4<f32>>;
 @group(0) @binding(8) var<uniform> params: Params;
 
 @compute @workgroup_size(WG)
@@ -26,10 +26,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let inverse = moments[params.quads + quad];
     let scale = inverse * gamma[quad];
     let shift = beta[quad];
-    var mean_dy = vec4(0.0);
+    var mean_grad_y = vec4(0.0);
     var slope = vec4(0.0);
     if (params.centred != 0u) {
-        mean_dy = sum[quad] / f32(params.rows);
+        mean_grad_y = sum[quad] / f32(params.rows);
         slope = inverse * (product[quad] / f32(params.rows));
     }
     let end = min(first + ROWS, params.rows);
@@ -37,11 +37,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let at = r * params.quads + quad;
         let d = x[at] - mean;
         let closed = (d * scale <= -shift) & vec4(params.relu != 0u);
-        let value = scale * (select(dy[at], vec4(0.0), closed) - mean_dy - d * slope);
+        let value = scale * (select(grad_y[at], vec4(0.0), closed) - mean_grad_y - d * slope);
         if (params.accumulate != 0u) {
-            dx[at] += value;
+            grad_x[at] += value;
         } else {
-            dx[at] = value;
+            grad_x[at] = value;
         }
     }
 }

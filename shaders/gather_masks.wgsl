@@ -16,14 +16,14 @@ struct Params {
 
 fn class_of(pixel: u32) -> u32 {
     let size = vec2(f32(params.width), f32(params.height));
-    let sample = pixel / (params.width * params.height);
-    let source = place(QUADS * sample, vec2(pixel % params.width, pixel / params.width % params.height));
+    let sample_index = pixel / (params.width * params.height);
+    let source = place(QUADS * sample_index, vec2(pixel % params.width, pixel / params.width % params.height));
     let nearest = floor(source + 0.5);
     if (any(nearest < vec2(0.0)) || any(nearest >= size)) {
         return params.outside;
     }
     let e = u32(nearest.y) * params.width + u32(nearest.x);
-    return (masks[indices[sample] * params.mask_stride + e / 4u] >> (8u * (e % 4u))) & 255u;
+    return (masks[indices[sample_index] * params.mask_stride + e / 4u] >> (8u * (e % 4u))) & 255u;
 }
 
 @compute @workgroup_size(WG)

@@ -1,13 +1,13 @@
-// dx = scale · dy of the group that the row belongs to (+ old dx).
+// grad_x = scale · grad_y of the group that the row belongs to (+ old grad_x).
 struct Params {
-    rows: u32, // of dx
+    rows: u32, // of grad_x
     quads: u32,
     group_rows: u32,
     scale: f32,
     accumulate: u32,
 }
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> grad_y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> grad_x: array<vec4<f32>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WG)
@@ -17,9 +17,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (row >= params.rows) {
         return;
     }
-    var value = params.scale * dy[(row / params.group_rows) * params.quads + i % params.quads];
+    var value = params.scale * grad_y[(row / params.group_rows) * params.quads + i % params.quads];
     if (params.accumulate != 0u) {
-        value += dx[i];
+        value += grad_x[i];
     }
-    dx[i] = value;
+    grad_x[i] = value;
 }

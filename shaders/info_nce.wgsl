@@ -15,7 +15,7 @@ struct Params {
 @group(0) @binding(4) var<uniform> params: Params;
 
 fn counts(row: u32, col: vec4<u32>) -> vec4<bool> {
-    return col < vec4(params.cols) & ((col != vec4(row)) | vec4(params.exclude_self == 0u));
+    return (col < vec4(params.cols)) & ((col != vec4(row)) | vec4(params.exclude_self == 0u));
 }
 
 @compute @workgroup_size(WG)

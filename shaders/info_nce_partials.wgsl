@@ -21,7 +21,7 @@ struct Params {
 const LEAST = -3.4e38;
 
 fn counts(row: u32, col: vec4<u32>) -> vec4<bool> {
-    return col < vec4(params.n) & ((col != vec4(row)) | vec4(params.exclude_self == 0u));
+    return (col < vec4(params.n)) & ((col != vec4(row)) | vec4(params.exclude_self == 0u));
 }
 
 fn largest_of(v: vec4<f32>) -> f32 {
@@ -62,8 +62,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     );
     let end = min((part + 1u) * params.part_columns, params.n);
     for (var column = part * params.part_columns; column < end; column += 8u) {
-        var left: array<mat4x4<f32>, 4>;
-        var right: array<mat4x4<f32>, 4>;
+        var left = array<mat4x4<f32>, 4>();
+        var right = array<mat4x4<f32>, 4>();
         for (var k = 0u; k < params.k; k += 4u) {
             let left_columns = b_block(column, k);
             let right_columns = b_block(column + 4u, k);

@@ -52,7 +52,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
         let depth = min(DEPTH, end - k);
         for (var j = 0u; j < depth; j++) {
-            var columns: array<vec4<f32>, QUADS>;
+            var columns = array<vec4<f32>, QUADS>();
             for (var q = 0u; q < QUADS; q++) {
                 columns[q] = b_slice[j][x + SIDE * q];
             }

@@ -8,7 +8,7 @@ struct Params {
     width: u32,
     out_height: u32,
     out_width: u32,
-    kernel: u32,
+    kernel_size: u32,
     stride: u32,
     padding: u32,
 }
@@ -25,21 +25,21 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let quad = i % params.quads;
-    let line = row / params.out_width;
-    let map = line / params.out_height;
+    let scanline = row / params.out_width;
+    let map = scanline / params.out_height;
     // Places before the first wrap around to beyond the last.
-    let top = (line % params.out_height) * params.stride - params.padding;
+    let top = (scanline % params.out_height) * params.stride - params.padding;
     let left = (row % params.out_width) * params.stride - params.padding;
     var largest = vec4(0.0);
     var place = vec4(0u);
     var first = true;
-    for (var ky = 0u; ky < params.kernel; ky++) {
-        for (var kx = 0u; kx < params.kernel; kx++) {
+    for (var ky = 0u; ky < params.kernel_size; ky++) {
+        for (var kx = 0u; kx < params.kernel_size; kx++) {
             if (top + ky < params.height && left + kx < params.width) {
                 let value = x[((map * params.height + top + ky) * params.width + left + kx) * params.quads + quad];
                 let larger = (value > largest) | vec4(first);
                 largest = select(largest, value, larger);
-                place = select(place, vec4(ky * params.kernel + kx), larger);
+                place = select(place, vec4(ky * params.kernel_size + kx), larger);
                 first = false;
             }
         }

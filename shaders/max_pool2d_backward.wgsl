@@ -1,19 +1,19 @@
-// dx = Σ dy of the windows in which this pixel was the largest (+ old dx), windows in the order of their places here.
+// grad_x = Σ grad_y of the windows in which this pixel was the largest (+ old grad_x), windows in the order of their places here.
 struct Params {
-    rows: u32, // of dx
+    rows: u32, // of grad_x
     quads: u32,
-    height: u32, // of dx
+    height: u32, // of grad_x
     width: u32,
     out_height: u32,
     out_width: u32,
-    kernel: u32,
+    kernel_size: u32,
     stride: u32,
     padding: u32,
     accumulate: u32,
 }
 @group(0) @binding(0) var<storage, read> at: array<vec4<u32>>;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> grad_y: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> grad_x: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(WG)
@@ -24,24 +24,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let quad = i % params.quads;
-    let line = row / params.width;
-    let map = line / params.height;
-    let bottom = line % params.height + params.padding;
+    let scanline = row / params.width;
+    let map = scanline / params.height;
+    let bottom = scanline % params.height + params.padding;
     let right = row % params.width + params.padding;
     var sum = vec4(0.0);
-    for (var ky = bottom % params.stride; ky < params.kernel; ky += params.stride) {
-        for (var kx = right % params.stride; kx < params.kernel; kx += params.stride) {
+    for (var ky = bottom % params.stride; ky < params.kernel_size; ky += params.stride) {
+        for (var kx = right % params.stride; kx < params.kernel_size; kx += params.stride) {
             // Windows before the first wrap around to beyond the last.
             let oy = (bottom - ky) / params.stride;
             let ox = (right - kx) / params.stride;
             if (oy < params.out_height && ox < params.out_width) {
                 let window = ((map * params.out_height + oy) * params.out_width + ox) * params.quads + quad;
-                sum += select(vec4(0.0), dy[window], at[window] == vec4(ky * params.kernel + kx));
+                sum += select(vec4(0.0), grad_y[window], at[window] == vec4(ky * params.kernel_size + kx));
             }
         }
     }
     if (params.accumulate != 0u) {
-        sum += dx[i];
+        sum += grad_x[i];
     }
-    dx[i] = sum;
+    grad_x[i] = sum;
 }

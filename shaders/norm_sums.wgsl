@@ -1,7 +1,7 @@
-// Sums of dy and of dy · (x - mean) · inverse for each column over each part of the rows: the gradients of a
+// Sums of grad_y and of grad_y · (x - mean) · inverse for each column over each part of the rows: the gradients of a
 // normalisation's beta and gamma, once the parts are added up. Mean and inverse belong to the column (batch
 // normalisation: a row of means, a row of inverses) or to the row (BY_ROW, layer normalisation: a pair in each row).
-// After a ReLU (RELU) dy is zero where y is, which x tells as well as y would: (x - mean) · inverse · gamma <= -beta.
+// After a ReLU (RELU) grad_y is zero where y is, which x tells as well as y would: (x - mean) · inverse · gamma <= -beta.
 struct Params {
     rows: u32,
     part_rows: u32,
@@ -9,7 +9,7 @@ struct Params {
     quads: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read> grad_y: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> moments: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read> gamma: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> beta: array<vec4<f32>>;
@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             inverse = vec4(moments[r].y);
         }
         let d = x[at] - mean;
-        var g = dy[at];
+        var g = grad_y[at];
         if (RELU != 0u) {
             g = select(g, vec4(0.0), d * scale <= -shift);
         }

@@ -17,13 +17,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let quad = i % params.quads;
-    let sample = row % params.samples;
-    let label = labels[sample];
+    let sample_index = row % params.samples;
+    let label = labels[sample_index];
     let other = z[((row + params.samples) % params.rows) * params.quads + quad];
     var sum = other;
     var count = 1.0;
     for (var s = 0u; s < params.samples; s++) {
-        if (s != sample && labels[s] == label) {
+        if (s != sample_index && labels[s] == label) {
             sum += z[s * params.quads + quad] + z[(s + params.samples) * params.quads + quad];
             count += 2.0;
         }

@@ -1,4 +1,4 @@
-// dz += 2 / (rows τ) · offsets: the offset of a row is its own gradient, and as much again comes from the rows whose
+// grad_z += 2 / (rows τ) · offsets: the offset of a row is its own gradient, and as much again comes from the rows whose
 // positive it is.
 struct Params {
     rows: u32,
@@ -6,7 +6,7 @@ struct Params {
 }
 @group(0) @binding(0) var<storage, read> offsets: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> hyper: array<f32>;
-@group(0) @binding(2) var<storage, read_write> dz: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> grad_z: array<vec4<f32>>;
 @group(0) @binding(3) var<uniform> params: Params;
 
 @compute @workgroup_size(WG)
@@ -15,5 +15,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (i >= params.quads) {
         return;
     }
-    dz[i] += (2.0 / (f32(params.rows) * hyper[0])) * offsets[i];
+    grad_z[i] += (2.0 / (f32(params.rows) * hyper[0])) * offsets[i];
 }

@@ -20,7 +20,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         return;
     }
     let map = row / (params.large_height * params.large_width);
-    let line = row / params.large_width % params.large_height / params.scale;
+    let scanline = row / params.large_width % params.large_height / params.scale;
     let column = row % params.large_width / params.scale;
-    y[i] = x[((map * params.height + line) * params.width + column) * params.quads + i % params.quads];
+    y[i] = x[((map * params.height + scanline) * params.width + column) * params.quads + i % params.quads];
 }

@@ -1,16 +1,16 @@
-// dx = Σ dy over the scale x scale pixels that were copies of this one (+ old dx), line by line.
+// grad_x = Σ grad_y over the scale x scale pixels that were copies of this one (+ old grad_x), line by line.
 struct Params {
-    rows: u32, // of dx
+    rows: u32, // of grad_x
     quads: u32,
-    height: u32, // of dx
+    height: u32, // of grad_x
     width: u32,
-    large_height: u32, // of dy
+    large_height: u32, // of grad_y
     large_width: u32,
     scale: u32,
     accumulate: u32,
 }
-@group(0) @binding(0) var<storage, read> dy: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> grad_y: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> grad_x: array<vec4<f32>>;
 @group(0) @binding(2) var<uniform> params: Params;
 
 @compute @workgroup_size(WG)
@@ -24,13 +24,13 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let top = row / params.width % params.height * params.scale;
     let left = row % params.width * params.scale;
     var sum = vec4(0.0);
-    for (var line = top; line < min(top + params.scale, params.large_height); line++) {
+    for (var scanline = top; scanline < min(top + params.scale, params.large_height); scanline++) {
         for (var column = left; column < min(left + params.scale, params.large_width); column++) {
-            sum += dy[((start + line) * params.large_width + column) * params.quads + i % params.quads];
+            sum += grad_y[((start + scanline) * params.large_width + column) * params.quads + i % params.quads];
         }
     }
     if (params.accumulate != 0u) {
-        sum += dx[i];
+        sum += grad_x[i];
     }
-    dx[i] = sum;
+    grad_x[i] = sum;
 }

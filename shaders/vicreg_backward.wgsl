@@ -1,4 +1,4 @@
-// dx = scale · (x - x of the other view) + what came through the gram matrix of its view (+ old dx).
+// grad_x = scale · (x - x of the other view) + what came through the gram matrix of its view (+ old grad_x).
 struct Params {
     quads: u32, // of one view
     scale: f32,
@@ -7,7 +7,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> through_a: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read> through_b: array<vec4<f32>>;
-@group(0) @binding(3) var<storage, read_write> dx: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> grad_x: array<vec4<f32>>;
 @group(0) @binding(4) var<uniform> params: Params;
 
 @compute @workgroup_size(WG)
@@ -20,9 +20,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var a = through_a[i] + apart;
     var b = through_b[i] - apart;
     if (params.accumulate != 0u) {
-        a += dx[i];
-        b += dx[params.quads + i];
+        a += grad_x[i];
+        b += grad_x[params.quads + i];
     }
-    dx[i] = a;
-    dx[params.quads + i] = b;
+    grad_x[i] = a;
+    grad_x[params.quads + i] = b;
 }

@@ -165,16 +165,16 @@ impl<'a> Tape<'a> {
         Some(GradTarget { buf, accumulate, mask })
     }
 
-    /// Makes `dx` itself the gradient of `x`, which costs nothing. Refused (then `dx` has to be copied or added) if there is
-    /// a contribution already, and if one still to come, which adds to `dx`, would spoil it for another value that shares it.
-    pub fn share(&mut self, x: Buf, dx: Buf) -> bool {
+    /// Makes `grad_x` itself the gradient of `x`, which costs nothing. Refused (then `grad_x` has to be copied or added) if there is
+    /// a contribution already, and if one still to come, which adds to `grad_x`, would spoil it for another value that shares it.
+    pub fn share(&mut self, x: Buf, grad_x: Buf) -> bool {
         let first = self.wanted.contains(&x) && !self.grads.contains_key(&x);
         let own_place = matches!(self.arena.role(x), Some(Role::Param { .. }));
-        let mut others = self.grads.iter().filter(|(_, grad)| **grad == dx).map(|(z, _)| *z);
+        let mut others = self.grads.iter().filter(|(_, grad)| **grad == grad_x).map(|(z, _)| *z);
         let shared = first && !own_place && others.all(|z| self.spares(x, z) && self.spares(z, x));
         if shared {
             self.unmasked.insert(x);
-            self.grads.insert(x, dx);
+            self.grads.insert(x, grad_x);
         }
         shared
     }
@@ -194,10 +194,10 @@ impl<'a> Tape<'a> {
         self.grads.get(&x).copied()
     }
 
-    /// Appends the backward calls of everything that `y` was computed from, last op first. `dy` is the gradient of
+    /// Appends the backward calls of everything that `y` was computed from, last op first. `grad_y` is the gradient of
     /// `y`; losses pass themselves, as their backward kernels start from one.
-    pub fn backward(&mut self, y: Buf, dy: Buf) {
-        self.grads.insert(y, dy);
+    pub fn backward(&mut self, y: Buf, grad_y: Buf) {
+        self.grads.insert(y, grad_y);
         self.unmasked.insert(y);
         self.kept.insert(y);
         while let Some(Pending { out, backward, .. }) = self.pending.pop() {

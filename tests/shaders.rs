@@ -39,6 +39,38 @@ const SHARED: &[&str] = &[
     "texels",
 ];
 
+/// Words that the languages behind wgpu's back ends keep for themselves. naga renames some of them, and not all: DXC takes
+/// `dx` for a namespace. Built-in functions may be hidden by names of ours; these may not.
+const RESERVED: &[(&str, &str)] = &[
+    (
+        "HLSL",
+        "asm auto bool break buffer case catch cbuffer centroid char class column_major compile const const_cast continue decl default \
+         delete discard do double dword dx dynamic_cast else enum explicit export extern false float for friend globallycoherent goto \
+         groupshared half hlsl if in inline inout int interface line lineadj linear long matrix mutable namespace new nointerpolation \
+         noperspective operator out packoffset pass point precise private protected public register reinterpret_cast return row_major \
+         sample sampler shared short signed sizeof snorm static static_cast std string struct switch tbuffer technique template texture \
+         this throw triangle triangleadj true try typedef typename uint uniform union unorm unsigned using vector virtual vk void \
+         volatile while",
+    ),
+    (
+        "MSL",
+        "alignas alignof and and_eq asm assert auto bitand bitor bool break case catch char class compl const constant constexpr \
+         const_cast continue decltype default delete device do double dynamic_cast else enum explicit export extern false float for \
+         fragment friend goto half if inline int kernel long metal mutable namespace new noexcept not not_eq nullptr operator or or_eq \
+         private protected public ray_data register reinterpret_cast return short signed simd sizeof static static_assert static_cast \
+         std struct switch template this thread thread_local threadgroup throw true try typedef typeid typename uint union unsigned \
+         using vertex virtual void volatile while xor xor_eq",
+    ),
+    (
+        "GLSL",
+        "active asm atomic_uint attribute bool break buffer case cast centroid class coherent common const continue default discard do \
+         double else enum extern external false filter fixed flat float for goto half highp if in inline inout input int interface \
+         invariant layout long lowp mediump namespace noinline noperspective out output partition patch precise precision public \
+         readonly resource restrict return sample sampler shared short sizeof smooth static struct subroutine superp switch template \
+         this true typedef uint uniform union unsigned using varying void volatile while writeonly",
+    ),
+];
+
 /// Parameters are a few numbers: one slot of the executor's uniform buffer.
 const MAX_PARAMS_BYTES: u32 = 256;
 
@@ -122,6 +154,127 @@ fn translate(module: &Module, info: &ModuleInfo) -> Result<(), String> {
         require(text.contains("local_size_x"), "GLSL: no entry point")?;
     }
     Ok(())
+}
+
+/// The text without its comments.
+fn code(source: &str) -> String {
+    source.lines().map(|line| line.split("//").next().unwrap_or_default().to_owned() + "\n").collect()
+}
+
+/// Names that the text declares: what follows a word such as `let`, and whatever has a type after a colon.
+fn declared(source: &str) -> BTreeSet<String> {
+    let code = code(source);
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let (mut names, mut before) = (BTreeSet::new(), "");
+    for (at, word) in code.match_indices(|c: char| !is_word(c)).map(|(end, _)| {
+        let start = code[..end].rfind(|c: char| !is_word(c)).map_or(0, |i| i + 1);
+        (end, &code[start..end])
+    }) {
+        if word.is_empty() {
+            continue;
+        }
+        let typed = code[at..].trim_start().starts_with(':');
+        if typed || ["let", "var", "const", "fn", "struct", "alias"].contains(&before) {
+            names.insert(word.to_string());
+        }
+        before = word;
+    }
+    names
+}
+
+/// Names in the text that are reserved somewhere, or that no C-like language allows.
+fn reserved(source: &str) -> Vec<String> {
+    let of =
+        |name: &str| RESERVED.iter().find(|(_, words)| words.split_whitespace().any(|word| word == name)).map(|(language, _)| *language);
+    let found = declared(source).into_iter().filter_map(|name| match of(&name) {
+        Some(language) => Some(format!("`{name}` is reserved in {language}")),
+        None => (name.starts_with("gl_") || name.contains("__")).then(|| format!("`{name}` is reserved in GLSL")),
+    });
+    found.collect()
+}
+
+/// Variables without a value inside loops. WGSL zeroes them in each round; compilers have not always done so.
+fn left_to_be_zeroed(source: &str) -> Vec<String> {
+    let (code, mut blocks, mut found) = (code(source), Vec::new(), Vec::new());
+    // What comes before a `{` says whether it opens a loop; semicolons in the head of a `for` are within parentheses.
+    let (mut statement, mut parentheses) = (String::new(), 0);
+    for c in code.chars() {
+        match c {
+            '(' => parentheses += 1,
+            ')' => parentheses -= 1,
+            _ => {}
+        }
+        match c {
+            '{' => blocks.push(["for", "while", "loop"].contains(&first_word(&statement))),
+            '}' => drop(blocks.pop()),
+            ';' if parentheses == 0 => {
+                if blocks.contains(&true) && first_word(&statement) == "var" && !statement.contains('=') {
+                    found.push(statement.trim().to_string());
+                }
+            }
+            _ => {
+                statement.push(c);
+                continue;
+            }
+        }
+        if parentheses == 0 {
+            statement.clear();
+        } else {
+            statement.push(c);
+        }
+    }
+    found
+}
+
+fn first_word(statement: &str) -> &str {
+    statement.trim_start().split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+}
+
+/// Every text into the folder that `WGRAFT_SHADER_TEXTS` names, for compilers outside of this project.
+#[test]
+fn texts_are_written_where_asked() {
+    let Some(folder) = std::env::var_os("WGRAFT_SHADER_TEXTS") else { return };
+    std::fs::create_dir_all(&folder).expect("the folder can be made");
+    for entry in KERNELS {
+        for (i, text) in texts(entry).iter().enumerate() {
+            std::fs::write(Path::new(&folder).join(format!("{}.{i}.wgsl", entry.name)), text).expect("the folder can be written to");
+        }
+    }
+}
+
+#[test]
+fn no_name_is_reserved_in_another_language() {
+    for entry in KERNELS {
+        for source in texts(entry) {
+            assert_eq!(reserved(&source), Vec::<String>::new(), "{}", entry.name);
+        }
+    }
+    let texts = [
+        ("dx", "HLSL", "@group(0) @binding(0) var<storage, read_write> dx: array<f32>;"),
+        ("kernel", "MSL", "struct Params { rows: u32, kernel: u32 }"),
+        ("filter", "GLSL", "fn filter() {}"),
+        ("input", "GLSL", "fn f() { let input = 1u; }"),
+        ("thread", "MSL", "fn f(thread: u32) {}"),
+        ("gl_x", "GLSL", "const gl_x = 1;"),
+    ];
+    for (name, language, text) in texts {
+        assert_eq!(reserved(text), [format!("`{name}` is reserved in {language}")], "{text}");
+    }
+    assert!(reserved("fn fine(x: f32) -> f32 { return x; } // dx: no name").is_empty());
+}
+
+#[test]
+fn no_variable_in_a_loop_waits_to_be_zeroed() {
+    for entry in KERNELS {
+        for source in texts(entry) {
+            assert_eq!(left_to_be_zeroed(&source), Vec::<String>::new(), "{}", entry.name);
+        }
+    }
+    for head in ["for (var i = 0u; i < 4u; i++)", "while (go())", "loop"] {
+        let text = |declaration: &str| format!("fn f() {{ var before: u32; {head} {{ if (x) {{ {declaration}; }} }} }}");
+        assert_eq!(left_to_be_zeroed(&text("var a: array<f32, 4>")), ["var a: array<f32, 4>"], "{head}");
+        assert!(left_to_be_zeroed(&text("var a = array<f32, 4>()")).is_empty(), "{head}");
+    }
 }
 
 fn require(holds: bool, what: &str) -> Result<(), String> {

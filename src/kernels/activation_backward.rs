@@ -10,13 +10,13 @@ use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("activation_backward", &[wgsl!("normal_tail"), wgsl!("activation_backward")])];
 
-/// `kept`, `dy`, `dx`: of one shape.
+/// `kept`, `grad_y`, `grad_x`: of one shape.
 pub struct ActivationBackward {
     pub function: Function,
     /// What the derivative is computed from: x for GELU, y for tanh and sigmoid.
     pub kept: Buf,
-    pub dy: Buf,
-    pub dx: Buf,
+    pub grad_y: Buf,
+    pub grad_x: Buf,
     pub accumulate: bool,
 }
 
@@ -55,11 +55,11 @@ impl Function {
 
 impl Kernel for ActivationBackward {
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("kept", self.kept), ("dy", self.dy), ("dx", self.dx)]
+        vec![("kept", self.kept), ("grad_y", self.grad_y), ("grad_x", self.grad_x)]
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("size", Scalar::U32(quads(self.dx))), ("accumulate", Scalar::U32(self.accumulate.into()))]
+        vec![("size", Scalar::U32(quads(self.grad_x))), ("accumulate", Scalar::U32(self.accumulate.into()))]
     }
 
     fn variants(&self) -> &'static [Variant] {
@@ -71,11 +71,11 @@ impl Kernel for ActivationBackward {
     }
 
     fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.dx))
+        u64::from(quads(self.grad_x))
     }
 
     fn check_shapes(&self) -> Result<(), String> {
-        same(&[("kept", self.kept), ("dy", self.dy), ("dx", self.dx)])
+        same(&[("kept", self.kept), ("grad_y", self.grad_y), ("grad_x", self.grad_x)])
     }
 
     fn accumulates(&self) -> bool {
@@ -83,27 +83,27 @@ impl Kernel for ActivationBackward {
     }
 
     fn twin(&self, m: &HostMem) {
-        let (kept, dy) = (m.f32(self.kept), m.f32(self.dy));
-        m.f32_mut(self.dx).for_each_row(|r, dx| {
-            for ((dx, &kept), &dy) in dx.iter_mut().zip(kept.row(r)).zip(dy.row(r)) {
-                let value = f64::from(dy) * self.function.derivative(kept.into());
-                *dx = (value + if self.accumulate { f64::from(*dx) } else { 0.0 }) as f32;
+        let (kept, grad_y) = (m.f32(self.kept), m.f32(self.grad_y));
+        m.f32_mut(self.grad_x).for_each_row(|r, grad_x| {
+            for ((grad_x, &kept), &grad_y) in grad_x.iter_mut().zip(kept.row(r)).zip(grad_y.row(r)) {
+                let value = f64::from(grad_y) * self.function.derivative(kept.into());
+                *grad_x = (value + if self.accumulate { f64::from(*grad_x) } else { 0.0 }) as f32;
             }
         });
     }
 
     fn fast(&self, m: &HostMem) {
-        let (kept, dy) = (m.f32(self.kept), m.f32(self.dy));
+        let (kept, grad_y) = (m.f32(self.kept), m.f32(self.grad_y));
         let run = |derivative: fn(&mut [f32], &[f32])| {
-            m.f32_mut(self.dx).for_each_block(|start, dx| {
+            m.f32_mut(self.grad_x).for_each_block(|start, grad_x| {
                 // A piece at a time, so that the derivatives stay in the cache.
                 let mut slopes = [0.0_f32; 512];
-                for (i, dx) in dx.chunks_mut(slopes.len()).enumerate() {
-                    let words = start + i * slopes.len()..start + i * slopes.len() + dx.len();
-                    let slopes = &mut slopes[..dx.len()];
+                for (i, grad_x) in grad_x.chunks_mut(slopes.len()).enumerate() {
+                    let words = start + i * slopes.len()..start + i * slopes.len() + grad_x.len();
+                    let slopes = &mut slopes[..grad_x.len()];
                     derivative(slopes, &kept.padded()[words.clone()]);
-                    for ((dx, dy), slope) in dx.iter_mut().zip(&dy.padded()[words]).zip(slopes) {
-                        *dx = if self.accumulate { *dx + dy * *slope } else { dy * *slope };
+                    for ((grad_x, grad_y), slope) in grad_x.iter_mut().zip(&grad_y.padded()[words]).zip(slopes) {
+                        *grad_x = if self.accumulate { *grad_x + grad_y * *slope } else { grad_y * *slope };
                     }
                 }
             });
@@ -116,14 +116,14 @@ impl Kernel for ActivationBackward {
     }
 
     fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
-        let (kept, dy, old) = (m.dense_f32(self.kept), m.dense_f32(self.dy), m.dense_f32(self.dx));
-        let bound = |((kept, dy), old): ((f32, f32), f32)| {
-            let (kept, dy) = (f64::from(kept), f64::from(dy.abs()));
+        let (kept, grad_y, old) = (m.dense_f32(self.kept), m.dense_f32(self.grad_y), m.dense_f32(self.grad_x));
+        let bound = |((kept, grad_y), old): ((f32, f32), f32)| {
+            let (kept, grad_y) = (f64::from(kept), f64::from(grad_y.abs()));
             let old = if self.accumulate { f64::from(old.abs()) } else { 0.0 };
             let value = self.function.derivative(kept).abs();
-            dy * self.function.derivative_error(kept) + 2.0 * EPSILON * (2.0 * dy * value + old) + 1e-37
+            grad_y * self.function.derivative_error(kept) + 2.0 * EPSILON * (2.0 * grad_y * value + old) + 1e-37
         };
-        Tolerance::Each(kept.into_iter().zip(dy).zip(old).map(bound).collect())
+        Tolerance::Each(kept.into_iter().zip(grad_y).zip(old).map(bound).collect())
     }
 }
 
@@ -134,11 +134,11 @@ pub fn cases(c: &mut Cases<'_>) {
         for ((rows, cols), magnitude) in [(1, 1), (3, 5), (65, 63), (7, 33)].into_iter().zip(magnitudes) {
             for accumulate in [false, true] {
                 let kept = c.filled(shape(rows, cols), Fill::Uniform(magnitude));
-                let (dy, dx) = (c.uniform(rows, cols), c.uniform(rows, cols));
-                c.add(ActivationBackward { function, kept, dy, dx, accumulate });
+                let (grad_y, grad_x) = (c.uniform(rows, cols), c.uniform(rows, cols));
+                c.add(ActivationBackward { function, kept, grad_y, grad_x, accumulate });
             }
         }
     }
-    let (kept, dy, dx) = (c.floats([0.0, -0.0, 13.0, f32::MAX, f32::MIN]), c.uniform(1, 5), c.output(1, 5));
-    c.add(ActivationBackward { function: Function::Gelu, kept, dy, dx, accumulate: false });
+    let (kept, grad_y, grad_x) = (c.floats([0.0, -0.0, 13.0, f32::MAX, f32::MIN]), c.uniform(1, 5), c.output(1, 5));
+    c.add(ActivationBackward { function: Function::Gelu, kept, grad_y, grad_x, accumulate: false });
 }

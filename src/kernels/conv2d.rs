@@ -177,11 +177,11 @@ impl Conv2d {
                         let weight = tap * patches.depth + input;
                         let x = || f(x.as_ref().expect("read").row(seen)[input]);
                         let w = || f(w.as_ref().expect("read").row(output)[weight]);
-                        let dy = || f(y.as_ref().expect("read").row(pixel)[output]);
+                        let grad_y = || f(y.as_ref().expect("read").row(pixel)[output]);
                         match self.pass {
                             Pass::Forward => sums[pixel * n as usize + output] += x() * w(),
-                            Pass::Weights => sums[output * n as usize + weight] += x() * dy(),
-                            Pass::Input => sums[seen * n as usize + input] += w() * dy(),
+                            Pass::Weights => sums[output * n as usize + weight] += x() * grad_y(),
+                            Pass::Input => sums[seen * n as usize + input] += w() * grad_y(),
                         }
                     }
                 }
@@ -190,12 +190,12 @@ impl Conv2d {
         sums
     }
 
-    /// Σ f(dy) over the pixels of a part, for each output.
+    /// Σ f(grad_y) over the pixels of a part, for each output.
     fn bias_sums(&self, m: &HostMem, part: usize, f: impl Fn(f32) -> f64) -> Vec<f64> {
-        let dy = m.f32(self.y.buf);
+        let grad_y = m.f32(self.y.buf);
         let mut sums = vec![0.0; self.y.channels() as usize];
         for pixel in self.part(part) {
-            sums.iter_mut().zip(dy.row(pixel)).for_each(|(sum, &v)| *sum += f(v));
+            sums.iter_mut().zip(grad_y.row(pixel)).for_each(|(sum, &v)| *sum += f(v));
         }
         sums
     }
@@ -233,7 +233,7 @@ impl Conv2d {
 
     fn fast_weights(&self, m: &HostMem) {
         let patches = self.patches();
-        let (x, dy, epilogue) = (m.f32(self.x.buf), m.f32(self.y.buf), self.epilogue(m));
+        let (x, grad_y, epilogue) = (m.f32(self.x.buf), m.f32(self.y.buf), self.epilogue(m));
         let (outputs, unfolded) = (self.y.channels() as usize, self.w.cols() as usize);
         let mut w = m.f32_mut(self.w);
         // Sums of a part are one thread's, block by block in order.
@@ -246,7 +246,7 @@ impl Conv2d {
                 patches.unfold(first..first + count, x.padded(), panel);
                 let stride = row_stride(self.y.buf);
                 let gemm = Gemm { a_stride: stride, accumulate: true, ..Gemm::dense(Layout::TN, outputs, unfolded, count) };
-                gemm.multiply(&dy.padded()[first * stride..], panel, product);
+                gemm.multiply(&grad_y.padded()[first * stride..], panel, product);
             }
             for (i, row) in w.chunks_mut(unfolded).enumerate() {
                 epilogue.finish(i, &product[i * unfolded..][..unfolded], row);
@@ -255,20 +255,20 @@ impl Conv2d {
     }
 
     fn fast_input(&self, m: &HostMem) {
-        let (dy, epilogue, patches) = (m.f32(self.y.buf), self.epilogue(m), self.patches());
+        let (grad_y, epilogue, patches) = (m.f32(self.y.buf), self.epilogue(m), self.patches());
         let (n, stride, length) = (self.x.channels() as usize, row_stride(self.x.buf), patches.length());
         let (filters, of_phase) = (self.filters_of_phase(m), self.of_phase());
         let image = (self.x.height * self.x.width) as usize;
         let pixels = of_phase.len();
         let scratch = || (vec![0.0; BLOCK * length], vec![0.0; BLOCK * n]);
-        let mut dx = m.f32_mut(self.x.buf);
-        dx.padded_mut().par_chunks_mut(image * stride).enumerate().for_each_init(scratch, |(panel, product), (batch, dx)| {
+        let mut grad_x = m.f32_mut(self.x.buf);
+        grad_x.padded_mut().par_chunks_mut(image * stride).enumerate().for_each_init(scratch, |(panel, product), (batch, grad_x)| {
             for first in (0..pixels).step_by(BLOCK) {
                 let count = BLOCK.min(pixels - first);
-                patches.unfold(batch * pixels + first..batch * pixels + first + count, dy.padded(), panel);
+                patches.unfold(batch * pixels + first..batch * pixels + first + count, grad_y.padded(), panel);
                 Gemm::dense(Layout::NN, count, n, length).multiply(panel, &filters, product);
                 for (i, pixel) in of_phase[first..first + count].iter().enumerate() {
-                    epilogue.finish(batch * image + pixel, &product[i * n..][..n], &mut dx[pixel * stride..][..stride]);
+                    epilogue.finish(batch * image + pixel, &product[i * n..][..n], &mut grad_x[pixel * stride..][..stride]);
                 }
             }
         });

@@ -9,29 +9,29 @@ use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("group_sums_backward", &[wgsl!("group_sums_backward")])];
 
-/// `dy`: `[groups, cols]`; `dx`: `[groups * rows, cols]`.
+/// `grad_y`: `[groups, cols]`; `grad_x`: `[groups * rows, cols]`.
 pub struct GroupSumsBackward {
-    pub dy: Buf,
-    pub dx: Buf,
+    pub grad_y: Buf,
+    pub grad_x: Buf,
     pub scale: f32,
     pub accumulate: bool,
 }
 
 impl GroupSumsBackward {
     fn group_rows(&self) -> u32 {
-        self.dx.rows() / self.dy.rows()
+        self.grad_x.rows() / self.grad_y.rows()
     }
 }
 
 impl Kernel for GroupSumsBackward {
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("dy", self.dy), ("dx", self.dx)]
+        vec![("grad_y", self.grad_y), ("grad_x", self.grad_x)]
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
         vec![
-            ("rows", Scalar::U32(self.dx.rows())),
-            ("quads", Scalar::U32(row_quads(self.dx))),
+            ("rows", Scalar::U32(self.grad_x.rows())),
+            ("quads", Scalar::U32(row_quads(self.grad_x))),
             ("group_rows", Scalar::U32(self.group_rows())),
             ("scale", Scalar::F32(self.scale)),
             ("accumulate", Scalar::U32(self.accumulate.into())),
@@ -43,11 +43,11 @@ impl Kernel for GroupSumsBackward {
     }
 
     fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.dx))
+        u64::from(quads(self.grad_x))
     }
 
     fn check_shapes(&self) -> Result<(), String> {
-        has("dx", self.dx, self.dx.rows().next_multiple_of(self.dy.rows().max(1)), self.dy.cols())
+        has("grad_x", self.grad_x, self.grad_x.rows().next_multiple_of(self.grad_y.rows().max(1)), self.grad_y.cols())
     }
 
     fn accumulates(&self) -> bool {
@@ -55,10 +55,10 @@ impl Kernel for GroupSumsBackward {
     }
 
     fn twin(&self, m: &HostMem) {
-        let (dy, group_rows) = (m.f32(self.dy), self.group_rows() as usize);
-        m.f32_mut(self.dx).for_each_row(|r, dx| {
-            for (dx, dy) in dx.iter_mut().zip(dy.row(r / group_rows)) {
-                *dx = self.scale * dy + if self.accumulate { *dx } else { 0.0 };
+        let (grad_y, group_rows) = (m.f32(self.grad_y), self.group_rows() as usize);
+        m.f32_mut(self.grad_x).for_each_row(|r, grad_x| {
+            for (grad_x, grad_y) in grad_x.iter_mut().zip(grad_y.row(r / group_rows)) {
+                *grad_x = self.scale * grad_y + if self.accumulate { *grad_x } else { 0.0 };
             }
         });
     }
@@ -68,10 +68,10 @@ impl Kernel for GroupSumsBackward {
         if !self.accumulate {
             return Tolerance::ulps(1.0);
         }
-        let (dy, old) = (m.f32(self.dy), m.dense_f32(self.dx));
-        let group = (self.group_rows() * self.dx.cols()) as usize;
+        let (grad_y, old) = (m.f32(self.grad_y), m.dense_f32(self.grad_x));
+        let group = (self.group_rows() * self.grad_x.cols()) as usize;
         let bound = |(i, &old): (usize, &f32)| {
-            let added = f64::from(self.scale * dy.row(i / group)[i % self.dx.cols() as usize]);
+            let added = f64::from(self.scale * grad_y.row(i / group)[i % self.grad_x.cols() as usize]);
             4.0 * crate::program::EPSILON * (added.abs() + f64::from(old.abs()))
         };
         Tolerance::Each(old.iter().enumerate().map(bound).collect())
@@ -81,8 +81,8 @@ impl Kernel for GroupSumsBackward {
 pub fn cases(c: &mut Cases<'_>) {
     for (groups, group_rows, cols) in [(1, 1, 1), (2, 42, 5), (3, 7, 64), (5, 65, 3), (67, 2, 2)] {
         for accumulate in [false, true] {
-            let (dy, dx) = (c.uniform(groups, cols), c.uniform(groups * group_rows, cols));
-            c.add(GroupSumsBackward { dy, dx, scale: 1.0 / group_rows as f32, accumulate });
+            let (grad_y, grad_x) = (c.uniform(groups, cols), c.uniform(groups * group_rows, cols));
+            c.add(GroupSumsBackward { grad_y, grad_x, scale: 1.0 / group_rows as f32, accumulate });
         }
     }
 }

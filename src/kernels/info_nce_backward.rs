@@ -13,7 +13,7 @@ const VARIANTS: &[Variant] = &[Variant::plain("info_nce_backward", &[wgsl!("info
 /// `similarity`, `dsimilarity`: `[rows, cols]`; `log_sum`: `[1, rows]`; `hyper`: temperature first.
 ///
 /// For two views, `dsimilarity` is the gradient plus its transpose: both ends of a pair are rows of one matrix z, so that
-/// dz = `dsimilarity` · z.
+/// grad_z = `dsimilarity` · z.
 pub struct InfoNceBackward {
     pub similarity: Buf,
     pub log_sum: Buf,

@@ -47,7 +47,7 @@ impl Window {
             ("width", x.width),
             ("out_height", y.height),
             ("out_width", y.width),
-            ("kernel", self.kernel),
+            ("kernel_size", self.kernel),
             ("stride", self.stride),
             ("padding", self.padding),
         ];

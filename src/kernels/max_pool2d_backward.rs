@@ -10,19 +10,19 @@ use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("max_pool2d_backward", &[wgsl!("max_pool2d_backward")])];
 
-/// `at` (u32), `dy` and `dx`: as `at`, `y` and `x` of [`MaxPool2d`](super::max_pool2d::MaxPool2d).
+/// `at` (u32), `grad_y` and `grad_x`: as `at`, `y` and `x` of [`MaxPool2d`](super::max_pool2d::MaxPool2d).
 pub struct MaxPool2dBackward {
     pub at: Buf,
-    pub dy: Maps,
-    pub dx: Maps,
+    pub grad_y: Maps,
+    pub grad_x: Maps,
     pub window: Window,
     pub accumulate: bool,
 }
 
 impl MaxPool2dBackward {
-    /// Calls `f(row of dy, place in its window)` for every window that the pixel of row `row` lies in.
+    /// Calls `f(row of grad_y, place in its window)` for every window that the pixel of row `row` lies in.
     fn each_window(&self, row: usize, mut f: impl FnMut(usize, u32)) {
-        let (Window { kernel, stride, padding }, Maps { height, width, .. }, out) = (self.window, self.dx, self.dy);
+        let (Window { kernel, stride, padding }, Maps { height, width, .. }, out) = (self.window, self.grad_x, self.grad_y);
         let (line, column) = (row as u32 / width, row as u32 % width);
         let map = line / height;
         // (window, place in it) of a pixel along one side, in the order of the places.
@@ -37,12 +37,12 @@ impl MaxPool2dBackward {
         }
     }
 
-    /// Σ f(dy) for element `col` of row `row`.
-    fn sum(&self, at: &crate::memory::Rows<u32>, dy: &crate::memory::Rows<f32>, row: usize, col: usize, f: impl Fn(f64) -> f64) -> f64 {
+    /// Σ f(grad_y) for element `col` of row `row`.
+    fn sum(&self, at: &crate::memory::Rows<u32>, grad_y: &crate::memory::Rows<f32>, row: usize, col: usize, f: impl Fn(f64) -> f64) -> f64 {
         let mut sum = 0.0;
         self.each_window(row, |window, place| {
             if at.row(window)[col] == place {
-                sum += f(dy.row(window)[col].into());
+                sum += f(grad_y.row(window)[col].into());
             }
         });
         sum
@@ -51,12 +51,12 @@ impl MaxPool2dBackward {
 
 impl Kernel for MaxPool2dBackward {
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("at", self.at), ("dy", self.dy.buf), ("dx", self.dx.buf)]
+        vec![("at", self.at), ("grad_y", self.grad_y.buf), ("grad_x", self.grad_x.buf)]
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
         let accumulate = vec![("accumulate", Scalar::U32(self.accumulate.into()))];
-        [self.window.params(self.dx, self.dy, self.dx.buf.rows()), accumulate].concat()
+        [self.window.params(self.grad_x, self.grad_y, self.grad_x.buf.rows()), accumulate].concat()
     }
 
     fn variants(&self) -> &'static [Variant] {
@@ -64,13 +64,13 @@ impl Kernel for MaxPool2dBackward {
     }
 
     fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.dx.buf))
+        u64::from(quads(self.grad_x.buf))
     }
 
     fn check_shapes(&self) -> Result<(), String> {
-        self.window.check(self.dx, self.dy)?;
-        has("dy", self.dy.buf, self.dy.buf.rows(), self.dx.channels())?;
-        has("at", self.at, self.dy.buf.rows(), self.dx.channels())
+        self.window.check(self.grad_x, self.grad_y)?;
+        has("grad_y", self.grad_y.buf, self.grad_y.buf.rows(), self.grad_x.channels())?;
+        has("at", self.at, self.grad_y.buf.rows(), self.grad_x.channels())
     }
 
     fn accumulates(&self) -> bool {
@@ -78,24 +78,24 @@ impl Kernel for MaxPool2dBackward {
     }
 
     fn twin(&self, m: &HostMem) {
-        let (at, dy) = (m.u32(self.at), m.f32(self.dy.buf));
-        m.f32_mut(self.dx.buf).for_each_row(|r, dx| {
-            for (col, dx) in dx.iter_mut().enumerate() {
-                let old = if self.accumulate { f64::from(*dx) } else { 0.0 };
-                *dx = (self.sum(&at, &dy, r, col, |dy| dy) + old) as f32;
+        let (at, grad_y) = (m.u32(self.at), m.f32(self.grad_y.buf));
+        m.f32_mut(self.grad_x.buf).for_each_row(|r, grad_x| {
+            for (col, grad_x) in grad_x.iter_mut().enumerate() {
+                let old = if self.accumulate { f64::from(*grad_x) } else { 0.0 };
+                *grad_x = (self.sum(&at, &grad_y, r, col, |grad_y| grad_y) + old) as f32;
             }
         });
     }
 
     fn fast(&self, m: &HostMem) {
-        let (at, dy) = (m.u32(self.at), m.f32(self.dy.buf));
-        m.f32_mut(self.dx.buf).for_each_row(|r, dx| {
+        let (at, grad_y) = (m.u32(self.at), m.f32(self.grad_y.buf));
+        m.f32_mut(self.grad_x.buf).for_each_row(|r, grad_x| {
             if !self.accumulate {
-                dx.fill(0.0);
+                grad_x.fill(0.0);
             }
             self.each_window(r, |window, place| {
-                for ((dx, &dy), &at) in dx.iter_mut().zip(dy.row(window)).zip(at.row(window)) {
-                    *dx += if at == place { dy } else { 0.0 };
+                for ((grad_x, &grad_y), &at) in grad_x.iter_mut().zip(grad_y.row(window)).zip(at.row(window)) {
+                    *grad_x += if at == place { grad_y } else { 0.0 };
                 }
             });
         });
@@ -103,14 +103,14 @@ impl Kernel for MaxPool2dBackward {
 
     /// One rounding per window.
     fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
-        let (at, dy, old) = (m.u32(self.at), m.f32(self.dy.buf), m.f32(self.dx.buf));
+        let (at, grad_y, old) = (m.u32(self.at), m.f32(self.grad_y.buf), m.f32(self.grad_x.buf));
         let terms = f64::from(self.window.kernel.div_ceil(self.window.stride).pow(2)) + 1.0;
-        let bounds = (0..self.dx.buf.rows() as usize).flat_map(|r| {
+        let bounds = (0..self.grad_x.buf.rows() as usize).flat_map(|r| {
             let bound = |col: usize| {
                 let before = if self.accumulate { f64::from(old.row(r)[col].abs()) } else { 0.0 };
-                2.0 * EPSILON * terms * (self.sum(&at, &dy, r, col, f64::abs) + before)
+                2.0 * EPSILON * terms * (self.sum(&at, &grad_y, r, col, f64::abs) + before)
             };
-            (0..self.dx.channels() as usize).map(bound).collect::<Vec<_>>()
+            (0..self.grad_x.channels() as usize).map(bound).collect::<Vec<_>>()
         });
         Tolerance::Each(bounds.collect())
     }
@@ -120,13 +120,13 @@ pub fn cases(c: &mut Cases<'_>) {
     for (size, [kernel, stride, padding]) in SIZES {
         let window = Window { kernel, stride, padding };
         for accumulate in [false, true] {
-            let (dx, dy) = case_maps(c, size, window, Fill::Uniform(1.0));
-            let of_dy = dy.buf.shape;
-            let dy = dy.with(c.filled(of_dy, Fill::Uniform(1.0)));
+            let (grad_x, grad_y) = case_maps(c, size, window, Fill::Uniform(1.0));
+            let of_grad_y = grad_y.buf.shape;
+            let grad_y = grad_y.with(c.filled(of_grad_y, Fill::Uniform(1.0)));
             // Any place in a window will do, whether or not it lies inside the maps.
-            let places = (0..of_dy.len() as u32).map(|i| (i * i / 5) % (kernel * kernel));
-            let at = c.filled(shape(of_dy.rows, of_dy.cols), Fill::U32(places.collect()));
-            c.add(MaxPool2dBackward { at, dy, dx, window, accumulate });
+            let places = (0..of_grad_y.len() as u32).map(|i| (i * i / 5) % (kernel * kernel));
+            let at = c.filled(shape(of_grad_y.rows, of_grad_y.cols), Fill::U32(places.collect()));
+            c.add(MaxPool2dBackward { at, grad_y, grad_x, window, accumulate });
         }
     }
 }

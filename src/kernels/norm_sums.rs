@@ -1,4 +1,4 @@
-//! What the backward pass of a normalisation sums over rows, by parts: dy and dy · x̂ of each column.
+//! What the backward pass of a normalisation sums over rows, by parts: grad_y and grad_y · x̂ of each column.
 
 use rayon::prelude::*;
 
@@ -12,41 +12,41 @@ use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("norm_sums", &[wgsl!("norm_sums")])];
 
-/// `x`, `dy`: `[rows, cols]`; `gamma`, `beta`: `[1, cols]`; `sums`, `products`: `[parts, cols]`, of [`parts`] parts.
+/// `x`, `grad_y`: `[rows, cols]`; `gamma`, `beta`: `[1, cols]`; `sums`, `products`: `[parts, cols]`, of [`parts`] parts.
 pub struct NormSums {
     pub x: Buf,
-    pub dy: Buf,
+    pub grad_y: Buf,
     /// Mean and inverse deviation: `[2, cols]` of columns, or `[rows, 2]` of rows.
     pub moments: Buf,
     pub by_row: bool,
     pub gamma: Buf,
     pub beta: Buf,
-    /// `dy` is that of a ReLU's output. Only where moments belong to columns.
+    /// `grad_y` is that of a ReLU's output. Only where moments belong to columns.
     pub relu: bool,
     pub sums: Buf,
     pub products: Buf,
 }
 
 impl NormSums {
-    /// Σ f(dy) and Σ f(dy · x̂) of each column over part `part`.
-    fn part(&self, m: &HostMem, [x, dy, moments]: &[Rows<f32>; 3], part: usize, f: impl Fn(f64) -> f64) -> Vec<[f64; 2]> {
+    /// Σ f(grad_y) and Σ f(grad_y · x̂) of each column over part `part`.
+    fn part(&self, m: &HostMem, [x, grad_y, moments]: &[Rows<f32>; 3], part: usize, f: impl Fn(f64) -> f64) -> Vec<[f64; 2]> {
         let affine = (!self.by_row).then(|| Affine::read(m, self.moments, self.gamma, self.beta));
         let mut sums = vec![[0.0; 2]; self.x.cols() as usize];
         for r in part_of(self.x.rows(), part) {
             for (c, sums) in sums.iter_mut().enumerate() {
-                let (x, dy) = (x.row(r)[c], dy.row(r)[c]);
+                let (x, grad_y) = (x.row(r)[c], grad_y.row(r)[c]);
                 let [mean, inverse] = [0, 1].map(|i| f64::from(if self.by_row { moments.row(r)[i] } else { moments.row(i)[c] }));
                 let closed = self.relu && affine.as_ref().is_some_and(|affine| affine.closed(c, x));
-                let dy = if closed { 0.0 } else { f64::from(dy) };
-                sums[0] += f(dy);
-                sums[1] += f(dy * (f64::from(x) - mean) * inverse);
+                let grad_y = if closed { 0.0 } else { f64::from(grad_y) };
+                sums[0] += f(grad_y);
+                sums[1] += f(grad_y * (f64::from(x) - mean) * inverse);
             }
         }
         sums
     }
 
     fn rows<'a>(&self, m: &'a HostMem) -> [Rows<'a, f32>; 3] {
-        [self.x, self.dy, self.moments].map(|buf| m.f32(buf))
+        [self.x, self.grad_y, self.moments].map(|buf| m.f32(buf))
     }
 }
 
@@ -54,7 +54,7 @@ impl Kernel for NormSums {
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
         vec![
             ("x", self.x),
-            ("dy", self.dy),
+            ("grad_y", self.grad_y),
             ("moments", self.moments),
             ("gamma", self.gamma),
             ("beta", self.beta),
@@ -86,7 +86,7 @@ impl Kernel for NormSums {
 
     fn check_shapes(&self) -> Result<(), String> {
         let (rows, cols) = (self.x.rows(), self.x.cols());
-        same(&[("x", self.x), ("dy", self.dy)])?;
+        same(&[("x", self.x), ("grad_y", self.grad_y)])?;
         let [moment_rows, moment_cols] = if self.by_row { [rows, 2] } else { [2, cols] };
         has("moments", self.moments, moment_rows, moment_cols)?;
         has("gamma", self.gamma, 1, cols)?;
@@ -108,7 +108,7 @@ impl Kernel for NormSums {
     }
 
     fn fast(&self, m: &HostMem) {
-        let [x, dy, moments] = self.rows(m);
+        let [x, grad_y, moments] = self.rows(m);
         let stride = self.x.shape.stride() as usize;
         // Layer normalisation has new moments in each row, so that rows cannot run side by side.
         let affine = (!self.by_row).then(|| Affine::read(m, self.moments, self.gamma, self.beta).repeated());
@@ -118,11 +118,11 @@ impl Kernel for NormSums {
         outputs.enumerate().for_each(|(p, (sums, products))| {
             let rows = part_of(self.x.rows(), p);
             let words = rows.start * stride..rows.end * stride;
-            let blocks = x.padded()[words.clone()].chunks(width).zip(dy.padded()[words].chunks(width));
+            let blocks = x.padded()[words.clone()].chunks(width).zip(grad_y.padded()[words].chunks(width));
             let mut strands = [vec![0.0_f32; width], vec![0.0_f32; width]];
             match &affine {
-                Some(affine) => blocks.for_each(|(x, dy)| add_columns(&mut strands, x, dy, affine, self.relu)),
-                None => blocks.zip(rows).for_each(|((x, dy), r)| add_row(&mut strands, x, dy, moments.row(r))),
+                Some(affine) => blocks.for_each(|(x, grad_y)| add_columns(&mut strands, x, grad_y, affine, self.relu)),
+                None => blocks.zip(rows).for_each(|((x, grad_y), r)| add_row(&mut strands, x, grad_y, moments.row(r))),
             }
             let total = |strands: &[f32], c: usize| strands[c..].iter().step_by(stride).sum::<f32>();
             for (c, (sum, product)) in sums.iter_mut().zip(products).enumerate() {
@@ -141,33 +141,33 @@ impl Kernel for NormSums {
     }
 }
 
-/// Adds dy and dy · (x - mean): the inverse deviation of a column can wait until its sum is complete.
-fn add_columns([sums, products]: &mut [Vec<f32>; 2], x: &[f32], dy: &[f32], affine: &Affine, relu: bool) {
+/// Adds grad_y and grad_y · (x - mean): the inverse deviation of a column can wait until its sum is complete.
+fn add_columns([sums, products]: &mut [Vec<f32>; 2], x: &[f32], grad_y: &[f32], affine: &Affine, relu: bool) {
     let Affine { mean, scale, shift, .. } = affine;
     let columns = mean.iter().zip(scale).zip(shift).zip(sums).zip(products);
-    for ((x, dy), ((((mean, scale), shift), sum), product)) in x.iter().zip(dy).zip(columns) {
+    for ((x, grad_y), ((((mean, scale), shift), sum), product)) in x.iter().zip(grad_y).zip(columns) {
         let d = x - mean;
-        let g = unless(relu & (d * scale <= -shift), *dy);
+        let g = unless(relu & (d * scale <= -shift), *grad_y);
         *sum += g;
         *product += g * d;
     }
 }
 
-fn add_row([sums, products]: &mut [Vec<f32>; 2], x: &[f32], dy: &[f32], moments: &[f32]) {
-    for (((x, dy), sum), product) in x.iter().zip(dy).zip(sums).zip(products) {
-        *sum += dy;
-        *product += dy * ((x - moments[0]) * moments[1]);
+fn add_row([sums, products]: &mut [Vec<f32>; 2], x: &[f32], grad_y: &[f32], moments: &[f32]) {
+    for (((x, grad_y), sum), product) in x.iter().zip(grad_y).zip(sums).zip(products) {
+        *sum += grad_y;
+        *product += grad_y * ((x - moments[0]) * moments[1]);
     }
 }
 
 pub fn cases(c: &mut Cases<'_>) {
     for (rows, cols) in [(1, 1), (2, 3), (16, 4), (67, 65), (1025, 7)] {
         for (by_row, relu) in [(false, false), (false, true), (true, false)] {
-            let (x, dy, gamma, beta) = (c.uniform(rows, cols), c.uniform(rows, cols), c.uniform(1, cols), c.uniform(1, cols));
+            let (x, grad_y, gamma, beta) = (c.uniform(rows, cols), c.uniform(rows, cols), c.uniform(1, cols), c.uniform(1, cols));
             let of_rows = (0..rows).flat_map(|r| [0.1 * (r % 7) as f32 - 0.3, 0.5 + 0.1 * (r % 5) as f32]);
             let moments = if by_row { c.filled(shape(rows, 2), Fill::F32(of_rows.collect())) } else { case_moments(c, cols) };
             let (sums, products) = (c.output(parts(rows), cols), c.output(parts(rows), cols));
-            c.add(NormSums { x, dy, moments, by_row, gamma, beta, relu, sums, products });
+            c.add(NormSums { x, grad_y, moments, by_row, gamma, beta, relu, sums, products });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! dx = dy where y > 0, else 0.
+//! grad_x = grad_y where y > 0, else 0.
 
 use super::{Cases, quads, same};
 use crate::buffer::{Buf, Fill, shape};
@@ -9,21 +9,21 @@ use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("relu_backward", &[wgsl!("relu_backward")])];
 
-/// `y` (the forward result), `dy`, `dx`: `[rows, cols]`.
+/// `y` (the forward result), `grad_y`, `grad_x`: `[rows, cols]`.
 pub struct ReluBackward {
     pub y: Buf,
-    pub dy: Buf,
-    pub dx: Buf,
+    pub grad_y: Buf,
+    pub grad_x: Buf,
     pub accumulate: bool,
 }
 
 impl Kernel for ReluBackward {
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("y", self.y), ("dy", self.dy), ("dx", self.dx)]
+        vec![("y", self.y), ("grad_y", self.grad_y), ("grad_x", self.grad_x)]
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("quads", Scalar::U32(quads(self.dx))), ("accumulate", Scalar::U32(self.accumulate.into()))]
+        vec![("quads", Scalar::U32(quads(self.grad_x))), ("accumulate", Scalar::U32(self.accumulate.into()))]
     }
 
     fn variants(&self) -> &'static [Variant] {
@@ -31,11 +31,11 @@ impl Kernel for ReluBackward {
     }
 
     fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.dx))
+        u64::from(quads(self.grad_x))
     }
 
     fn check_shapes(&self) -> Result<(), String> {
-        same(&[("y", self.y), ("dy", self.dy), ("dx", self.dx)])
+        same(&[("y", self.y), ("grad_y", self.grad_y), ("grad_x", self.grad_x)])
     }
 
     fn accumulates(&self) -> bool {
@@ -43,22 +43,22 @@ impl Kernel for ReluBackward {
     }
 
     fn twin(&self, m: &HostMem) {
-        let (y, dy) = (m.f32(self.y), m.f32(self.dy));
-        m.f32_mut(self.dx).for_each_row(|r, dx| {
-            for ((dx, &dy), &y) in dx.iter_mut().zip(dy.row(r)).zip(y.row(r)) {
-                let value = if y > 0.0 { dy } else { 0.0 };
-                *dx = if self.accumulate { *dx + value } else { value };
+        let (y, grad_y) = (m.f32(self.y), m.f32(self.grad_y));
+        m.f32_mut(self.grad_x).for_each_row(|r, grad_x| {
+            for ((grad_x, &grad_y), &y) in grad_x.iter_mut().zip(grad_y.row(r)).zip(y.row(r)) {
+                let value = if y > 0.0 { grad_y } else { 0.0 };
+                *grad_x = if self.accumulate { *grad_x + value } else { value };
             }
         });
     }
 
     fn fast(&self, m: &HostMem) {
-        let (y, dy) = (m.f32(self.y), m.f32(self.dy));
-        m.f32_mut(self.dx).for_each_block(|start, dx| {
-            let (y, dy) = (&y.padded()[start..], &dy.padded()[start..]);
-            for ((dx, &dy), &y) in dx.iter_mut().zip(dy).zip(y) {
-                let value = if y > 0.0 { dy } else { 0.0 };
-                *dx = if self.accumulate { *dx + value } else { value };
+        let (y, grad_y) = (m.f32(self.y), m.f32(self.grad_y));
+        m.f32_mut(self.grad_x).for_each_block(|start, grad_x| {
+            let (y, grad_y) = (&y.padded()[start..], &grad_y.padded()[start..]);
+            for ((grad_x, &grad_y), &y) in grad_x.iter_mut().zip(grad_y).zip(y) {
+                let value = if y > 0.0 { grad_y } else { 0.0 };
+                *grad_x = if self.accumulate { *grad_x + value } else { value };
             }
         });
     }
@@ -72,12 +72,12 @@ impl Kernel for ReluBackward {
 pub fn cases(c: &mut Cases<'_>) {
     for (rows, cols) in [(1, 1), (3, 5), (7, 33), (16, 16), (65, 63)] {
         for accumulate in [false, true] {
-            let (y, dy, dx) = (c.uniform(rows, cols), c.uniform(rows, cols), c.uniform(rows, cols));
-            c.add(ReluBackward { y, dy, dx, accumulate });
+            let (y, grad_y, grad_x) = (c.uniform(rows, cols), c.uniform(rows, cols), c.uniform(rows, cols));
+            c.add(ReluBackward { y, grad_y, grad_x, accumulate });
         }
     }
     // At exactly zero the gradient is zero.
     let y = c.filled(shape(1, 3), Fill::F32(vec![0.0, -0.0, f32::MIN_POSITIVE]));
-    let (dy, dx) = (c.uniform(1, 3), c.output(1, 3));
-    c.add(ReluBackward { y, dy, dx, accumulate: false });
+    let (grad_y, grad_x) = (c.uniform(1, 3), c.output(1, 3));
+    c.add(ReluBackward { y, grad_y, grad_x, accumulate: false });
 }

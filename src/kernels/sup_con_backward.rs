@@ -10,26 +10,26 @@ use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("sup_con_backward", &[wgsl!("sup_con_backward")])];
 
-/// `offsets`, `dz` (added to): `[rows, d]`; `hyper`: temperature first.
+/// `offsets`, `grad_z` (added to): `[rows, d]`; `hyper`: temperature first.
 pub struct SupConBackward {
     pub offsets: Buf,
     pub hyper: Buf,
-    pub dz: Buf,
+    pub grad_z: Buf,
 }
 
 impl SupConBackward {
     fn scale(&self, m: &HostMem) -> f64 {
-        2.0 / (f64::from(self.dz.rows()) * temperature(m, self.hyper))
+        2.0 / (f64::from(self.grad_z.rows()) * temperature(m, self.hyper))
     }
 }
 
 impl Kernel for SupConBackward {
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("offsets", self.offsets), ("hyper", self.hyper), ("dz", self.dz)]
+        vec![("offsets", self.offsets), ("hyper", self.hyper), ("grad_z", self.grad_z)]
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("rows", Scalar::U32(self.dz.rows())), ("quads", Scalar::U32(quads(self.dz)))]
+        vec![("rows", Scalar::U32(self.grad_z.rows())), ("quads", Scalar::U32(quads(self.grad_z)))]
     }
 
     fn variants(&self) -> &'static [Variant] {
@@ -37,16 +37,16 @@ impl Kernel for SupConBackward {
     }
 
     fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.dz))
+        u64::from(quads(self.grad_z))
     }
 
     fn check_shapes(&self) -> Result<(), String> {
-        same(&[("offsets", self.offsets), ("dz", self.dz)])
+        same(&[("offsets", self.offsets), ("grad_z", self.grad_z)])
     }
 
     fn twin(&self, m: &HostMem) {
         let (offsets, scale) = (m.f32(self.offsets), self.scale(m));
-        m.f32_mut(self.dz).for_each_row(|r, out| {
+        m.f32_mut(self.grad_z).for_each_row(|r, out| {
             for (out, &offset) in out.iter_mut().zip(offsets.row(r)) {
                 *out = (f64::from(*out) + scale * f64::from(offset)) as f32;
             }
@@ -55,12 +55,12 @@ impl Kernel for SupConBackward {
 
     fn fast(&self, m: &HostMem) {
         let (offsets, scale) = (m.f32(self.offsets), self.scale(m) as f32);
-        m.f32_mut(self.dz).for_each_row(|r, out| out.iter_mut().zip(offsets.row(r)).for_each(|(out, offset)| *out += scale * offset));
+        m.f32_mut(self.grad_z).for_each_row(|r, out| out.iter_mut().zip(offsets.row(r)).for_each(|(out, offset)| *out += scale * offset));
     }
 
     /// Two products, a division and a sum.
     fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
-        let (old, offsets, scale) = (m.dense_f32(self.dz), m.dense_f32(self.offsets), self.scale(m));
+        let (old, offsets, scale) = (m.dense_f32(self.grad_z), m.dense_f32(self.offsets), self.scale(m));
         let bound = |(&old, &offset): (&f32, &f32)| EPSILON * (2.0 * f64::from(old.abs()) + 14.0 * scale * f64::from(offset.abs())) + 1e-37;
         Tolerance::Each(old.iter().zip(&offsets).map(bound).collect())
     }
@@ -68,8 +68,8 @@ impl Kernel for SupConBackward {
 
 pub fn cases(c: &mut Cases<'_>) {
     for (rows, cols) in [(2, 1), (6, 5), (64, 16), (66, 33), (130, 3)] {
-        let (offsets, dz) = (c.uniform(rows, cols), c.uniform(rows, cols));
+        let (offsets, grad_z) = (c.uniform(rows, cols), c.uniform(rows, cols));
         let hyper = c.floats([0.2]);
-        c.add(SupConBackward { offsets, hyper, dz });
+        c.add(SupConBackward { offsets, hyper, grad_z });
     }
 }

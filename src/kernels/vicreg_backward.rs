@@ -10,12 +10,12 @@ use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("vicreg_backward", &[wgsl!("vicreg_backward")])];
 
-/// `x`, `dx`: `[2n, cols]`, first views, then second views; `through_a`, `through_b`: `[n, cols]`.
+/// `x`, `grad_x`: `[2n, cols]`, first views, then second views; `through_a`, `through_b`: `[n, cols]`.
 pub struct VicregBackward {
     pub x: Buf,
     pub through_a: Buf,
     pub through_b: Buf,
-    pub dx: Buf,
+    pub grad_x: Buf,
     /// Of the difference between a row and its other view.
     pub scale: f32,
     pub accumulate: bool,
@@ -33,7 +33,7 @@ impl VicregBackward {
 
 impl Kernel for VicregBackward {
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("through_a", self.through_a), ("through_b", self.through_b), ("dx", self.dx)]
+        vec![("x", self.x), ("through_a", self.through_a), ("through_b", self.through_b), ("grad_x", self.grad_x)]
     }
 
     fn params(&self) -> Vec<(&'static str, Scalar)> {
@@ -55,7 +55,7 @@ impl Kernel for VicregBackward {
     fn check_shapes(&self) -> Result<(), String> {
         same(&[("through_a", self.through_a), ("through_b", self.through_b)])?;
         has("x", self.x, 2 * self.through_a.rows(), self.through_a.cols())?;
-        same(&[("x", self.x), ("dx", self.dx)])
+        same(&[("x", self.x), ("grad_x", self.grad_x)])
     }
 
     fn accumulates(&self) -> bool {
@@ -63,10 +63,10 @@ impl Kernel for VicregBackward {
     }
 
     fn twin(&self, m: &HostMem) {
-        m.f32_mut(self.dx).for_each_row(|r, dx| {
-            for (dx, (difference, through)) in dx.iter_mut().zip(self.terms(m, r)) {
-                let old = if self.accumulate { f64::from(*dx) } else { 0.0 };
-                *dx = (f64::from(self.scale) * f64::from(difference) + f64::from(through) + old) as f32;
+        m.f32_mut(self.grad_x).for_each_row(|r, grad_x| {
+            for (grad_x, (difference, through)) in grad_x.iter_mut().zip(self.terms(m, r)) {
+                let old = if self.accumulate { f64::from(*grad_x) } else { 0.0 };
+                *grad_x = (f64::from(self.scale) * f64::from(difference) + f64::from(through) + old) as f32;
             }
         });
     }
@@ -74,21 +74,21 @@ impl Kernel for VicregBackward {
     fn fast(&self, m: &HostMem) {
         let (x, n) = (m.f32(self.x), self.through_a.rows() as usize);
         let through = [m.f32(self.through_a), m.f32(self.through_b)];
-        m.f32_mut(self.dx).for_each_row(|r, dx| {
+        m.f32_mut(self.grad_x).for_each_row(|r, grad_x| {
             if !self.accumulate {
-                dx.fill(0.0);
+                grad_x.fill(0.0);
             }
             let pairs = x.row(r).iter().zip(x.row((r + n) % (2 * n)));
-            for ((dx, (own, other)), through) in dx.iter_mut().zip(pairs).zip(through[r / n].row(r % n)) {
-                *dx += self.scale * (own - other) + through;
+            for ((grad_x, (own, other)), through) in grad_x.iter_mut().zip(pairs).zip(through[r / n].row(r % n)) {
+                *grad_x += self.scale * (own - other) + through;
             }
         });
     }
 
     /// A handful of roundings of the terms that were added.
     fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
-        let old = m.f32(self.dx);
-        let bounds = (0..self.dx.rows() as usize).flat_map(|r| {
+        let old = m.f32(self.grad_x);
+        let bounds = (0..self.grad_x.rows() as usize).flat_map(|r| {
             let terms = self.terms(m, r).into_iter().zip(old.row(r));
             let bound = |((difference, through), &old): ((f32, f32), &f32)| {
                 let old = if self.accumulate { f64::from(old.abs()) } else { 0.0 };
@@ -104,8 +104,8 @@ pub fn cases(c: &mut Cases<'_>) {
     for (samples, cols) in [(1, 1), (3, 5), (16, 16), (33, 65), (65, 2)] {
         for accumulate in [false, true] {
             let (through_a, through_b) = (c.uniform(samples, cols), c.uniform(samples, cols));
-            let (x, dx) = (c.uniform(2 * samples, cols), c.uniform(2 * samples, cols));
-            c.add(VicregBackward { x, through_a, through_b, dx, scale: 0.7, accumulate });
+            let (x, grad_x) = (c.uniform(2 * samples, cols), c.uniform(2 * samples, cols));
+            c.add(VicregBackward { x, through_a, through_b, grad_x, scale: 0.7, accumulate });
         }
     }
 }

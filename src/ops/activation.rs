@@ -26,9 +26,9 @@ fn apply(t: &mut Tape<'_>, name: &str, x: Buf, function: Function) -> Buf {
     t.call(name, Activation { function, x, y });
     let kept = if function == Function::Gelu { x } else { y };
     let name = name.to_string();
-    t.op(&[x], y, move |t, dy| {
+    t.op(&[x], y, move |t, grad_y| {
         if let Some(to) = t.grad(x) {
-            let call = ActivationBackward { function, kept, dy, dx: to.buf, accumulate: to.accumulate };
+            let call = ActivationBackward { function, kept, grad_y, grad_x: to.buf, accumulate: to.accumulate };
             t.call(format!("{name}: gradient"), call);
         }
     });

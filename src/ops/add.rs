@@ -15,14 +15,14 @@ pub fn add(t: &mut Tape<'_>, name: &str, a: Buf, b: Buf, activation: Activation)
     }
     t.call(name, Add { a, b, y, relu });
     let name = name.to_string();
-    t.op(&[a, b], y, move |t, dy| {
-        let dy = before_activation(t, &name, y, dy, activation);
+    t.op(&[a, b], y, move |t, grad_y| {
+        let grad_y = before_activation(t, &name, y, grad_y, activation);
         for (x, which) in [(a, "first"), (b, "second")] {
             // The gradient of either is that of the sum, so it need not be another buffer.
-            if !(a != b && t.share(x, dy))
+            if !(a != b && t.share(x, grad_y))
                 && let Some(to) = t.grad(x)
             {
-                t.call(format!("{name}: gradient of the {which}"), Copy { x: dy, y: to.buf, accumulate: to.accumulate });
+                t.call(format!("{name}: gradient of the {which}"), Copy { x: grad_y, y: to.buf, accumulate: to.accumulate });
             }
         }
     });
@@ -97,8 +97,8 @@ mod tests {
         let mut arena = Arena::new(1, u64::MAX);
         let mut tape = Tape::new(&mut arena, "case", &[]);
         let (_, y) = (case.record)(&mut tape);
-        let dy = tape.arena.scratch("dy", crate::buffer::Dtype::F32, y.shape);
-        tape.backward(y, dy);
+        let grad_y = tape.arena.scratch("grad_y", crate::buffer::Dtype::F32, y.shape);
+        tape.backward(y, grad_y);
         let program = tape.finish().expect("the case is valid");
         program.calls.iter().filter(|call| call.kernel.name() == "copy").count()
     }

@@ -100,14 +100,14 @@ pub fn batch_norm(t: &mut Tape<'_>, name: &str, x: Buf, layer: BatchNormLayer, s
     let y = t.scratch(name, x.shape);
     t.call(name, BatchNorm { x, moments, gamma, beta, y, relu });
     let name = name.to_string();
-    t.op(&[x, gamma, beta], y, move |t, dy| {
+    t.op(&[x, gamma, beta], y, move |t, grad_y| {
         let to_x = t.grad(x);
         let centred = to_x.is_some() && statistics != Statistics::Running;
-        let of_parts = |sums, products| NormSums { x, dy, moments, by_row: false, gamma, beta, relu, sums, products };
+        let of_parts = |sums, products| NormSums { x, grad_y, moments, by_row: false, gamma, beta, relu, sums, products };
         let sums = column_gradients(t, &name, [beta, gamma], rows, centred, of_parts);
         if let Some(to) = to_x {
             let sums = sums.filter(|_| centred);
-            let call = BatchNormBackward { x, dy, moments, gamma, beta, sums, relu, dx: to.buf, accumulate: to.accumulate };
+            let call = BatchNormBackward { x, grad_y, moments, gamma, beta, sums, relu, grad_x: to.buf, accumulate: to.accumulate };
             t.call(format!("{name}: input gradient"), call);
         }
     });

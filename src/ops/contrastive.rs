@@ -97,7 +97,7 @@ fn contrast(t: &mut Tape<'_>, name: &str, of: Contrast, similarities: Similariti
         t.op(&[z], loss, move |t, _| {
             if let Some(to) = t.grad(z) {
                 assert!(to.accumulate, "the gradient through the similarities comes first");
-                t.call(label, SupConBackward { offsets, hyper, dz: to.buf });
+                t.call(label, SupConBackward { offsets, hyper, grad_z: to.buf });
             }
         });
     }

@@ -13,11 +13,11 @@ pub fn layer_norm(t: &mut Tape<'_>, name: &str, x: Buf, gamma: Buf, beta: Buf) -
     let moments = t.scratch(&format!("{name} moments"), shape(x.rows(), 2));
     t.call(name, LayerNorm { x, gamma, beta, y, moments });
     let name = name.to_string();
-    t.op(&[x, gamma, beta], y, move |t, dy| {
-        let of_parts = |sums, products| NormSums { x, dy, moments, by_row: true, gamma, beta, relu: false, sums, products };
+    t.op(&[x, gamma, beta], y, move |t, grad_y| {
+        let of_parts = |sums, products| NormSums { x, grad_y, moments, by_row: true, gamma, beta, relu: false, sums, products };
         column_gradients(t, &name, [beta, gamma], x.rows(), false, of_parts);
         if let Some(to) = t.grad(x) {
-            let call = LayerNormBackward { x, dy, moments, gamma, dx: to.buf, accumulate: to.accumulate };
+            let call = LayerNormBackward { x, grad_y, moments, gamma, grad_x: to.buf, accumulate: to.accumulate };
             t.call(format!("{name}: input gradient"), call);
         }
     });

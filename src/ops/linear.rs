@@ -32,14 +32,14 @@ fn layer(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, bias: Option<Buf>, activa
     t.call(name, Matmul { bias, relu, ..Matmul::new(Layout::NT, x, w, y) });
     let name = name.to_string();
     let inputs: Vec<Buf> = [x, w].into_iter().chain(bias).collect();
-    t.op(&inputs, y, move |t, dy| {
-        let dy = before_activation(t, &name, y, dy, activation);
+    t.op(&inputs, y, move |t, grad_y| {
+        let grad_y = before_activation(t, &name, y, grad_y, activation);
         let to = [t.grad(w), bias.and_then(|bias| t.grad(bias))];
-        weight_gradients(t, &name, dy, to, &|t, label, Destination { c, sums, parts, accumulate, mask }| {
-            t.call(label, Matmul { sums, parts, accumulate, mask, ..Matmul::new(Layout::TN, dy, x, c) });
+        weight_gradients(t, &name, grad_y, to, &|t, label, Destination { c, sums, parts, accumulate, mask }| {
+            t.call(label, Matmul { sums, parts, accumulate, mask, ..Matmul::new(Layout::TN, grad_y, x, c) });
         });
         if let Some(to) = t.grad_masked(x) {
-            product_into(t, format!("{name}: input gradient"), Layout::NN, dy, w, to);
+            product_into(t, format!("{name}: input gradient"), Layout::NN, grad_y, w, to);
         }
     });
     y
@@ -63,25 +63,25 @@ pub fn unflatten(t: &mut Tape<'_>, name: &str, x: Buf, height: u32, width: u32) 
 fn reread(t: &mut Tape<'_>, name: &str, x: Buf, shape: Shape) -> Buf {
     let y = Buf { shape, ..x };
     let name = name.to_string();
-    t.op(&[x], y, move |t, dy| {
-        let dx = Buf { shape: x.shape, ..dy };
-        if !t.share(x, dx)
+    t.op(&[x], y, move |t, grad_y| {
+        let grad_x = Buf { shape: x.shape, ..grad_y };
+        if !t.share(x, grad_x)
             && let Some(to) = t.grad(x)
         {
-            t.call(format!("{name}: gradient"), Copy { x: dx, y: to.buf, accumulate: to.accumulate });
+            t.call(format!("{name}: gradient"), Copy { x: grad_x, y: to.buf, accumulate: to.accumulate });
         }
     });
     y
 }
 
-/// The gradient of what was activated to `y`, whose gradient is `dy`. With a ReLU, `y` must have been declared rectified: then
-/// there is nothing to do if the writers of `dy` went through it.
-pub(super) fn before_activation(t: &mut Tape<'_>, name: &str, y: Buf, dy: Buf, activation: Activation) -> Buf {
+/// The gradient of what was activated to `y`, whose gradient is `grad_y`. With a ReLU, `y` must have been declared rectified: then
+/// there is nothing to do if the writers of `grad_y` went through it.
+pub(super) fn before_activation(t: &mut Tape<'_>, name: &str, y: Buf, grad_y: Buf, activation: Activation) -> Buf {
     if activation == Activation::None || t.arrived_masked(y) {
-        return dy;
+        return grad_y;
     }
     let before = t.scratch(&format!("{name} before ReLU.grad"), y.shape);
-    t.call(format!("{name}: through ReLU"), ReluBackward { y, dy, dx: before, accumulate: false });
+    t.call(format!("{name}: through ReLU"), ReluBackward { y, grad_y, grad_x: before, accumulate: false });
     before
 }
 

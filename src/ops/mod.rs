@@ -96,12 +96,12 @@ fn product_and_sums_into(
     t.call(label, SumParts { products, mask, c: buf, accumulate });
 }
 
-/// Records the gradients of a layer's weights and of its bias `[1, out]`, from that of its output `dy` `[rows, out]`.
+/// Records the gradients of a layer's weights and of its bias `[1, out]`, from that of its output `grad_y` `[rows, out]`.
 /// `call` leaves the product for the weights' gradient in a destination, with the bias's beside it.
 fn weight_gradients(
     t: &mut Tape<'_>,
     name: &str,
-    dy: Buf,
+    grad_y: Buf,
     [weight, bias]: [Option<GradTarget>; 2],
     call: &dyn Fn(&mut Tape<'_>, String, Destination),
 ) {
@@ -112,16 +112,16 @@ fn weight_gradients(
     };
     if let Some(to) = weight {
         let what = if beside.is_some() { "weight and bias gradient" } else { "weight gradient" };
-        let parts = Matmul::parts_for(Layout::TN, dy, to.buf);
+        let parts = Matmul::parts_for(Layout::TN, grad_y, to.buf);
         product_and_sums_into(t, format!("{name}: {what}"), parts, to, beside, call);
     }
     if let Some(to) = apart {
         let (label, accumulate) = (format!("{name}: bias gradient"), to.accumulate);
-        match ColumnSums::parts_for(dy.rows()) {
-            1 => t.call(label, ColumnSums { x: dy, sums: to.buf, accumulate }),
+        match ColumnSums::parts_for(grad_y.rows()) {
+            1 => t.call(label, ColumnSums { x: grad_y, sums: to.buf, accumulate }),
             parts => {
-                let products = t.scratch(&format!("{name} bias gradient by part"), shape(parts, dy.cols()));
-                t.call(format!("{label} by part"), ColumnSums { x: dy, sums: products, accumulate: false });
+                let products = t.scratch(&format!("{name} bias gradient by part"), shape(parts, grad_y.cols()));
+                t.call(format!("{label} by part"), ColumnSums { x: grad_y, sums: products, accumulate: false });
                 t.call(label, SumParts { products, mask: None, c: to.buf, accumulate });
             }
         }

@@ -12,9 +12,9 @@ pub fn normalize(t: &mut Tape<'_>, name: &str, x: Buf) -> Buf {
     let factor = t.scratch(&format!("{name} factor"), shape(1, x.rows()));
     t.call(name, L2Normalize { x, y, factor });
     let name = name.to_string();
-    t.op(&[x], y, move |t, dy| {
+    t.op(&[x], y, move |t, grad_y| {
         if let Some(to) = t.grad(x) {
-            t.call(format!("{name}: gradient"), L2NormalizeBackward { y, factor, dy, dx: to.buf, accumulate: to.accumulate });
+            t.call(format!("{name}: gradient"), L2NormalizeBackward { y, factor, grad_y, grad_x: to.buf, accumulate: to.accumulate });
         }
     });
     y

@@ -17,10 +17,10 @@ pub fn max_pool2d(t: &mut Tape<'_>, name: &str, x: Maps, window: Window) -> Maps
     let at = t.scratch_of(&format!("{name} places"), Dtype::U32, of_y);
     t.call(name, MaxPool2d { x, y, at, window });
     let name = name.to_string();
-    t.op(&[x.buf], y.buf, move |t, dy| {
+    t.op(&[x.buf], y.buf, move |t, grad_y| {
         if let Some(to) = t.grad(x.buf) {
-            let (dy, dx) = (y.with(dy), x.with(to.buf));
-            t.call(format!("{name}: gradient"), MaxPool2dBackward { at, dy, dx, window, accumulate: to.accumulate });
+            let (grad_y, grad_x) = (y.with(grad_y), x.with(to.buf));
+            t.call(format!("{name}: gradient"), MaxPool2dBackward { at, grad_y, grad_x, window, accumulate: to.accumulate });
         }
     });
     y
@@ -30,10 +30,10 @@ pub fn max_pool2d(t: &mut Tape<'_>, name: &str, x: Maps, window: Window) -> Maps
 pub fn global_avg_pool(t: &mut Tape<'_>, name: &str, x: Maps) -> Buf {
     let y = group_means(t, name, x.buf, x.batch);
     let name = name.to_string();
-    t.op(&[x.buf], y, move |t, dy| {
+    t.op(&[x.buf], y, move |t, grad_y| {
         if let Some(to) = t.grad(x.buf) {
             let scale = 1.0 / (x.height * x.width) as f32;
-            t.call(format!("{name}: gradient"), GroupSumsBackward { dy, dx: to.buf, scale, accumulate: to.accumulate });
+            t.call(format!("{name}: gradient"), GroupSumsBackward { grad_y, grad_x: to.buf, scale, accumulate: to.accumulate });
         }
     });
     y

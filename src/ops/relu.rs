@@ -11,9 +11,9 @@ pub fn relu(t: &mut Tape<'_>, name: &str, x: Buf) -> Buf {
     let y = t.scratch(name, x.shape);
     t.call(name, Relu { x, y });
     let name = name.to_string();
-    t.op(&[x], y, move |t, dy| {
+    t.op(&[x], y, move |t, grad_y| {
         if let Some(to) = t.grad(x) {
-            t.call(format!("{name}: gradient"), ReluBackward { y, dy, dx: to.buf, accumulate: to.accumulate });
+            t.call(format!("{name}: gradient"), ReluBackward { y, grad_y, grad_x: to.buf, accumulate: to.accumulate });
         }
     });
     y

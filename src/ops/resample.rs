@@ -19,9 +19,9 @@ pub fn upsample_to(t: &mut Tape<'_>, name: &str, x: Maps, scale: u32, [height, w
     let y = Maps::new(y, x.batch, height, width);
     t.call(name, UpsampleNearest { x, y, scale });
     let name = name.to_string();
-    t.op(&[x.buf], y.buf, move |t, dy| {
+    t.op(&[x.buf], y.buf, move |t, grad_y| {
         if let Some(to) = t.grad(x.buf) {
-            let call = UpsampleNearestBackward { dy: y.with(dy), dx: x.with(to.buf), scale, accumulate: to.accumulate };
+            let call = UpsampleNearestBackward { grad_y: y.with(grad_y), grad_x: x.with(to.buf), scale, accumulate: to.accumulate };
             t.call(format!("{name}: gradient"), call);
         }
     });
@@ -34,10 +34,10 @@ pub fn concat(t: &mut Tape<'_>, name: &str, a: Maps, b: Maps) -> Maps {
     let y = t.scratch(name, shape(a.buf.rows(), a.channels() + b.channels()));
     t.call(name, Concat { a: a.buf, b: b.buf, y });
     let name = name.to_string();
-    t.op(&[a.buf, b.buf], y, move |t, dy| {
+    t.op(&[a.buf, b.buf], y, move |t, grad_y| {
         for (what, x, first) in [("left", a.buf, 0), ("right", b.buf, a.channels())] {
             if let Some(to) = t.grad(x) {
-                let call = TakeColumns { x: dy, y: to.buf, first, accumulate: to.accumulate };
+                let call = TakeColumns { x: grad_y, y: to.buf, first, accumulate: to.accumulate };
                 t.call(format!("{name}: {what} gradient"), call);
             }
         }

@@ -46,7 +46,7 @@ pub fn vicreg(t: &mut Tape<'_>, name: &str, z: Buf, weights: VicregWeights) -> B
             through
         });
         let scale = 2.0 * weights.invariance / (samples * cols) as f32;
-        let call = VicregBackward { x: z, through_a, through_b, dx: to.buf, scale, accumulate: to.accumulate };
+        let call = VicregBackward { x: z, through_a, through_b, grad_x: to.buf, scale, accumulate: to.accumulate };
         t.call(format!("{name}: gradient"), call);
     });
     loss
