@@ -4,6 +4,7 @@
 
 mod cifar;
 mod decode;
+mod fingerprint;
 mod folder;
 mod given;
 mod idx;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+pub use fingerprint::Fingerprint;
 pub use given::GivenLabels;
 pub use picture::load_picture;
 pub use split::Split;
