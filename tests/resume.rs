@@ -74,7 +74,7 @@ fn a_run_goes_on_for_longer() {
     // In steps instead of epochs, along a schedule that ends with the run.
     json(dir.path(), &[&TRAIN[..], &["R", "--overwrite", "--epochs", "4", "--schedule", "cosine", "--lr", "0.1"]].concat());
     let (fine, text) = resume(dir.path(), &["--steps", "32"]);
-    assert!(fine && text.contains("now of 32: the schedule (cosine) is computed for all of them, the rate is 0.05 here"), "{text}");
+    assert!(fine && text.contains("now of 32; the learning rate falls along a cosine over all of them: it is 0.05 here"), "{text}");
     let rows = fs::read_to_string(dir.path().join("R/metrics.jsonl")).expect("it is there");
     assert_eq!(rows.lines().filter(|row| row.contains("grad_norm")).count(), 32);
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::data::Dataset;
 use crate::error::UsageError;
 use crate::files;
 use crate::say;
-use crate::train::{Checkpoint, Plan, RUNS, RunFolder, checkpoint_path, latest};
+use crate::train::{Checkpoint, Plan, RUNS, RunFolder, Schedule, checkpoint_path, latest};
 
 /// Settings, folder and checkpoint of a training command.
 pub struct Opened<T> {
@@ -37,7 +37,7 @@ pub fn open_settings<T: Default + Serialize + DeserializeOwned>(command: &str, o
         return Ok(Opened { settings: resolve(command, output.config.as_deref(), flags)?, resume: None, folder: None, longer: None });
     }
     let path = output.out.clone().or_else(|| latest(command));
-    let path = path.with_context(|| UsageError(format!("there is no runs/{command}-N to --resume; name one with --out")))?;
+    let path = path.ok_or_else(|| UsageError(format!("there is no runs/{command}-N to --resume; name one with --out")))?;
     let config = path.join("config.toml");
     if !config.is_file() {
         return Err(UsageError(format!("{} is no run folder: there is nothing to --resume", path.display())).into());
@@ -144,10 +144,11 @@ impl<T: Serialize> Opened<T> {
             return Err(UsageError(format!("this run has done {done} steps already, more than the {total} that are asked for")).into());
         }
         if self.longer.is_some() {
-            let (schedule, lr) = (plan.settings.schedule, plan.settings.lr_at(done, total));
-            say!(
-                "going on after step {done}, now of {total}: the schedule ({schedule:?}) is computed for all of them, the rate is {lr} here"
-            );
+            let schedule = match plan.settings.schedule {
+                Schedule::Constant => "stays as it was".to_string(),
+                Schedule::Cosine => format!("falls along a cosine over all of them: it is {} here", plan.settings.lr_at(done, total)),
+            };
+            say!("going on after step {done}, now of {total}; the learning rate {schedule}");
         }
         Ok(())
     }

@@ -150,8 +150,8 @@ impl RunFolder {
 
 /// Keeps others out of a run folder for as long as it is held.
 pub fn lock_run(path: &Path) -> Result<Lock> {
-    Lock::try_on(&path.join(LOCK))?
-        .with_context(|| UsageError(format!("another process is writing to {}: wait for it, or choose another --out", path.display())))
+    let busy = || UsageError(format!("another process is writing to {}: wait for it, or choose another --out", path.display()));
+    Ok(Lock::try_on(&path.join(LOCK))?.ok_or_else(busy)?)
 }
 
 fn append(run: &Path, name: &str) -> Result<File> {
