@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// Writes beside the target, then renames: a reader sees the old file or the new one, and an error leaves nothing behind. Folders
 /// on the way are made.
@@ -27,6 +27,8 @@ pub fn write(path: &Path, contents: impl FnOnce(&mut dyn Write) -> std::io::Resu
 pub fn can_write(path: &Path) -> Result<()> {
     let mut folder = folder_of(path);
     while fs::symlink_metadata(folder).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound) {
+        // What is not there has no parent that one could know before it is made.
+        ensure!(folder.file_name().is_some(), "cannot write {}: there is no {}", path.display(), folder_of(folder).display());
         folder = folder_of(folder);
     }
     beside(folder).map(drop).with_context(|| format!("cannot write {}", path.display()))
@@ -97,6 +99,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 0);
         fs::write(folder.path().join("file"), "").expect("it is written");
         assert!(can_write(&folder.path().join("file/x")).is_err(), "a file is no folder");
+        assert!(can_write(&folder.path().join("none/../x")).is_err_and(|e| e.to_string().contains("there is no")), "nor is nothing");
     }
 
     #[test]

@@ -82,7 +82,8 @@ fn inputs_are_never_overwritten() {
     // A mask would have the name of its picture.
     refuse(&["predict", "masks", "scene.png", "--out", "."], &["scene.png", "is an input"]);
     refuse(&["predict", "masks", "scene.png", "--out", ".", "--overwrite"], &input);
-    refuse(&["predict", "masks", "parts/images/0.png", "--out", "nothing/../parts/images", "--overwrite"], &["nothing"]);
+    let around = ["predict", "masks", "parts/images/0.png", "--out", "nothing/../parts/images", "--overwrite"];
+    refused(runs(), &[&around[..], &CPU].concat(), 1, &["there is no nothing"]);
     refuse(&["search", "pre", "scene.png", "--out", "./scene.png", "--overwrite"], &input);
     refuse(&["search", "pre", "scene.png", "--out", "pre/checkpoints/best.safetensors", "--overwrite"], &input);
     refuse(&["search", "pre", "dark/1.png", "--out", "data/dark/1.png", "--overwrite"], &input);
@@ -108,10 +109,13 @@ fn inputs_are_never_overwritten() {
 #[test]
 fn what_exists_is_replaced_only_when_asked() {
     let exists = ["exists", "--overwrite"];
-    for file in ["all.csv", "all.npy", "some.files.csv", "found.png", "preview.png", "results/0.png", "results/ask-next.png", "results/curve.csv"] {
+    for file in
+        ["all.csv", "all.npy", "some.files.csv", "found.png", "preview.png", "results/0.png", "results/ask-next.png", "results/curve.csv"]
+    {
         put(runs(), file, "mine");
     }
-    let curve = ["curve", "--from", "pre", "--labels-per-class", "1", "--draws", "1", "--choose-draws", "1", "--steps", "3", "--lr-grid", "0.1"];
+    let curve =
+        ["curve", "--from", "pre", "--labels-per-class", "1", "--draws", "1", "--choose-draws", "1", "--steps", "3", "--lr-grid", "0.1"];
     let commands: [&[&str]; 8] = [
         &["embed", "pre", "data", "--out", "all.csv"],
         &["embed", "pre", "data", "--out", "all.npy"],
@@ -200,11 +204,12 @@ fn threads_are_counted_before_pictures_are_decoded() {
 
 /// A run of very many steps, which is at it when this returns.
 fn busy(dir: &Path, out: &[&str]) -> Child {
-    let args = ["finetune", "--data", "data", "--hidden", "8", "--batch", "4", "--steps", "4000000", "--checkpoint-every", "50"];
+    let args = ["finetune", "--data", "data", "--hidden", "8", "--batch", "4", "--steps", "200000", "--checkpoint-every", "50"];
     let mut command = Command::new(env!("CARGO_BIN_EXE_wgraft"));
-    let child = command.args([&args[..], &CPU, out].concat()).current_dir(dir).stderr(Stdio::null()).spawn().expect("it runs");
+    let mut child = command.args([&args[..], &CPU, out].concat()).current_dir(dir).stderr(Stdio::null()).spawn().expect("it runs");
     let at_it = dir.join(out.last().map_or("runs/finetune-1", |out| out)).join("checkpoints/last.safetensors");
     while !at_it.exists() {
+        assert!(child.try_wait().expect("it is ours").is_none(), "it ended before it was at it");
         std::thread::sleep(Duration::from_millis(5));
     }
     child

@@ -54,7 +54,8 @@ fn what_contradicts_the_run_is_refused_by_name() {
     refuse(&["--epochs", "3"], &["--epochs 3", "begun with 4"]);
     refuse(&["--steps", "7"], &["has done 16 steps already", "7"]);
     // The same again, by other names too, is no contradiction; nor is where it runs.
-    let (fine, text) = resume(dir.path(), &["--lr", "0.1", "--data", "./data", "--epochs", "4", "--threads", "2", "--config", "R/config.toml"]);
+    let (fine, text) =
+        resume(dir.path(), &["--lr", "0.1", "--data", "./data", "--epochs", "4", "--threads", "2", "--config", "R/config.toml"]);
     assert!(fine, "{text}");
 }
 
