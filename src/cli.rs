@@ -55,6 +55,24 @@ pub enum Command {
     Show(ShowArgs),
 }
 
+impl Command {
+    /// Where a verb that trains nothing of its own runs.
+    pub fn device(&self) -> Option<&DeviceArgs> {
+        match self {
+            Command::Eval(args) => Some(&args.device),
+            Command::Predict(args) => Some(&args.device),
+            Command::Label(args) => Some(&args.device),
+            Command::Embed(args) => Some(&args.device),
+            Command::Search(args) => Some(&args.device),
+            Command::Curve(args) => Some(&args.device),
+            Command::Check(args) => Some(&args.device),
+            Command::Bench(args) => Some(&args.device),
+            Command::Profile(args) | Command::Tune(args) => Some(&args.device),
+            Command::Pretrain(_) | Command::Finetune(_) | Command::Devices(_) | Command::Show(_) => None,
+        }
+    }
+}
+
 /// What is read, and how.
 #[derive(Clone, Debug, Default, Args, Serialize)]
 pub struct DataArgs {
@@ -93,7 +111,7 @@ pub struct RunArgs {
     #[arg(long)]
     seed: Option<u64>,
     /// Passes over the training images
-    #[arg(long)]
+    #[arg(long, conflicts_with = "steps")]
     epochs: Option<u32>,
     /// Steps, instead of epochs
     #[arg(long)]
@@ -145,7 +163,7 @@ pub struct OutputArgs {
     /// Run folder [default: runs/COMMAND-N]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Replace an earlier run in that folder
+    /// Replace an earlier run in that folder, or the file that --augment-preview names
     #[arg(long, conflicts_with = "resume")]
     pub overwrite: bool,
     /// Go on with the run in --out (or the latest one) where its last checkpoint stands
@@ -314,6 +332,9 @@ pub struct PredictArgs {
     /// Folder for the masks that a segmentation run predicts
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Replace masks that exist there
+    #[arg(long)]
+    pub overwrite: bool,
     /// The pictures are dark on light, the training images light on dark
     #[arg(long)]
     pub invert: bool,
@@ -353,6 +374,9 @@ pub struct LabelArgs {
     /// Folder for labels.csv and ask-next.png [default: the run folder]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Replace files of these names that exist there
+    #[arg(long)]
+    pub overwrite: bool,
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
@@ -369,6 +393,9 @@ pub struct EmbedArgs {
     /// A .npy file, with the names of the images in a .files.csv beside it, or a .csv file
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Replace a file that exists
+    #[arg(long)]
+    pub overwrite: bool,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -391,6 +418,9 @@ pub struct SearchArgs {
     /// Draw the picture and what was found to this PNG file
     #[arg(long, value_name = "FILE.png")]
     pub out: Option<PathBuf>,
+    /// Replace a file that exists
+    #[arg(long)]
+    pub overwrite: bool,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -433,6 +463,9 @@ pub struct CurveArgs {
     /// Folder for curve.csv and curve.png [default: the run folder]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Replace files of these names that exist there
+    #[arg(long)]
+    pub overwrite: bool,
     #[command(flatten)]
     pub data: DataArgs,
     #[command(flatten)]
@@ -596,6 +629,20 @@ impl OutputArgs {
         let text = self.config.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
         let in_file = text.and_then(|text| text.parse::<toml::Table>().ok()).is_some_and(|tables| tables.contains_key(table));
         in_file || self.resume
+    }
+
+    /// What `show`, which trains and writes nothing, would have to ignore.
+    pub fn unfit_for_show(&self) -> Option<String> {
+        let given = [
+            (self.out.is_some(), "--out"),
+            (self.overwrite, "--overwrite"),
+            (self.resume, "--resume"),
+            (self.dry_run, "--dry-run"),
+            (self.augment_preview.is_some(), "--augment-preview"),
+            (self.json, "--json"),
+        ];
+        let (_, flag) = given.into_iter().find(|(given, _)| *given)?;
+        Some(format!("{flag} means nothing to `show`, which prints the programs of a run and trains nothing"))
     }
 }
 

@@ -25,6 +25,7 @@
 //! | [`views`], [`resample`] | augmented views: how far they vary and how they lie in memory; their fast CPU path |
 //! | [`buffer`], [`memory`], [`layout`] | shapes and the arena; host copies; PyTorch's shapes |
 //! | [`data`], [`random`], [`cache`] | reading what users have; counter-based random numbers; what is kept between runs |
+//! | [`files`] | files that appear whole or not at all; locks |
 //!
 //! [`exec`] never names a kernel, and kernels never name an executor.
 
@@ -36,6 +37,7 @@ pub mod commands;
 pub mod data;
 pub mod error;
 pub mod exec;
+pub mod files;
 pub mod gemm;
 pub mod kernels;
 pub mod layout;

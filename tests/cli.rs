@@ -8,12 +8,13 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use common::binary::{json, refused, stderr, wgraft};
+use common::files::own_copy;
 use serde_json::Value;
 use tempfile::TempDir;
 
 const SMALL: &[&str] = &["pretrain", "--device", "cpu", "--hidden", "24", "--projection", "12,8", "--batch", "32", "--steps", "40"];
 
-/// A folder with a small pretrained run `pre` and a classifier `tuned` made from it, shared by the tests that only read.
+/// A folder with a small pretrained run `pre` and a classifier `tuned` made from it, for each test its own.
 fn runs() -> &'static Path {
     static RUNS: OnceLock<TempDir> = OnceLock::new();
     let dir = RUNS.get_or_init(|| {
@@ -30,7 +31,7 @@ fn runs() -> &'static Path {
         assert!(tuned["test_loss"].is_f64() && tuned["samples"] == 10_000, "{tuned}");
         dir
     });
-    dir.path()
+    own_copy(dir.path())
 }
 
 /// A copy of a shared run that a test may damage.
@@ -299,8 +300,7 @@ fn damaged_checkpoints_are_named() {
     fs::write(&best, safetensors::serialize([("w", tensor)], None).expect("a file")).expect("it is written");
     eval(1, &["none of wgraft's"]);
     // Of another model: the record says one thing, the tensors another.
-    let text = String::from_utf8_lossy(&whole[..2000]).into_owned();
-    let at = text.find("[24]").expect("the record names the model");
+    let at = whole.windows(4).position(|bytes| bytes == b"[24]").expect("the record names the model");
     let mut other = whole;
     other[at..at + 4].copy_from_slice(b"[25]");
     fs::write(&best, other).expect("it is written");
@@ -406,7 +406,8 @@ fn tuned_choices_are_kept_and_a_broken_file_is_no_obstacle() {
         return;
     }
     let dir = tempfile::tempdir().expect("a place for files");
-    let found = json(dir.path(), &["tune", "--of", "finetune", "--hidden", "8", "--batch", "4"]);
+    let device = common::test_device();
+    let found = json(dir.path(), &["tune", "--device", &device, "--of", "finetune", "--hidden", "8", "--batch", "4"]);
     let kinds = found["kinds"].as_array().expect("a list of kinds");
     let one = |kind: &Value, key: &str| kind["candidates"].as_array().map_or(0, |all| all.iter().filter(|c| c[key] == true).count());
     assert!(kinds.len() > 3 && kinds.iter().all(|kind| one(kind, "chosen") == 1 && one(kind, "default") == 1), "{found}");
@@ -416,6 +417,7 @@ fn tuned_choices_are_kept_and_a_broken_file_is_no_obstacle() {
     assert_eq!(choices.len(), kinds.len());
 
     fs::write(&file, "{").expect("it writes");
-    let output = wgraft(dir.path(), &["finetune", "--from", "scratch", "--hidden", "8", "--labels-per-class", "1", "--dry-run"]);
+    let dry = ["finetune", "--from", "scratch", "--hidden", "8", "--labels-per-class", "1", "--dry-run", "--device", &device];
+    let output = wgraft(dir.path(), &dry);
     assert!(output.status.success() && stderr(&output).contains("going on without tuned choices"), "{}", stderr(&output));
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use common::binary::{json, refused, stderr, wgraft};
-use common::files::{encoded, put};
+use common::files::{encoded, own_copy, put};
 use image::{GrayImage, ImageFormat, Luma};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -26,7 +26,7 @@ fn picture(class: usize, i: u32) -> Vec<u8> {
     encoded(image, ImageFormat::Png)
 }
 
-/// 25 pictures of each class in `sides`, of which 60 train and 15 test, and the runs `pre` and `tuned`.
+/// 25 pictures of each class in `sides`, of which 60 train and 15 test, and the runs `pre` and `tuned`, for each test its own.
 fn runs() -> &'static Path {
     static RUNS: OnceLock<TempDir> = OnceLock::new();
     let dir = RUNS.get_or_init(|| {
@@ -39,7 +39,7 @@ fn runs() -> &'static Path {
         json(dir.path(), &[&tune[..], &["--out", "tuned"]].concat());
         dir
     });
-    dir.path()
+    own_copy(dir.path())
 }
 
 fn list(value: &Value) -> Vec<f64> {

@@ -10,7 +10,7 @@ use crate::error::UsageError;
 const LARGE: [u32; 3] = [4096, 8192, 32768];
 
 pub fn run(args: &BenchArgs) -> Result<u8> {
-    let device = open_device(&args.device.device, args.device.threads)?;
+    let device = open_device(&args.device.device)?;
     let limit = device.binding_limit();
     let mut workloads = standard(limit)?;
     if args.large {

@@ -17,7 +17,7 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
         let names: Vec<&str> = KERNELS.iter().map(|entry| entry.name).collect();
         return Err(UsageError(format!("no kernel matches; there are {}", names.join(", "))).into());
     }
-    let device = open_device(&args.device.device, args.device.threads)?;
+    let device = open_device(&args.device.device)?;
     if args.self_test { self_test(args, &device, &entries) } else { compare(args, &device, &entries) }
 }
 

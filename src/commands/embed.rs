@@ -6,9 +6,9 @@ use super::{name_of, open_device, print_json};
 use crate::cli::{DataArgs, EmbedArgs};
 use crate::data::Dataset;
 use crate::error::UsageError;
+use crate::files;
 use crate::report::{write_csv, write_npy};
 use crate::say;
-use crate::train::write_atomically;
 
 /// All images of `data`, training images first: their split, index and name.
 pub(super) fn all_images(data: &Dataset) -> Vec<(&'static str, u32, String)> {
@@ -26,33 +26,34 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
         return Err(UsageError(format!("--out {} must end in .npy or .csv", args.out.display())).into());
     }
     let finished = Finished::open(&args.run)?;
-    let data = finished.data(&DataArgs { data: Some(args.images.clone()), ..DataArgs::default() }, false)?;
-    let device = open_device(&args.device.device, args.device.threads)?;
+    let images = DataArgs { data: Some(args.images.clone()), ..DataArgs::default() };
+    // NumPy's format has no place for names: they go beside it, a line for each row.
+    let names_file = (ending == "npy").then(|| args.out.with_extension("files.csv"));
+    finished.inputs(&images, &[]).declare([Some(&args.out), names_file.as_ref()].into_iter().flatten(), args.overwrite)?;
+    let data = finished.data(&images, false)?;
+    let device = open_device(&args.device.device)?;
     let mut features = finished.checkpoint.features(&device, &data.train)?;
     if let Some(test) = &data.test {
         features.values.extend(finished.checkpoint.features(&device, test)?.values);
     }
     let images = all_images(&data);
-    let mut files = None;
-    if ending == "csv" {
-        let names: Vec<String> = images.iter().map(|(.., name)| name.clone()).collect();
-        write_csv(&args.out, &names, &features.values, features.columns)?;
-    } else {
+    if let Some(path) = &names_file {
         write_npy(&args.out, &features.values, features.columns)?;
-        // NumPy's format has no place for names: they go beside it, a line for each row.
-        let path = args.out.with_extension("files.csv");
         let mut csv = csv::Writer::from_writer(Vec::new());
         csv.write_record(["file", "split"])?;
         images.iter().try_for_each(|(part, _, name)| csv.write_record([name, *part]))?;
-        write_atomically(&path, &csv.into_inner().context("memory takes all")?)?;
-        files = Some(path);
+        let csv = csv.into_inner().context("memory takes all")?;
+        files::write(path, |file| file.write_all(&csv))?;
+    } else {
+        let names: Vec<String> = images.iter().map(|(.., name)| name.clone()).collect();
+        write_csv(&args.out, &names, &features.values, features.columns)?;
     }
-    let beside = files.as_ref().map_or(String::new(), |path| format!(", their names in {}", path.display()));
+    let beside = names_file.as_ref().map_or(String::new(), |path| format!(", their names in {}", path.display()));
     say!("{}: {} images, {} numbers each{beside}", args.out.display(), images.len(), features.columns);
     print_json(args.device.json, || {
         json!({
             "out": args.out,
-            "files": files,
+            "files": names_file,
             "images": images.len(),
             "train": data.train.len(),
             "columns": features.columns,

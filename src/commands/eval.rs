@@ -47,7 +47,7 @@ pub fn run(args: &EvalArgs) -> Result<u8> {
 }
 
 fn device(args: &EvalArgs) -> Result<Device> {
-    open_device(&args.device.device, args.device.threads)
+    open_device(&args.device.device)
 }
 
 /// A classifier on test images.

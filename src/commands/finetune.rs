@@ -3,9 +3,11 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::json;
 
+use super::output::Inputs;
+use super::start::open_settings;
 use super::{
-    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, load_task_data, open_device, open_folder,
-    open_settings, preview, print_json, session,
+    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, load_task_data, open_device, preview, print_json,
+    session, start_threads,
 };
 use crate::cli::FinetuneArgs;
 use crate::data::{Dataset, Task};
@@ -63,11 +65,16 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         args.encoder.model.suits(&opened.settings.model, "the encoder")?;
     }
     let settings = &opened.settings;
+    let from = (settings.from != "scratch").then(|| find_checkpoint(Path::new(&settings.from))).transpose()?;
+    let inputs = [&settings.run.data, &settings.init_from, &settings.pseudo_labels, &args.output.config, &from].into_iter().flatten();
+    opened.claim(&args.output, &Inputs::of(inputs))?;
+    start_threads(settings.run.threads)?;
     if settings.task == Task::Segment && args.encoder.model.chooses_features() {
         return Err(UsageError("--features means nothing to --task segment, which makes masks from the maps before them".into()).into());
     }
     let data = labelled_data(settings)?;
-    let device = open_device(&settings.run.device, settings.run.threads)?;
+    opened.same_data(&data)?;
+    let device = open_device(&settings.run.device)?;
     if let Some(path) = &args.output.augment_preview {
         return preview(path, &device, &data, settings.augment, &settings.model, &settings.run, args.output.json);
     }
@@ -82,7 +89,9 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     if args.output.dry_run {
         return describe(&finetune.plan, &device, &model, args.output.json);
     }
-    let folder = open_folder(COMMAND, &opened, &args.output)?;
+    opened.same_length(&finetune.plan)?;
+    let folder = opened.open_folder(COMMAND, &args.output)?;
+    let path = folder.path().to_path_buf();
     catch_interrupts();
     let training = &finetune.plan.training;
     let (samples, next) = if data.encoding.is_some() { ("rows", "TABLE.csv") } else { ("images", "PICTURE.png") };
@@ -90,24 +99,24 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         "{}: {} labelled training {samples}, from {}, {model}, {} steps of {}",
         data.name,
         finetune.labelled,
-        settings.from,
+        finetune.settings.from,
         training.total_steps,
         training.batch
     );
     let (outcome, test) = finetune.run(session(&device, Some(folder), opened.resume.take(), false))?;
     if outcome.interrupted {
-        return Ok(interrupted(COMMAND, &opened.path, &outcome));
+        return Ok(interrupted(COMMAND, &path, &outcome));
     }
     say!("done in {}: training loss {:.4}", duration(&outcome), outcome.final_loss);
     match &test {
         Some(test) => say!("test: {}", test.text),
         None => say!("there are no labelled test samples to measure it on"),
     }
-    say!("run folder: {}", opened.path.display());
-    say!("next: wgraft predict {} {next}", opened.path.display());
+    say!("run folder: {}", path.display());
+    say!("next: wgraft predict {} {next}", path.display());
     print_json(args.output.json, || {
         let mut result = json!({
-            "run": opened.path,
+            "run": path,
             "steps": outcome.steps,
             "final_loss": outcome.final_loss,
             "samples": test.as_ref().map(|t| t.samples),

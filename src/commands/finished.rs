@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::output::Inputs;
 use super::{load_data, load_task_data};
 use crate::cli::DataArgs;
 use crate::data::{Dataset, Split, Task};
 use crate::error::UsageError;
+use crate::files::Lock;
 use crate::say;
-use crate::train::{Checkpoint, FinetuneSettings, Method, RunSettings, Stage, find_checkpoint, overlay};
+use crate::train::{Checkpoint, FinetuneSettings, Method, RunSettings, Stage, find_checkpoint, lock_run, overlay};
 
 pub struct Finished {
     pub checkpoint: Checkpoint,
@@ -82,17 +84,27 @@ impl Finished {
         Ok(data)
     }
 
-    /// Where files of these names go: into the folder `out`, which is made, else into the run folder or beside a lone
-    /// checkpoint.
-    pub fn places<const N: usize>(&self, out: Option<&Path>, names: [&str; N]) -> Result<[PathBuf; N]> {
-        if let Some(folder) = out {
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-        }
-        Ok(names.map(|name| match out {
+    /// Where files of these names go: into the folder `out`, else into the run folder or beside a lone checkpoint.
+    pub fn places<const N: usize>(&self, out: Option<&Path>, names: [&str; N]) -> [PathBuf; N] {
+        names.map(|name| match out {
             Some(folder) => folder.join(name),
             None if self.path.is_dir() => self.path.join(name),
             None => self.path.with_file_name(name),
-        }))
+        })
+    }
+
+    /// Keeps others from writing to the run folder where [`places`](Self::places) are in it.
+    pub fn lock(&self, out: Option<&Path>) -> Result<Option<Lock>> {
+        let folder = out.unwrap_or(&self.path);
+        folder.join("config.toml").is_file().then(|| lock_run(folder)).transpose()
+    }
+
+    /// The files that it was read from, its own data or those of `args`, and `more`.
+    pub fn inputs(&self, args: &DataArgs, more: &[Option<&Path>]) -> Inputs {
+        let checkpoint = find_checkpoint(&self.path).ok();
+        let of_run = [checkpoint, Some(self.path.join("config.toml"))].into_iter().flatten();
+        let data = [self.data_path(args)];
+        Inputs::of(of_run.chain(data.iter().chain(more).flatten().map(|path| path.to_path_buf())))
     }
 
     /// Says so where the encoder knows more labels than those that it is about to be judged with.

@@ -11,11 +11,12 @@ use super::{name_of, open_device, percents, print_json};
 use crate::cli::LabelArgs;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
+use crate::files;
 use crate::metrics::{spread, unit_rows};
 use crate::propagate::{Assigned, Graph, PropagationSettings, Voters};
 use crate::report::{Sheet, Tile, Tone, save_png};
 use crate::say;
-use crate::train::{Features, write_atomically};
+use crate::train::Features;
 
 /// The labels to start from: (training image, class), for each draw.
 struct Start {
@@ -109,11 +110,15 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
         UsageError("--labels-per-class, --draws and --ask must be at least 1".into())
     );
     let finished = Finished::open(&args.run)?;
+    let [labels, ask] = finished.places(args.out.as_deref(), ["labels.csv", "ask-next.png"]);
+    let inputs = finished.inputs(&args.data, &[args.labels.as_deref()]);
+    inputs.declare([&labels, &ask], args.overwrite)?;
+    let _lock = finished.lock(args.out.as_deref())?;
     let data = finished.data(&args.data, args.labels.is_none())?;
     let start = Start::of(args, &data)?;
     let settings = PropagationSettings { neighbours: args.neighbours, balance: args.balance, ..Default::default() };
     finished.own_up();
-    let device = open_device(&args.device.device, args.device.threads)?;
+    let device = open_device(&args.device.device)?;
     let given = start.draws[0].len();
     say!(
         "{}: {given} labels of {} classes, {} training images, {} draws",
@@ -137,7 +142,6 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
             None => say!("{name:>24}  not measured: --raw spreads the same labels over pixels"),
         }
     }
-    let [labels, ask] = finished.places(args.out.as_deref(), ["labels.csv", "ask-next.png"])?;
     write_labels(&labels, &data, &start, &spread.assigned)?;
     let unknown = spread.assigned.iter().filter(|assigned| assigned.confidence == 0.0).count();
     let unreached = if unknown > 0 { format!(", {unknown} that no label reaches") } else { String::new() };
@@ -179,7 +183,8 @@ fn write_labels(path: &Path, data: &Dataset, start: &Start, assigned: &[Assigned
         let source = if given.contains(&row) { "given" } else { "spread" };
         csv.write_record([&sample, label, &format!("{:.4}", assigned.confidence), source])?;
     }
-    write_atomically(path, &csv.into_inner().context("memory takes all")?)
+    let csv = csv.into_inner().context("memory takes all")?;
+    files::write(path, |file| file.write_all(&csv))
 }
 
 /// Draws the `count` images whose labels are the least certain; false where there are none.

@@ -9,36 +9,37 @@ mod eval;
 mod finetune;
 mod finished;
 mod label;
+mod output;
 mod predict;
 mod pretrain;
 mod profile;
 mod search;
 mod show;
+mod start;
 mod step;
 mod tune;
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::cli::{Command, OutputArgs};
+use crate::cli::Command;
 use crate::data::{Dataset, Format, ReadOptions, Split, Table, Task, recognise};
 use crate::error::{DeviceError, UsageError};
-use crate::exec::{Device, DeviceSpec};
+use crate::exec::Device;
 use crate::kernels::augment_draw::Ranges;
 use crate::metrics;
 use crate::models::ModelSettings;
 use crate::program::RecordError;
 use crate::report::save_png;
 use crate::say;
-use crate::train::{
-    Checkpoint, Outcome, Plan, RunFolder, RunSettings, Session, Terminal, augmentation_sheet, checkpoint_path, latest, next_free, overlay,
-};
+use crate::train::{Checkpoint, Outcome, Plan, RunFolder, RunSettings, Session, Terminal, augmentation_sheet, overlay};
 
 /// Exit code after Ctrl-C, so that scripts do not go on with half a run.
 const INTERRUPTED: u8 = 130;
@@ -46,8 +47,20 @@ const INTERRUPTED: u8 = 130;
 /// Set by Ctrl-C.
 static STOP: AtomicBool = AtomicBool::new(false);
 
+/// Why results could not be written to stdout. What else a command does is done nevertheless, then it fails.
+static UNWRITTEN: Mutex<Option<std::io::Error>> = Mutex::new(None);
+
 /// Runs a command; returns the exit code of one that did not fail outright.
 pub fn run(command: Command) -> Result<u8> {
+    if let Some(device) = command.device() {
+        start_threads(device.threads)?;
+    }
+    let code = run_verb(command)?;
+    let unwritten = UNWRITTEN.lock().expect("nobody panics with it").take();
+    unwritten.map_or(Ok(code), |error| Err(error).context("results cannot be written to stdout"))
+}
+
+fn run_verb(command: Command) -> Result<u8> {
     match command {
         Command::Pretrain(args) => pretrain::run(&args),
         Command::Finetune(args) => finetune::run(&args),
@@ -68,7 +81,19 @@ pub fn run(command: Command) -> Result<u8> {
 
 /// Defaults, then the file, then the flags. `command` guards against the config of another verb.
 fn resolve<T: Default + Serialize + DeserializeOwned>(command: &str, config: Option<&Path>, flags: Value) -> Result<T> {
-    let mut settings = serde_json::to_value(T::default())?;
+    lay_over(&T::default(), command, config, flags)
+}
+
+/// Settings, then the file, then the flags.
+fn lay_over<T: Serialize + DeserializeOwned>(settings: &T, command: &str, config: Option<&Path>, flags: Value) -> Result<T> {
+    let mut settings = serde_json::to_value(settings)?;
+    // Of the two that say how long a run is, what was said last counts.
+    let overlay = |settings: &mut Value, over: Value| {
+        if !over["run"]["epochs"].is_null() && over["run"]["steps"].is_null() {
+            settings["run"]["steps"] = Value::Null;
+        }
+        overlay(settings, over);
+    };
     if let Some(path) = config {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let invalid = |e: &dyn std::fmt::Display| UsageError(format!("{}: {e}", path.display()));
@@ -85,57 +110,6 @@ fn resolve<T: Default + Serialize + DeserializeOwned>(command: &str, config: Opt
     }
     overlay(&mut settings, flags);
     serde_json::from_value(settings).map_err(|e| UsageError(e.to_string()).into())
-}
-
-/// The settings as the text of `config.toml`.
-fn config_text<T: Serialize>(command: &str, settings: &T) -> Result<String> {
-    Ok(format!("# wgraft {command} --config FILE repeats this run\ncommand = \"{command}\"\n{}", toml::to_string(settings)?))
-}
-
-/// The settings of a run that is to go on: those it was started with; only the device may be given anew.
-fn resolve_resumed<T: Default + Serialize + DeserializeOwned>(command: &str, run: &Path, flags: Value) -> Result<T> {
-    let path = run.join("config.toml");
-    if !path.is_file() {
-        return Err(UsageError(format!("{} is no run folder: there is nothing to --resume", run.display())).into());
-    }
-    let mut device = serde_json::json!({ "run": { "device": null, "threads": null } });
-    for key in ["device", "threads"] {
-        device["run"][key] = flags["run"][key].clone();
-    }
-    resolve(command, Some(&path), device)
-}
-
-/// Settings, folder and checkpoint of a training command.
-struct Opened<T> {
-    settings: T,
-    path: PathBuf,
-    resume: Option<Checkpoint>,
-}
-
-fn open_settings<T: Default + Serialize + DeserializeOwned>(command: &str, output: &OutputArgs, flags: Value) -> Result<Opened<T>> {
-    if !output.resume {
-        let path = output.out.clone().unwrap_or_else(|| next_free(command));
-        return Ok(Opened { settings: resolve(command, output.config.as_deref(), flags)?, path, resume: None });
-    }
-    let path = output.out.clone().or_else(|| latest(command));
-    let path = path.with_context(|| UsageError(format!("there is no runs/{command}-N to --resume; name one with --out")))?;
-    let settings = resolve_resumed(command, &path, flags)?;
-    let checkpoint = checkpoint_path(&path, "last");
-    let resume = if checkpoint.is_file() { Some(Checkpoint::load(&checkpoint)?) } else { None };
-    Ok(Opened { settings, path, resume })
-}
-
-/// The folder for a run: a new one, or the one it goes on in.
-fn open_folder<T: Serialize>(command: &str, opened: &Opened<T>, output: &OutputArgs) -> Result<RunFolder> {
-    if output.resume {
-        let mut folder = RunFolder::open(&opened.path)?;
-        if opened.resume.is_none() {
-            // It stopped before its first checkpoint, and starts over.
-            folder.cut_metrics(0)?;
-        }
-        return Ok(folder);
-    }
-    RunFolder::create(&opened.path, output.overwrite, &config_text(command, &opened.settings)?)
 }
 
 /// Reads the data of a run, and says what a user must know about them.
@@ -177,23 +151,22 @@ fn load_task_data(run: &RunSettings, task: Task) -> Result<Dataset> {
     Ok(data)
 }
 
-/// Opens the device and says which it is and why.
-fn open_device(spec: &str, threads: usize) -> Result<Device> {
-    if threads > 0 {
-        rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start that many threads")?;
+/// Fixes the number of threads; 0 is all cores. Called before anything starts the pool, as decoding pictures does.
+fn start_threads(threads: usize) -> Result<()> {
+    /// More than any machine has, and few enough to be started.
+    const MOST: usize = 1024;
+    ensure!(threads <= MOST, UsageError(format!("--threads {threads}: at most {MOST}")));
+    match threads {
+        0 => Ok(()),
+        _ => rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start that many threads"),
     }
-    let parsed: DeviceSpec = spec.parse().map_err(UsageError)?;
-    let device = Device::open(&parsed)?;
+}
+
+/// Opens the device and says which it is and why.
+fn open_device(spec: &str) -> Result<Device> {
+    let (device, why) = Device::choose(&spec.parse().map_err(UsageError)?)?;
     let choices = tune::choices(&device);
     let device = device.with_choices(choices);
-    let why = match (&parsed, &device) {
-        (DeviceSpec::Auto, Device::Cpu) => ", as no graphics driver was found",
-        (DeviceSpec::Auto, _) if device.is_software_adapter() => {
-            ", a software adapter, as there is no hardware GPU; --device cpu is usually faster than that"
-        }
-        (DeviceSpec::Auto, _) => ", chosen automatically",
-        _ => "",
-    };
     say!("device: {}{why}", device.name());
     Ok(device)
 }
@@ -315,9 +288,13 @@ fn name_of(split: &Split, part: &str, index: u32) -> String {
     }
 }
 
-/// Results go to stdout. A reader that has gone away (`| head`) is no failure.
+/// Results go to stdout. A reader that has gone away (`| head`) is no failure; a full disk is one.
 fn print(text: impl std::fmt::Display) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    if let Err(error) = writeln!(std::io::stdout(), "{text}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        UNWRITTEN.lock().expect("nobody panics with it").get_or_insert(error);
+    }
 }
 
 fn print_json(wanted: bool, value: impl FnOnce() -> Value) {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::output::Inputs;
 use super::{open_device, print, print_json};
 use crate::cli::PredictArgs;
 use crate::data::{Encoding, PictureOptions, Split, load_picture};
@@ -11,6 +12,7 @@ use crate::error::UsageError;
 use crate::exec::Device;
 use crate::kernels::augment::Image;
 use crate::metrics::best;
+use crate::report::save_png;
 use crate::say;
 use crate::train::{Checkpoint, Stage, find_checkpoint, predict_each, predict_images};
 
@@ -24,14 +26,16 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
         };
         return Err(UsageError(text.into()).into());
     }
-    if segments {
+    if let Some(folder) = &args.out {
         apart(&args.files)?;
+        let masks = args.files.iter().map(|file| mask_path(folder, file));
+        Inputs::of(args.files.iter().chain([&find_checkpoint(&args.run)?])).declare(masks, args.overwrite)?;
     }
     let Samples { names, samples } = match &checkpoint.record.encoding {
         Some(encoding) => rows(args, encoding)?,
         None => pictures(args, &checkpoint),
     };
-    let device = open_device(&args.device.device, args.device.threads)?;
+    let device = open_device(&args.device.device)?;
     let found = if names.is_empty() { Vec::new() } else { found(args, &device, &checkpoint, &names, &samples)? };
     if !args.device.json {
         found.iter().zip(&names).for_each(|(found, name)| print(format_args!("{name}  {found}")));
@@ -85,7 +89,6 @@ impl std::fmt::Display for Found {
 fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, names: &[String], samples: &Split) -> Result<Vec<Found>> {
     let record = &checkpoint.record;
     if let Some(folder) = &args.out {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
         let mut masks = Vec::new();
         predict_each(device, checkpoint, samples, &mut |_, classes| {
             for mask in classes.chunks((samples.image.height * samples.image.width) as usize) {
@@ -146,11 +149,16 @@ fn rows(args: &PredictArgs, encoding: &Encoding) -> Result<Samples> {
 
 /// Writes a mask whose values are classes; returns its path.
 fn write_mask(folder: &Path, picture: &str, mask: &[f32], size: Image) -> Result<PathBuf> {
-    let path = folder.join(format!("{}.png", Path::new(picture).file_stem().unwrap_or_default().to_string_lossy()));
+    let path = mask_path(folder, Path::new(picture));
     let classes = mask.iter().map(|&class| class as u8).collect();
     let image = image::GrayImage::from_raw(size.width, size.height, classes).context("a mask of another size")?;
-    image.save(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    save_png(&image, &path)?;
     Ok(path)
+}
+
+/// Where the mask of a picture goes.
+fn mask_path(folder: &Path, picture: &Path) -> PathBuf {
+    folder.join(format!("{}.png", picture.file_stem().unwrap_or_default().to_string_lossy()))
 }
 
 /// Fails if two pictures would have one mask.

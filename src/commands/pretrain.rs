@@ -1,9 +1,13 @@
+use std::path::Path;
+
 use anyhow::Result;
 use serde_json::json;
 
+use super::output::Inputs;
+use super::start::open_settings;
 use super::{
-    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, open_folder, open_settings, preview,
-    print_json, session,
+    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, preview, print_json, session,
+    start_threads,
 };
 use crate::cli::PretrainArgs;
 use crate::data::Dataset;
@@ -33,10 +37,14 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
         return Err(UsageError(problem).into());
     }
     args.encoder.model.suits(&opened.settings.model, "the encoder")?;
+    let inputs = [&opened.settings.run.data, &opened.settings.init_from, &args.output.config].into_iter().flatten();
+    opened.claim(&args.output, &Inputs::of(inputs))?;
+    start_threads(opened.settings.run.threads)?;
     let data = load_data(&opened.settings.run, opened.settings.method.needs_labels())?;
+    opened.same_data(&data)?;
     suit(&mut opened.settings, args.chooses_augmentation(), &data);
     let settings = &opened.settings;
-    let device = open_device(&settings.run.device, settings.run.threads)?;
+    let device = open_device(&settings.run.device)?;
     if let Some(path) = &args.output.augment_preview {
         return preview(path, &device, &data, settings.augment, &settings.model, &settings.run, args.output.json);
     }
@@ -55,14 +63,16 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
     if args.output.dry_run {
         return describe(&pretrain.plan, &device, &model, args.output.json);
     }
-    let folder = open_folder(COMMAND, &opened, &args.output)?;
+    opened.same_length(&pretrain.plan)?;
+    let folder = opened.open_folder(COMMAND, &args.output)?;
+    let path = folder.path().to_path_buf();
     catch_interrupts();
     let training = &pretrain.plan.training;
     say!("{}: {} training images, {model}, {} steps of {} images", data.name, pretrain.samples, training.total_steps, training.batch);
     let done = pretrain.run(session(&device, Some(folder), opened.resume.take(), false))?;
-    let (outcome, path) = (&done.outcome, &opened.path);
+    let outcome = &done.outcome;
     if outcome.interrupted {
-        return Ok(interrupted(COMMAND, path, outcome));
+        return Ok(interrupted(COMMAND, &path, outcome));
     }
     let knn = done.knn_accuracy.map_or(String::new(), |knn| format!(", kNN accuracy {:.2} %", 100.0 * knn));
     let held_out = done.reconstruction.map_or(String::new(), |error| format!(", {error:.4} on held-out images"));
@@ -73,7 +83,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
         done.embedding_std
     );
     say!("run folder: {}", path.display());
-    say!("next: wgraft finetune --from {} --labels-per-class 10", path.display());
+    next(&path, &pretrain.settings, &data);
     print_json(args.output.json, || {
         json!({
             "run": path,
@@ -88,4 +98,24 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
         })
     });
     Ok(0)
+}
+
+/// Names the commands that make the most of a pretrained encoder.
+fn next(run: &Path, settings: &PretrainSettings, data: &Dataset) {
+    let run = run.display();
+    let of = settings.run.data.as_ref().map_or(String::new(), |path| format!(" --data {}", path.display()));
+    match &data.train.labels {
+        Some(labels) => {
+            let mut counts = vec![0; data.classes as usize];
+            labels.iter().for_each(|&label| counts[label as usize] += 1);
+            let even = counts.iter().min().zip(counts.iter().max()).is_some_and(|(fewest, most)| 2 * fewest >= *most);
+            let balance = if even { " --balance" } else { "" };
+            say!("next: wgraft label {run} --labels-per-class 1{balance}      (spreads one label per class over all images)");
+            say!("  or: wgraft finetune --from {run}{of} --labels-per-class 10");
+        }
+        None => {
+            say!("next: wgraft label {run} --labels FILE.csv      (spreads the few labels that you name over all images)");
+            say!("then: wgraft finetune --from {run}{of} --pseudo-labels {run}/labels.csv");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use crate::say;
 const STEPS: usize = 15;
 
 pub fn run(args: &StepArgs) -> Result<u8> {
-    let device = open_device(&args.device.device, args.device.threads)?;
+    let device = open_device(&args.device.device)?;
     let step = Step::open(args, &device)?;
     say!("measuring what the device can do ...");
     let roofline = Roofline::measure(&device)?;

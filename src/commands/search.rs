@@ -15,7 +15,9 @@ use crate::say;
 pub fn run(args: &SearchArgs) -> Result<u8> {
     ensure!(args.count > 0, UsageError("--count must be at least 1".into()));
     let finished = Finished::open(&args.run)?;
-    let data = finished.data(&DataArgs { data: args.images.clone(), ..DataArgs::default() }, false)?;
+    let searched = DataArgs { data: args.images.clone(), ..DataArgs::default() };
+    finished.inputs(&searched, &[Some(&args.image)]).declare(&args.out, args.overwrite)?;
+    let data = finished.data(&searched, false)?;
     let images = all_images(&data);
     let split_of = |part: &str| data.test.as_ref().filter(|_| part == "test").unwrap_or(&data.train);
     // A picture of one's own, or one of those that are searched: that is not its own neighbour.
@@ -31,7 +33,7 @@ pub fn run(args: &SearchArgs) -> Result<u8> {
             return Err(UsageError(text).into());
         }
     };
-    let device = open_device(&args.device.device, args.device.threads)?;
+    let device = open_device(&args.device.device)?;
     let mut bank = finished.checkpoint.features(&device, &data.train)?;
     if let Some(test) = &data.test {
         bank.values.extend(finished.checkpoint.features(&device, test)?.values);

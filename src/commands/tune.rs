@@ -12,6 +12,7 @@ use crate::cache;
 use crate::cli::StepArgs;
 use crate::error::DeviceError;
 use crate::exec::{Choices, Device, tune};
+use crate::files::Lock;
 use crate::say;
 
 /// Steps that each time is the median of.
@@ -40,6 +41,8 @@ pub fn choices(device: &Device) -> Choices {
 
 fn save(identity: String, choices: Choices) -> Result<PathBuf> {
     let path = path().context("there is no cache folder; name one with WGRAFT_CACHE")?;
+    // Another process may be adding choices for another device.
+    let _lock = Lock::on(&path.with_extension("lock"))?;
     let mut choices_of = load();
     choices_of.entry(identity).or_default().extend(choices);
     cache::write(&path, |file| Ok(serde_json::to_writer_pretty(file, &choices_of)?))?;
@@ -47,7 +50,7 @@ fn save(identity: String, choices: Choices) -> Result<PathBuf> {
 }
 
 pub fn run(args: &StepArgs) -> Result<u8> {
-    let device = open_device(&args.device.device, args.device.threads)?;
+    let device = open_device(&args.device.device)?;
     let (Device::Gpu(gpu), Some(identity)) = (&device, device.identity()) else {
         return Err(DeviceError("the CPU path has nothing to tune; name an adapter (see `devices`)".into()).into());
     };

@@ -6,6 +6,7 @@ mod cifar;
 mod column;
 mod decode;
 mod finder;
+mod fingerprint;
 mod folder;
 mod given;
 mod idx;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
+pub use fingerprint::Fingerprint;
 pub use given::GivenLabels;
 pub use picture::{PictureOptions, Remarks, load_picture};
 pub use split::Split;

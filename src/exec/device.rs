@@ -7,12 +7,11 @@ use super::{Choices, Cpu, DeviceError, Executor, Gpu, GpuDevice, Programs};
 use crate::buffer::Arena;
 use crate::error::UsageError;
 use crate::memory::HostMem;
-use crate::shader::DeviceClass;
 
 /// What `--device` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceSpec {
-    /// A hardware GPU, else a software adapter, else the CPU path.
+    /// A hardware GPU, else the CPU path: software adapters are slower than that.
     Auto,
     Cpu,
     /// Place in the list that [`adapters`] gives.
@@ -103,13 +102,17 @@ pub enum Device {
 impl Device {
     /// Opens what `spec` names. The error lists what there is.
     pub fn open(spec: &DeviceSpec) -> anyhow::Result<Self> {
+        Ok(Self::choose(spec)?.0)
+    }
+
+    /// [`open`](Self::open)s a device; of one that nobody named, the rest of a sentence says why it is this one.
+    pub fn choose(spec: &DeviceSpec) -> anyhow::Result<(Self, String)> {
         if *spec == DeviceSpec::Cpu {
-            return Ok(Device::Cpu);
+            return Ok((Device::Cpu, String::new()));
         }
-        let choose = |summaries: &[AdapterSummary], all: bool| match spec {
+        let choose = |summaries: &[AdapterSummary]| match spec {
             DeviceSpec::Cpu => None,
-            // A chip that only GL knows is better than a software adapter.
-            DeviceSpec::Auto => automatic(summaries).filter(|&best| all || !summaries[best].software),
+            DeviceSpec::Auto => automatic(summaries),
             DeviceSpec::Index(index) => summaries.get(*index).map(|s| s.index),
             DeviceSpec::Named { backend, name } => {
                 let matches = |s: &&AdapterSummary| s.backend.to_lowercase().contains(backend) && s.name.to_lowercase().contains(name);
@@ -120,12 +123,13 @@ impl Device {
         for backends in NATIVE_THEN_GL {
             adapters.extend(enumerate(backends));
             summaries = adapters.iter().enumerate().map(|(i, a)| summary(i, a)).collect();
-            if let Some(index) = choose(&summaries, backends == wgpu::Backends::GL) {
-                return Ok(Device::Gpu(Arc::new(GpuDevice::open(&adapters[index])?)));
+            if let Some(index) = choose(&summaries) {
+                let why = if *spec == DeviceSpec::Auto { ", as it is a hardware GPU" } else { "" };
+                return Ok((Device::Gpu(Arc::new(GpuDevice::open(&adapters[index])?)), why.into()));
             }
         }
         match spec {
-            DeviceSpec::Auto => Ok(Device::Cpu),
+            DeviceSpec::Auto => Ok((Device::Cpu, no_hardware(&summaries))),
             _ => Err(UsageError(format!("no device matches `{}`; there {}", spec_text(spec), list(&summaries))).into()),
         }
     }
@@ -167,10 +171,6 @@ impl Device {
         }
     }
 
-    pub fn is_software_adapter(&self) -> bool {
-        matches!(self, Device::Gpu(gpu) if gpu.class() == DeviceClass::Software)
-    }
-
     /// Makes the buffers of `arena` with the contents of `mem`, and everything that running `programs` needs.
     pub fn load(&self, arena: &Arena, mem: HostMem, programs: Programs) -> Result<Box<dyn Executor>, DeviceError> {
         Ok(match self {
@@ -195,16 +195,26 @@ fn list(summaries: &[AdapterSummary]) -> String {
     if names.is_empty() { "is `cpu` only (no graphics driver was found)".into() } else { format!("are `cpu` and\n{}", names.join("\n")) }
 }
 
-/// Discrete before integrated before software; native backends before GL, which has no bounds checks.
+/// Why nothing but the CPU path is chosen automatically.
+fn no_hardware(summaries: &[AdapterSummary]) -> String {
+    match summaries.first() {
+        None => ", as no graphics driver was found".into(),
+        Some(software) => {
+            let name = software.name.split_whitespace().next().unwrap_or_default();
+            format!(", as there is no hardware GPU; --device {}:{name} names a software adapter, which is slower", software.backend)
+        }
+    }
+}
+
+/// Hardware: discrete before integrated; native backends before GL, which has no bounds checks.
 fn automatic(summaries: &[AdapterSummary]) -> Option<usize> {
     let rank = |s: &&AdapterSummary| {
         let kind = match s.kind.as_str() {
             "DiscreteGpu" => 0,
             "IntegratedGpu" => 1,
-            "Cpu" => 3,
             _ => 2,
         };
         (kind, s.backend == "gl", s.index)
     };
-    summaries.iter().min_by_key(rank).map(|s| s.index)
+    summaries.iter().filter(|s| !s.software).min_by_key(rank).map(|s| s.index)
 }

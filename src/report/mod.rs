@@ -8,7 +8,9 @@ mod text;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use image::{Rgb, RgbImage};
+use image::{EncodableLayout, ImageBuffer, PixelWithColorType, Rgb};
+
+use crate::files;
 
 pub use plot::{Line, Plot, Point};
 pub use sheet::{Sheet, Tile, Tone};
@@ -23,6 +25,12 @@ const PALE_INK: Rgb<u8> = Rgb([108, 114, 122]);
 const HAIR: Rgb<u8> = Rgb([218, 221, 225]);
 
 /// Writes a picture as PNG, whatever the path's ending.
-pub fn save_png(picture: &RgbImage, path: &Path) -> Result<()> {
-    picture.save_with_format(path, image::ImageFormat::Png).with_context(|| format!("cannot write {}", path.display()))
+pub fn save_png<P>(picture: &ImageBuffer<P, Vec<P::Subpixel>>, path: &Path) -> Result<()>
+where
+    P: PixelWithColorType,
+    [P::Subpixel]: EncodableLayout,
+{
+    let mut png = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut png, image::ImageFormat::Png).context("the picture cannot be encoded")?;
+    files::write(path, |file| file.write_all(png.get_ref()))
 }

@@ -1,15 +1,16 @@
 //! Matrices for other programs: NumPy's `.npy` and CSV.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+
+use crate::files;
 
 /// Writes `[rows, columns]` as `.npy`, format 1.0, little-endian f32.
 pub fn write_npy(path: &Path, values: &[f32], columns: usize) -> Result<()> {
     check(values, columns)?;
-    written(path, |file| npy(file, values, columns))
+    files::write(path, |file| npy(file, values, columns))
 }
 
 /// Writes a head, `file` and the numbers of the columns, then a line for each of `names` and its row of `[rows, columns]`.
@@ -17,7 +18,7 @@ pub fn write_npy(path: &Path, values: &[f32], columns: usize) -> Result<()> {
 pub fn write_csv(path: &Path, names: &[String], values: &[f32], columns: usize) -> Result<()> {
     check(values, columns)?;
     ensure!(names.len() * columns == values.len(), "{} file names for {} rows", names.len(), values.len() / columns);
-    written(path, |file| csv(file, names, values, columns))
+    files::write(path, |file| csv(file, names, values, columns))
 }
 
 fn check(values: &[f32], columns: usize) -> Result<()> {
@@ -25,16 +26,7 @@ fn check(values: &[f32], columns: usize) -> Result<()> {
     Ok(())
 }
 
-fn written(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>) -> Result<()> {
-    let all = || {
-        let mut file = BufWriter::new(File::create(path)?);
-        write(&mut file)?;
-        file.flush()
-    };
-    all().with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn npy(to: &mut impl Write, values: &[f32], columns: usize) -> std::io::Result<()> {
+fn npy(to: &mut dyn Write, values: &[f32], columns: usize) -> std::io::Result<()> {
     /// Magic bytes, version and the length of the head.
     const BEFORE: usize = 10;
     let head = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}, {columns}), }}", values.len() / columns);
@@ -46,7 +38,7 @@ fn npy(to: &mut impl Write, values: &[f32], columns: usize) -> std::io::Result<(
     values.iter().try_for_each(|value| to.write_all(&value.to_le_bytes()))
 }
 
-fn csv(to: &mut impl Write, names: &[String], values: &[f32], columns: usize) -> std::io::Result<()> {
+fn csv(to: &mut dyn Write, names: &[String], values: &[f32], columns: usize) -> std::io::Result<()> {
     write!(to, "file")?;
     (0..columns).try_for_each(|column| write!(to, ",{column}"))?;
     for (name, row) in names.iter().zip(values.chunks(columns)) {
@@ -95,6 +87,6 @@ mod tests {
         let refused = |result: Result<()>| format!("{:#}", result.expect_err("refused"));
         assert!(refused(write_npy(&path, &[1.0], 2)).contains("no rows of 2"));
         assert!(refused(write_csv(&path, &[], &[1.0, 2.0], 2)).contains("0 file names for 1 rows"));
-        assert!(refused(write_npy(&folder.path().join("none/x.npy"), &[1.0], 1)).contains("cannot write"));
+        assert!(refused(write_npy(&path.join("x.npy"), &[1.0], 1)).contains("cannot write"));
     }
 }

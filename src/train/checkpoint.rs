@@ -13,7 +13,7 @@ use safetensors::tensor::{Dtype as TensorType, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
-use crate::data::{Encoding, Scale};
+use crate::data::{Encoding, Fingerprint, Scale};
 use crate::exec::Executor;
 use crate::kernels::augment::Image;
 use crate::models::ModelSettings;
@@ -71,6 +71,9 @@ pub struct Record {
     /// Of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
+    /// Of the data that it was trained on; files of earlier versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Fingerprint>,
     pub seed: u64,
     /// Steps done.
     pub step: u32,
@@ -162,6 +165,7 @@ impl Record {
             class_names: Vec::new(),
             targets: Vec::new(),
             encoding: None,
+            data: None,
             seed,
             step: 0,
             best: None,

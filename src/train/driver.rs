@@ -134,7 +134,8 @@ impl<'a> Driver<'a> {
             if let Some(folder) = &mut folder {
                 folder.cut_metrics(checkpoint.record.step)?;
             }
-            record = checkpoint.record;
+            // Checkpoints of earlier versions do not tell their data.
+            record = Record { data: record.data, ..checkpoint.record };
         }
         Ok(Driver { plan, training: &plan.training, device: device.name(), exec, record, window: 0, folder, terminal, stop, best: None })
     }

@@ -1,7 +1,7 @@
 //! Run folders: `config.toml`, `metrics.jsonl`, `train.log`, `checkpoints/`. Files appear whole or not at all.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,48 +9,102 @@ use serde_json::Value;
 
 use super::checkpoint::Checkpoint;
 use crate::error::UsageError;
+use crate::files::{self, Lock};
 
-/// A run's place on disk.
+/// Where runs go that nobody names a place for.
+pub const RUNS: &str = "runs";
+
+const METRICS: &str = "metrics.jsonl";
+
+/// What a run leaves, and what verbs that look at it leave beside it; `checkpoints` apart.
+const FILES: [&str; 7] = [METRICS, "train.log", "config.toml", "labels.csv", "ask-next.png", "curve.csv", "curve.png"];
+
+/// The lock of a run folder. It stays there: removing it would let two in.
+const LOCK: &str = ".lock";
+
+/// A run's place on disk. Nobody else trains there, or writes results there, while this lives.
 pub struct RunFolder {
     path: PathBuf,
     metrics: Option<File>,
     log: Option<File>,
+    _lock: Lock,
 }
 
 impl RunFolder {
     /// A new folder. One that exists is refused, or with `overwrite` emptied of an earlier run's files.
     pub fn create(path: &Path, overwrite: bool, config: &str) -> Result<Self> {
-        if path.exists() {
-            let ours = path.join("config.toml").is_file() || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-            if !overwrite && !fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()) {
-                return Err(UsageError(format!("{} exists; choose another --out, or say --overwrite or --resume", path.display())).into());
-            }
-            if !ours {
-                return Err(UsageError(format!("{} exists and is no run folder; --overwrite does not touch it", path.display())).into());
-            }
-            for name in ["metrics.jsonl", "train.log", "config.toml", "labels.csv", "ask-next.png", "curve.csv", "curve.png"] {
-                let file = path.join(name);
-                if file.exists() {
-                    fs::remove_file(&file).with_context(|| format!("cannot remove {}", file.display()))?;
-                }
-            }
-            let checkpoints = path.join("checkpoints");
-            if checkpoints.exists() {
-                fs::remove_dir_all(&checkpoints).with_context(|| format!("cannot remove {}", checkpoints.display()))?;
+        Self::examine(path, overwrite)?;
+        fs::create_dir_all(path).with_context(|| format!("cannot create the run folder {}", path.display()))?;
+        let lock = lock_run(path)?;
+        // Until here, someone may have been faster.
+        Self::vacant(path, overwrite)?;
+        vacate(path)?;
+        Self::begin(path, lock, config)
+    }
+
+    /// `runs/NAME-N`, N being one more than the highest there is.
+    pub fn create_next(name: &str, config: &str) -> Result<Self> {
+        let runs = Path::new(RUNS);
+        fs::create_dir_all(runs).with_context(|| format!("cannot create the folder {RUNS}"))?;
+        let mut number = highest(name).unwrap_or(0);
+        loop {
+            number += 1;
+            let path = runs.join(format!("{name}-{number}"));
+            match fs::create_dir(&path) {
+                Ok(()) => return Self::begin(&path, lock_run(&path)?, config),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(e).with_context(|| format!("cannot create the run folder {}", path.display())),
             }
         }
-        fs::create_dir_all(path.join("checkpoints")).with_context(|| format!("cannot create the run folder {}", path.display()))?;
-        write_atomically(&path.join("config.toml"), config.as_bytes())?;
-        Self::open(path)
+    }
+
+    /// Fails where [`create`](Self::create) would, as far as that can be known; changes nothing.
+    pub fn examine(path: &Path, overwrite: bool) -> Result<()> {
+        if fs::symlink_metadata(path).is_ok() {
+            Self::vacant(path, overwrite)?;
+            if path.join(LOCK).exists() {
+                lock_run(path)?;
+            }
+        }
+        files::can_write(&path.join("config.toml"))
+    }
+
+    /// Fails unless what is at `path` may become a run's folder.
+    fn vacant(path: &Path, overwrite: bool) -> Result<()> {
+        let empty = fs::read_dir(path).is_ok_and(|entries| entries.flatten().all(|entry| entry.file_name() == LOCK));
+        if !overwrite && !empty {
+            return Err(UsageError(format!("{} exists; choose another --out, or say --overwrite or --resume", path.display())).into());
+        }
+        if !empty && !path.join("config.toml").is_file() {
+            return Err(UsageError(format!("{} exists and is no run folder; --overwrite does not touch it", path.display())).into());
+        }
+        Ok(())
+    }
+
+    fn begin(path: &Path, lock: Lock, config: &str) -> Result<Self> {
+        write_config(path, config)?;
+        Self::opened(path, lock)
     }
 
     /// The folder of a run that exists.
     pub fn open(path: &Path) -> Result<Self> {
-        let append = |name: &str| {
-            let path = path.join(name);
-            OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("cannot write {}", path.display()))
-        };
-        Ok(RunFolder { path: path.to_path_buf(), metrics: Some(append("metrics.jsonl")?), log: Some(append("train.log")?) })
+        Self::opened(path, lock_run(path)?)
+    }
+
+    fn opened(path: &Path, lock: Lock) -> Result<Self> {
+        let checkpoints = path.join("checkpoints");
+        fs::create_dir_all(&checkpoints).with_context(|| format!("cannot create {}", checkpoints.display()))?;
+        Ok(RunFolder {
+            path: path.to_path_buf(),
+            metrics: Some(append(path, METRICS)?),
+            log: Some(append(path, "train.log")?),
+            _lock: lock,
+        })
+    }
+
+    /// Says other settings than before: those that the run goes on with.
+    pub fn configure(&self, config: &str) -> Result<()> {
+        write_config(&self.path, config)
     }
 
     pub fn path(&self) -> &Path {
@@ -61,12 +115,12 @@ impl RunFolder {
     pub fn metrics(&mut self, rows: &[Value]) -> Result<()> {
         let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
         let file = self.metrics.as_mut().context("the run folder is open")?;
-        file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", self.path.join("metrics.jsonl").display()))
+        file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", self.path.join(METRICS).display()))
     }
 
     /// Cuts `metrics.jsonl` back to what was measured up to `step`.
     pub fn cut_metrics(&mut self, step: u32) -> Result<()> {
-        let path = self.path.join("metrics.jsonl");
+        let path = self.path.join(METRICS);
         let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let keep = |line: &String| {
             let row: Option<Value> = serde_json::from_str(line).ok();
@@ -75,8 +129,8 @@ impl RunFolder {
         let lines = BufReader::new(file).lines().map_while(Result::ok).take_while(keep);
         let kept: String = lines.map(|line| line + "\n").collect();
         self.metrics = None;
-        write_atomically(&path, kept.as_bytes())?;
-        self.metrics = Self::open(&self.path)?.metrics;
+        files::write(&path, |file| file.write_all(kept.as_bytes()))?;
+        self.metrics = Some(append(&self.path, METRICS)?);
         Ok(())
     }
 
@@ -89,8 +143,36 @@ impl RunFolder {
 
     /// Writes `checkpoints/NAME.safetensors`.
     pub fn save(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
-        write_atomically(&checkpoint_path(&self.path, name), &checkpoint.to_bytes()?)
+        let bytes = checkpoint.to_bytes()?;
+        files::write(&checkpoint_path(&self.path, name), |file| file.write_all(&bytes))
     }
+}
+
+/// Keeps others out of a run folder for as long as it is held.
+pub fn lock_run(path: &Path) -> Result<Lock> {
+    let busy = || UsageError(format!("another process is writing to {}: wait for it, or choose another --out", path.display()));
+    Ok(Lock::try_on(&path.join(LOCK))?.ok_or_else(busy)?)
+}
+
+fn append(run: &Path, name: &str) -> Result<File> {
+    let path = run.join(name);
+    OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write_config(run: &Path, config: &str) -> Result<()> {
+    files::write(&run.join("config.toml"), |file| file.write_all(config.as_bytes()))
+}
+
+/// Removes an earlier run's files.
+fn vacate(run: &Path) -> Result<()> {
+    for file in FILES.map(|name| run.join(name)).iter().filter(|file| file.exists()) {
+        fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))?;
+    }
+    let checkpoints = run.join("checkpoints");
+    if checkpoints.exists() {
+        fs::remove_dir_all(&checkpoints).with_context(|| format!("cannot remove {}", checkpoints.display()))?;
+    }
+    Ok(())
 }
 
 /// Where a run keeps the checkpoint called `name`.
@@ -109,31 +191,13 @@ pub fn find_checkpoint(from: &Path) -> Result<PathBuf> {
     })
 }
 
-/// Writes beside the target, then renames: a reader sees the old file or the new one, never half of one.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().context("a file is in a folder")?;
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        #[cfg(unix)]
-        {
-            // Temporary files are private; results are as readable as anything else their owner writes.
-            use std::os::unix::fs::PermissionsExt;
-            file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-        }
-        file.persist(path)?;
-        Ok(())
-    };
-    write().with_context(|| format!("cannot write {}; what was there before is untouched", path.display()))
-}
-
-/// `runs/NAME-1`, or the first number after it that is free.
-pub fn next_free(name: &str) -> PathBuf {
-    (1..).map(|i| PathBuf::from(format!("runs/{name}-{i}"))).find(|path| !path.exists()).expect("numbers do not run out")
+/// The highest N of all `runs/NAME-N`.
+fn highest(name: &str) -> Option<u64> {
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_prefix(name)?.strip_prefix('-')?.parse::<u32>().ok();
+    fs::read_dir(RUNS).ok()?.flatten().filter_map(number).max().map(u64::from)
 }
 
 /// The run of this name with the highest number.
 pub fn latest(name: &str) -> Option<PathBuf> {
-    (1..).map(|i| PathBuf::from(format!("runs/{name}-{i}"))).take_while(|path| path.exists()).last()
+    Some(Path::new(RUNS).join(format!("{name}-{}", highest(name)?)))
 }

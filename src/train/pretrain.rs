@@ -167,7 +167,8 @@ impl Pretrain {
         let held_out = evaluate_split(&mut r, "held-out", &held_out, &features)?;
         let bank_labels = train.labels.as_ref().map(|labels| labels[..bank_size as usize].to_vec());
         let monitor = Monitor { recalibration, bank, bank_labels, held_out, reconstruction, classes: data.classes as usize };
-        let record = Record::new(Stage::Pretrained, &settings.model, train.image, data.classes, run.seed);
+        let mut record = Record::new(Stage::Pretrained, &settings.model, train.image, data.classes, run.seed);
+        record.data = Some(data.fingerprint());
         let plan = r.finish(training, settings.run.clone(), record);
         Ok(Pretrain { plan, samples: train.len(), notes, monitor, settings })
     }

@@ -1,9 +1,12 @@
 //! The binary, run as a user runs it.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use walkdir::WalkDir;
 
 pub fn wgraft(dir: &Path, args: &[&str]) -> Output {
     // What was tuned on this machine is no part of a test.
@@ -23,8 +26,28 @@ pub fn json(dir: &Path, args: &[&str]) -> Value {
     serde_json::from_str(text.lines().last().expect("a last line")).expect("the last line is JSON")
 }
 
-/// Fails unless the command exits with `code`, and says all of `parts`, without a panic.
+/// All that is in a folder, by its path: contents of files as a hash, where links lead, and folders. The cache is nobody's loss.
+pub fn tree(dir: &Path) -> BTreeMap<PathBuf, String> {
+    let entries = WalkDir::new(dir).min_depth(1).into_iter().filter_entry(|entry| entry.path() != dir.join("cache"));
+    let describe = |entry: walkdir::DirEntry| {
+        let (path, kind) = (entry.path(), entry.file_type());
+        let what = match () {
+            () if kind.is_symlink() => format!("link to {:?}", std::fs::read_link(path)),
+            () if kind.is_file() => {
+                let mut hasher = DefaultHasher::new();
+                std::fs::read(path).map_err(|e| e.kind()).hash(&mut hasher);
+                format!("file {:016x}", hasher.finish())
+            }
+            () => format!("{kind:?}"),
+        };
+        (path.strip_prefix(dir).expect("it is in there").to_path_buf(), what)
+    };
+    entries.flatten().map(describe).collect()
+}
+
+/// Fails unless the command exits with `code`, and says all of `parts`, without a panic, and leaves everything as it was.
 pub fn refused(dir: &Path, args: &[&str], code: i32, parts: &[&str]) {
+    let before = tree(dir);
     let output = wgraft(dir, args);
     let text = stderr(&output);
     assert_eq!(output.status.code(), Some(code), "{args:?}: {text}");
@@ -32,4 +55,7 @@ pub fn refused(dir: &Path, args: &[&str], code: i32, parts: &[&str]) {
     for part in parts {
         assert!(text.contains(part), "{args:?}: no `{part}` in: {text}");
     }
+    let after = tree(dir);
+    let changed = before.keys().chain(after.keys()).find(|path| before.get(*path) != after.get(*path));
+    assert!(changed.is_none(), "{args:?}: {changed:?} is not as it was, after: {text}");
 }

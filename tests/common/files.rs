@@ -1,5 +1,6 @@
 //! Small files of every kind, and what reading them must say.
 
+use std::cell::OnceCell;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -8,10 +9,29 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 use tempfile::TempDir;
+use walkdir::WalkDir;
 use wgraft::data::{Dataset, ReadOptions, Split};
 
 pub fn folder() -> TempDir {
     tempfile::tempdir().expect("a place for files")
+}
+
+/// A copy of a folder that tests share, for the calling test alone: each runs in a thread of its own.
+pub fn own_copy(shared: &Path) -> &'static Path {
+    thread_local!(static COPY: OnceCell<(TempDir, &'static Path)> = const { OnceCell::new() });
+    let copy = || {
+        let folder = folder();
+        for entry in WalkDir::new(shared).min_depth(1).into_iter().map(|entry| entry.expect("it can be read")) {
+            let to = folder.path().join(entry.path().strip_prefix(shared).expect("it is in there"));
+            match entry.file_type().is_dir() {
+                true => fs::create_dir(to).expect("it is made"),
+                false => fs::copy(entry.path(), to).map(drop).expect("it is copied"),
+            }
+        }
+        let path = folder.path().to_path_buf().leak();
+        (folder, &*path)
+    };
+    COPY.with(|own| own.get_or_init(copy).1)
 }
 
 pub fn put(root: &Path, name: &str, bytes: impl AsRef<[u8]>) {

@@ -4,17 +4,29 @@
 pub mod binary;
 pub mod files;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use wgraft::exec::{Device, DeviceSpec, GpuDevice};
+use wgraft::exec::{Device, DeviceSpec, GpuDevice, adapters};
 
-/// The adapter for tests: `WGRAFT_TEST_DEVICE`, else the best there is. `None` without any, which is a failure where
+/// What `--device` takes for the adapter for tests: `WGRAFT_TEST_DEVICE`, else hardware if there is any, else a software adapter,
+/// which nothing but its name chooses.
+pub fn test_device() -> String {
+    static SPEC: OnceLock<String> = OnceLock::new();
+    let best = || {
+        let adapters = adapters();
+        let hardware = || Device::open(&DeviceSpec::Auto).is_ok_and(|device| matches!(device, Device::Gpu(_)));
+        match adapters.first() {
+            Some(first) if !hardware() => first.index.to_string(),
+            _ => "auto".into(),
+        }
+    };
+    SPEC.get_or_init(|| std::env::var("WGRAFT_TEST_DEVICE").unwrap_or_else(|_| best())).clone()
+}
+
+/// The adapter for tests, see [`test_device`]. `None` without any, which is a failure where
 /// `REQUIRE_GPU=1` says so, and is said loudly where it does not.
 pub fn gpu() -> Option<Arc<GpuDevice>> {
-    let spec: DeviceSpec = match std::env::var("WGRAFT_TEST_DEVICE") {
-        Ok(text) => text.parse().expect("WGRAFT_TEST_DEVICE names a device"),
-        Err(_) => DeviceSpec::Auto,
-    };
+    let spec: DeviceSpec = test_device().parse().expect("WGRAFT_TEST_DEVICE names a device");
     match Device::open(&spec).expect("the test device opens") {
         Device::Gpu(gpu) => Some(gpu),
         Device::Cpu => {

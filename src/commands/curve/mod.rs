@@ -65,23 +65,9 @@ impl Trials<'_> {
     fn trained(&self, arm: Arm, budget: Budget, data: &Dataset, lr: f32, seed: u64) -> Result<f64> {
         let Trials { args, device, from, .. } = *self;
         let pretrained = (arm == Arm::Pretrained).then(|| from.clone());
-        let mut settings = FinetuneSettings {
-            from: arm.name().into(),
-            labels_per_class: budget.per_class(),
-            model: from.record.model.clone(),
-            augment: args.augment,
-            ..FinetuneSettings::default()
-        };
-        if pretrained.is_some() {
-            settings.encoder_lr_scale = args.encoder_lr_scale;
-            settings.head_steps = args.head_steps.unwrap_or(args.steps / 5);
-        }
+        let mut settings = settings(args, from, arm, budget, lr);
         settings.run.seed = seed;
-        settings.run.lr = lr;
         settings.run.batch = args.batch.min(data.train.len());
-        settings.run.steps = Some(args.steps);
-        settings.run.schedule = Schedule::Cosine;
-        settings.run.warmup = 20.min(args.steps / 10);
         let run = Finetune::prepare(settings, data, pretrained, device.binding_limit())?;
         let (outcome, test) = run.run(session(device, None, None, true))?;
         match test {
@@ -116,6 +102,27 @@ impl Trials<'_> {
     }
 }
 
+/// How an arm that trains does so.
+fn settings(args: &CurveArgs, from: &Checkpoint, arm: Arm, budget: Budget, lr: f32) -> FinetuneSettings {
+    let mut settings = FinetuneSettings {
+        from: arm.name().into(),
+        labels_per_class: budget.per_class(),
+        model: from.record.model.clone(),
+        augment: args.augment,
+        ..FinetuneSettings::default()
+    };
+    if arm == Arm::Pretrained {
+        settings.encoder_lr_scale = args.encoder_lr_scale;
+        settings.head_steps = args.head_steps.unwrap_or(args.steps / 5);
+    }
+    settings.run.lr = lr;
+    settings.run.batch = args.batch;
+    settings.run.steps = Some(args.steps);
+    settings.run.schedule = Schedule::Cosine;
+    settings.run.warmup = 20.min(args.steps / 10);
+    settings
+}
+
 fn labels_of(split: &Split) -> Result<&[u32]> {
     split.labels.as_deref().context("images without labels cannot be compared")
 }
@@ -137,11 +144,18 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
         let text = format!("{} is a classifier: a curve is drawn for a pretrained encoder, made without these labels", args.from.display());
         return Err(UsageError(text).into());
     }
+    let problem = |&lr: &f32| settings(args, from, Arm::Pretrained, Budget::All, lr).problem();
+    if let Some(problem) = args.lr_grid.iter().find_map(problem) {
+        return Err(UsageError(problem).into());
+    }
+    let [csv, png] = finished.places(args.out.as_deref(), ["curve.csv", "curve.png"]);
+    finished.inputs(&args.data, &[]).declare([&csv, &png], args.overwrite)?;
+    let _lock = finished.lock(args.out.as_deref())?;
     let data = finished.data(&args.data, true)?;
     ensure!(data.classes > 1 && data.train.labels.is_some(), "{} has no labels", data.name);
     let test = test_samples(&data)?;
     finished.own_up();
-    let device = open_device(&args.device.device, args.device.threads)?;
+    let device = open_device(&args.device.device)?;
     catch_interrupts();
     // Rates are chosen on images that are neither trained on nor tested on: here they take the place of the test images.
     let (rest, chosen_on) = data.train.hold_out(args.choose_on, u64::MAX);
@@ -159,7 +173,6 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
     let choosing = Dataset { test: Some(chosen_on), train: rest.clone(), ..data.clone() };
     let testing = Dataset { train: rest, ..data.clone() };
     let trials = Trials { args, device: &device, from, choosing, testing, features };
-    let [csv, png] = finished.places(args.out.as_deref(), ["curve.csv", "curve.png"])?;
     let (mut rows, mut skipped) = (Vec::new(), Vec::new());
     let title = format!("Does pretraining pay? {}, {}", data.name, from.record.model);
     say!("{:>16}  {:>22}  {:>14}  {:>22}  {:>14}", "labels per class", "pretrained", "linear probe", "scratch", "gain");

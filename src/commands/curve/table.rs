@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::cli::Budget;
 use crate::commands::percents;
+use crate::files;
 use crate::metrics::spread;
 use crate::report::{Line, Plot, Point, save_png};
-use crate::train::write_atomically;
 
 /// Ways to use labels. All see the same ones in each draw; those that train share augmentation, model, steps and seed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -112,7 +112,8 @@ pub fn write_csv(path: &Path, rows: &[Row]) -> Result<()> {
             }
         }
     }
-    write_atomically(path, &csv.into_inner().context("memory takes all")?)
+    let csv = csv.into_inner().context("memory takes all")?;
+    files::write(path, |file| file.write_all(&csv))
 }
 
 /// Draws what there is so far. `classes` tells how many labels of each there are where all are used.
