@@ -186,7 +186,7 @@ impl Column {
     fn of(sheet: &Sheet, place: usize, guess: Guess, all: &[usize], train: &[usize]) -> Result<Result<Self, &'static str>> {
         let name = sheet.columns[place].clone();
         let cell = |&row: &usize| sheet.cell(row, place);
-        if train.iter().map(cell).all(is_missing) {
+        if train.iter().map(cell).all(str::is_empty) {
             return Ok(Err("empty"));
         }
         if let Some(notation) = sheet.notation(place, guess)? {
@@ -195,12 +195,16 @@ impl Column {
             // Fails at the first that is none.
             values(all)?;
             let values = values(train)?;
+            if values.is_empty() {
+                return Ok(Err("empty"));
+            }
             let scale = Scale::of(&values);
             let column = Column { name, kind: Kind::Number { median: median(values), scale, notation } };
             return Ok(if scale.is_constant() { Err("constant") } else { Ok(column) });
         }
         let filled: Vec<&usize> = all.iter().filter(|row| !is_missing(cell(row))).collect();
-        let mostly = |is: &dyn Fn(&str) -> bool| filled.iter().filter(|row| is(cell(row))).count() as f64 >= MOSTLY * filled.len() as f64;
+        let mostly =
+            |is: &dyn Fn(&str) -> bool| filled.iter().filter(|row| is(cell(row))).count() as f64 >= (MOSTLY * filled.len() as f64).max(1.0);
         if mostly(&is_date) {
             return Ok(Err("one of dates or times"));
         }
