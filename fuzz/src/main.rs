@@ -1,0 +1,1 @@
+fn main() { println!("{:?}", wgraft::data::MOST_SIDE) }
