@@ -46,8 +46,7 @@ impl Input {
 /// Inputs grow no longer than this.
 const MOST: usize = 1 << 16;
 
-const LENGTHS: [u64; 14] =
-    [0, 1, 2, 7, 8, 255, 256, 4096, 65_535, 65_536, i32::MAX as u64, 0xFFFF_FFFF, i64::MAX as u64, u64::MAX];
+const LENGTHS: [u64; 14] = [0, 1, 2, 7, 8, 255, 256, 4096, 65_535, 65_536, i32::MAX as u64, 0xFFFF_FFFF, i64::MAX as u64, u64::MAX];
 
 /// One to four changes.
 pub fn bytes(rng: &mut Rng, data: &mut Vec<u8>, other: &[u8]) {
@@ -90,9 +89,50 @@ pub fn bytes(rng: &mut Rng, data: &mut Vec<u8>, other: &[u8]) {
 
 /// What people and programs write into cells and settings.
 const WORDS: [&str; 44] = [
-    "", "NA", "none", "nan", "inf", "-inf", "1e999", "-0", "0", "1", "-1", "3,1", "1,234", "3%", "\u{2212}4", "0x10", "4294967296",
-    "18446744073709551616", "1e-320", "true", "train", "test", "val", "Train", "split", "file", "index", "label", "confidence", "../a.png",
-    "./a.png", "a.png", "\"", "\"\"", "\r\n", "\n", ",", ";", "\t", "\u{FEFF}", "e\u{301}", "[", "{ }", "'",
+    "",
+    "NA",
+    "none",
+    "nan",
+    "inf",
+    "-inf",
+    "1e999",
+    "-0",
+    "0",
+    "1",
+    "-1",
+    "3,1",
+    "1,234",
+    "3%",
+    "\u{2212}4",
+    "0x10",
+    "4294967296",
+    "18446744073709551616",
+    "1e-320",
+    "true",
+    "train",
+    "test",
+    "val",
+    "Train",
+    "split",
+    "file",
+    "index",
+    "label",
+    "confidence",
+    "../a.png",
+    "./a.png",
+    "a.png",
+    "\"",
+    "\"\"",
+    "\r\n",
+    "\n",
+    ",",
+    ";",
+    "\t",
+    "\u{FEFF}",
+    "e\u{301}",
+    "[",
+    "{ }",
+    "'",
 ];
 
 /// Changes words between separators; quotes and line ends are words too.
@@ -178,7 +218,8 @@ pub fn tar(rng: &mut Rng, data: &mut Vec<u8>, other: &[u8]) {
         // A field of a header: name, size, kind, link, prefix.
         2 | 3 if blocks > 0 => {
             let (start, length) = *rng.of(&[(0, 100), (124, 12), (156, 1), (157, 100), (345, 155)]);
-            let texts: [&[u8]; 9] = [b"", b"00000000000", b"77777777777", b"\x80\0\0\0\xFF\xFF\xFF\xFF", b"../x.png", b"/a/b.png", b"L", b"x", b"5"];
+            let texts: [&[u8]; 9] =
+                [b"", b"00000000000", b"77777777777", b"\x80\0\0\0\xFF\xFF\xFF\xFF", b"../x.png", b"/a/b.png", b"L", b"x", b"5"];
             let text = *rng.of(&texts);
             let field = &mut data[block + start..block + start + length];
             field.iter_mut().zip(text).for_each(|(byte, new)| *byte = *new);
@@ -194,8 +235,30 @@ pub fn tar(rng: &mut Rng, data: &mut Vec<u8>, other: &[u8]) {
 
 /// Names that folders and files have.
 const NAMES: [&str; 24] = [
-    "train", "test", "val", "valid", "images", "masks", "Train", "seg_train", "seg_test", "training_set", "cats", "dogs", "0", "1", "a b",
-    "\u{E9}", "e\u{301}", ".hidden", "__MACOSX", "@eaDir", "index.csv", "batches.meta.txt", "config.toml", "data_batch_1.bin",
+    "train",
+    "test",
+    "val",
+    "valid",
+    "images",
+    "masks",
+    "Train",
+    "seg_train",
+    "seg_test",
+    "training_set",
+    "cats",
+    "dogs",
+    "0",
+    "1",
+    "a b",
+    "\u{E9}",
+    "e\u{301}",
+    ".hidden",
+    "__MACOSX",
+    "@eaDir",
+    "index.csv",
+    "batches.meta.txt",
+    "config.toml",
+    "data_batch_1.bin",
 ];
 
 /// Renames, moves, copies and removes files and folders.

@@ -13,6 +13,8 @@ use crate::kernels::augment::Image;
 
 /// A picture may take this much memory when decoded (89 megapixels in colour): as many are in memory as there are cores.
 pub(super) const MOST_BYTES: u64 = 256 << 20;
+/// A side of a picture is at most this.
+const LONGEST: u32 = 1 << 16;
 
 /// What the head of a file tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -23,7 +25,7 @@ pub(super) struct Look {
     pub grey: bool,
 }
 
-fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_> {
+fn open(bytes: &[u8], most: u64) -> Result<impl ImageDecoder + '_> {
     let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     match reader.format() {
         Some(ImageFormat::Png | ImageFormat::Jpeg) => {}
@@ -31,28 +33,33 @@ fn open(bytes: &[u8]) -> Result<impl ImageDecoder + '_> {
         None => bail!("is not a PNG or JPEG"),
     }
     let mut limits = Limits::default();
-    limits.max_alloc = Some(2 * MOST_BYTES);
+    limits.max_alloc = Some(2 * most);
     reader.limits(limits);
     let decoder = reader.into_decoder().context("is not a PNG or JPEG that can be read")?;
     let ((width, height), bytes) = (decoder.dimensions(), decoder.total_bytes());
-    ensure_memory(height, width, bytes)?;
+    ensure_memory(height, width, bytes, most)?;
     Ok(decoder)
 }
 
 /// Refuses what would take too much memory.
-pub(super) fn ensure_memory(height: u32, width: u32, bytes: u64) -> Result<()> {
+pub(super) fn ensure_memory(height: u32, width: u32, bytes: u64, most: u64) -> Result<()> {
     ensure!(
-        bytes <= MOST_BYTES,
+        bytes <= most,
         "is {width} x {height} pixels large, {} MiB when decoded; {} MiB are allowed, make it smaller first",
         bytes >> 20,
-        MOST_BYTES >> 20
+        most >> 20
+    );
+    // Resizing works on whole lines of four floats a pixel, however few lines there are.
+    ensure!(
+        height.max(width) <= LONGEST,
+        "is {width} x {height} pixels large; sides of up to {LONGEST} are allowed, make it smaller first"
     );
     Ok(())
 }
 
 /// Size and kind of a picture, without decoding it.
-pub(super) fn look(bytes: &[u8]) -> Result<Look> {
-    let mut decoder = open(bytes)?;
+pub(super) fn look(bytes: &[u8], most: u64) -> Result<Look> {
+    let mut decoder = open(bytes, most)?;
     let (width, height) = decoder.dimensions();
     let grey = !decoder.color_type().has_color();
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
@@ -63,8 +70,8 @@ pub(super) fn look(bytes: &[u8]) -> Result<Look> {
 
 /// A PNG or JPEG as `image`, keeping its proportions: what has other ones gets a border of zeros. What is transparent is
 /// zero too. 16 bits become 8. `invert` is for dark ink on light paper.
-pub(super) fn decode(bytes: &[u8], image: Image, invert: bool) -> Result<Vec<u8>> {
-    let mut decoder = open(bytes)?;
+pub(super) fn decode(bytes: &[u8], image: Image, invert: bool, most: u64) -> Result<Vec<u8>> {
+    let mut decoder = open(bytes, most)?;
     let orientation = decoder.orientation()?;
     let mut picture = DynamicImage::from_decoder(decoder).context("is damaged or cut off")?;
     picture.apply_orientation(orientation);

@@ -16,7 +16,8 @@ const USUAL_SIDE: u32 = 32;
 /// Pictures with sides longer than this are not trained on as they are, unless the user says so.
 const LONGEST_SIDE: u32 = 256;
 
-const PICTURE: Codec = Codec { kind: "pictures", look: decode::look, decode: |bytes, image| decode::decode(bytes, image, false) };
+const PICTURE: Codec =
+    Codec { kind: "pictures", look: decode::look, decode: |bytes, image, most| decode::decode(bytes, image, false, most) };
 const MASK: Codec = Codec { kind: "masks", look: mask::look, decode: mask::decode };
 
 /// Reads everything below the root of `tree`.
@@ -31,12 +32,13 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         options.cache.as_ref().map(|folder| Store::new(folder, &tree.root, codec.kind, &asked))
     };
     let entries: Vec<&Entry> = samples.iter().map(|sample| sample.placed.entry).collect();
-    let pictures = decode_all(&entries, &PICTURE, store(&PICTURE).as_ref(), |looks| choose(looks, options, &mut notes));
+    let most = options.most_picture_bytes.unwrap_or(decode::MOST_BYTES);
+    let pictures = decode_all(&entries, &PICTURE, most, store(&PICTURE).as_ref(), |looks| choose(looks, options, &mut notes));
     let mut masks = None;
     let mut bad: Vec<(&str, String)> = failures(&entries, &pictures);
     if let Truth::Masks(entries) = &truth {
         let frame = Image { channels: 1, ..pictures.image };
-        let decoded = decode_all(entries, &MASK, store(&MASK).as_ref(), |_| frame);
+        let decoded = decode_all(entries, &MASK, most, store(&MASK).as_ref(), |_| frame);
         bad.extend(failures(entries, &decoded));
         fit_each_other(&samples, &pictures, entries, &decoded)?;
         masks = Some(decoded);

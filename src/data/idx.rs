@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::split::Part;
-use super::{Dataset, Split, source};
+use super::{Dataset, MOST_SIDE, Split, source};
 use crate::kernels::augment::Image;
 
 /// Ends of the names of images and labels.
@@ -54,7 +54,8 @@ pub(super) fn split(images: Source, labels: Option<Source>) -> Result<Split> {
     let (image_name, bytes) = read(images)?;
     let ([count, height, width], pixels) = parse(&bytes, "images").with_context(|| image_name.clone())?;
     let image = Image { height, width, channels: 1 };
-    ensure!(!image.is_empty(), "{image_name}: images of {height}x{width} pixels");
+    let sound = [height, width].iter().all(|side| (1..=MOST_SIDE).contains(side));
+    ensure!(sound, "{image_name}: images of {height}x{width} pixels; sides are at least 1 and at most {MOST_SIDE}");
     let labels = match labels {
         None => None,
         Some(labels) => {

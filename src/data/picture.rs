@@ -11,5 +11,5 @@ use crate::kernels::augment::Image;
 /// dark ink on light paper.
 pub fn load_picture(path: &Path, size: Image, invert: bool) -> Result<Vec<u8>> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    decode::decode(&bytes, size, invert).with_context(|| path.display().to_string())
+    decode::decode(&bytes, size, invert, decode::MOST_BYTES).with_context(|| path.display().to_string())
 }

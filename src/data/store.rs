@@ -23,8 +23,9 @@ const VERSION: u32 = 1;
 /// How one kind of file is read.
 pub(super) struct Codec {
     pub kind: &'static str,
-    pub look: fn(&[u8]) -> Result<Look>,
-    pub decode: fn(&[u8], Image) -> Result<Vec<u8>>,
+    /// The last argument of both is the memory that a decoded file may take.
+    pub look: fn(&[u8], u64) -> Result<Look>,
+    pub decode: fn(&[u8], Image, u64) -> Result<Vec<u8>>,
 }
 
 /// Files that were read, in the order asked for; a reason in place of each that could not be.
@@ -100,7 +101,13 @@ fn crc(parts: &[&[u8]]) -> u32 {
 
 /// Reads files in parallel, from the store where they have not changed since. `choose` gives the size and the channels of all,
 /// by a look at each.
-pub(super) fn decode_all(entries: &[&Entry], codec: &Codec, store: Option<&Store>, choose: impl FnOnce(&[Look]) -> Image) -> Decoded {
+pub(super) fn decode_all(
+    entries: &[&Entry],
+    codec: &Codec,
+    most: u64,
+    store: Option<&Store>,
+    choose: impl FnOnce(&[Look]) -> Image,
+) -> Decoded {
     let kept = store.and_then(Store::load);
     let known: HashMap<(&str, Stamp), (Look, usize)> =
         kept.iter().flat_map(|(head, _)| head.files.iter().enumerate()).fold(HashMap::new(), |mut known, (index, file)| {
@@ -111,7 +118,7 @@ pub(super) fn decode_all(entries: &[&Entry], codec: &Codec, store: Option<&Store
     let said = |error: anyhow::Error| format!("{error:#}");
     let look = |entry: &&Entry| match find(entry) {
         Some((look, _)) => Ok(look),
-        None => entry.read().and_then(|bytes| (codec.look)(&bytes)).map_err(said),
+        None => entry.read().and_then(|bytes| (codec.look)(&bytes, most)).map_err(said),
     };
     let looks: Vec<Result<Look, String>> = entries.par_iter().map(look).collect();
     let image = choose(&looks.iter().filter_map(|look| look.as_ref().ok().copied()).collect::<Vec<_>>());
@@ -122,7 +129,7 @@ pub(super) fn decode_all(entries: &[&Entry], codec: &Codec, store: Option<&Store
         let kept = usable.and_then(|contents| find(entry).map(|(_, index)| contents[index * size..(index + 1) * size].to_vec()));
         let bytes = match kept {
             Some(bytes) => bytes,
-            None => entry.read().and_then(|bytes| (codec.decode)(&bytes, image)).map_err(said)?,
+            None => entry.read().and_then(|bytes| (codec.decode)(&bytes, image, most)).map_err(said)?,
         };
         Ok((look, bytes))
     };
