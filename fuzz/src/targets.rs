@@ -133,7 +133,9 @@ fn read_labels(root: &Path, input: &Input) -> bool {
 fn read_config(root: &Path, input: &Input) -> bool {
     let Ok(text) = std::fs::read_to_string(first(root, input)) else { return false };
     let Ok(mut file) = toml::from_str::<Value>(&text) else { return false };
-    file.as_object_mut().map(|table| table.remove("command"));
+    if let Some(table) = file.as_object_mut() {
+        table.remove("command");
+    }
     fn over<T: Default + serde::Serialize + serde::de::DeserializeOwned>(file: &Value) -> Option<T> {
         let mut settings = serde_json::to_value(T::default()).expect("settings are values");
         overlay(&mut settings, file.clone());
@@ -170,10 +172,10 @@ fn cifar() -> Vec<Input> {
 }
 
 fn table() -> Vec<Input> {
-    let rows = |separator: &str| (0..12).map(|i| [format!("{i}.5"), ["red", "blue"][i % 2].into(), format!("{}", i * i)].join(separator));
     let csv = |separator: &str| {
+        let rows = (0..12).map(|i| [format!("{i}.5"), ["red", "blue"][i % 2].into(), (i * i).to_string()].join(separator));
         let head = ["x", "colour", "y"].join(separator);
-        std::iter::once(head).chain(rows(separator)).map(|row| row + "\n").collect::<String>().into_bytes()
+        std::iter::once(head).chain(rows).map(|row| row + "\n").collect::<String>().into_bytes()
     };
     let split = b"x,y,split\n1,2,train\n2,3,train\n\"3\",4,test\nNA,5,val\n4,1,train\n".to_vec();
     [csv(","), csv(";"), csv("\t"), split].into_iter().map(|bytes| Input::of(&[("table.csv", bytes)])).collect()
