@@ -277,7 +277,7 @@ fn what_decoding_cannot_keep_is_said() {
     noted(&data, "1 pictures end early and are used as far as they go (what is missing is grey): a/half.jpg");
     noted(&data, "1 pictures are of one even colour: a/even.jpg");
     let image = Image { height: 64, width: 64, channels: 3 };
-    let plain = PictureOptions { image, invert: false, bits: None };
+    let plain = PictureOptions::plain(image);
     assert!(load_picture(&dir.path().join("a/half.jpg"), &plain).expect("it is read").1.cut);
 
     // 12 bits in 16.

@@ -84,7 +84,7 @@ fn masks_are_read_as_they_are_stored() {
 
 /// A picture as `predict` sees it.
 fn load_picture(path: &std::path::Path, image: Image, invert: bool) -> anyhow::Result<Vec<u8>> {
-    Ok(wgraft::data::load_picture(path, &PictureOptions { image, invert, bits: None })?.0)
+    Ok(wgraft::data::load_picture(path, &PictureOptions { invert, ..PictureOptions::plain(image) })?.0)
 }
 
 /// A JPEG, 8 pixels high and 16 wide, white at the left, with an EXIF orientation.

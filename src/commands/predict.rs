@@ -122,7 +122,7 @@ fn pictures(args: &PredictArgs, checkpoint: &Checkpoint) -> Samples {
     let mut names = Vec::new();
     let mut samples = Split::unlabelled(Vec::new(), image);
     for file in &args.files {
-        match load_picture(file, &PictureOptions { image, invert: args.invert, bits: None }) {
+        match load_picture(file, &PictureOptions { invert: args.invert, ..PictureOptions::plain(image) }) {
             Ok((bytes, _)) => {
                 samples.images.extend(bytes);
                 names.push(file.display().to_string());

@@ -16,7 +16,10 @@ use super::split::Split;
 use crate::kernels::augment::Image;
 
 /// A picture may take this much memory when decoded (89 megapixels in colour): as many are in memory as there are cores.
-pub(super) const MOST_BYTES: u64 = 256 << 20;
+pub const MOST_BYTES: u64 = 256 << 20;
+
+/// Of a picture in a file.
+const LONGEST_SIDE: u32 = 1 << 16;
 
 /// What the head of a file tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -35,6 +38,15 @@ pub struct PictureOptions {
     pub invert: bool,
     /// Of each value of a picture, the bits that are used: they are stretched over the whole range.
     pub bits: Option<u32>,
+    /// A picture may take this much memory when decoded.
+    pub most_bytes: u64,
+}
+
+impl PictureOptions {
+    /// As it is, as `image`.
+    pub fn plain(image: Image) -> Self {
+        PictureOptions { image, invert: false, bits: None, most_bytes: MOST_BYTES }
+    }
 }
 
 /// A decoded picture.
@@ -61,7 +73,7 @@ pub struct Remarks {
     pub largest: u32,
 }
 
-fn open(bytes: &[u8]) -> Result<(ImageFormat, Box<dyn ImageDecoder + '_>)> {
+fn open(bytes: &[u8], most: u64) -> Result<(ImageFormat, Box<dyn ImageDecoder + '_>)> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     use ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
     let format = match (reader.format(), foreign(&bytes[..bytes.len().min(HEAD)])) {
@@ -72,7 +84,7 @@ fn open(bytes: &[u8]) -> Result<(ImageFormat, Box<dyn ImageDecoder + '_>)> {
         (None, _) => bail!("is not a PNG or JPEG, nor in another format that is read"),
     };
     let mut limits = Limits::default();
-    limits.max_alloc = Some(2 * MOST_BYTES);
+    limits.max_alloc = Some(2 * most);
     let cursor = Cursor::new(bytes);
     let unreadable = || format!("is not a {format:?} that can be read");
     let mut decoder: Box<dyn ImageDecoder + '_> = match format {
@@ -84,25 +96,27 @@ fn open(bytes: &[u8]) -> Result<(ImageFormat, Box<dyn ImageDecoder + '_>)> {
         }
     };
     let ((width, height), size) = (decoder.dimensions(), decoder.total_bytes());
-    ensure_memory(height, width, size)?;
+    // Resizing works on whole lines of numbers.
+    ensure!(width.max(height) <= LONGEST_SIDE, "is {width} x {height} pixels large; sides may be at most {LONGEST_SIDE}");
+    ensure_memory(height, width, size, most)?;
     decoder.set_limits(limits).with_context(unreadable)?;
     Ok((format, decoder))
 }
 
 /// Refuses what would take too much memory.
-pub(super) fn ensure_memory(height: u32, width: u32, bytes: u64) -> Result<()> {
+pub(super) fn ensure_memory(height: u32, width: u32, bytes: u64, most: u64) -> Result<()> {
     ensure!(
-        bytes <= MOST_BYTES,
+        bytes <= most,
         "is {width} x {height} pixels large, {} MiB when decoded; {} MiB are allowed, make it smaller first",
         bytes >> 20,
-        MOST_BYTES >> 20
+        most >> 20
     );
     Ok(())
 }
 
 /// Size and kind of a picture, without decoding it.
-pub(super) fn look(bytes: &[u8]) -> Result<Look> {
-    let (_, mut decoder) = open(bytes)?;
+pub(super) fn look(bytes: &[u8], most: u64) -> Result<Look> {
+    let (_, mut decoder) = open(bytes, most)?;
     let (width, height) = decoder.dimensions();
     ensure!(width > 0 && height > 0, "has no pixels");
     let grey = !decoder.color_type().has_color();
@@ -115,7 +129,7 @@ pub(super) fn look(bytes: &[u8]) -> Result<Look> {
 /// A picture as `options.image`, keeping its proportions: what has other ones gets a border of zeros. What is transparent lies on
 /// zeros, or where what it shows is dark, on white. 16 bits become 8.
 pub(super) fn decode(bytes: &[u8], options: &PictureOptions) -> Result<Seen> {
-    let (format, mut decoder) = open(bytes)?;
+    let (format, mut decoder) = open(bytes, options.most_bytes)?;
     let orientation = decoder.orientation()?;
     let mut picture = DynamicImage::from_decoder(decoder).context("is damaged or cut off")?;
     let mut remarks = Remarks { cut: is_cut(format, bytes), more_frames: has_more(format, bytes), ..Remarks::default() };

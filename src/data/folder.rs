@@ -21,7 +21,7 @@ const PICTURE: Codec = Codec { kind: "pictures", look: decode::look, decode: dec
 const MASK: Codec = Codec {
     kind: "masks",
     look: mask::look,
-    decode: |bytes, options| Ok(Seen { bytes: mask::decode(bytes, options.image)?, remarks: Remarks::default() }),
+    decode: |bytes, options| Ok(Seen { bytes: mask::decode(bytes, options.image, options.most_bytes)?, remarks: Remarks::default() }),
 };
 
 /// Reads everything below the root of `tree`.
@@ -36,12 +36,12 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         options.cache.as_ref().map(|folder| Store::new(folder, &tree.root, codec.kind, &asked))
     };
     let entries: Vec<&Entry> = samples.iter().map(|sample| sample.placed.entry).collect();
-    let pictures = decode_all(&entries, &PICTURE, store(&PICTURE).as_ref(), options.bits, |looks| choose(looks, options, &mut notes));
+    let pictures = decode_all(&entries, &PICTURE, store(&PICTURE).as_ref(), options, |looks| choose(looks, options, &mut notes));
     let mut masks = None;
     let mut bad: Vec<(&str, String)> = failures(&entries, &pictures);
     if let Truth::Masks(entries) = &truth {
         let frame = Image { channels: 1, ..pictures.image };
-        let decoded = decode_all(entries, &MASK, store(&MASK).as_ref(), None, |_| frame);
+        let decoded = decode_all(entries, &MASK, store(&MASK).as_ref(), options, |_| frame);
         bad.extend(failures(entries, &decoded));
         fit_each_other(&samples, &pictures, entries, &decoded)?;
         masks = Some(decoded);

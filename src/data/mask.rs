@@ -5,26 +5,26 @@ use std::io::Cursor;
 use anyhow::{Context, Result, bail, ensure};
 use png::{BitDepth, ColorType, Decoder, Limits, Reader, Transformations};
 
-use super::decode::{Look, MOST_BYTES, ensure_memory, place};
+use super::decode::{Look, ensure_memory, place};
 use crate::kernels::augment::Image;
 
-fn open(bytes: &[u8]) -> Result<Reader<Cursor<&[u8]>>> {
-    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: MOST_BYTES as usize });
+fn open(bytes: &[u8], most: u64) -> Result<Reader<Cursor<&[u8]>>> {
+    let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: most as usize });
     decoder.set_transformations(Transformations::IDENTITY);
     let reader = decoder.read_info().context("is not a PNG that can be read")?;
     let size = reader.output_buffer_size().map_or(u64::MAX, |bytes| bytes as u64);
-    ensure_memory(reader.info().height, reader.info().width, size)?;
+    ensure_memory(reader.info().height, reader.info().width, size, most)?;
     Ok(reader)
 }
 
-pub(super) fn look(bytes: &[u8]) -> Result<Look> {
-    let reader = open(bytes)?;
+pub(super) fn look(bytes: &[u8], most: u64) -> Result<Look> {
+    let reader = open(bytes, most)?;
     Ok(Look { height: reader.info().height, width: reader.info().width, grey: true })
 }
 
 /// A mask in the frame of its picture: each pixel takes the class of the nearest one, the border that of zero.
-pub(super) fn decode(bytes: &[u8], image: Image) -> Result<Vec<u8>> {
-    let (height, width, values) = values(bytes)?;
+pub(super) fn decode(bytes: &[u8], image: Image, most: u64) -> Result<Vec<u8>> {
+    let (height, width, values) = values(bytes, most)?;
     if (height, width) == (image.height, image.width) {
         return Ok(values);
     }
@@ -41,8 +41,8 @@ pub(super) fn decode(bytes: &[u8], image: Image) -> Result<Vec<u8>> {
 }
 
 /// (height, width, one value per pixel)
-fn values(bytes: &[u8]) -> Result<(u32, u32, Vec<u8>)> {
-    let mut reader = open(bytes)?;
+fn values(bytes: &[u8], most: u64) -> Result<(u32, u32, Vec<u8>)> {
+    let mut reader = open(bytes, most)?;
     let mut buffer = vec![0; reader.output_buffer_size().context("is too large")?];
     let info = reader.next_frame(&mut buffer).context("is damaged or cut off")?;
     let (width, lines) = (info.width as usize, buffer.chunks(info.line_size).take(info.height as usize));

@@ -70,6 +70,8 @@ pub struct ReadOptions {
     pub want_labels: bool,
     /// Where decoded pictures are kept for the next run; nowhere without it.
     pub cache: Option<PathBuf>,
+    /// Memory that a picture may take when decoded; 256 MiB if absent.
+    pub most_picture_bytes: Option<u64>,
 }
 
 /// What a run can see. Training and model selection use `train` alone.

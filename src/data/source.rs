@@ -317,7 +317,7 @@ impl Unpacking {
         contents.take(HEAD as u64).read_to_end(&mut bytes)?;
         let kind = kinds::kind(&name, || bytes.clone());
         if matches!(kind, Kind::Picture | Kind::Data) {
-            self.total += size;
+            self.total = self.total.saturating_add(size);
             ensure!(self.total <= MOST_ARCHIVE_BYTES, "holds more than {} GiB: unpack it, and name the folder", MOST_ARCHIVE_BYTES >> 30);
             contents.take(size.saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes)?;
             ensure!(bytes.len() as u64 == size, "{name} ends early");

@@ -9,7 +9,8 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::decode::{Look, PictureOptions, Remarks, Seen};
+use super::ReadOptions;
+use super::decode::{Look, MOST_BYTES, PictureOptions, Remarks, Seen};
 use super::source::{Entry, Stamp};
 use crate::cache;
 use crate::kernels::augment::Image;
@@ -23,7 +24,7 @@ const VERSION: u32 = 2;
 /// How one kind of file is read.
 pub(super) struct Codec {
     pub kind: &'static str,
-    pub look: fn(&[u8]) -> Result<Look>,
+    pub look: fn(&[u8], u64) -> Result<Look>,
     pub decode: fn(&[u8], &PictureOptions) -> Result<Seen>,
 }
 
@@ -112,7 +113,7 @@ pub(super) fn decode_all(
     entries: &[&Entry],
     codec: &Codec,
     store: Option<&Store>,
-    bits: Option<u32>,
+    asked: &ReadOptions,
     choose: impl FnOnce(&[Look]) -> Image,
 ) -> Decoded {
     let kept = store.and_then(Store::load);
@@ -120,15 +121,16 @@ pub(super) fn decode_all(
     let known: HashMap<(&str, Stamp), (&Kept, usize)> =
         files.map(|(index, file)| ((file.name.as_str(), file.stamp), (file, index))).collect();
     let find = |entry: &Entry| known.get(&(entry.name.as_str(), entry.stamp)).copied();
+    let most = asked.most_picture_bytes.unwrap_or(MOST_BYTES);
     let said = |error: anyhow::Error| format!("{error:#}");
     let look = |entry: &&Entry| match find(entry) {
         Some((kept, _)) => Ok(kept.look),
-        None => entry.read().and_then(|bytes| (codec.look)(&bytes)).map_err(said),
+        None => entry.read().and_then(|bytes| (codec.look)(&bytes, most)).map_err(said),
     };
     let looks: Vec<Result<Look, String>> = entries.par_iter().map(look).collect();
     let image = choose(&looks.iter().filter_map(|look| look.as_ref().ok().copied()).collect::<Vec<_>>());
     let size = image.len() as usize;
-    let options = PictureOptions { image, invert: false, bits };
+    let options = PictureOptions { bits: asked.bits, most_bytes: most, ..PictureOptions::plain(image) };
     let usable = kept.as_ref().filter(|(head, _)| head.image == image).map(|(_, contents)| contents);
     let decode = |(entry, look): (&&Entry, Result<Look, String>)| {
         let look = look?;

@@ -1,0 +1,331 @@
+//! The readers: sound inputs of each, how these are changed, and how what comes of it is read.
+
+use std::io::Write;
+use std::path::Path;
+
+use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, RgbImage, RgbaImage};
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::Value;
+use wgraft::data::{Dataset, ReadOptions, Split, Table, Task};
+use wgraft::kernels::augment::Image;
+use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Stage, Weights, overlay};
+
+use crate::mutate::{self, Input, Rng};
+
+pub struct Target {
+    pub name: &'static str,
+    pub seeds: fn() -> Vec<Input>,
+    /// The last argument is another seed, to take parts from.
+    pub mutate: fn(&mut Rng, &mut Input, &Input),
+    /// Reads what lies at a path; whether it was accepted.
+    pub read: fn(&Path, &Input) -> bool,
+}
+
+pub static ALL: [Target; 14] = [
+    Target { name: "idx", seeds: idx, mutate: files, read: images },
+    Target { name: "cifar", seeds: cifar, mutate: files, read: images },
+    Target { name: "table", seeds: table, mutate: text, read: read_table },
+    Target { name: "index", seeds: index, mutate: text, read: images },
+    Target { name: "png", seeds: || pictures(ImageFormat::Png), mutate: pngs, read: images },
+    Target { name: "jpeg", seeds: || pictures(ImageFormat::Jpeg), mutate: files, read: images },
+    Target { name: "masks", seeds: masks, mutate: pngs, read: read_masks },
+    Target { name: "tar", seeds: || archives(false), mutate: tars, read: archive },
+    Target { name: "tar.gz", seeds: || archives(true), mutate: files, read: archive },
+    Target { name: "labels", seeds: labels, mutate: text, read: read_labels },
+    Target { name: "config", seeds: config, mutate: text, read: read_config },
+    Target { name: "weights", seeds: weights, mutate: tensors, read: |root, input| Weights::load(&first(root, input)).is_ok() },
+    Target { name: "checkpoint", seeds: checkpoints, mutate: tensors, read: |root, input| Checkpoint::load(&first(root, input)).is_ok() },
+    Target { name: "layout", seeds: layouts, mutate: |rng, input, _| mutate::tree(rng, input), read: images },
+];
+
+// Changes.
+
+/// One of the files, the first one as often as all others.
+fn one(rng: &mut Rng, input: &Input) -> usize {
+    if rng.below(2) == 0 { 0 } else { rng.below(input.files.len()) }
+}
+
+/// One of the files, as bytes.
+fn files(rng: &mut Rng, input: &mut Input, other: &Input) {
+    let (at, from) = (one(rng, input), one(rng, other));
+    mutate::bytes(rng, &mut input.files[at].1, &other.files[from].1);
+}
+
+/// The last file, as words mostly.
+fn text(rng: &mut Rng, input: &mut Input, other: &Input) {
+    let (data, from) = (&mut input.files.last_mut().expect("a file").1, &other.files.last().expect("a file").1);
+    if rng.below(4) == 0 { mutate::bytes(rng, data, from) } else { mutate::words(rng, data) }
+}
+
+fn pngs(rng: &mut Rng, input: &mut Input, other: &Input) {
+    if rng.below(3) == 0 {
+        return files(rng, input, other);
+    }
+    let at = one(rng, input);
+    mutate::png(rng, &mut input.files[at].1);
+}
+
+fn tars(rng: &mut Rng, input: &mut Input, other: &Input) {
+    mutate::tar(rng, &mut input.files[0].1, &other.files[0].1);
+}
+
+/// The text at the head of a safetensors file, with its length right, or any bytes.
+fn tensors(rng: &mut Rng, input: &mut Input, other: &Input) {
+    let data = &mut input.files[0].1;
+    let end = 8 + u64::from_le_bytes(data[..8].try_into().expect("8 bytes")) as usize;
+    if rng.below(3) == 0 {
+        return mutate::bytes(rng, data, &other.files[0].1);
+    }
+    let mut head = data[8..end].to_vec();
+    if rng.below(3) == 0 {
+        mutate::bytes(rng, &mut head, &other.files[0].1)
+    } else {
+        mutate::words(rng, &mut head)
+    }
+    let tail = data.split_off(end);
+    *data = [&(head.len() as u64).to_le_bytes()[..], &head, &tail].concat();
+}
+
+// Readers.
+
+fn first(root: &Path, input: &Input) -> std::path::PathBuf {
+    root.join(&input.files[0].0)
+}
+
+fn options() -> ReadOptions {
+    ReadOptions { want_labels: true, most_picture_bytes: Some(16 << 20), ..ReadOptions::default() }
+}
+
+fn images(root: &Path, _: &Input) -> bool {
+    Dataset::load(root, &options()).is_ok()
+}
+
+fn read_masks(root: &Path, _: &Input) -> bool {
+    Dataset::load(root, &ReadOptions { task: Some(Task::Segment), ..options() }).is_ok()
+}
+
+fn archive(root: &Path, input: &Input) -> bool {
+    Dataset::load(&first(root, input), &options()).is_ok()
+}
+
+fn read_table(root: &Path, input: &Input) -> bool {
+    let path = first(root, input);
+    let read = Table::load(&path, &ReadOptions { target: Some("y".into()), ..options() });
+    read.is_ok_and(|table| table.encoding.read(&path).is_ok() && Dataset::of_table(table).is_ok())
+}
+
+fn read_labels(root: &Path, input: &Input) -> bool {
+    let image = Image { height: 1, width: 1, channels: 1 };
+    let train = Split { names: (0..6).map(|i| format!("{i}.png")).collect(), ..Split::unlabelled(vec![0; 6], image) };
+    let data = Dataset {
+        name: "data".into(),
+        train,
+        test: None,
+        classes: 2,
+        class_names: vec!["a".into(), "b".into()],
+        notes: Vec::new(),
+        encoding: None,
+    };
+    data.given_labels(&first(root, input), 0.5).is_ok_and(|given| data.labelled_by(&given).train.len() > 0)
+}
+
+/// As `--config` is read: over the defaults.
+fn read_config(root: &Path, input: &Input) -> bool {
+    let Ok(text) = std::fs::read_to_string(first(root, input)) else { return false };
+    let Ok(mut file) = toml::from_str::<Value>(&text) else { return false };
+    if let Some(table) = file.as_object_mut() {
+        table.remove("command");
+    }
+    fn over<T: Default + serde::Serialize + serde::de::DeserializeOwned>(file: &Value) -> Option<T> {
+        let mut settings = serde_json::to_value(T::default()).expect("settings are values");
+        overlay(&mut settings, file.clone());
+        serde_json::from_value(settings).ok()
+    }
+    let pretrain = over::<PretrainSettings>(&file).is_some_and(|settings| settings.problem().is_none());
+    over::<FinetuneSettings>(&file).is_some_and(|settings| settings.problem().is_none()) || pretrain
+}
+
+// Seeds.
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("it is packed")
+}
+
+fn idx() -> Vec<Input> {
+    let images = |n: u8| [&[0, 0, 8, 3, 0, 0, 0, n, 0, 0, 0, 4, 0, 0, 0, 3][..], &vec![7; 12 * n as usize]].concat();
+    let labels = |n: u8| [&[0, 0, 8, 1, 0, 0, 0, n][..], &(0..n).map(|i| i % 3).collect::<Vec<_>>()].concat();
+    let [image, label] = ["images-idx3-ubyte", "labels-idx1-ubyte"];
+    let named = |prefix: &str, n| [(format!("{prefix}{image}"), images(n)), (format!("{prefix}{label}"), labels(n))];
+    let input = |files: Vec<(String, Vec<u8>)>| Input { files, folders: Vec::new() };
+    let packed = named("train-", 6).map(|(name, bytes)| (format!("{name}.gz"), gzipped(&bytes)));
+    vec![input([named("train-", 6), named("t10k-", 3)].concat()), input(named("", 10).into()), input(packed.into())]
+}
+
+fn cifar() -> Vec<Input> {
+    let records = |n: u8, side: usize| (0..n).flat_map(|i| [vec![i % 3], vec![i; 3 * side * side]].concat()).collect::<Vec<u8>>();
+    let names = b"cat\ndog\nelk\n".to_vec();
+    vec![
+        Input::of(&[("data_batch_1.bin", records(5, 32)), ("test_batch.bin", records(2, 32))]),
+        Input::of(&[("data_batch_1.bin", records(5, 4)), ("test_batch.bin", records(2, 4)), ("batches.meta.txt", names)]),
+    ]
+}
+
+fn table() -> Vec<Input> {
+    let csv = |separator: &str| {
+        let rows = (0..12).map(|i| [format!("{i}.5"), ["red", "blue"][i % 2].into(), (i * i).to_string()].join(separator));
+        let head = ["x", "colour", "y"].join(separator);
+        std::iter::once(head).chain(rows).map(|row| row + "\n").collect::<String>().into_bytes()
+    };
+    let split = b"x,y,split\n1,2,train\n2,3,train\n\"3\",4,test\nNA,5,val\n4,1,train\n".to_vec();
+    [csv(","), csv(";"), csv("\t"), split].into_iter().map(|bytes| Input::of(&[("table.csv", bytes)])).collect()
+}
+
+fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.into().write_to(&mut bytes, format).expect("it is encoded");
+    bytes.into_inner()
+}
+
+/// A pattern of this size.
+fn grey(height: u32, width: u32) -> GrayImage {
+    GrayImage::from_fn(width, height, |x, y| image::Luma([(37 * x + 91 * y) as u8]))
+}
+
+fn small() -> Vec<u8> {
+    encoded(grey(4, 5), ImageFormat::Png)
+}
+
+fn index() -> Vec<Input> {
+    let files = |csv: &str| {
+        let pictures = ["a.png", "b.png", "sub/c.png", "sub/d.png", "e.png"].map(|name| (name, small()));
+        Input::of(&[&pictures[..], &[("index.csv", csv.as_bytes().to_vec())]].concat())
+    };
+    vec![
+        files("file,label,split\na.png,x,train\nb.png,y,train\nsub/c.png,x,test\nd.png,y,test\ne,x,val\n"),
+        files("image;class\na;1\nb;2\nc;1\nd;2\ne.png;1\n"),
+    ]
+}
+
+/// All kinds of pixels that the format has, two pictures in each of two classes.
+fn pictures(format: ImageFormat) -> Vec<Input> {
+    let ending = format.extensions_str()[0];
+    let rgb = RgbImage::from_fn(17, 9, |x, y| image::Rgb([(x * 15) as u8, (y * 28) as u8, 99]));
+    let rgba = RgbaImage::from_fn(8, 8, |x, y| image::Rgba([(x * 15) as u8, (y * 28) as u8, 99, (x * y) as u8]));
+    let faint = GrayAlphaImage::from_fn(8, 8, |x, y| image::LumaA([(x * 15) as u8, (y * 28) as u8]));
+    let kinds: [DynamicImage; 6] = [
+        grey(16, 16).into(),
+        rgb.clone().into(),
+        rgba.into(),
+        faint.into(),
+        DynamicImage::from(grey(7, 11)).into_luma16().into(),
+        DynamicImage::from(rgb).into_rgb16().into(),
+    ];
+    let encode = |picture: &DynamicImage| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).ok().map(|()| bytes.into_inner())
+    };
+    let sound = small();
+    let input = |bytes: Vec<u8>| {
+        let mut files = vec![(format!("a/1.{ending}"), bytes)];
+        files.extend(["a/2.png", "b/1.png", "b/2.png"].map(|name| (name.to_string(), sound.clone())));
+        Input { files, folders: Vec::new() }
+    };
+    kinds.iter().filter_map(encode).map(input).collect()
+}
+
+fn masks() -> Vec<Input> {
+    let png = |colour: png::ColorType, depth: png::BitDepth, palette: Option<Vec<u8>>, data: &[u8]| {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 5, 4);
+        encoder.set_color(colour);
+        encoder.set_depth(depth);
+        if let Some(palette) = palette {
+            encoder.set_palette(palette);
+        }
+        encoder.write_header().and_then(|mut writer| writer.write_image_data(data)).expect("it is encoded");
+        bytes
+    };
+    use png::{BitDepth, ColorType};
+    let values: Vec<u8> = (0..20).map(|i| i % 2).collect();
+    let kinds = [
+        png(ColorType::Grayscale, BitDepth::Eight, None, &values),
+        png(ColorType::Grayscale, BitDepth::One, None, &[0xA8; 4]),
+        png(ColorType::Grayscale, BitDepth::Sixteen, None, &values.iter().flat_map(|&v| [0, v]).collect::<Vec<_>>()),
+        png(ColorType::Indexed, BitDepth::Two, Some(vec![0, 0, 0, 255, 0, 0]), &[0x11; 8]),
+        png(ColorType::Rgb, BitDepth::Eight, None, &values.iter().flat_map(|&v| [v; 3]).collect::<Vec<_>>()),
+        png(ColorType::Rgba, BitDepth::Eight, None, &values.iter().flat_map(|&v| [v, v, v, 255]).collect::<Vec<_>>()),
+    ];
+    let input = |mask: &Vec<u8>| {
+        let pictures = ["images/1.png", "images/2.png", "images/3.png"].map(|name| (name, small()));
+        let masks = ["masks/1.png", "masks/2.png", "masks/3.png"].map(|name| (name, mask.clone()));
+        Input::of(&[masks, pictures].concat())
+    };
+    kinds.iter().map(input).collect()
+}
+
+fn archives(packed: bool) -> Vec<Input> {
+    let archive = |files: &[(&str, Vec<u8>)]| {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, bytes) in files {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(bytes.len() as u64);
+            builder.append_data(&mut header, name, bytes.as_slice()).expect("it is packed");
+        }
+        builder.into_inner().expect("it is packed")
+    };
+    let classes = ["top/a/1.png", "top/a/2.png", "top/b/1.png", "top/b/2.png"].map(|name| (name, small()));
+    let index = [("1.png", small()), ("2.png", small()), ("3.png", small()), ("index.csv", b"file,label\n1,a\n2,b\n3,a\n".to_vec())];
+    let name = if packed { "data.tar.gz" } else { "data.tar" };
+    let packed = |bytes: Vec<u8>| if packed { gzipped(&bytes) } else { bytes };
+    [archive(&classes), archive(&index)].into_iter().map(|bytes| Input::of(&[(name, packed(bytes))])).collect()
+}
+
+fn labels() -> Vec<Input> {
+    let texts =
+        ["file,label\n0.png,a\n1.png,b\n./2.png,a\n", "index,label,confidence\n0,a,0.9\n1,b,0.4\n2,,1\n", "index;class\n5;a\n4;b\n"];
+    texts.iter().map(|text| Input::of(&[("labels.csv", text.as_bytes().to_vec())])).collect()
+}
+
+fn config() -> Vec<Input> {
+    let text = |command: &str, settings: String| format!("command = \"{command}\"\n{settings}").into_bytes();
+    let pretrain = toml::to_string(&PretrainSettings::default()).expect("settings are tables");
+    let finetune = toml::to_string(&FinetuneSettings::default()).expect("settings are tables");
+    [text("pretrain", pretrain), text("finetune", finetune)].into_iter().map(|bytes| Input::of(&[("config.toml", bytes)])).collect()
+}
+
+fn stored(record: Option<String>) -> Vec<Input> {
+    let zeros = [0; 4 * 24];
+    let view = |kind, shape: &[usize], bytes: usize| TensorView::new(kind, shape.to_vec(), &zeros[..bytes]).expect("it fits");
+    let tensors = [
+        ("conv1.weight", view(Dtype::F32, &[2, 1, 3, 2], 48)),
+        ("fc.weight", view(Dtype::F32, &[3, 2], 24)),
+        ("fc.bias", view(Dtype::F16, &[3], 6)),
+        ("state.clock", view(Dtype::U32, &[1], 4)),
+        ("empty", view(Dtype::F64, &[0, 5], 0)),
+    ];
+    let metadata = record.map(|record| std::iter::once(("wgraft".to_string(), record)).collect());
+    vec![Input::of(&[("model.safetensors", safetensors::serialize(tensors, metadata).expect("it is written"))])]
+}
+
+fn weights() -> Vec<Input> {
+    stored(None)
+}
+
+fn checkpoints() -> Vec<Input> {
+    let (model, image) = (PretrainSettings::default().model, Image { height: 4, width: 3, channels: 1 });
+    let record = |stage| Record::new(stage, &model, image, 3, 7);
+    let records = [Stage::Pretrained, Stage::Classifier, Stage::Segmenter].map(record);
+    records.iter().flat_map(|record| stored(serde_json::to_string(record).ok())).collect()
+}
+
+fn layouts() -> Vec<Input> {
+    let of = |names: &[&str]| Input::of(&names.iter().map(|name| (*name, small())).collect::<Vec<_>>());
+    vec![
+        of(&["train/a/1.png", "train/a/2.png", "train/b/1.png", "test/a/1.png", "test/b/1.png"]),
+        of(&["a/1.png", "a/2.png", "b/1.png", "b/2.png"]),
+        of(&["images/1.png", "images/2.png", "masks/1.png", "masks/2.png"]),
+        of(&["train/images/1.png", "train/masks/1.png", "test/images/1.png", "test/masks/1.png"]),
+        of(&["1.png", "2.png", "3.png"]),
+    ]
+}
