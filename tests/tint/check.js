@@ -7,7 +7,9 @@ import { create, globals } from 'webgpu';
 Object.assign(globalThis, globals);
 const folder = process.argv[2];
 const files = readdirSync(folder).filter((name) => name.endsWith('.wgsl')).sort();
-const adapter = await create(['backend=null']).requestAdapter();
+// Devices do not keep it alive: collected, it takes the process with it.
+globalThis.gpu = create(['backend=null']);
+const adapter = await gpu.requestAdapter();
 const device = await adapter.requestDevice();
 
 async function refusal(code) {
@@ -19,11 +21,9 @@ async function refusal(code) {
     const errors = messages.filter((message) => message.type === 'error');
     return errors.map(({ lineNum, linePos, message }) => `${lineNum}:${linePos} ${message}`).join('; ') || error.message;
   }
-  try {
-    await device.createComputePipelineAsync({ layout: 'auto', compute: { module } });
-  } catch (error) {
-    return error.message;
-  }
+  device.pushErrorScope('validation');
+  device.createComputePipeline({ layout: 'auto', compute: { module } });
+  return (await device.popErrorScope())?.message;
 }
 
 let refused = 0;
