@@ -65,6 +65,12 @@ pub struct Record {
     /// Of what is predicted: a name for each class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
+    /// Of a segmenter: the value that each class has in masks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mask_values: Vec<u8>,
+    /// Of a segmenter: the colours of those values, if its masks had a palette.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mask_palette: Vec<u8>,
     /// Of a regressor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Target>,
@@ -160,6 +166,8 @@ impl Record {
             image,
             classes,
             class_names: Vec::new(),
+            mask_values: Vec::new(),
+            mask_palette: Vec::new(),
             targets: Vec::new(),
             encoding: None,
             seed,

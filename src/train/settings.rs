@@ -316,7 +316,15 @@ impl RunSettings {
     /// How the data are read, for a run that needs labels or does not.
     pub fn read_options(&self, want_labels: bool) -> ReadOptions {
         let task = want_labels.then_some(Task::Classify);
-        ReadOptions { target: self.target.clone(), size: self.size, grey: self.grey, task, want_labels, cache: cache::folder() }
+        ReadOptions {
+            target: self.target.clone(),
+            size: self.size,
+            grey: self.grey,
+            task,
+            want_labels,
+            cache: cache::folder(),
+            ..ReadOptions::default()
+        }
     }
 
     /// Reads images as those of `image` are, unless told otherwise.
