@@ -269,13 +269,13 @@ fn what_decoding_cannot_keep_is_said() {
         put(dir.path(), &format!("b/{i}.jpg"), encoded(grain(i + 9), ImageFormat::Jpeg));
     }
     let whole = load(dir.path(), &labelled());
-    assert!(!whole.notes.iter().any(|note| note.contains("end early")), "{:?}", whole.notes);
+    assert!(!whole.notes.iter().any(|note| note.contains("ends early")), "{:?}", whole.notes);
     let bytes = encoded(grain(1), ImageFormat::Jpeg);
     put(dir.path(), "a/half.jpg", &bytes[..bytes.len() / 2]);
     put(dir.path(), "a/even.jpg", encoded(RgbImage::from_pixel(64, 64, Rgb([9, 9, 9])), ImageFormat::Jpeg));
     let data = load(dir.path(), &labelled());
-    noted(&data, "1 pictures end early and are used as far as they go (what is missing is grey): a/half.jpg");
-    noted(&data, "1 pictures are of one even colour: a/even.jpg");
+    noted(&data, "what ends early and is used as far as it goes (what is missing is grey), 1 pictures: a/half.jpg");
+    noted(&data, "what is of one even colour, 1 pictures: a/even.jpg");
     let image = Image { height: 64, width: 64, channels: 3 };
     let plain = PictureOptions::plain(image);
     assert!(load_picture(&dir.path().join("a/half.jpg"), &plain).expect("it is read").1.cut);
@@ -290,7 +290,7 @@ fn what_decoding_cannot_keep_is_said() {
     assert!(data.train.images.iter().all(|&value| value < 17));
     let stretched = load(dir.path(), &ReadOptions { bits: Some(12), ..labelled() });
     assert_eq!(stretched.train.images.iter().max(), Some(&249));
-    noted(&load(dir.path(), &ReadOptions { bits: Some(11), ..labelled() }), "pictures have values beyond --bits");
+    noted(&load(dir.path(), &ReadOptions { bits: Some(11), ..labelled() }), "has values beyond --bits");
 
     // Black on nothing is laid on white, white on nothing on black.
     let dir = folder();
@@ -300,7 +300,7 @@ fn what_decoding_cannot_keep_is_said() {
         put(dir.path(), &format!("white/{i}.png"), encoded(icon(255), ImageFormat::Png));
     }
     let data = load(dir.path(), &ReadOptions { grey: Some(true), ..ReadOptions::default() });
-    noted(&data, "3 pictures are dark on transparent ground");
+    noted(&data, "what is dark on transparent ground: it lies on white, others on black, 3 pictures");
     for (name, pixels) in data.train.names.iter().zip(data.train.images.chunks(3)) {
         assert_eq!(
             pixels.iter().filter(|&&value| value == if name.starts_with("black") { 0 } else { 255 }).count(),
@@ -319,7 +319,7 @@ fn pages_and_frames_beyond_the_first_are_said() {
     image::codecs::gif::GifEncoder::new(&mut gif).encode_frames([frame(9), frame(99)]).expect("it is encoded");
     put(dir.path(), "cats/moves.gif", gif);
     put(dir.path(), "cats/still.gif", encoded(RgbImage::from_pixel(5, 4, Rgb([50; 3])), ImageFormat::Gif));
-    noted(&load(dir.path(), &labelled()), "1 pictures have several frames or pages, of which the first is read: cats/moves.gif");
+    noted(&load(dir.path(), &labelled()), "what has several frames or pages, of which the first is read, 1 pictures: cats/moves.gif");
 }
 
 #[test]

@@ -30,7 +30,8 @@ pub fn run(args: &EvalArgs) -> Result<u8> {
     let data = match stage {
         Stage::Regressor => finished.task_data(&args.data, Task::Regress)?,
         Stage::Segmenter => finished.task_data(&args.data, Task::Segment)?,
-        Stage::Pretrained | Stage::Classifier => finished.data(&args.data, !pretrained)?,
+        Stage::Classifier => finished.task_data(&args.data, Task::Classify)?,
+        Stage::Pretrained => finished.data(&args.data, false)?,
     };
     let test = test_samples(&data)?;
     let found = match stage {
@@ -58,7 +59,7 @@ fn classifier(finished: &Finished, data: &Dataset, test: &Split, device: impl Fn
     let device = device()?;
     let logits = predict_images(&device, &finished.checkpoint, test)?;
     let predicted: Vec<u32> = logits.chunks(classes as usize).map(|row| best(row).0 as u32).collect();
-    let names = if data.classes == classes { &data.class_names[..] } else { &[] };
+    let names = &finished.checkpoint.record.class_names;
     let judged = Classification::of(&Confusion::of(labels, &predicted, classes as usize)?, names)?;
     let (accuracy, loss) = accuracy_and_loss(&logits, classes as usize, labels);
     say!("{judged}");

@@ -60,7 +60,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         let theirs = &checkpoint.record.model;
         args.encoder.model.suits(theirs, &opened.settings.from)?;
         opened.settings.model = theirs.clone();
-        opened.settings.run.read_as(checkpoint.record.image);
+        opened.settings.run.read_as(&checkpoint.record);
     } else {
         args.encoder.model.suits(&opened.settings.model, "the encoder")?;
     }

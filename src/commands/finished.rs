@@ -6,9 +6,9 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::output::Inputs;
-use super::{load_data, load_task_data};
+use super::{load_data, load_known_data};
 use crate::cli::DataArgs;
-use crate::data::{Dataset, Split, Task};
+use crate::data::{Dataset, ReadOptions, Split, Task};
 use crate::error::UsageError;
 use crate::files::Lock;
 use crate::say;
@@ -60,7 +60,7 @@ impl Finished {
     pub fn data(&self, args: &DataArgs, want_labels: bool) -> Result<Dataset> {
         let mut run = self.settings.clone();
         args.lay_over(&mut run);
-        run.read_as(self.checkpoint.record.image);
+        run.read_as(&self.checkpoint.record);
         load_data(&run, want_labels)
     }
 
@@ -69,14 +69,27 @@ impl Finished {
         let (record, mut run) = (&self.checkpoint.record, self.settings.clone());
         args.lay_over(&mut run);
         if record.encoding.is_none() {
-            run.read_as(record.image);
+            run.read_as(record);
         }
         let known = self.settings.target.as_ref();
-        if let Some(other) = args.target.as_ref().filter(|other| known.is_some_and(|known| known != *other)) {
+        // A class is known by its name, whatever the column is called.
+        if let Some(other) = args.target.as_ref().filter(|other| task != Task::Classify && known.is_some_and(|known| known != *other)) {
             let text = format!("{} predicts `{}`, not `{other}`", self.path.display(), known.map_or("", String::as_str));
             return Err(UsageError(text).into());
         }
-        let data = load_task_data(&run, task)?;
+        let known_classes = Some(record.class_names.clone()).filter(|names| task == Task::Classify && !names.is_empty());
+        let options =
+            ReadOptions { known_classes: known_classes.clone(), known_values: record.mask_values.clone(), ..run.read_options(true) };
+        if task != Task::Regress && record.class_names.is_empty() {
+            say!("the checkpoint has no names of classes: they are taken by their numbers");
+        }
+        let data = load_known_data(&run, task, options, |data| match &known_classes {
+            Some(names) => data.with_classes(names),
+            None => Ok(data),
+        })?;
+        if let Some(test) = data.test.as_ref().filter(|_| run.data != self.settings.data) {
+            say!("measured on the {} test samples of {}; its {} training samples are left out", test.len(), data.name, data.train.len());
+        }
         if data.encoding != record.encoding {
             let text = format!("{} is encoded by its own training rows, not by those of {}", data.name, self.path.display());
             return Err(UsageError(format!("{text}: only the table that it was trained on can be measured")).into());

@@ -8,6 +8,7 @@ mod embed;
 mod eval;
 mod finetune;
 mod finished;
+mod inputs;
 mod label;
 mod output;
 mod predict;
@@ -125,7 +126,17 @@ fn load_data(run: &RunSettings, want_labels: bool) -> Result<Dataset> {
 
 /// Reads the data of a task, images or a table; says which task they are for where it is another one.
 fn load_task_data(run: &RunSettings, task: Task) -> Result<Dataset> {
-    let options = ReadOptions { task: Some(task), ..run.read_options(true) };
+    load_known_data(run, task, run.read_options(true), Ok)
+}
+
+/// [`load_task_data`] with options beyond those of the run, changed before anything is said about them.
+fn load_known_data(
+    run: &RunSettings,
+    task: Task,
+    options: ReadOptions,
+    change: impl FnOnce(Dataset) -> Result<Dataset>,
+) -> Result<Dataset> {
+    let options = ReadOptions { task: Some(task), ..options };
     let data = match &run.data {
         None => Dataset::embedded().conform(&options),
         Some(path) if recognise(path)?.0 == Format::Table => {
@@ -147,6 +158,7 @@ fn load_task_data(run: &RunSettings, task: Task) -> Result<Dataset> {
             }
         })?,
     };
+    let data = change(data)?;
     data.notes.iter().for_each(|note| say!("{}: {note}", data.name));
     Ok(data)
 }

@@ -1,20 +1,23 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
+use super::inputs::{self, Input};
 use super::output::Inputs;
 use super::{open_device, print, print_json};
 use crate::cli::PredictArgs;
-use crate::data::{Encoding, PictureOptions, Split, load_picture};
+use crate::data::{Encoding, Look, PictureOptions, Split, look_at, paint, restore};
 use crate::error::UsageError;
 use crate::exec::Device;
-use crate::kernels::augment::Image;
+use crate::files;
 use crate::metrics::best;
-use crate::report::save_png;
 use crate::say;
-use crate::train::{Checkpoint, Stage, find_checkpoint, predict_each, predict_images};
+use crate::train::{Checkpoint, Record, Stage, find_checkpoint, predict_each, predict_images};
+
+/// Pictures are read, predicted and let go in portions of at most this many bytes.
+const PORTION: usize = 256 << 20;
 
 pub fn run(args: &PredictArgs) -> Result<u8> {
     let checkpoint = Checkpoint::load(&find_checkpoint(&args.run)?)?;
@@ -26,27 +29,38 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
         };
         return Err(UsageError(text.into()).into());
     }
+    let table = checkpoint.record.encoding.as_ref();
+    let inputs = if table.is_some() { inputs::named(&args.files)? } else { inputs::pictures(&args.files)? };
+    if inputs.is_empty() {
+        return Err(anyhow::anyhow!("there is nothing to predict"));
+    }
     if let Some(folder) = &args.out {
-        apart(&args.files)?;
-        let masks = args.files.iter().map(|file| mask_path(folder, file));
-        Inputs::of(args.files.iter().chain([&find_checkpoint(&args.run)?])).declare(masks, args.overwrite)?;
+        inputs::apart(&inputs, mask_name)?;
+        let read = inputs.iter().map(|input| input.path.clone()).chain([find_checkpoint(&args.run)?]);
+        Inputs::of(read).declare(inputs.iter().map(|input| folder.join(mask_name(input))), args.overwrite)?;
     }
-    let Samples { names, samples } = match &checkpoint.record.encoding {
-        Some(encoding) => rows(args, encoding)?,
-        None => pictures(args, &checkpoint),
-    };
+    let portion = if table.is_some() { inputs.len() } else { (PORTION / checkpoint.record.image.len() as usize).max(1) };
     let device = open_device(&args.device.device)?;
-    let found = if names.is_empty() { Vec::new() } else { found(args, &device, &checkpoint, &names, &samples)? };
-    if !args.device.json {
-        found.iter().zip(&names).for_each(|(found, name)| print(format_args!("{name}  {found}")));
+    let (mut predictions, mut failed) = (Vec::new(), 0);
+    for inputs in inputs.chunks(portion) {
+        let samples = match table {
+            Some(encoding) => rows(inputs, encoding)?,
+            None => pictures(inputs, args, &checkpoint),
+        };
+        if table.is_none() {
+            failed += inputs.len() - samples.names.len();
+        }
+        let found = if samples.names.is_empty() { Vec::new() } else { found(args, &device, &checkpoint, &samples)? };
+        for (found, name) in found.iter().zip(&samples.names) {
+            match args.device.json {
+                true => predictions.push(found.json(name)),
+                false => print(format_args!("{name}  {found}")),
+            }
+        }
     }
-    print_json(args.device.json, || {
-        let predictions = names.iter().zip(&found).map(|(name, found)| found.json(name));
-        json!({ "predictions": predictions.collect::<Vec<_>>() })
-    });
-    let failed = if checkpoint.record.encoding.is_some() { 0 } else { args.files.len() - names.len() };
+    print_json(args.device.json, || json!({ "predictions": predictions }));
     if failed > 0 {
-        say!("{failed} of {} pictures could not be read", args.files.len());
+        say!("{failed} of {} pictures could not be read", inputs.len());
     }
     Ok(u8::from(failed > 0))
 }
@@ -86,19 +100,19 @@ impl std::fmt::Display for Found {
 }
 
 /// One for each sample.
-fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, names: &[String], samples: &Split) -> Result<Vec<Found>> {
+fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, samples: &Samples<'_>) -> Result<Vec<Found>> {
     let record = &checkpoint.record;
     if let Some(folder) = &args.out {
         let mut masks = Vec::new();
-        predict_each(device, checkpoint, samples, &mut |_, classes| {
-            for mask in classes.chunks((samples.image.height * samples.image.width) as usize) {
-                masks.push(write_mask(folder, &names[masks.len()], mask, samples.image)?);
+        predict_each(device, checkpoint, &samples.samples, &mut |_, classes| {
+            for mask in classes.chunks((record.image.height * record.image.width) as usize) {
+                masks.push(write_mask(folder, samples.inputs[masks.len()], mask, record)?);
             }
             Ok(())
         })?;
         return Ok(masks.into_iter().map(Found::Mask).collect());
     }
-    let outputs = predict_images(device, checkpoint, samples)?;
+    let outputs = predict_images(device, checkpoint, &samples.samples)?;
     let numbers = |row: &[f32]| Found::Numbers(record.targets.iter().map(|target| target.name.clone()).zip(row.iter().copied()).collect());
     let class = |logits: &[f32]| {
         let (class, probability) = best(logits);
@@ -111,64 +125,50 @@ fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, names: &[
 }
 
 /// What is to be predicted for, with a name for each.
-struct Samples {
+struct Samples<'a> {
     names: Vec<String>,
+    /// Of pictures.
+    inputs: Vec<&'a Input>,
     samples: Split,
 }
 
 /// The pictures that can be read; says which cannot.
-fn pictures(args: &PredictArgs, checkpoint: &Checkpoint) -> Samples {
-    let image = checkpoint.record.image;
-    let mut names = Vec::new();
-    let mut samples = Split::unlabelled(Vec::new(), image);
-    for file in &args.files {
-        match load_picture(file, &PictureOptions { invert: args.invert, ..PictureOptions::plain(image) }) {
-            Ok((bytes, _)) => {
-                samples.images.extend(bytes);
-                names.push(file.display().to_string());
-            }
-            Err(error) => say!("error: {error:#}"),
-        }
-    }
-    Samples { names, samples }
+fn pictures<'a>(inputs: &'a [Input], args: &PredictArgs, checkpoint: &Checkpoint) -> Samples<'a> {
+    let options = PictureOptions { invert: args.invert, bits: checkpoint.record.bits, ..PictureOptions::plain(checkpoint.record.image) };
+    let (inputs, samples) = inputs::read(inputs, &options);
+    Samples { names: inputs.iter().map(|input| input.path.display().to_string()).collect(), inputs, samples }
 }
 
 /// The rows of all tables, counted from 1 below the header.
-fn rows(args: &PredictArgs, encoding: &Encoding) -> Result<Samples> {
+fn rows<'a>(inputs: &'a [Input], encoding: &Encoding) -> Result<Samples<'a>> {
     let columns = encoding.features().len();
     let (mut names, mut features) = (Vec::new(), Vec::new());
-    for file in &args.files {
+    for Input { path, .. } in inputs {
         let mut notes = Vec::new();
-        let read = encoding.read(file, &mut notes)?;
-        notes.iter().for_each(|note| say!("{}: {note}", file.display()));
-        names.extend((1..=read.len() / columns).map(|row| format!("{}:{row}", file.display())));
+        let read = encoding.read(path, &mut notes)?;
+        notes.iter().for_each(|note| say!("{}: {note}", path.display()));
+        names.extend((1..=read.len() / columns).map(|row| format!("{}:{row}", path.display())));
         features.extend(read);
     }
-    Ok(Samples { names, samples: Split::of_rows(features, None, columns as u32) })
+    Ok(Samples { names, inputs: Vec::new(), samples: Split::of_rows(features, None, columns as u32) })
 }
 
-/// Writes a mask whose values are classes; returns its path.
-fn write_mask(folder: &Path, picture: &str, mask: &[f32], size: Image) -> Result<PathBuf> {
-    let path = mask_path(folder, Path::new(picture));
-    let classes = mask.iter().map(|&class| class as u8).collect();
-    let image = image::GrayImage::from_raw(size.width, size.height, classes).context("a mask of another size")?;
-    save_png(&image, &path)?;
-    Ok(path)
+/// Where the mask of a picture goes, below the folder for masks: nowhere above it.
+fn mask_name(input: &Input) -> PathBuf {
+    let below = input.rest.components().filter(|part| matches!(part, Component::Normal(_))).collect::<PathBuf>();
+    below.with_extension("png")
 }
 
-/// Where the mask of a picture goes.
-fn mask_path(folder: &Path, picture: &Path) -> PathBuf {
-    folder.join(format!("{}.png", picture.file_stem().unwrap_or_default().to_string_lossy()))
-}
-
-/// Fails if two pictures would have one mask.
-fn apart(files: &[PathBuf]) -> Result<()> {
-    let mut known = BTreeMap::new();
-    for file in files {
-        if let Some(other) = known.insert(file.file_stem(), file) {
-            let text = format!("{} and {} would have masks of one name: predict them into two folders", other.display(), file.display());
-            return Err(UsageError(text).into());
-        }
+/// Writes a mask of classes at the size of its picture, with the values that masks had in training; returns its path.
+fn write_mask(folder: &Path, input: &Input, mask: &[f32], record: &Record) -> Result<PathBuf> {
+    let path = folder.join(mask_name(input));
+    let Look { height, width, turned, .. } = look_at(&input.path)?;
+    let value = |&class: &f32| record.mask_values.get(class as usize).copied().unwrap_or(class as u8);
+    let values = restore(&mask.iter().map(value).collect::<Vec<u8>>(), record.image, height, width);
+    if turned {
+        say!("{}: its mask is for the picture as it lies upright (it is turned or mirrored by its EXIF orientation)", input.path.display());
     }
-    Ok(())
+    let bytes = paint(&values, height, width, &record.mask_palette)?;
+    files::write(&path, |file| file.write_all(&bytes))?;
+    Ok(path)
 }

@@ -26,7 +26,9 @@ pub fn run(args: &SearchArgs) -> Result<u8> {
     let picture = match own {
         Some(at) => split_of(images[at].0).pixels(images[at].1).to_vec(),
         None if args.image.exists() => {
-            load_picture(&args.image, &PictureOptions { invert: args.invert, ..PictureOptions::plain(finished.checkpoint.record.image) })?.0
+            let record = &finished.checkpoint.record;
+            let options = PictureOptions { invert: args.invert, bits: record.bits, ..PictureOptions::plain(record.image) };
+            load_picture(&args.image, &options)?.0
         }
         None => {
             let text = format!("{text} is neither a file nor the name of an image of {}, such as {}", data.name, images[0].2);

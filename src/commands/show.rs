@@ -24,7 +24,7 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             let pretrained = super::finetune::load_pretrained(&settings.from)?;
             let model = pretrained.as_ref().map_or(&settings.model, |checkpoint| &checkpoint.record.model);
             args.encoder.model.suits(model, "the encoder")?;
-            pretrained.iter().for_each(|checkpoint| settings.run.read_as(checkpoint.record.image));
+            pretrained.iter().for_each(|checkpoint| settings.run.read_as(&checkpoint.record));
             let data = super::finetune::labelled_data(&settings)?;
             print_plan(&Finetune::prepare(settings, &data, pretrained, u64::MAX)?.plan);
         }

@@ -59,7 +59,7 @@ impl Step {
                 settings.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))?;
                 args.model.suits(&settings.model, "the encoder")?;
                 let pretrained = super::finetune::load_pretrained(&settings.from)?;
-                pretrained.iter().for_each(|checkpoint| settings.run.read_as(checkpoint.record.image));
+                pretrained.iter().for_each(|checkpoint| settings.run.read_as(&checkpoint.record));
                 let data = super::finetune::labelled_data(&settings)?;
                 let finetune = Finetune::prepare(settings, &data, pretrained, limit)?;
                 (finetune.plan, finetune.settings.model, "finetune")

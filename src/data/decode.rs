@@ -23,11 +23,13 @@ const LONGEST_SIDE: u32 = 1 << 16;
 
 /// What the head of a file tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(super) struct Look {
+pub struct Look {
     /// Size when upright.
     pub height: u32,
     pub width: u32,
     pub grey: bool,
+    /// It is stored lying or mirrored.
+    pub turned: bool,
 }
 
 /// What a picture is made into.
@@ -71,6 +73,22 @@ pub struct Remarks {
     /// Bits of a value, and the largest value: 0 where it is no whole number.
     pub depth: u32,
     pub largest: u32,
+}
+
+impl Remarks {
+    /// Each kind of remark, and what is said of pictures that it fits.
+    pub(super) const KINDS: [(fn(&Remarks) -> bool, &str); 5] = [
+        (|r| r.cut, "ends early and is used as far as it goes (what is missing is grey)"),
+        (|r| r.more_frames, "has several frames or pages, of which the first is read"),
+        (|r| r.on_white, "is dark on transparent ground: it lies on white, others on black"),
+        (|r| r.constant, "is of one even colour"),
+        (|r| r.clipped, "has values beyond --bits, which became the largest"),
+    ];
+
+    /// What is to be said of a picture.
+    pub fn said(&self) -> Vec<&'static str> {
+        Self::KINDS.iter().filter(|(fits, _)| fits(self)).map(|(_, said)| *said).collect()
+    }
 }
 
 fn open(bytes: &[u8], most: u64) -> Result<(ImageFormat, Box<dyn ImageDecoder + '_>)> {
@@ -121,9 +139,10 @@ pub(super) fn look(bytes: &[u8], most: u64) -> Result<Look> {
     ensure!(width > 0 && height > 0, "has no pixels");
     let grey = !decoder.color_type().has_color();
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    let lying = matches!(decoder.orientation()?, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
+    let orientation = decoder.orientation()?;
+    let lying = matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
     let (height, width) = if lying { (width, height) } else { (height, width) };
-    Ok(Look { height, width, grey })
+    Ok(Look { height, width, grey, turned: orientation != Orientation::NoTransforms })
 }
 
 /// A picture as `options.image`, keeping its proportions: what has other ones gets a border of zeros. What is transparent lies on

@@ -52,14 +52,27 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
 
     let whole = |i: &usize| pictures.files[*i].is_ok() && masks.as_ref().is_none_or(|masks| masks.files[*i].is_ok());
     let kept: Vec<usize> = (0..samples.len()).filter(whole).collect();
-    let mut classes = Vec::new();
+    let (mut classes, mut values, mut palette) = (Vec::new(), Vec::new(), Vec::new());
     if let (Some(masks), Truth::Masks(entries)) = (&mut masks, &truth) {
-        classes = number_masks(masks, entries, &mut notes)?;
+        values = if options.known_values.is_empty() {
+            number_masks(masks, entries, &mut notes)?
+        } else {
+            mask::number_as(masks.files.iter_mut().flatten().map(|read| &mut read.seen.bytes), &options.known_values, &mut notes)
+                .context(name.clone())?;
+            options.known_values.clone()
+        };
+        classes = (0..values.len()).map(|class| class.to_string()).collect();
+        let palettes = entries.iter().zip(&masks.files).filter(|(_, file)| file.is_ok()).filter_map(|(entry, _)| entry.read().ok());
+        palette = palettes.take(1).find_map(|bytes| mask::palette(&bytes)).unwrap_or_default();
     }
     if let Truth::Classes(labels, names) = &mut truth {
         let trained = |class: u32| kept.iter().any(|&i| samples[i].part == Part::Train && labels[i] == Some(class));
         let lost = (0..names.len()).find(|&class| !trained(class as u32));
-        ensure!(lost.is_none(), "no training picture of class `{}` in {name} can be read", names[lost.unwrap_or(0)]);
+        ensure!(
+            lost.is_none() || options.known_classes.is_some(),
+            "no training picture of class `{}` in {name} can be read",
+            names[lost.unwrap_or(0)]
+        );
         classes = std::mem::take(names);
     }
     let split = |part: Part| {
@@ -85,6 +98,7 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let test = Some(split(Part::Test)).filter(|test| !test.is_empty());
     let mut data = Dataset::new(source::name_of(&tree.root), split(Part::Train), test).context(name)?;
     (data.classes, data.class_names, data.notes) = (classes.len() as u32, classes, notes);
+    (data.mask_values, data.mask_palette) = (values, palette);
     Ok(data)
 }
 
@@ -170,17 +184,10 @@ fn strata<'a>(listed: &'a [(Placed<'_>, Option<index::Row>)]) -> Vec<&'a str> {
 fn remark(entries: &[&Entry], pictures: &Decoded, options: &ReadOptions, notes: &mut Vec<String>) {
     let read =
         || entries.iter().zip(&pictures.files).filter_map(|(entry, file)| Some((entry.name.as_str(), file.as_ref().ok()?.seen.remarks)));
-    let kinds: [(fn(&Remarks) -> bool, &str); 5] = [
-        (|r| r.cut, "pictures end early and are used as far as they go (what is missing is grey)"),
-        (|r| r.more_frames, "pictures have several frames or pages, of which the first is read"),
-        (|r| r.on_white, "pictures are dark on transparent ground: they lie on white, others on black"),
-        (|r| r.constant, "pictures are of one even colour"),
-        (|r| r.clipped, "pictures have values beyond --bits, which became the largest"),
-    ];
-    for (of_kind, what) in kinds {
+    for (of_kind, what) in Remarks::KINDS {
         let names: Vec<&str> = read().filter(|(_, remarks)| of_kind(remarks)).map(|(name, _)| name).collect();
         if !names.is_empty() {
-            notes.push(format!("{} {what}: {}", names.len(), some_of(&names)));
+            notes.push(format!("what {what}, {} pictures: {}", names.len(), some_of(&names)));
         }
     }
     for depth in [8, 16] {
@@ -258,9 +265,9 @@ fn fit_each_other(samples: &[Sample<'_>], pictures: &Decoded, entries: &[&Entry]
     Ok(())
 }
 
-/// Names of the classes in masks, which must be numbered from 0 without a gap; 0 and 255 are two classes too. Beside others, 255
+/// Values of the classes in masks, which must be numbered from 0 without a gap; 0 and 255 are two classes too. Beside others, 255
 /// is none: such pixels do not count.
-fn number_masks(masks: &mut Decoded, entries: &[&Entry], notes: &mut Vec<String>) -> Result<Vec<String>> {
+fn number_masks(masks: &mut Decoded, entries: &[&Entry], notes: &mut Vec<String>) -> Result<Vec<u8>> {
     let mut first: [Option<usize>; 256] = [None; 256];
     for (i, read) in masks.files.iter().enumerate().filter_map(|(i, file)| Some((i, file.as_ref().ok()?))) {
         let mut has = [false; 256];
@@ -271,7 +278,7 @@ fn number_masks(masks: &mut Decoded, entries: &[&Entry], notes: &mut Vec<String>
     if seen == [0, 255] {
         notes.push("masks have the values 0 and 255: 255 is class 1".into());
         masks.files.iter_mut().flatten().for_each(|read| read.seen.bytes.iter_mut().for_each(|value| *value = (*value).min(1)));
-        return Ok(vec!["0".into(), "1".into()]);
+        return Ok(vec![0, 255]);
     }
     if seen.len() > 2 && seen.last() == Some(&255) {
         notes.push("masks have the value 255 beside others: such pixels do not count".into());
@@ -287,5 +294,5 @@ fn number_masks(masks: &mut Decoded, entries: &[&Entry], notes: &mut Vec<String>
         texts.join(", "),
         gap.unwrap_or(0)
     );
-    Ok(texts)
+    Ok(seen.iter().map(|&value| value as u8).collect())
 }

@@ -5,7 +5,8 @@ use std::io::Cursor;
 use anyhow::{Context, Result, bail, ensure};
 use png::{BitDepth, ColorType, Decoder, Limits, Reader, Transformations};
 
-use super::decode::{Look, ensure_memory, place};
+use super::decode::{Look, MOST_BYTES, ensure_memory, place};
+use super::sheet::some_of;
 use crate::kernels::augment::Image;
 
 fn open(bytes: &[u8], most: u64) -> Result<Reader<Cursor<&[u8]>>> {
@@ -19,7 +20,7 @@ fn open(bytes: &[u8], most: u64) -> Result<Reader<Cursor<&[u8]>>> {
 
 pub(super) fn look(bytes: &[u8], most: u64) -> Result<Look> {
     let reader = open(bytes, most)?;
-    Ok(Look { height: reader.info().height, width: reader.info().width, grey: true })
+    Ok(Look { height: reader.info().height, width: reader.info().width, grey: true, turned: false })
 }
 
 /// A mask in the frame of its picture: each pixel takes the class of the nearest one, the border that of zero.
@@ -71,4 +72,61 @@ fn values(bytes: &[u8], most: u64) -> Result<(u32, u32, Vec<u8>)> {
     };
     let values: Vec<Vec<u8>> = lines.map(unpack).collect::<Result<_>>()?;
     Ok((info.height, info.width, values.concat()))
+}
+
+/// The colours of a palette PNG: red, green and blue of each value.
+pub(super) fn palette(bytes: &[u8]) -> Option<Vec<u8>> {
+    let reader = open(bytes, MOST_BYTES).ok().filter(|reader| reader.info().color_type == ColorType::Indexed)?;
+    reader.info().palette.as_ref().map(|palette| palette.to_vec())
+}
+
+/// Makes classes of the values in masks, as a run has numbered them; 255 that is none of them does not count. Fails where there
+/// are others.
+pub(super) fn number_as<'a>(masks: impl Iterator<Item = &'a mut Vec<u8>>, known: &[u8], notes: &mut Vec<String>) -> Result<()> {
+    let class_of = |value: u8| known.iter().position(|&known| known == value).map(|class| class as u8);
+    let (mut unknown, mut outside) = (std::collections::BTreeSet::new(), false);
+    for value in masks.flatten() {
+        match class_of(*value) {
+            Some(class) => *value = class,
+            None if *value == u8::MAX => outside = true,
+            None => drop(unknown.insert(*value)),
+        }
+    }
+    let texts = |values: &mut dyn Iterator<Item = u8>| some_of(&values.map(|value| value.to_string()).collect::<Vec<_>>());
+    ensure!(
+        unknown.is_empty(),
+        "masks have values that the run does not know: {}; it knows {}",
+        texts(&mut unknown.iter().copied()),
+        texts(&mut known.iter().copied())
+    );
+    if outside {
+        notes.push("masks have the value 255, which is none of the run's classes: such pixels do not count".into());
+    }
+    Ok(())
+}
+
+/// A mask in `frame` as one of the picture's own size, without borders: the inverse of how masks are read.
+pub fn restore(mask: &[u8], frame: Image, height: u32, width: u32) -> Vec<u8> {
+    let (left, top, scaled_width, scaled_height) = place(height, width, frame);
+    let nearest = |at: u32, stored: u32, scaled: u32| (u64::from(2 * at + 1) * u64::from(scaled) / (2 * u64::from(stored))) as u32;
+    let columns: Vec<u32> = (0..width).map(|x| left + nearest(x, width, scaled_width)).collect();
+    let row = |y: u32| &mask[((top + nearest(y, height, scaled_height)) * frame.width) as usize..][..frame.width as usize];
+    (0..height).flat_map(|y| columns.iter().map(move |&x| row(y)[x as usize])).collect()
+}
+
+/// The PNG of a mask: with a palette, or grey where there is none.
+pub fn paint(values: &[u8], height: u32, width: u32, palette: &[u8]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_depth(BitDepth::Eight);
+    encoder.set_color(if palette.is_empty() { ColorType::Grayscale } else { ColorType::Indexed });
+    if !palette.is_empty() {
+        // Another mask's palette may have been longer.
+        let most = values.iter().copied().max().map_or(0, usize::from);
+        let mut palette = palette.to_vec();
+        palette.resize(palette.len().max(3 * (most + 1)), 0);
+        encoder.set_palette(palette);
+    }
+    encoder.write_header()?.write_image_data(values)?;
+    Ok(bytes)
 }

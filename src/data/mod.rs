@@ -3,6 +3,7 @@
 //! [`Dataset::load`] and [`Table::load`] read what users have; [`recognise`] says which of the two a path is for.
 
 mod cifar;
+mod classes;
 mod column;
 mod decode;
 mod finder;
@@ -31,7 +32,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use fingerprint::Fingerprint;
 pub use given::GivenLabels;
-pub use picture::{PictureOptions, Remarks, load_picture};
+pub use mask::{paint, restore};
+pub use picture::{Look, PictureOptions, Remarks, load_picture, look_at, looks_like_picture};
 pub use split::Split;
 pub use table::{Encoding, Rows, Scale, Table};
 
@@ -68,6 +70,10 @@ pub struct ReadOptions {
     pub task: Option<Task>,
     /// Whether data without labels are an error.
     pub want_labels: bool,
+    /// The classes that a run knows already, which the data need not all have.
+    pub known_classes: Option<Vec<String>>,
+    /// The values that the classes of a run have in masks.
+    pub known_values: Vec<u8>,
     /// Where decoded pictures are kept for the next run; nowhere without it.
     pub cache: Option<PathBuf>,
     /// Memory that a picture may take when decoded; 256 MiB if absent.
@@ -84,6 +90,10 @@ pub struct Dataset {
     pub classes: u32,
     /// As many as there are classes.
     pub class_names: Vec<String>,
+    /// The value that each class has in masks; none where there are no masks.
+    pub mask_values: Vec<u8>,
+    /// Colours (red, green, blue) of the values in masks that were read from palette PNGs.
+    pub mask_palette: Vec<u8>,
     /// What a user must be told: files that were left out, the split rule, a change of size.
     pub notes: Vec<String>,
     /// Of a table: how other files with its columns become samples.
@@ -254,6 +264,16 @@ impl Dataset {
         let labels = || [Some(&train), test.as_ref()].into_iter().flatten().filter_map(|s| s.labels.as_ref()).flatten();
         let classes = labels().max().map_or(0, |largest| largest + 1);
         let class_names = (0..classes).map(|class| class.to_string()).collect();
-        Ok(Dataset { name, train, test, classes, class_names, notes: Vec::new(), encoding: None })
+        Ok(Dataset {
+            name,
+            train,
+            test,
+            classes,
+            class_names,
+            mask_values: Vec::new(),
+            mask_palette: Vec::new(),
+            notes: Vec::new(),
+            encoding: None,
+        })
     }
 }

@@ -218,7 +218,8 @@ impl Tree {
     }
 }
 
-fn head_of(path: &Path) -> Vec<u8> {
+/// The first bytes of a file; none of one that cannot be read.
+pub(super) fn head_of(path: &Path) -> Vec<u8> {
     let mut head = Vec::new();
     // What cannot be read is named by who wants its contents.
     let _ = File::open(path).and_then(|file| file.take(HEAD as u64).read_to_end(&mut head));

@@ -47,19 +47,19 @@ pub(super) fn of<'a>(
             let classes: Vec<Option<&str>> = targets.iter().map(|(text, _)| Some(text.as_str())).collect();
             let distinct = classes.iter().flatten().collect::<BTreeSet<_>>().len();
             ensure!(
-                2 * distinct <= samples.len().max(4),
+                options.known_classes.is_some() || 2 * distinct <= samples.len().max(4),
                 "column `{}` of index.csv has {distinct} different values for {} pictures: that is a number or a name, not a class",
                 options.target.as_deref().unwrap_or_default(),
                 samples.len()
             );
-            numbered(name, samples, &classes)
+            numbered(name, samples, &classes, options)
         }
         (Some(Task::Regress), None) => match options.want_labels {
             true => Err(anyhow::anyhow!("{name} has no numbers to learn: it needs an index.csv, and --target names a column of it")),
             false => Ok(Truth::Nothing),
         },
         (Some(Task::Classify) | None, None) => {
-            match folders(name, layout, samples, options, notes).and_then(|c| numbered(name, samples, &c)) {
+            match folders(name, layout, samples, options, notes).and_then(|c| numbered(name, samples, &c, options)) {
                 Ok(truth) => Ok(truth),
                 Err(error) if options.want_labels => Err(error),
                 Err(error) => {
@@ -113,18 +113,22 @@ fn folders<'a>(
 }
 
 /// Numbers classes in order of their names; of their values, if all are whole numbers.
-fn numbered(name: &str, samples: &[Sample<'_>], classes: &[Option<&str>]) -> Result<Truth<'static>> {
+fn numbered(name: &str, samples: &[Sample<'_>], classes: &[Option<&str>], options: &ReadOptions) -> Result<Truth<'static>> {
     let distinct: BTreeSet<&str> = classes.iter().flatten().copied().collect();
     let mut names: Vec<&str> = distinct.into_iter().collect();
     if names.iter().all(|name| name.parse::<i64>().is_ok()) {
         names.sort_by_key(|name| name.parse::<i64>().ok());
     }
-    ensure!(names.len() > 1, "{name} has one class, `{}`; there is nothing to tell apart", names.concat());
-    let known: HashMap<&str, u32> = names.iter().zip(0..).map(|(name, i)| (*name, i)).collect();
+    let known = options.known_classes.is_some();
+    ensure!(known || names.len() > 1, "{name} has one class, `{}`; there is nothing to tell apart", names.concat());
+    let number: HashMap<&str, u32> = names.iter().zip(0..).map(|(name, i)| (*name, i)).collect();
     let trained: BTreeSet<&str> = classes.iter().zip(samples).filter(|(_, s)| s.part == Part::Train).filter_map(|(c, _)| *c).collect();
     let untrained: Vec<&&str> = names.iter().filter(|name| !trained.contains(**name)).collect();
-    ensure!(untrained.is_empty(), "{name} has no training pictures of class `{}`", untrained.first().map_or("", |name| name));
-    Ok(Truth::Classes(classes.iter().map(|class| class.map(|class| known[class])).collect(), names.iter().map(|n| n.to_string()).collect()))
+    ensure!(known || untrained.is_empty(), "{name} has no training pictures of class `{}`", untrained.first().map_or("", |name| name));
+    Ok(Truth::Classes(
+        classes.iter().map(|class| class.map(|class| number[class])).collect(),
+        names.iter().map(|n| n.to_string()).collect(),
+    ))
 }
 
 /// The mask of each sample: a PNG of the same stem, and nothing without its counterpart.

@@ -65,9 +65,18 @@ pub struct Record {
     /// Of what is predicted: a name for each class.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub class_names: Vec<String>,
+    /// Of a segmenter: the value that each class has in masks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mask_values: Vec<u8>,
+    /// Of a segmenter: the colours of those values, if its masks had a palette.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mask_palette: Vec<u8>,
     /// Of a regressor.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Target>,
+    /// Of pictures, where not all bits of their values are used: see [`PictureOptions`](crate::data::PictureOptions).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bits: Option<u32>,
     /// Of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
@@ -163,7 +172,10 @@ impl Record {
             image,
             classes,
             class_names: Vec::new(),
+            mask_values: Vec::new(),
+            mask_palette: Vec::new(),
             targets: Vec::new(),
+            bits: None,
             encoding: None,
             data: None,
             seed,

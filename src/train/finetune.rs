@@ -98,7 +98,7 @@ impl Finetune {
         let mut record = Record::new(Stage::Classifier, &settings.model, train.image, data.classes, run.seed);
         let task = task::of_run(&settings, data, &train, &mut record)?;
         record.encoding = data.encoding.clone();
-        record.data = Some(data.fingerprint());
+        (record.data, record.bits) = (Some(data.fingerprint()), run.bits);
         let mut r = Recording::new(run.seed, binding_limit);
         let both = [models::ENCODER, models::HEAD];
         if let Some(layer) = &settings.freeze_until {

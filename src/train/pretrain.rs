@@ -168,7 +168,7 @@ impl Pretrain {
         let bank_labels = train.labels.as_ref().map(|labels| labels[..bank_size as usize].to_vec());
         let monitor = Monitor { recalibration, bank, bank_labels, held_out, reconstruction, classes: data.classes as usize };
         let mut record = Record::new(Stage::Pretrained, &settings.model, train.image, data.classes, run.seed);
-        record.data = Some(data.fingerprint());
+        (record.data, record.bits) = (Some(data.fingerprint()), settings.run.bits);
         let plan = r.finish(training, settings.run.clone(), record);
         Ok(Pretrain { plan, samples: train.len(), notes, monitor, settings })
     }

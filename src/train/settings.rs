@@ -7,12 +7,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::checkpoint::Record;
 use super::micro::MICRO_UNIT;
 use super::presets::augment_preset;
 use crate::cache;
 use crate::data::{MOST_SIDE, ReadOptions, Task};
 use crate::kernels::adam::AdamSettings;
-use crate::kernels::augment::Image;
 use crate::kernels::augment_draw::Ranges;
 use crate::kernels::sgd::SgdSettings;
 use crate::models::{ModelKind, ModelSettings};
@@ -323,10 +323,11 @@ impl RunSettings {
         ReadOptions { target, size, grey, bits, task, want_labels, cache: cache::folder(), ..ReadOptions::default() }
     }
 
-    /// Reads images as those of `image` are, unless told otherwise.
-    pub fn read_as(&mut self, image: Image) {
-        self.size.get_or_insert([image.height, image.width]);
-        self.grey.get_or_insert(image.channels == 1);
+    /// Reads images as those that a checkpoint was trained on, unless told otherwise.
+    pub fn read_as(&mut self, record: &Record) {
+        self.size.get_or_insert([record.image.height, record.image.width]);
+        self.grey.get_or_insert(record.image.channels == 1);
+        self.bits = self.bits.or(record.bits);
     }
 
     /// The first setting that makes no sense, said as a user would say it.

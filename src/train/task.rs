@@ -83,6 +83,7 @@ pub(super) fn of_run(settings: &FinetuneSettings, data: &Dataset, train: &Split,
         data::Task::Segment => {
             record.stage = Stage::Segmenter;
             record.class_names = data.class_names.clone();
+            (record.mask_values, record.mask_palette) = (data.mask_values.clone(), data.mask_palette.clone());
             let weights = class_weights(settings.class_weights, data.classes, train);
             Box::new(Segment { weights, names: data.class_names.clone() })
         }

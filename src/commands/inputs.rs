@@ -1,0 +1,118 @@
+//! Pictures as a user names them: files, folders, patterns, or a list on stdin.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::data::{PictureOptions, Split, load_picture, looks_like_picture};
+use crate::error::UsageError;
+use crate::say;
+
+pub(super) struct Input {
+    pub path: PathBuf,
+    /// Below the folder that it was found in.
+    pub rest: PathBuf,
+}
+
+/// The files that are named one by one, by a pattern, or line by line on stdin (`-`); folders as they are.
+pub(super) fn named(given: &[PathBuf]) -> Result<Vec<Input>> {
+    let mut found = Vec::new();
+    for path in given {
+        let text = path.to_string_lossy();
+        if path.as_os_str() == "-" {
+            let lines = std::io::stdin().lock().lines().collect::<Result<Vec<_>, _>>().context("cannot read the list on stdin")?;
+            let paths: Vec<PathBuf> = lines.iter().filter(|line| !line.is_empty()).map(PathBuf::from).collect();
+            say!("{} paths from stdin", paths.len());
+            found.extend(below_what_they_share(paths));
+        } else if !path.exists() && text.contains(['*', '?', '[']) {
+            let options = glob::MatchOptions { require_literal_leading_dot: true, require_literal_separator: true, ..Default::default() };
+            let matches = glob::glob_with(&text, options).map_err(|e| UsageError(format!("{text} is no pattern: {e}")))?;
+            let (mut paths, mut unreadable) = (Vec::new(), 0);
+            matches.for_each(|path| path.map_or_else(|_| unreadable += 1, |path| paths.push(path)));
+            if paths.is_empty() {
+                return Err(UsageError(format!("no file is named like {text}")).into());
+            }
+            let left_out = if unreadable > 0 { format!(", {unreadable} that cannot be read left out") } else { String::new() };
+            say!("{text}: {} paths{left_out}", paths.len());
+            found.extend(below_what_they_share(paths));
+        } else {
+            found.extend(below_what_they_share(vec![path.clone()]));
+        }
+    }
+    Ok(found)
+}
+
+/// Each with its path below the folder that all are in.
+fn below_what_they_share(paths: Vec<PathBuf>) -> Vec<Input> {
+    let parent = |path: &PathBuf| path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let mut shared = paths.first().map(parent).unwrap_or_default();
+    while !paths.iter().all(|path| path.starts_with(&shared)) && shared.pop() {}
+    let rest = |path: &PathBuf| path.strip_prefix(&shared).map_or_else(|_| path.clone(), Path::to_path_buf);
+    paths.iter().map(|path| Input { rest: rest(path), path: path.clone() }).collect()
+}
+
+/// Files as they are named, and of each folder all pictures below it, by name.
+pub(super) fn pictures(given: &[PathBuf]) -> Result<Vec<Input>> {
+    let mut found = Vec::new();
+    for input in named(given)? {
+        if !input.path.is_dir() {
+            found.push(input);
+            continue;
+        }
+        let (mut pictures, mut hidden, mut others, mut unreadable) = (Vec::new(), 0, 0, 0);
+        let mut entries = walkdir::WalkDir::new(&input.path).follow_links(true).sort_by_file_name().into_iter();
+        while let Some(entry) = entries.next() {
+            let Ok(entry) = entry else {
+                unreadable += 1;
+                continue;
+            };
+            if entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.') {
+                hidden += 1;
+                if entry.file_type().is_dir() {
+                    entries.skip_current_dir();
+                }
+            } else if entry.file_type().is_file() && looks_like_picture(entry.path()) {
+                let rest = entry.path().strip_prefix(&input.path).unwrap_or(entry.path()).to_path_buf();
+                pictures.push(Input { path: entry.into_path(), rest });
+            } else if !entry.file_type().is_dir() {
+                others += 1;
+            }
+        }
+        let left_out = [(hidden, "hidden"), (others, "that are no pictures"), (unreadable, "that cannot be read")];
+        let left_out: String =
+            left_out.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what} left out")).collect();
+        say!("{}: {} pictures{left_out}", input.path.display(), pictures.len());
+        found.extend(pictures);
+    }
+    Ok(found)
+}
+
+/// Fails if two pictures would have one file of the name that `of` gives.
+pub(super) fn apart(inputs: &[Input], of: impl Fn(&Input) -> PathBuf) -> Result<()> {
+    let mut known = BTreeMap::new();
+    for input in inputs {
+        if let Some(other) = known.insert(of(input), input) {
+            let (one, two) = (other.path.display(), input.path.display());
+            return Err(UsageError(format!("{one} and {two} would have masks of one name: predict them into two folders")).into());
+        }
+    }
+    Ok(())
+}
+
+/// The pictures that can be read, as `options` want them; says which cannot.
+pub(super) fn read<'a>(inputs: &'a [Input], options: &PictureOptions) -> (Vec<&'a Input>, Split) {
+    let (mut kept, mut samples) = (Vec::new(), Split::unlabelled(Vec::new(), options.image));
+    for input in inputs {
+        match load_picture(&input.path, options) {
+            Ok((bytes, remarks)) => {
+                remarks.said().iter().for_each(|said| say!("{}: {said}", input.path.display()));
+                samples.images.extend(bytes);
+                kept.push(input);
+            }
+            Err(error) => say!("error: {error:#}"),
+        }
+    }
+    (kept, samples)
+}
