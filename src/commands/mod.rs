@@ -68,7 +68,12 @@ pub fn run(command: Command) -> Result<u8> {
 
 /// Defaults, then the file, then the flags. `command` guards against the config of another verb.
 fn resolve<T: Default + Serialize + DeserializeOwned>(command: &str, config: Option<&Path>, flags: Value) -> Result<T> {
-    let mut settings = serde_json::to_value(T::default())?;
+    lay_over(&T::default(), command, config, flags)
+}
+
+/// Settings, then the file, then the flags.
+fn lay_over<T: Serialize + DeserializeOwned>(settings: &T, command: &str, config: Option<&Path>, flags: Value) -> Result<T> {
+    let mut settings = serde_json::to_value(settings)?;
     if let Some(path) = config {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let invalid = |e: &dyn std::fmt::Display| UsageError(format!("{}: {e}", path.display()));

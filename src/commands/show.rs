@@ -14,7 +14,8 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             print_plan(&Pretrain::prepare(settings, &data, u64::MAX)?.plan);
         }
         ShowWhat::Finetune(args) => {
-            let mut settings: FinetuneSettings = resolve("finetune", args.output.config.as_deref(), args.settings())?;
+            let settings: FinetuneSettings = resolve("finetune", args.output.config.as_deref(), args.settings())?;
+            let mut settings = super::finetune::suited(settings, &args)?;
             let pretrained = super::finetune::load_pretrained(&settings.from)?;
             pretrained.iter().for_each(|checkpoint| settings.run.read_as(checkpoint.record.image));
             let data = super::finetune::labelled_data(&settings)?;
