@@ -623,7 +623,7 @@ impl DataArgs {
 }
 
 impl OutputArgs {
-    /// Whether the run that goes on, or the file, has this table of settings. A file that cannot be read is reported where it is
+    /// Whether the run that goes on, or the file, has this table or key. A file that cannot be read is reported where it is
     /// used.
     fn settles(&self, table: &str) -> bool {
         let text = self.config.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
@@ -725,6 +725,11 @@ impl PretrainArgs {
 }
 
 impl FinetuneArgs {
+    /// Whether a run that is repeated, or goes on, says everything.
+    pub fn repeats(&self) -> bool {
+        self.output.settles("command")
+    }
+
     /// What was given, as a tree to lay over the settings.
     pub fn settings(&self) -> Value {
         let settled = self.output.settles("model");

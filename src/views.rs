@@ -95,6 +95,30 @@ impl Ranges {
         Ranges { noise: 0.0, erase: 0, ..self }
     }
 
+    /// Half as far; mirrors stay, as an image and its mirror are equally good.
+    pub fn halved(self) -> Ranges {
+        Ranges {
+            rotation: self.rotation / 2.0,
+            scale: self.scale / 2.0,
+            aspect: self.aspect / 2.0,
+            shear: self.shear / 2.0,
+            shift: self.shift / 2.0,
+            crop: self.crop / 2.0,
+            crop_aspect: self.crop_aspect / 2.0,
+            elastic: self.elastic / 2.0,
+            flip: self.flip,
+            thickness: self.thickness / 2.0,
+            blur: self.blur / 2.0,
+            contrast: self.contrast / 2.0,
+            brightness: self.brightness / 2.0,
+            saturation: self.saturation / 2.0,
+            hue: self.hue / 2.0,
+            grey: self.grey / 2.0,
+            noise: self.noise / 2.0,
+            erase: self.erase / 2,
+        }
+    }
+
     /// The first number that makes no sense.
     pub fn problem(&self) -> Option<String> {
         let numbers = [

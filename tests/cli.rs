@@ -13,6 +13,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 const SMALL: &[&str] = &["pretrain", "--device", "cpu", "--hidden", "24", "--projection", "12,8", "--batch", "32", "--steps", "40"];
+/// How one learns from scratch.
+const REFERENCE: &[&str] = &["--schedule", "constant", "--augment", "none"];
 
 /// A folder with a small pretrained run `pre` and a classifier `tuned` made from it, for each test its own.
 fn runs() -> &'static Path {
@@ -26,7 +28,7 @@ fn runs() -> &'static Path {
         assert_eq!(pretrained["steps"], 40);
         let tune =
             ["finetune", "--device", "cpu", "--from", "pre", "--labels-per-class", "5", "--steps", "150", "--lr", "0.05", "--out", "tuned"];
-        let tuned = json(dir.path(), &tune);
+        let tuned = json(dir.path(), &[&tune[..], REFERENCE].concat());
         assert!(tuned["test_accuracy"].as_f64().is_some_and(|a| a > 0.4 && a < 1.0), "{tuned}");
         assert!(tuned["test_loss"].is_f64() && tuned["samples"] == 10_000, "{tuned}");
         dir
@@ -274,7 +276,7 @@ fn image_folders_are_trained_on_and_their_options_repeat() {
     let bytes = |run: &str| fs::read(dir.path().join(run).join("checkpoints/last.safetensors")).expect("it is there");
     assert!(bytes("pre") == bytes("again"), "the same config gave another checkpoint");
     // Fine-tuning and evaluation take the size of the encoder; the digits are resized to it.
-    let tuned = json(dir.path(), &[&["finetune", "--from", "pre", "--lr", "0.1", "--out", "tuned"], &small[..]].concat());
+    let tuned = json(dir.path(), &[&["finetune", "--from", "pre", "--lr", "0.1", "--out", "tuned"], &small[..], REFERENCE].concat());
     assert!(tuned["test_accuracy"] == 1.0 && tuned["samples"] == 4, "light and dark are easy to tell apart: {tuned}");
     assert_eq!(json(dir.path(), &["eval", "tuned", "--device", "cpu"])["test_accuracy"], 1.0);
     let found = json(dir.path(), &["predict", "tuned", "photos/light/3.png", "photos/dark/3.png", "--device", "cpu"]);

@@ -17,6 +17,8 @@ use wgraft::train::Checkpoint;
 
 const CLASSES: [&str; 3] = ["left", "right", "top"];
 const SMALL: &[&str] = &["--device", "cpu", "--model", "mlp", "--hidden", "16", "--batch", "16"];
+/// How one learns from scratch.
+const REFERENCE: &[&str] = &["--schedule", "constant", "--augment", "none"];
 
 /// A picture that is bright on one side, each a little different.
 fn picture(class: usize, i: u32) -> Vec<u8> {
@@ -36,7 +38,7 @@ fn runs() -> &'static Path {
         }
         json(dir.path(), &[&["pretrain", "--data", "sides", "--steps", "30", "--projection", "8", "--out", "pre"], SMALL].concat());
         let tune = ["finetune", "--from", "pre", "--data", "sides", "--steps", "60", "--lr", "0.1", "--batch", "16", "--device", "cpu"];
-        json(dir.path(), &[&tune[..], &["--out", "tuned"]].concat());
+        json(dir.path(), &[&tune[..], REFERENCE, &["--out", "tuned"]].concat());
         dir
     });
     own_copy(dir.path())
@@ -135,7 +137,7 @@ fn few_labels_spread_and_train() {
     assert!(sheet.width() > 500 && sheet.height() > 300);
 
     let tune = ["finetune", "--from", "pre", "--data", "sides", "--device", "cpu", "--steps", "60", "--lr", "0.1", "--batch", "4"];
-    let pseudo = [&tune[..], &["--pseudo-labels", "spread/labels.csv"]].concat();
+    let pseudo = [&tune[..], REFERENCE, &["--pseudo-labels", "spread/labels.csv"]].concat();
     assert!(json(dir, &[&pseudo[..], &["--out", "pseudo"]].concat())["test_accuracy"].as_f64() > Some(0.8));
     put(dir, "unsure.csv", rows.join("\n").replace(",1.0000,spread", ",0.6,spread"));
     let unsure = [&tune[..], &["--pseudo-labels", "unsure.csv", "--min-confidence", "0.61", "--out", "sure"]].concat();

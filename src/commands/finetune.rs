@@ -6,14 +6,14 @@ use serde_json::json;
 use super::output::Inputs;
 use super::start::open_settings;
 use super::{
-    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, load_task_data, open_device, preview, print_json,
-    session, start_threads,
+    catch_interrupts, describe, duration, explain_too_large, interrupted, lay_over, load_data, load_task_data, open_device, preview,
+    print_json, session, start_threads,
 };
 use crate::cli::FinetuneArgs;
 use crate::data::{Dataset, Task};
 use crate::error::UsageError;
 use crate::say;
-use crate::train::{Checkpoint, Finetune, FinetuneSettings, find_checkpoint};
+use crate::train::{Checkpoint, Finetune, FinetuneSettings, RunSettings, find_checkpoint};
 
 const COMMAND: &str = "finetune";
 
@@ -23,6 +23,24 @@ pub(super) fn load_pretrained(from: &str) -> Result<Option<Checkpoint>> {
         return Ok(None);
     }
     Checkpoint::load(&find_checkpoint(Path::new(from))?).map(Some)
+}
+
+/// Settings with the defaults of a pretrained encoder, where `settings` begin with one, under what a file and flags say.
+pub(super) fn suited(settings: FinetuneSettings, args: &FinetuneArgs) -> Result<FinetuneSettings> {
+    if settings.from == "scratch" || settings.task != Task::Classify || args.repeats() {
+        return Ok(settings);
+    }
+    let defaults = FinetuneSettings::from_encoder(&settings.from, settings.task, settings.run.optimizer)?;
+    let settings: FinetuneSettings = lay_over(&defaults, COMMAND, args.output.config.as_deref(), args.settings())?;
+    let augmentation = match settings.augment {
+        augment if augment.is_none() => "no augmentation",
+        augment if augment == defaults.augment => "the augmentation of its own training, half as strong if that was pretraining",
+        _ => "augmentation as given",
+    };
+    let RunSettings { lr, schedule, .. } = &settings.run;
+    let schedule = format!("{schedule:?}").to_lowercase();
+    say!("the encoder is trained already: learning rate {lr}, {schedule} schedule, {augmentation}");
+    Ok(settings)
 }
 
 /// The data of a run, with the labels that it is to train on.
@@ -48,6 +66,7 @@ pub(super) fn labelled_data(settings: &FinetuneSettings) -> Result<Dataset> {
 pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let flags = args.settings();
     let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, flags)?;
+    opened.settings = suited(opened.settings, args)?;
     if let Some(problem) = opened.settings.problem() {
         return Err(UsageError(problem).into());
     }

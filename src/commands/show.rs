@@ -18,7 +18,8 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             print_plan(&Pretrain::prepare(settings, &data, u64::MAX)?.plan);
         }
         ShowWhat::Finetune(args) => {
-            let mut settings: FinetuneSettings = resolve("finetune", args.output.config.as_deref(), args.settings())?;
+            let settings: FinetuneSettings = resolve("finetune", args.output.config.as_deref(), args.settings())?;
+            let mut settings = super::finetune::suited(settings, &args)?;
             refuse_problem(settings.problem().or_else(|| args.output.unfit_for_show()))?;
             start_threads(settings.run.threads)?;
             let pretrained = super::finetune::load_pretrained(&settings.from)?;

@@ -10,6 +10,7 @@ mod passes;
 mod plan;
 mod presets;
 mod pretrain;
+mod pretrained;
 mod preview;
 mod settings;
 mod shards;

@@ -1,0 +1,48 @@
+//! Defaults for fine-tuning an encoder that is trained already.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::settings::{FinetuneSettings, OptimizerKind, RunSettings, Schedule};
+use crate::data::Task;
+use crate::error::UsageError;
+use crate::kernels::augment_draw::Ranges;
+
+impl FinetuneSettings {
+    /// What suits `task` from the encoder that `from` names, a run folder or a checkpoint: for classes, chosen on held-out images of
+    /// digits, clothes and flowers; for anything else, the defaults of `scratch`. Fails where the run's `config.toml` cannot be read.
+    pub fn from_encoder(from: &str, task: Task, optimizer: OptimizerKind) -> Result<Self> {
+        let settings = FinetuneSettings { from: from.into(), task, ..Default::default() };
+        if task != Task::Classify {
+            return Ok(settings);
+        }
+        let lr = if optimizer == OptimizerKind::Sgd { 0.03 } else { 0.001 };
+        Ok(FinetuneSettings {
+            augment: weaker_augmentation(Path::new(from))?,
+            run: RunSettings { lr, optimizer, schedule: Schedule::Cosine, ..settings.run },
+            ..settings
+        })
+    }
+}
+
+/// Half of what pretraining varied, which was to make its task hard; what a fine-tuning run varied, as it was. None where no
+/// `config.toml` says.
+fn weaker_augmentation(from: &Path) -> Result<Ranges> {
+    let Some(path) = config_of(from) else { return Ok(Ranges::NONE) };
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let read = || -> Result<Ranges, toml::de::Error> {
+        let mut config: toml::Table = text.parse()?;
+        let Some(augment) = config.remove("augment") else { return Ok(Ranges::NONE) };
+        let augment: Ranges = augment.try_into()?;
+        let pretrained = config.get("command").and_then(toml::Value::as_str) == Some("pretrain");
+        Ok(if pretrained { augment.halved() } else { augment })
+    };
+    read().map_err(|e| UsageError(format!("{}: {e}", path.display())).into())
+}
+
+/// The `config.toml` of the run that a folder or a checkpoint is of.
+fn config_of(from: &Path) -> Option<PathBuf> {
+    let run = if from.is_dir() { from } else { from.parent().filter(|folder| folder.ends_with("checkpoints"))?.parent()? };
+    Some(run.join("config.toml")).filter(|path| path.is_file())
+}
