@@ -174,7 +174,9 @@ fn declared(source: &str) -> BTreeSet<String> {
             continue;
         }
         let typed = code[at..].trim_start().starts_with(':');
-        if typed || ["let", "var", "const", "fn", "struct", "alias"].contains(&before) {
+        // The address space in `var<uniform>` is no name.
+        let space = code[..at - word.len()].ends_with('<');
+        if typed || (!space && ["let", "var", "const", "fn", "struct", "alias"].contains(&before)) {
             names.insert(word.to_string());
         }
         before = word;

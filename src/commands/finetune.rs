@@ -104,6 +104,9 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     };
     let finetune = explain_too_large(prepare(settings.run.batch), settings.run.batch, 1, |batch| batch >= 1 && prepare(batch).is_ok())?;
     finetune.notes.iter().for_each(|note| say!("{note}"));
+    // With the normalisation of the weights that it begins with.
+    opened.settings.model = finetune.settings.model.clone();
+    let settings = &opened.settings;
     let model = format!("{}, {}", settings.model, finetune.task.describe());
     if args.output.dry_run {
         return describe(&finetune.plan, &device, &model, args.output.json);

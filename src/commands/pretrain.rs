@@ -56,6 +56,9 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
     let unit = settings.micro_batch.unwrap_or(1);
     let pretrain = explain_too_large(prepare(settings.run.batch), settings.run.batch, unit, |batch| batch >= 2 && prepare(batch).is_ok())?;
     pretrain.notes.iter().for_each(|note| say!("{note}"));
+    // With the normalisation of the weights that it begins with.
+    opened.settings.model = pretrain.settings.model.clone();
+    let settings = &opened.settings;
     let model = match settings.method.compares() {
         true => format!("{}, projection {:?}", settings.model, settings.projection),
         false => format!("{}, {}", settings.model, settings.method),

@@ -61,6 +61,7 @@ kernels! {
     mean,
     metrics,
     norm_sums,
+    normalize_pixels,
     part_sums,
     pixel_cross_entropy,
     pixel_cross_entropy_backward,

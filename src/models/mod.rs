@@ -12,7 +12,7 @@ use layers::{dense, dense_norm};
 
 use crate::buffer::{Arena, Buf, Dtype, Maps, Role};
 use crate::kernels::augment::Image;
-use crate::ops::{Activation, Batch, Pixels, Statistics, batch_images};
+use crate::ops::{Activation, Batch, Pixels, Statistics, batch_images, normalize_pixels};
 use crate::tape::Tape;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -26,8 +26,36 @@ pub enum ModelKind {
     Resnet18,
 }
 
+/// How images are normalised before the first layer, channel by channel: `(x - mean) / std`, of values 0 to 1. Grey images are
+/// repeated over the three channels.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Normalization {
+    pub mean: [f32; 3],
+    pub std: [f32; 3],
+}
+
+impl Normalization {
+    /// Of the images that the published weights of torchvision and timm were trained on.
+    pub const IMAGENET: Self = Normalization { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+    /// Values as they are.
+    pub const NONE: Self = Normalization { mean: [0.0; 3], std: [1.0; 3] };
+
+    /// What makes no sense of it, if anything.
+    pub fn problem(&self) -> Option<String> {
+        let sound = self.mean.iter().all(|mean| mean.is_finite()) && self.std.iter().all(|&std| std.is_normal() && std > 0.0);
+        (!sound).then(|| format!("[model.normalize] needs finite means and positive standard deviations, not {self}"))
+    }
+}
+
+impl std::fmt::Display for Normalization {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "mean {:?} and standard deviation {:?}", self.mean, self.std)
+    }
+}
+
 /// Which encoder, and how large.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelSettings {
     pub kind: ModelKind,
@@ -39,6 +67,9 @@ pub struct ModelSettings {
     /// `cnn`: features that the encoder ends in.
     #[serde(default = "ModelSettings::default_features")]
     pub features: u32,
+    /// What the encoder does to images first; none leaves values 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalize: Option<Normalization>,
 }
 
 impl ModelSettings {
@@ -52,7 +83,8 @@ impl ModelSettings {
 
     /// A multi-layer perceptron with these hidden layers.
     pub fn mlp(hidden: Vec<u32>) -> Self {
-        ModelSettings { kind: ModelKind::Mlp, hidden, width: Self::default_width(), features: Self::default_features() }
+        let (width, features) = (Self::default_width(), Self::default_features());
+        ModelSettings { kind: ModelKind::Mlp, hidden, width, features, normalize: None }
     }
 
     /// The layer from features to logits.
@@ -90,11 +122,20 @@ pub const HEAD: u8 = 1;
 /// Features of images `x`, which lie as [`ModelSettings::pixels`] says. Returns `[batch, features]`.
 pub fn encoder(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Buf, image: Image) -> Buf {
     let Image { height, width, .. } = image;
+    let x = normalized(t, model, x, image);
     let maps = || Maps::new(x, x.rows() / (height * width), height, width);
     match model.kind {
         ModelKind::Mlp => mlp_encoder(t, &model.hidden, x),
         ModelKind::Cnn => cnn::encoder(t, place, model.width, model.features, maps()),
         ModelKind::Resnet18 => resnet::encoder(t, place, maps()),
+    }
+}
+
+/// Images as the first layer wants them.
+fn normalized(t: &mut Tape<'_>, model: &ModelSettings, x: Buf, image: Image) -> Buf {
+    match model.normalize {
+        None => x,
+        Some(Normalization { mean, std }) => normalize_pixels(t, "normalised images", x, image.channels, [mean, std]),
     }
 }
 
@@ -158,6 +199,7 @@ pub fn classifier(t: &mut Tape<'_>, model: &ModelSettings, classes: u32, feature
 /// Logits of a class for each pixel, `[batch * height * width, classes]`, by the encoder's stages and a decoder. Panics if the
 /// encoder has none, which callers have ruled out by [`ModelSettings::pixels`].
 pub fn segmenter(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Place; 2], classes: u32, x: Buf, image: Image) -> Buf {
+    let x = normalized(t, model, x, image);
     let maps = Maps::new(x, x.rows() / (image.height * image.width), image.height, image.width);
     let stages = stages(t, model, encoder, maps).expect("an encoder of maps");
     let decoded = decoder::unet(t, head, &stages, image);

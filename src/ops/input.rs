@@ -1,12 +1,13 @@
 //! From packed data to the batch of a step: order, gathering, augmentation. Nothing here has a gradient.
 
-use crate::buffer::{Buf, Dtype, Shape, shape};
+use crate::buffer::{Buf, Dtype, Fill, Role, Shape, shape};
 use crate::kernels::augment::{Augment, Image};
 use crate::kernels::augment_draw::{AugmentDraw, Ranges};
 use crate::kernels::augment_local::AugmentLocal;
 use crate::kernels::gather::Gather;
 use crate::kernels::gather_labels::GatherLabels;
 use crate::kernels::gather_rows::GatherRows;
+use crate::kernels::normalize_pixels::{CHANNELS, NormalizePixels};
 use crate::kernels::shuffle::{Order, Shuffle};
 use crate::tape::Tape;
 use crate::views::Column;
@@ -72,6 +73,16 @@ pub fn pixels_of(t: &mut Tape<'_>, name: &str, batch: Batch, pixels: Pixels) -> 
         Dtype::F32 => t.call(name, GatherRows { data, indices, x }),
     }
     x
+}
+
+/// Images `x` of so many channels (1 or 3), in either layout, by the mean and the standard deviation of each of three channels,
+/// which they have from now on.
+pub fn normalize_pixels(t: &mut Tape<'_>, name: &str, x: Buf, channels: u32, mean_and_std: [[f32; 3]; 2]) -> Buf {
+    let y = t.scratch(name, shape(x.rows(), x.cols() / channels * CHANNELS));
+    let fill = Fill::F32(mean_and_std.concat());
+    let mean_and_std = t.arena.buffer("mean and deviation of pixels", Role::Input, Dtype::F32, shape(2, CHANNELS), fill);
+    t.call(name, NormalizePixels { x, mean_and_std, y, channels });
+    y
 }
 
 /// How samples are varied.

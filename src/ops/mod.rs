@@ -27,7 +27,8 @@ pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_wi
 pub use conv2d::conv2d;
 pub use cross_entropy::cross_entropy;
 pub use input::{
-    Augmentation, Batch, DataBufs, Draws, Pixels, augmented_views, batch_images, batch_indices, batch_labels, draw_views, pixels_of, views,
+    Augmentation, Batch, DataBufs, Draws, Pixels, augmented_views, batch_images, batch_indices, batch_labels, draw_views, normalize_pixels,
+    pixels_of, views,
 };
 pub use layer_norm::layer_norm;
 pub use linear::{Activation, flatten, linear, project, unflatten};

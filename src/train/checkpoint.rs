@@ -8,10 +8,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use safetensors::tensor::{Dtype as TensorType, SafeTensors, TensorView};
+use anyhow::{Context, Result, bail, ensure};
+use safetensors::SafeTensorError;
+use safetensors::tensor::{Dtype as TensorType, SafeTensors, TensorInfo, TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::foreign;
 use crate::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
 use crate::data::{Encoding, Fingerprint, Scale};
 use crate::exec::Executor;
@@ -24,16 +26,39 @@ const KEY: &str = "wgraft";
 /// Tensors of a file by name: shape, type, bytes.
 pub(super) type StoredTensors = BTreeMap<String, (Vec<usize>, TensorType, Vec<u8>)>;
 
-/// All tensors of a safetensors file, and the text of our record if it has one.
-pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<String>)> {
+/// A header takes many times its length in memory; those of large models have less than a hundredth of this.
+const MOST_HEADER_BYTES: u64 = 8 << 20;
+
+/// All tensors of a safetensors file, and our record if it has one.
+pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<Record>)> {
     let source = path.display();
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {source}"))?;
-    let damaged = |e| anyhow!("{source} is not a whole safetensors file ({e}); was it cut off?");
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
-    let record = header.metadata().as_ref().and_then(|m| m.get(KEY)).cloned();
-    let tensors = file.tensors().into_iter().map(|(name, view)| (name, (view.shape().to_vec(), view.dtype(), view.data().to_vec())));
-    Ok((tensors.collect(), record))
+    let cannot_read = || format!("cannot read {source}");
+    ensure!(std::fs::metadata(path).with_context(cannot_read)?.is_file(), "{source} is not a file, but weights are in one");
+    let bytes = std::fs::read(path).with_context(cannot_read)?;
+    // The length of the header, then the header, an object of JSON.
+    let promised = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
+    if promised > MOST_HEADER_BYTES || bytes.get(8) != Some(&b'{') {
+        let what = foreign::described(&bytes, path).unwrap_or_else(|| "is not a safetensors file, nor anything else that is known".into());
+        bail!("{source} {what}");
+    }
+    let damaged = |e| match e {
+        SafeTensorError::MetadataIncompleteBuffer | SafeTensorError::InvalidHeaderLength => {
+            format!("{source} is not a whole safetensors file ({e}); was it cut off?")
+        }
+        e => format!("{source} is not a sound safetensors file ({e})"),
+    };
+    let (header_bytes, header) = SafeTensors::read_metadata(&bytes).map_err(|e| anyhow::Error::msg(damaged(e)))?;
+    let parse = |text: &String| serde_json::from_str(text).with_context(|| format!("{source}: the record cannot be read"));
+    let record: Option<Record> = header.metadata().as_ref().and_then(|m| m.get(KEY)).map(parse).transpose()?;
+    if let Some(format) = record.as_ref().map(|record| record.format).filter(|&format| format != Record::FORMAT) {
+        bail!("{source} has format {format}, this program reads {}", Record::FORMAT);
+    }
+    let data = &bytes[8 + header_bytes..];
+    let tensor = |(name, info): (String, &TensorInfo)| {
+        let (from, to) = info.data_offsets;
+        (name, (info.shape.clone(), info.dtype, data[from..to].to_vec()))
+    };
+    Ok((header.tensors().into_iter().map(tensor).collect(), record))
 }
 
 /// What a checkpoint's weights are for.
@@ -134,8 +159,6 @@ impl Checkpoint {
                  weights of other origin are for --init-from"
             );
         };
-        let record: Record = serde_json::from_str(&record).with_context(|| format!("{source}: the record cannot be read"))?;
-        ensure!(record.format == Record::FORMAT, "{source} has format {}, this program reads {}", record.format, Record::FORMAT);
         Ok(Checkpoint { record, tensors, source })
     }
 
@@ -147,12 +170,16 @@ impl Checkpoint {
             let Some((found, ty, bytes)) = self.tensors.get(&name) else {
                 bail!("{} holds no `{name}`: it is of another model", self.source);
             };
+            ensure!(*found == shape, "{}: `{name}` has shape {found:?}, the model wants {shape:?}: it is of another model", self.source);
+            let wanted = tensor_type(named.buf);
             ensure!(
-                (found, *ty) == (&shape, tensor_type(named.buf)),
-                "{}: `{name}` has shape {found:?}, the model wants {shape:?}: it is of another model",
+                *ty == wanted,
+                "{}: `{name}` is of type {ty:?}, a checkpoint has {wanted:?}: --init-from converts weights",
                 self.source
             );
             let words: Vec<u32> = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            let unsound = named.role.group().is_some() && words.iter().any(|&word| !f32::from_bits(word).is_finite());
+            ensure!(!unsound, "{}: `{name}` holds values that are NaN or infinite", self.source);
             exec.write(named.buf, &named.tensor.from_torch(&words))?;
         }
         Ok(())

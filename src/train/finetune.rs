@@ -11,6 +11,7 @@ use super::pretrain::images;
 use super::settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS};
 use super::shards::{BatchOutput, Shards, watched};
 use super::task::{self, Scores, Task};
+use super::weights::Weights;
 use crate::buffer::{Role, is_of};
 use crate::data::{self, Dataset, Split};
 use crate::error::UsageError;
@@ -82,6 +83,7 @@ impl Finetune {
             ensure!(ours == theirs, "{} was trained on images of {theirs}, {} has {ours}", settings.from, data.name);
             settings.model = checkpoint.record.model.clone();
         }
+        let weights = Weights::of(settings.init_from.as_deref(), &mut settings.model, &data.train)?;
         suits(&settings, data)?;
         let (rest, held_out) = data.train.hold_out(run.val, run.seed);
         let train = match (settings.labels_per_class, settings.labels) {
@@ -152,7 +154,7 @@ impl Finetune {
         } else {
             None
         };
-        let notes = r.begin_with(settings.init_from.as_deref(), &settings.model, train.image)?;
+        let notes = r.begin_with(weights.as_ref(), &record)?;
         let held_out = Known::record(&mut r, "held-out", &held_out, &settings.model, &*task)?;
         let test = match &data.test {
             Some(test) => Known::record(&mut r, "test", test, &settings.model, &*task)?,
@@ -217,6 +219,7 @@ fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
             format!("--task segment needs a network of maps, {} is none: try --model cnn", settings.model),
         ),
         (table && !mapless, format!("{} is for images; a table needs --model mlp", settings.model)),
+        (table && settings.model.normalize.is_some(), "[model.normalize] is for images, not for a table".to_string()),
         (table && !settings.augment.is_none(), "--augment is for images, not for a table".to_string()),
     ];
     wrong.into_iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, text)| Err(UsageError(text).into()))

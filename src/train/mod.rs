@@ -5,6 +5,7 @@ mod driver;
 mod embed;
 mod finetune;
 mod folder;
+mod foreign;
 mod micro;
 mod passes;
 mod plan;

@@ -1,6 +1,5 @@
 //! Recording a run: the programs it needs, over one arena.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::checkpoint::Record;
@@ -10,10 +9,8 @@ use super::weights::{Fitted, Weights};
 use crate::buffer::{Arena, Buf, Dtype, shape};
 use crate::data::Split;
 use crate::exec::{Programs, Span, repeat};
-use crate::kernels::augment::Image;
 use crate::kernels::shuffle::Order;
 use crate::memory::HostMem;
-use crate::models::ModelSettings;
 use crate::ops::{Batch, Clock, DataBufs, Optimizer, StepSettings, batch_indices, report, start_step, update};
 use crate::program::{Program, RecordError};
 use crate::random;
@@ -71,10 +68,10 @@ impl Recording {
         self.data.push((buf, words));
     }
 
-    /// Lets the model begin with the weights in a file, if there is one. Returns what a user should know of it.
-    pub fn begin_with(&mut self, file: Option<&Path>, model: &ModelSettings, image: Image) -> anyhow::Result<Vec<String>> {
-        let Some(file) = file else { return Ok(Vec::new()) };
-        let Fitted { contents, notes } = Weights::load(file)?.fit(&self.arena, model, image)?;
+    /// Lets the model of `record` begin with weights, if there are any. Returns what a user should know of them.
+    pub fn begin_with(&mut self, weights: Option<&Weights>, record: &Record) -> anyhow::Result<Vec<String>> {
+        let Some(weights) = weights else { return Ok(Vec::new()) };
+        let Fitted { contents, notes } = weights.fit(&self.arena, record)?;
         self.data.extend(contents);
         Ok(notes)
     }

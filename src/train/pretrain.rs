@@ -9,6 +9,7 @@ use super::passes::{Evaluation, Pass, Recalibration};
 use super::plan::{AUGMENT_STREAM, Plan, Recording, Training, TrainingOptions};
 use super::settings::{Method, PretrainSettings};
 use super::shards::watched;
+use super::weights::Weights;
 use crate::buffer::{Buf, Role};
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
@@ -97,7 +98,8 @@ impl Monitor {
 
 impl Pretrain {
     /// Records the run. Fails with a [`UsageError`] where settings and data do not fit each other.
-    pub fn prepare(settings: PretrainSettings, data: &Dataset, binding_limit: u64) -> Result<Self> {
+    pub fn prepare(mut settings: PretrainSettings, data: &Dataset, binding_limit: u64) -> Result<Self> {
+        let weights = Weights::of(settings.init_from.as_deref(), &mut settings.model, &data.train)?;
         let run = &settings.run;
         let (train, held_out) = data.train.hold_out(run.val, run.seed);
         if run.batch > train.len() {
@@ -134,7 +136,9 @@ impl Pretrain {
                 Training::record_cached(&mut r, &options, &cached)?
             }
         };
-        let mut notes = r.begin_with(settings.init_from.as_deref(), &settings.model, train.image)?;
+        let mut record = Record::new(Stage::Pretrained, &settings.model, train.image, data.classes, run.seed);
+        (record.data, record.bits) = (Some(data.fingerprint()), settings.run.bits);
+        let mut notes = r.begin_with(weights.as_ref(), &Record { class_names: data.class_names.clone(), ..record.clone() })?;
         let statistics = r.arena.bufs().iter().any(|b| matches!(b.role, Role::Statistic { .. }));
         if let Some(micro) = settings.micro_batch.filter(|_| statistics) {
             notes.push(format!("batch norm normalises by the statistics of each micro-batch of {micro} images, not of the whole batch"));
@@ -167,8 +171,6 @@ impl Pretrain {
         let held_out = evaluate_split(&mut r, "held-out", &held_out, &features)?;
         let bank_labels = train.labels.as_ref().map(|labels| labels[..bank_size as usize].to_vec());
         let monitor = Monitor { recalibration, bank, bank_labels, held_out, reconstruction, classes: data.classes as usize };
-        let mut record = Record::new(Stage::Pretrained, &settings.model, train.image, data.classes, run.seed);
-        (record.data, record.bits) = (Some(data.fingerprint()), settings.run.bits);
         let plan = r.finish(training, settings.run.clone(), record);
         Ok(Pretrain { plan, samples: train.len(), notes, monitor, settings })
     }

@@ -381,7 +381,8 @@ fn model_problem(model: &ModelSettings) -> Option<String> {
     let limits = [("--width", model.width, MOST_CHANNELS), ("--features", model.features, MOST_FEATURES)];
     let beyond = limits.into_iter().find(|(_, value, most)| !(1..=*most).contains(value));
     let beyond = beyond.map(|(flag, _, most)| format!("{flag} must be at least 1 and at most {most}"));
-    widths_problem(&model.hidden, "--hidden").or(beyond)
+    let normalization = model.normalize.and_then(|normalization| normalization.problem());
+    widths_problem(&model.hidden, "--hidden").or(beyond).or(normalization)
 }
 
 fn widths_problem(widths: &[u32], flag: &str) -> Option<String> {

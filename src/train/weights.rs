@@ -3,24 +3,32 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use safetensors::tensor::Dtype as TensorType;
 
-use super::checkpoint::{StoredTensors, read_tensors};
-use crate::buffer::{Arena, Buf, NamedBuf, Role, Tensor, is_of};
+use super::checkpoint::{Record, Stage, StoredTensors, read_tensors};
+use crate::buffer::{Arena, Buf, NamedBuf, Role, is_of};
+use crate::data::Split;
 use crate::error::UsageError;
 use crate::kernels::augment::Image;
-use crate::models::{self, ModelKind, ModelSettings};
+use crate::models::{self, ModelKind, ModelSettings, Normalization};
 
-/// Channels of the images that published weights were trained on.
+/// Channels of images in colour.
 const COLOURS: usize = 3;
 /// Problems that an error names before it counts the rest.
 const NAMED: usize = 6;
 
-/// The tensors of a file.
+/// The tensors of a file, for a model.
 pub struct Weights {
+    /// By the model's names.
     tensors: StoredTensors,
+    /// Of a checkpoint of ours.
+    record: Option<Record>,
+    /// Those that the model's encoder can have.
+    layers: Vec<String>,
     source: String,
+    /// What a user should know, as sentences.
+    notes: Vec<String>,
 }
 
 /// What a file has for a model.
@@ -32,80 +40,141 @@ pub struct Fitted {
 }
 
 impl Weights {
-    pub fn load(path: &Path) -> Result<Self> {
-        let (tensors, _) = read_tensors(path)?;
-        Ok(Weights { tensors, source: path.display().to_string() })
+    /// Reads `file`, if there is one, for a model that is to be trained on `samples`. Where the settings do not say how the encoder
+    /// normalises images, it does from now on what these weights were trained with, as far as that is known.
+    pub fn of(file: Option<&Path>, model: &mut ModelSettings, samples: &Split) -> Result<Option<Self>> {
+        let Some(file) = file else { return Ok(None) };
+        let (tensors, record) = read_tensors(file)?;
+        let (layers, source) = (models::encoder_layers(model, samples.image), file.display().to_string());
+        let prefix = prefix(&tensors, &layers).with_context(|| format!("the weights in {source} cannot be told apart"))?;
+        let mut weights = Weights { tensors, record, layers, source, notes: Vec::new() };
+        if !prefix.is_empty() {
+            weights.notes.push(format!("{}: names begin with `{prefix}`, which is left out", weights.source));
+            let (inside, outside): (StoredTensors, _) = weights.tensors.into_iter().partition(|(name, _)| name.starts_with(&prefix));
+            let stripped = inside.into_iter().map(|(name, tensor)| (name[prefix.len()..].to_string(), tensor));
+            weights.tensors = outside.into_iter().chain(stripped).collect();
+        }
+        if samples.features.is_empty() {
+            weights.settle(model, samples.image);
+        }
+        Ok(Some(weights))
     }
 
-    /// Contents for the parameters and statistics of a model: all of its encoder's, which must be there, and its classifier's
-    /// where they fit.
+    /// Gives `model` the normalisation of these weights, unless it has one, and notes which it is.
+    fn settle(&mut self, model: &mut ModelSettings, image: Image) {
+        let stem = self.layers.first().and_then(|layer| self.tensors.get(&format!("{layer}.weight")));
+        let in_colour = stem.is_some_and(|(shape, ..)| shape.len() == 4 && shape[1] == COLOURS);
+        let published = (model.kind == ModelKind::Resnet18 && in_colour).then_some(Normalization::IMAGENET);
+        let known = self.record.as_ref().map_or(published, |record| record.model.normalize);
+        let grey = in_colour && image.channels == 1;
+        let note = match (model.normalize, known) {
+            (Some(given), _) => format!("images are normalised by {given}, as the settings say"),
+            (None, Some(known)) if self.record.is_some() => format!("images are normalised by {known}, as those of that run were"),
+            (None, Some(known)) => format!(
+                "images are normalised by ImageNet's {known}, as weights of torchvision and timm want; for others, name theirs under \
+                 [model.normalize] in a --config"
+            ),
+            (None, None) if self.record.is_none() => "nothing says how its images were normalised: they stay 0 to 1".into(),
+            (None, None) => String::new(),
+        };
+        let grey_note = if grey { "grey images are repeated over the three channels that its first layer takes" } else { "" };
+        model.normalize = model.normalize.or(known).or(grey.then_some(Normalization::NONE));
+        let said = [note.as_str(), grey_note].into_iter().filter(|note| !note.is_empty());
+        self.notes.extend(said.map(|note| format!("{}: {note}", self.source)));
+    }
+
+    /// Contents for the parameters and statistics of the model of `run`: all of its encoder's, which must be there, and its
+    /// classifier's where they fit and are for the same classes.
     ///
     /// The last layers of an encoder, which a decoder does without, may be in the file all the same.
-    pub fn fit(&self, arena: &Arena, model: &ModelSettings, image: Image) -> Result<Fitted> {
+    pub fn fit(&self, arena: &Arena, run: &Record) -> Result<Fitted> {
         let in_head = |b: &NamedBuf| b.role.group() == Some(models::HEAD);
         let (head, encoder): (Vec<_>, Vec<_>) = arena.bufs().iter().filter(|b| b.role.group().is_some()).partition(|b| in_head(b));
-        let mut notes = Vec::new();
-        let mut contents = Vec::new();
-        let mut problems = self.strangers(&encoder, &models::encoder_layers(model, image));
+        let mut problems = self.strangers(&encoder);
+        let mut found = Vec::new();
         for b in &encoder {
             match self.values(b) {
-                Ok(values) => contents.push((b.buf, values)),
+                Ok(values) => found.push((*b, values)),
                 Err(problem) => problems.push(problem),
             }
         }
-        if !problems.is_empty() {
-            return Err(UsageError(self.misfit(&problems, &encoder, model)).into());
-        }
-        if let Some(stem) = encoder.iter().find(|b| self.is_summed(b)) {
-            notes.push(format!("{}: `{}` is for images in colour; summed over the channels, it takes grey ones", self.source, stem.name));
-        }
-        let layer = format!("{}.", model.classifier_name());
+        let layer = format!("{}.", run.model.classifier_name());
         let classifier: Vec<_> = head.into_iter().filter(|b| b.name.starts_with(&layer)).collect();
-        match classifier.iter().map(|b| Ok((b.buf, self.values(b)?))).collect::<Result<Vec<_>, String>>() {
-            Ok(fitting) => contents.extend(fitting),
+        let mut notes = self.notes.clone();
+        match self.classifier(&classifier, run) {
+            Ok(fitting) => {
+                if let Some(first) = run.class_names.first().filter(|_| self.record.is_none() && !fitting.is_empty()) {
+                    notes.push(format!(
+                        "{}: it does not name its classes; its classifier is taken as it is, as if in the order of the data's, from {first} on",
+                        self.source
+                    ));
+                }
+                found.extend(fitting);
+            }
             Err(why) => notes.push(format!("{}: {why}; the classifier begins as usual", self.source)),
         }
-        notes.insert(0, format!("{}: {} tensors to begin with", self.source, contents.len()));
-        Ok(Fitted { contents, notes })
+        let unsound = found.iter().filter(|(_, values)| values.iter().any(|value| !value.is_finite()));
+        problems.extend(unsound.map(|(b, _)| format!("`{}` holds values that are NaN or infinite", b.name)));
+        if !problems.is_empty() {
+            return Err(UsageError(self.misfit(&problems, &encoder, &run.model)).into());
+        }
+        for kind in [TensorType::F16, TensorType::BF16, TensorType::F64] {
+            let count = found.iter().filter(|(b, _)| self.tensors[&b.name].1 == kind).count();
+            if count > 0 {
+                notes.insert(0, format!("{}: {count} of them are of type {kind:?} and become F32", self.source));
+            }
+        }
+        notes.insert(0, format!("{}: {} tensors to begin with", self.source, found.len()));
+        let words =
+            |(b, values): (&NamedBuf, Vec<f32>)| (b.buf, b.tensor.from_torch(&values.into_iter().map(f32::to_bits).collect::<Vec<_>>()));
+        Ok(Fitted { contents: found.into_iter().map(words).collect(), notes })
     }
 
-    /// The tensor of a buffer as padded words, or what is wrong with it.
-    fn values(&self, b: &NamedBuf) -> Result<Vec<u32>, String> {
+    /// The values of a buffer in PyTorch's order, or what is wrong with them.
+    fn values(&self, b: &NamedBuf) -> Result<Vec<f32>, String> {
         let wanted = b.tensor.torch_shape();
         let Some((found, kind, bytes)) = self.tensors.get(&b.name) else { return Err(format!("there is no `{}`", b.name)) };
-        if *kind != TensorType::F32 {
-            return Err(format!("`{}` is of type {kind:?}, not F32", b.name));
-        }
-        let values: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        let values = if *found == wanted {
-            values
-        } else if self.is_summed(b) {
-            let taps = wanted[2] * wanted[3];
-            let sum = |filter: &[f32], tap: usize| filter.iter().skip(tap).step_by(taps).sum();
-            values.chunks(COLOURS * taps).flat_map(|filter| (0..taps).map(move |tap| sum(filter, tap))).collect()
-        } else {
+        if *found != wanted {
             return Err(format!("`{}` has shape {found:?}, the model wants {wanted:?}", b.name));
+        }
+        floats(*kind, bytes).ok_or_else(|| format!("`{}` is of type {kind:?}, not F32, F16, BF16 or F64", b.name))
+    }
+
+    /// The values of the classifier's buffers, each row where the class of its name is in `run`, or why they are not for it.
+    fn classifier<'a>(&self, classifier: &[&'a NamedBuf], run: &Record) -> Result<Vec<(&'a NamedBuf, Vec<f32>)>, String> {
+        let found = classifier.iter().map(|&b| Ok((b, self.values(b)?))).collect::<Result<Vec<_>, String>>()?;
+        let Some(record) = self.record.as_ref().filter(|_| !found.is_empty()) else { return Ok(found) };
+        if record.targets != run.targets {
+            return Err("its head is for other numbers, or for the same on another scale".into());
+        }
+        if run.class_names == record.class_names && (record.stage == Stage::Regressor || !run.class_names.is_empty()) {
+            return Ok(found);
+        }
+        let place = |name: &String| record.class_names.iter().position(|known| known == name);
+        let rows: BTreeSet<usize> = run.class_names.iter().filter_map(place).collect();
+        if record.class_names.is_empty() {
+            return Err("it does not name the classes of its classifier".into());
+        }
+        if rows.len() != run.class_names.len() || rows.len() != record.class_names.len() {
+            let (theirs, ours) = (listed(&record.class_names), listed(&run.class_names));
+            return Err(format!("its classifier is for the classes {theirs}, not for {ours}"));
+        }
+        let by_name = |(b, values): (_, Vec<f32>)| {
+            let columns = values.len() / rows.len();
+            let row = |name| &values[place(name).expect("every class has a row") * columns..][..columns];
+            (b, run.class_names.iter().flat_map(row).copied().collect())
         };
-        Ok(b.tensor.from_torch(&values.into_iter().map(f32::to_bits).collect::<Vec<_>>()))
+        Ok(found.into_iter().map(by_name).collect())
     }
 
-    /// Whether these are filters over one channel, which the file has over three.
-    fn is_summed(&self, b: &NamedBuf) -> bool {
-        let Tensor::Filters(taps) = b.tensor else { return false };
-        let mut theirs = b.tensor.torch_shape();
-        theirs[1] = COLOURS;
-        taps.inputs == 1 && self.tensors.get(&b.name).is_some_and(|(found, ..)| *found == theirs)
-    }
-
-    /// Tensors beside those of the encoder that its own layers would have in a larger model. Those of `layers`, which are all that it
-    /// can have, may be there for a model that leaves a layer out.
-    fn strangers(&self, encoder: &[&NamedBuf], layers: &[String]) -> Vec<String> {
+    /// Tensors beside those of the encoder that its own layers would have in a larger model. Those of layers that it can have may be there for a model that leaves a layer out.
+    fn strangers(&self, encoder: &[&NamedBuf]) -> Vec<String> {
         let part = |name: &str| name.split('.').next().map(str::to_string);
         let parts: BTreeSet<_> = encoder.iter().map(|b| part(&b.name)).collect();
         let ours: BTreeSet<&str> = encoder.iter().map(|b| b.name.as_str()).collect();
         let strange = |name: &&String| {
             let layer = name.rsplit_once('.').map_or("", |(layer, _)| layer);
-            let unused = layers.iter().any(|known| known == layer) && !encoder.iter().any(|b| is_of(&b.name, layer));
+            let unused = self.layers.iter().any(|known| known == layer) && !encoder.iter().any(|b| is_of(&b.name, layer));
             parts.contains(&part(name)) && !ours.contains(name.as_str()) && !unused && !name.ends_with(".num_batches_tracked")
         };
         self.tensors.keys().filter(strange).map(|name| format!("`{name}` has no place in the model")).collect()
@@ -119,7 +188,12 @@ impl Weights {
         let residual = self.tensors.contains_key("layer1.0.conv1.weight");
         let shapes = |b: &&NamedBuf| Some((b.tensor.torch_shape(), self.tensors.get(&b.name)?.0.clone()));
         let stem = encoder.iter().find(|b| matches!(b.role, Role::Param { .. })).and_then(shapes);
+        let transformers = self.tensors.keys().any(|name| name.ends_with("embedder.convolution.weight"));
         let hint = match stem {
+            _ if transformers => {
+                "; these are the names of Hugging Face's transformers: the same network has torchvision's names, which are wanted here, in \
+                 timm's files"
+            }
             _ if residual && model.kind != ModelKind::Resnet18 => "; these are weights of a residual network: say --model resnet18",
             Some((ours, theirs)) if ours.ends_with(&[3, 3]) && theirs.ends_with(&[7, 7]) => {
                 "; images of up to 64 pixels a side get a smaller first layer than these weights have: say --size 224"
@@ -128,4 +202,55 @@ impl Weights {
         };
         format!("the weights in {} do not fit {model}: {named}{more}{hint}", self.source)
     }
+}
+
+/// Some of these names, for an error.
+fn listed(names: &[String]) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let named = names[..names.len() - more].join(", ");
+    if more > 0 { format!("{named} and {more} more") } else { named }
+}
+
+/// What names in a file have before those of these layers: nothing, or what wraps the model, such as `module.`.
+fn prefix(tensors: &StoredTensors, layers: &[String]) -> Result<String> {
+    let held = |prefix: &str| layers.iter().filter(|layer| tensors.contains_key(&format!("{prefix}{layer}.weight"))).count();
+    let before = |name: &'_ str| -> BTreeSet<String> {
+        let Some(of) = name.strip_suffix(".weight") else { return BTreeSet::new() };
+        let prefixes = layers.iter().filter_map(|layer| of.strip_suffix(layer.as_str()));
+        prefixes.filter(|prefix| prefix.ends_with('.')).map(String::from).collect()
+    };
+    let prefixes: BTreeSet<String> = tensors.keys().flat_map(|name| before(name)).collect();
+    let most = prefixes.iter().map(|prefix| held(prefix)).max().unwrap_or(0);
+    // Layers of other networks end in the same words: a wrapper has more than half of the layers behind it.
+    if most <= held("") || 2 * most <= layers.len() {
+        return Ok(String::new());
+    }
+    let best: Vec<String> = prefixes.into_iter().filter(|prefix| held(prefix) == most).collect();
+    match best.as_slice() {
+        [prefix] => Ok(prefix.clone()),
+        several => bail!(UsageError(format!("they are there more than once, under {}: keep one in the file", listed(several)))),
+    }
+}
+
+/// Little-endian numbers as f32, of the types that weights come in.
+fn floats(kind: TensorType, bytes: &[u8]) -> Option<Vec<f32>> {
+    let half = |b: &[u8]| u16::from_le_bytes([b[0], b[1]]);
+    Some(match kind {
+        TensorType::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+        TensorType::F16 => bytes.chunks_exact(2).map(|b| from_f16(half(b))).collect(),
+        TensorType::BF16 => bytes.chunks_exact(2).map(|b| f32::from_bits(u32::from(half(b)) << 16)).collect(),
+        TensorType::F64 => bytes.as_chunks().0.iter().map(|&b| f64::from_le_bytes(b) as f32).collect(),
+        _ => return None,
+    })
+}
+
+/// A number of IEEE's half precision.
+fn from_f16(bits: u16) -> f32 {
+    let (sign, exponent, fraction) = (u32::from(bits >> 15) << 31, u32::from(bits >> 10 & 0x1f), u32::from(bits & 0x3ff));
+    let size = match exponent {
+        0 => fraction as f32 / (1 << 24) as f32,
+        31 => f32::from_bits(0x7f80_0000 | fraction << 13),
+        _ => f32::from_bits((exponent + 127 - 15) << 23 | fraction << 13),
+    };
+    f32::from_bits(sign | size.to_bits())
 }

@@ -1,0 +1,57 @@
+//! What a file is that was taken for weights and is no safetensors file: told by its content, whatever it is called.
+
+use std::path::Path;
+
+/// Of the beginning of a file, what is searched for names of members.
+const BEGINNING: usize = 4096;
+
+/// Says what a file with these contents is and what to do, as the end of a sentence about it; `None` if nothing is known of it.
+pub(super) fn described(bytes: &[u8], path: &Path) -> Option<String> {
+    let head = &bytes[..bytes.len().min(BEGINNING)];
+    let begins = |with: &[u8]| head.starts_with(with);
+    let names = |part: &[u8]| head.windows(part.len()).any(|window| window == part);
+    let text = String::from_utf8_lossy(head).trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
+    // Protocol 2 is what PyTorch pickles with; later ones are Python's own.
+    let pickle = matches!(head, [0x80, 2..=5, ..]);
+    // A version, then a field that models have beside it: producer, domain, graph, operators.
+    let onnx = matches!(head, [0x08, 1..=31, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..]);
+    Some(match () {
+        () if bytes.is_empty() => "is empty".into(),
+        () if begins(b"PK\x03\x04") && names(b"data.pkl") => format!("is a file of PyTorch's; {}", converted(path)),
+        () if begins(b"PK\x03\x04") && names(b".npy") => "is an archive of NumPy's (.npz): save_file of safetensors.numpy writes it anew".into(),
+        () if begins(b"PK\x03\x04") => "is a zip archive: unpack it first".into(),
+        () if pickle => format!("is a pickle of Python's, as older versions of PyTorch write; {}", converted(path)),
+        () if begins(b"\x1f\x8b") => "is packed by gzip: unpack it first".into(),
+        () if begins(b"\x28\xb5\x2f\xfd") || begins(b"\xfd7zXZ") || begins(b"BZh") || begins(b"7z\xbc\xaf") => {
+            "is packed: unpack it first".into()
+        }
+        () if head.get(257..262) == Some(b"ustar") => "is a tar archive: unpack it first".into(),
+        () if begins(b"\x93NUMPY") => "is an array of NumPy's (.npy), without names".into(),
+        () if begins(b"\x89HDF\r\n\x1a\n") => "is an HDF5 file, as Keras writes".into(),
+        () if begins(b"GGUF") => "is a GGUF file, which is for language models".into(),
+        () if text.starts_with("version https://git-lfs") => {
+            "is a pointer of Git LFS in the place of the file that it stands for: `git lfs pull` fetches that".into()
+        }
+        () if text.starts_with('<') => {
+            "is a web page, not the file that was to be downloaded: on Hugging Face, addresses of files have /resolve/ where pages have /blob/"
+                .into()
+        }
+        () if text.starts_with('{') => "is a JSON text, perhaps the index of weights in several files: one file is needed".into(),
+        () if onnx => "is an ONNX model: its weights are needed as PyTorch names them".into(),
+        () => return None,
+    })
+}
+
+/// What makes a safetensors file of a file of PyTorch's: a state dict, or a checkpoint that holds one.
+fn converted(path: &Path) -> String {
+    let (from, to) = (path.display(), path.with_extension("safetensors"));
+    let to = if to == path { path.with_extension("converted.safetensors") } else { to };
+    format!(
+        "this makes a safetensors file of it: python -c \"import sys, torch; from safetensors.torch import save_file; \
+         d = torch.load(sys.argv[1], map_location='cpu', weights_only=True); \
+         d = next((d[k] for k in ('state_dict', 'model', 'model_state_dict') if k in d), d); \
+         save_file({{k: v.detach().contiguous().clone() for k, v in d.items() if torch.is_tensor(v)}}, sys.argv[2])\" \
+         \"{from}\" \"{}\"",
+        to.display()
+    )
+}
