@@ -22,8 +22,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var value = 0.0;
     if (col < params.cols) {
         let channel = col % 3u;
-        let from = select(col, col / 3u, params.channels == 1u);
-        value = (x[row * params.x_stride + from] - mean_and_std[0][channel]) / mean_and_std[1][channel];
+        let x_col = select(col, col / 3u, params.channels == 1u);
+        value = (x[row * params.x_stride + x_col] - mean_and_std[0][channel]) / mean_and_std[1][channel];
     }
     y[i] = value;
 }
