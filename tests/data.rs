@@ -243,7 +243,7 @@ fn what_belongs_to_a_sample_stays_with_it() {
         names: (0..10).map(|i| i.to_string()).collect(),
     };
     let (rest, held) = split.hold_out(0.4, 3);
-    let few = split.per_class(2, 2, 1).expect("there are enough");
+    let few = split.per_class(2, &["even", "odd"].map(String::from), 1).expect("there are enough");
     assert_eq!((rest.len(), held.len(), few.len()), (6, 4, 4));
     for part in [rest, held, few] {
         for (i, name) in part.names.iter().enumerate() {

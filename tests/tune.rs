@@ -107,7 +107,7 @@ fn choices_are_obeyed_and_results_stay_within_tolerance() {
         })
         .collect();
     let run = |choices: &Choices| {
-        let spec = std::env::var("WGRAFT_TEST_DEVICE").unwrap_or("auto".into()).parse().expect("a device");
+        let spec = common::test_device().parse().expect("a device");
         let Device::Gpu(device) = Device::open(&spec).expect("it opens").with_choices(choices.clone()) else { panic!("it was there") };
         let memory = plan.memory(&|step| Clock::row(0.0, &[0.1, 0.1], &plan.settings.update_rule(), step));
         let mut gpu = Gpu::load(device, &plan.arena, &memory, plan.programs.clone(), &GpuOptions::default()).expect("it loads");

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use common::binary::{json, refused, stderr, wgraft};
-use common::files::{encoded, own_copy, put};
+use common::files::{encoded, labelled, load, own_copy, put, test_of};
 use image::{GrayImage, ImageFormat, Luma};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -159,13 +159,14 @@ fn labels_that_do_not_belong_are_refused() {
         refused(dir, &args, 1, parts);
         refused(dir, &["label", "pre", "--labels", "bad.csv", "--device", "cpu", "--out", "x"], 1, parts);
     };
-    // Of names in order, every fifth is a test picture.
-    tune("file,label\nleft/04.png,left\n", &["line 2", "left/04.png is a test image"]);
+    let data = load(&dir.join("sides"), &labelled());
+    let (trained, tested) = (data.train.names[0].as_str(), test_of(&data).names[0].as_str());
+    tune(&format!("file,label\n{tested},left\n"), &["line 2", tested, "is a test image"]);
     tune("file,label\nleft/99.png,left\n", &["line 2", "none of the training images"]);
     tune("index,label\n60,left\n", &["`60` is none of the 60 training images"]);
     tune("index,label\n-1,left\n", &["`-1`"]);
-    tune("file,label\nleft/00.png,bottom\n", &["`bottom` is none of the classes", "left, right, top"]);
-    tune("file,label\nleft/00.png,left\nleft/00.png,top\n", &["line 3", "`left`"]);
+    tune(&format!("file,label\n{trained},bottom\n"), &["`bottom` is none of the classes", "left, right, top"]);
+    tune(&format!("file,label\n{trained},left\n{trained},top\n"), &["line 3", "`left`"]);
     tune("file,kind\nleft/00.png,left\n", &["columns file, kind", "`label`"]);
     tune("picture,label\nleft/00.png,left\n", &["columns picture, label", "`file`"]);
     tune("file,label\nleft/00.png,\n", &["no labels"]);
@@ -204,8 +205,10 @@ fn embeddings_keep_their_names() {
     let found = json(dir, &["embed", "pre", "sides", "--out", "all.npy", "--device", "cpu"]);
     assert!(found["images"] == 75 && found["train"] == 60 && found["columns"] == 16, "{found}");
     let names = lines(&dir.join("all.files.csv"));
-    assert_eq!((names.len(), names[0].as_str(), names[1].as_str()), (76, "file,split", "left/00.png,train"));
-    assert!(names[61..].iter().all(|line| line.ends_with(",test")) && names[61] == "left/04.png,test", "{names:?}");
+    let data = load(&dir.join("sides"), &labelled());
+    let first = |names: &[String], part: &str| format!("{},{part}", names[0]);
+    assert_eq!((names.len(), names[0].as_str(), &names[1]), (76, "file,split", &first(&data.train.names, "train")));
+    assert!(names[61..].iter().all(|line| line.ends_with(",test")) && names[61] == first(&test_of(&data).names, "test"), "{names:?}");
     json(dir, &["embed", "tuned", "sides", "--out", "tuned.csv", "--device", "cpu"]);
     json(dir, &["embed", "pre", "sides", "--out", "all.csv", "--device", "cpu"]);
     let bytes = fs::read(dir.join("all.npy")).expect("it is there");

@@ -118,7 +118,7 @@ fn judged(args: &EvalArgs, data: &Dataset, bank: &Features, queries: &Features, 
     found["probe_accuracy"] = json!(accuracy);
     if let Some(count) = args.labels_per_class {
         let few = |draw: u32| {
-            let rows = data.train.draw_per_class(count, data.classes, draw.into())?;
+            let rows = data.train.draw_per_class(count, &data.class_names, draw.into())?;
             let labels: Vec<u32> = rows.iter().map(|&row| train[row as usize]).collect();
             probe_accuracy(&bank.select(&rows), &labels, &queries.values, test, classes)
         };

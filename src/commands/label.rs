@@ -36,7 +36,7 @@ impl Start {
             UsageError(format!("{} has no labels to draw from: --labels FILE.csv names a few images and their classes", data.name))
         })?;
         let draw = |draw: u32| {
-            let rows = data.train.draw_per_class(count, data.classes, args.seed + u64::from(draw))?;
+            let rows = data.train.draw_per_class(count, &data.class_names, args.seed + u64::from(draw))?;
             Ok(rows.into_iter().map(|row| (row, labels[row as usize])).collect())
         };
         Ok(Start { draws: (0..args.draws).map(draw).collect::<Result<_>>()?, class_names: data.class_names.clone() })

@@ -120,7 +120,7 @@ fn load_data(run: &RunSettings, want_labels: bool) -> Result<Dataset> {
         Some(path) => Dataset::load(path, &options)?,
         None => Dataset::embedded().conform(&options),
     };
-    data.notes.iter().for_each(|note| say!("{}: {note}", data.name));
+    data.notes.iter().cloned().chain(data.class_counts()).for_each(|note| say!("{}: {note}", data.name));
     Ok(data)
 }
 
@@ -159,7 +159,7 @@ fn load_known_data(
         })?,
     };
     let data = change(data)?;
-    data.notes.iter().for_each(|note| say!("{}: {note}", data.name));
+    data.notes.iter().cloned().chain(data.class_counts()).for_each(|note| say!("{}: {note}", data.name));
     Ok(data)
 }
 

@@ -217,6 +217,23 @@ impl Dataset {
         Ok(self.conform(options))
     }
 
+    /// The classes and how many training samples each has, for people; `None` without labels.
+    pub fn class_counts(&self) -> Option<String> {
+        /// All of these are named; of more classes, these with the fewest samples.
+        const NAMED: usize = 12;
+        let labels = self.train.labels.as_ref()?;
+        let mut counts = vec![0; self.class_names.len()];
+        labels.iter().for_each(|&label| counts[label as usize] += 1);
+        let mut classes: Vec<(usize, &String)> = counts.into_iter().zip(&self.class_names).collect();
+        let all = classes.len();
+        if all > NAMED {
+            classes.sort();
+        }
+        let named: Vec<String> = classes.iter().take(NAMED).map(|(count, name)| format!("{name} ({count})")).collect();
+        let rest = if all > NAMED { format!("; the other {} have more", all - NAMED) } else { String::new() };
+        Some(format!("{all} classes: {}{rest}", named.join(", ")))
+    }
+
     /// Says which test images are among the training images too.
     fn note_repeated(&mut self) {
         let Some(test) = &self.test else { return };

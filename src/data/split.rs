@@ -154,21 +154,21 @@ impl Split {
         Ok(self.select(&chosen))
     }
 
-    /// `count` samples of each class, drawn by `seed`. Fails if there are no labels or a class has fewer.
-    pub fn per_class(&self, count: u32, classes: u32, seed: u64) -> Result<Split> {
+    /// `count` samples of each of the classes with these names, drawn by `seed`. Fails if there are no labels or a class has fewer.
+    pub fn per_class(&self, count: u32, classes: &[String], seed: u64) -> Result<Split> {
         Ok(self.select(&self.draw_per_class(count, classes, seed)?))
     }
 
     /// The indices of [`per_class`](Self::per_class), class by class.
-    pub fn draw_per_class(&self, count: u32, classes: u32, seed: u64) -> Result<Vec<u32>> {
+    pub fn draw_per_class(&self, count: u32, classes: &[String], seed: u64) -> Result<Vec<u32>> {
         const STREAM: u32 = 1000;
         let labels = self.labels.as_ref().context("the training images have no labels to choose from")?;
         let mut chosen = Vec::new();
-        for class in 0..classes {
+        for (class, name) in (0..).zip(classes) {
             let members: Vec<u32> = (0..self.len()).filter(|&i| labels[i as usize] == class).collect();
             ensure!(
                 members.len() >= count as usize,
-                "class {class} has {} training images, --labels-per-class asks for {count}",
+                "class `{name}` has {} training images, --labels-per-class asks for {count}",
                 members.len()
             );
             let key = random::key(seed, STREAM + class);

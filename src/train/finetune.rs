@@ -87,7 +87,7 @@ impl Finetune {
         suits(&settings, data)?;
         let (rest, held_out) = data.train.hold_out(run.val, run.seed);
         let train = match (settings.labels_per_class, settings.labels) {
-            (Some(count), _) => rest.per_class(count, data.classes, run.seed)?,
+            (Some(count), _) => rest.per_class(count, &data.class_names, run.seed)?,
             (None, Some(count)) => rest.some(count, run.seed)?,
             (None, None) => rest.clone(),
         };
@@ -154,7 +154,8 @@ impl Finetune {
         } else {
             None
         };
-        let notes = r.begin_with(weights.as_ref(), &record)?;
+        let mut notes = r.begin_with(weights.as_ref(), &record)?;
+        notes.extend(run.nothing_held_out(&held_out, data.train.len()));
         let held_out = Known::record(&mut r, "held-out", &held_out, &settings.model, &*task)?;
         let test = match &data.test {
             Some(test) => Known::record(&mut r, "test", test, &settings.model, &*task)?,

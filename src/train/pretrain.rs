@@ -139,6 +139,7 @@ impl Pretrain {
         let mut record = Record::new(Stage::Pretrained, &settings.model, train.image, data.classes, run.seed);
         (record.data, record.bits) = (Some(data.fingerprint()), settings.run.bits);
         let mut notes = r.begin_with(weights.as_ref(), &Record { class_names: data.class_names.clone(), ..record.clone() })?;
+        notes.extend(run.nothing_held_out(&held_out, data.train.len()));
         let statistics = r.arena.bufs().iter().any(|b| matches!(b.role, Role::Statistic { .. }));
         if let Some(micro) = settings.micro_batch.filter(|_| statistics) {
             notes.push(format!("batch norm normalises by the statistics of each micro-batch of {micro} images, not of the whole batch"));

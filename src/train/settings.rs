@@ -11,7 +11,7 @@ use super::checkpoint::Record;
 use super::micro::MICRO_UNIT;
 use super::presets::augment_preset;
 use crate::cache;
-use crate::data::{MOST_SIDE, ReadOptions, Task};
+use crate::data::{MOST_SIDE, ReadOptions, Split, Task};
 use crate::kernels::adam::AdamSettings;
 use crate::kernels::augment_draw::Ranges;
 use crate::kernels::sgd::SgdSettings;
@@ -353,6 +353,13 @@ impl RunSettings {
             (!self.betas.iter().all(|beta| (0.0..1.0).contains(beta)), "--betas must both be at least 0 and below 1"),
         ];
         checks.iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string())
+    }
+
+    /// What a user must be told where a share of the training samples was to be held out, and that came to none.
+    pub fn nothing_held_out(&self, held_out: &Split, samples: u32) -> Option<String> {
+        let said =
+            || format!("--val {} of {samples} training samples is none: nothing is held out, and `best` is the last checkpoint", self.val);
+        (self.val > 0.0 && held_out.is_empty()).then(said)
     }
 
     /// What the settings say of the optimiser.

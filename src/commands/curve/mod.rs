@@ -79,9 +79,9 @@ impl Trials<'_> {
 
     /// Test accuracy of a linear probe.
     fn probed(&self, budget: Budget, seed: u64) -> Result<f64> {
-        let Dataset { train, test, classes, .. } = &self.testing;
+        let Dataset { train, test, classes, class_names, .. } = &self.testing;
         let rows = match budget.per_class() {
-            Some(count) => train.draw_per_class(count, *classes, seed)?,
+            Some(count) => train.draw_per_class(count, class_names, seed)?,
             None => (0..train.len()).collect(),
         };
         let chosen = labels_of(train)?;
