@@ -171,10 +171,13 @@ fn the_normalisation_of_a_published_network_goes_where_the_network_goes() {
     json(root, &["finetune", "--resume", "--out", "run", "--device", "cpu"]);
     assert_eq!(model("run").normalize, Some(Normalization::IMAGENET));
 
-    // Embeddings are those of the same network over normalised pictures; over pictures as they are they are others.
-    json(root, &["embed", "run", "data", "--out", "e.csv", "--device", "cpu"]);
     let named = root.join("none.toml");
     std::fs::write(&named, "[model.normalize]\nmean = [0.0, 0.0, 0.0]\nstd = [1.0, 1.0, 1.0]\n").expect("it is written");
+    let settled = wgraft(root, &[&again[..], &train, &["--config", "none.toml", "--dry-run"]].concat());
+    assert!(settled.status.success() && stderr(&settled).contains("which those of that run were not"), "{}", stderr(&settled));
+
+    // Embeddings are those of the same network over normalised pictures; over pictures as they are they are others.
+    json(root, &["embed", "run", "data", "--out", "e.csv", "--device", "cpu"]);
     let none = wgraft(root, &[&tune[..], &train, &["--config", "none.toml", "--out", "none"]].concat());
     assert!(none.status.success() && stderr(&none).contains("as the settings say"), "{}", stderr(&none));
     json(root, &["embed", "none", "data", "--out", "n.csv", "--device", "cpu"]);

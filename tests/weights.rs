@@ -117,6 +117,7 @@ fn weights_of_torchvision_go_in() {
     // With a classifier for as many classes, all of it is taken.
     let whole = finetune(&images(COLOUR, 1000), Some(file.clone())).expect("it fits");
     assert_eq!(model(&whole.plan).count(), shapes.len());
+    assert!(whole.notes.iter().any(|note| note.contains("does not name what it predicts")), "{:?}", whole.notes);
     let mem = begin(&whole.plan);
     for b in model(&whole.plan) {
         assert!(dense(&mem, b) == values(&b.name, &shapes[&b.name]), "`{}`", b.name);

@@ -68,6 +68,9 @@ impl Weights {
         let known = self.record.as_ref().map_or(published, |record| record.model.normalize);
         let grey = in_colour && image.channels == 1;
         let note = match (model.normalize, known) {
+            (Some(given), known) if self.record.is_some() && known != Some(given) => {
+                format!("images are normalised by {given}, as the settings say, which those of that run were not")
+            }
             (Some(given), _) => format!("images are normalised by {given}, as the settings say"),
             (None, Some(known)) if self.record.is_some() => format!("images are normalised by {known}, as those of that run were"),
             (None, Some(known)) => format!(
@@ -103,9 +106,10 @@ impl Weights {
         let mut notes = self.notes.clone();
         match self.classifier(&classifier, run) {
             Ok(fitting) => {
-                if let Some(first) = run.class_names.first().filter(|_| self.record.is_none() && !fitting.is_empty()) {
+                let predicted = run.class_names.first().or(run.targets.first().map(|target| &target.name));
+                if let Some(first) = predicted.filter(|_| self.record.is_none() && !fitting.is_empty()) {
                     notes.push(format!(
-                        "{}: it does not name its classes; its classifier is taken as it is, as if in the order of the data's, from {first} on",
+                        "{}: it does not name what it predicts; its classifier is taken as if in the order of the data, from {first} on",
                         self.source
                     ));
                 }
