@@ -83,6 +83,15 @@ fn one_picture_or_folder_too_many_takes_no_labels_away() {
 }
 
 #[test]
+fn the_only_picture_of_a_class_is_trained_on() {
+    let dir = folder();
+    (0..6).for_each(|i| put(dir.path(), &format!("c{i}/a.png"), even(i)));
+    let data = load(dir.path(), &labelled());
+    assert_eq!((sizes(&data), data.classes), ((6, 0), 6));
+    noted(&data, "6 pictures are too few to take one from");
+}
+
+#[test]
 fn folders_of_runs_are_no_data() {
     let dir = folder();
     two_classes(dir.path());

@@ -75,9 +75,12 @@ pub struct Remarks {
     pub largest: u32,
 }
 
+/// Whether a remark is of a kind, and what is said of pictures with such.
+type Kind = (fn(&Remarks) -> bool, &'static str);
+
 impl Remarks {
     /// Each kind of remark, and what is said of pictures that it fits.
-    pub(super) const KINDS: [(fn(&Remarks) -> bool, &str); 5] = [
+    pub(super) const KINDS: [Kind; 5] = [
         (|r| r.cut, "ends early and is used as far as it goes (what is missing is grey)"),
         (|r| r.more_frames, "has several frames or pages, of which the first is read"),
         (|r| r.on_white, "is dark on transparent ground: it lies on white, others on black"),
@@ -215,7 +218,7 @@ fn more_pages(bytes: &[u8]) -> Option<bool> {
 fn stretch(picture: &mut DynamicImage, bits: Option<u32>, remarks: &mut Remarks) -> Result<()> {
     fn of<T: Copy + Into<u32> + TryFrom<u32>>(values: &mut [T], step: usize, depth: u32, bits: Option<u32>, remarks: &mut Remarks) {
         // Every channel but alpha.
-        let colours = if step % 2 == 0 { step - 1 } else { step };
+        let colours = if step.is_multiple_of(2) { step - 1 } else { step };
         let most = (1_u32 << depth) - 1;
         let mut largest = 0;
         for pixel in values.chunks_exact_mut(step) {

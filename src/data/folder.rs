@@ -177,7 +177,9 @@ fn strata<'a>(listed: &'a [(Placed<'_>, Option<index::Row>)]) -> Vec<&'a str> {
     };
     let strata: Vec<&str> = listed.iter().map(of).collect();
     let distinct = strata.iter().collect::<std::collections::BTreeSet<_>>().len();
-    if 2 * distinct <= strata.len() { strata } else { vec![""; listed.len()] }
+    // Nearly as many values as pictures are numbers or names.
+    let by_index = listed.iter().any(|(_, row)| row.is_some());
+    if by_index && 2 * distinct > strata.len() { vec![""; listed.len()] } else { strata }
 }
 
 /// Says what is remarkable about pictures that could be read.

@@ -273,7 +273,7 @@ impl<'a> Layout<'a> {
                     continue;
                 }
                 Kind::Data | Kind::Other => {
-                    others.extend((!index.is_some_and(|index| index.name == entry.name)).then_some(entry.name.as_str()));
+                    others.extend(index.is_none_or(|index| index.name != entry.name).then_some(entry.name.as_str()));
                     continue;
                 }
             }

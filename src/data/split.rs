@@ -364,8 +364,8 @@ fn groups(members: &[usize], paths: &[&str]) -> Vec<Vec<usize>> {
         let source = rest.trim_end_matches(char::is_alphabetic);
         (source.len() < rest.len() && source.ends_with(|c: char| c.is_ascii_digit())).then(|| source.to_string())
     };
-    let keyed: [&dyn Fn(&str) -> Option<String>; 2] = [&by_word, &by_ending];
-    for key in keyed {
+    type Key<'a> = &'a dyn Fn(&str) -> Option<String>;
+    for key in [&by_word as Key<'_>, &by_ending] {
         let sources: BTreeSet<String> = stems.iter().filter_map(|stem| key(stem)).collect();
         let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (stem, &member) in stems.iter().zip(members) {
