@@ -22,7 +22,7 @@ pub fn write(path: &Path, contents: impl FnOnce(&mut dyn Write) -> std::io::Resu
     write().with_context(|| format!("cannot write {}; what was there before is untouched", path.display()))
 }
 
-/// Fails where [`write`] would, as far as that can be known: makes a file in the folder of `path`, or in the nearest one that
+/// Fails where [`write()`] would, as far as that can be known: makes a file in the folder of `path`, or in the nearest one that
 /// exists, and removes it.
 pub fn can_write(path: &Path) -> Result<()> {
     let mut folder = folder_of(path);
