@@ -326,7 +326,8 @@ pub struct EvalArgs {
 pub struct PredictArgs {
     /// A run folder (its best checkpoint) or a checkpoint file
     pub run: PathBuf,
-    /// PNG or JPEG pictures of any size; for a run that was trained on a table, tables with its columns
+    /// Pictures of any size, folders of them, quoted patterns, or - for a list of paths on stdin; for a run that was trained on a
+    /// table, tables with its columns
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// Folder for the masks that a segmentation run predicts

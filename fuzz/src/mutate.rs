@@ -143,10 +143,13 @@ pub fn words(rng: &mut Rng, data: &mut Vec<u8>) {
         let (at, to) = (rng.below(tokens.len()), rng.below(tokens.len() + 1));
         let (from, until) = (at.min(to), at.max(to));
         match rng.below(6) {
-            0 if !tokens.is_empty() => tokens[at] = rng.of(&WORDS),
-            1 => tokens.insert(at, rng.of(&WORDS)),
+            0 if !tokens.is_empty() => tokens[at] = WORDS[rng.below(WORDS.len())],
+            1 => tokens.insert(at, WORDS[rng.below(WORDS.len())]),
             2 if !tokens.is_empty() => drop(tokens.remove(at)),
-            3 if !tokens.is_empty() => tokens.swap(at, to.min(tokens.len() - 1)),
+            3 if !tokens.is_empty() => {
+                let to = to.min(tokens.len() - 1);
+                tokens.swap(at, to);
+            }
             4 => {
                 let chunk = tokens[from..until].to_vec();
                 tokens.splice(at..at, chunk);

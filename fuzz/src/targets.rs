@@ -8,6 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use wgraft::data::{Dataset, ReadOptions, Split, Table, Task};
 use wgraft::kernels::augment::Image;
+use wgraft::models::ModelSettings;
 use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Stage, Weights, overlay};
 
 use crate::mutate::{self, Input, Rng};
@@ -33,7 +34,7 @@ pub static ALL: [Target; 14] = [
     Target { name: "tar.gz", seeds: || archives(true), mutate: files, read: archive },
     Target { name: "labels", seeds: labels, mutate: text, read: read_labels },
     Target { name: "config", seeds: config, mutate: text, read: read_config },
-    Target { name: "weights", seeds: weights, mutate: tensors, read: |root, input| Weights::load(&first(root, input)).is_ok() },
+    Target { name: "weights", seeds: weights, mutate: tensors, read: read_weights },
     Target { name: "checkpoint", seeds: checkpoints, mutate: tensors, read: |root, input| Checkpoint::load(&first(root, input)).is_ok() },
     Target { name: "layout", seeds: layouts, mutate: |rng, input, _| mutate::tree(rng, input), read: images },
 ];
@@ -111,7 +112,7 @@ fn archive(root: &Path, input: &Input) -> bool {
 fn read_table(root: &Path, input: &Input) -> bool {
     let path = first(root, input);
     let read = Table::load(&path, &ReadOptions { target: Some("y".into()), ..options() });
-    read.is_ok_and(|table| table.encoding.read(&path).is_ok() && Dataset::of_table(table).is_ok())
+    read.is_ok_and(|table| table.encoding.read(&path, &mut Vec::new()).is_ok() && Dataset::of_table(table).is_ok())
 }
 
 fn read_labels(root: &Path, input: &Input) -> bool {
@@ -125,8 +126,16 @@ fn read_labels(root: &Path, input: &Input) -> bool {
         class_names: vec!["a".into(), "b".into()],
         notes: Vec::new(),
         encoding: None,
+        mask_values: Vec::new(),
+        mask_palette: Vec::new(),
     };
     data.given_labels(&first(root, input), 0.5).is_ok_and(|given| data.labelled_by(&given).train.len() > 0)
+}
+
+fn read_weights(root: &Path, input: &Input) -> bool {
+    let image = Image { height: 1, width: 1, channels: 1 };
+    let samples = Split::unlabelled(vec![0], image);
+    Weights::of(Some(&first(root, input)), &mut ModelSettings::mlp(vec![4]), &samples).is_ok()
 }
 
 /// As `--config` is read: over the defaults.
