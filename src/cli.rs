@@ -235,7 +235,8 @@ pub struct EncoderArgs {
     #[arg(long, value_name = "FILE")]
     init_from: Option<PathBuf>,
     /// How training images are varied: none, light, medium, strong, strokes-medium, strokes, objects-light, objects,
-    /// photos-medium or photos-strong [default: none; of `pretrain` strokes, in colour photos-strong]
+    /// photos-medium or photos-strong [default: none; of `pretrain` strokes, in colour photos-strong; for classes `--from` a
+    /// pretrained run, half of what that varied]
     #[arg(long, value_name = "NAME", value_parser = augment_preset)]
     augment: Option<Ranges>,
 }
