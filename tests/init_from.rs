@@ -300,6 +300,10 @@ fn files_that_hold_no_weights_are_named_for_what_they_are() {
         refused(root, &[MLP, &["--init-from", name]].concat(), 1, &[&[*name], *parts].concat());
         refused(root, &["finetune", "--from", name, "--device", "cpu"], 1, &[&[*name], *parts].concat());
     }
+    let empty = (0..30_000).map(|i| format!("\"{i}\":{{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}"));
+    let header = format!("{{{}}}", empty.collect::<Vec<_>>().join(","));
+    put(root, "o.safetensors", [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat());
+    refused(root, &[MLP, &["--init-from", "o.safetensors"]].concat(), 1, &["30000 tensors"]);
     std::fs::create_dir(root.join("folder")).expect("it is made");
     refused(root, &[MLP, &["--init-from", "folder"]].concat(), 1, &["folder", "not a file"]);
 }

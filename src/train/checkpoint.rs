@@ -26,8 +26,9 @@ const KEY: &str = "wgraft";
 /// Tensors of a file by name: shape, type, bytes.
 pub(super) type StoredTensors = BTreeMap<String, (Vec<usize>, TensorType, Vec<u8>)>;
 
-/// A header takes many times its length in memory; those of large models have less than a hundredth of this.
+/// A header takes many times its length in memory, which must not be much beside that of the tensors that it describes.
 const MOST_HEADER_BYTES: u64 = 8 << 20;
+const MOST_TENSORS: usize = 20_000;
 
 /// All tensors of a safetensors file, and our record if it has one.
 pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<Record>)> {
@@ -41,6 +42,9 @@ pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<Record>
         let what = foreign::described(&bytes, path).unwrap_or_else(|| "is not a safetensors file, nor anything else that is known".into());
         bail!("{source} {what}");
     }
+    let header = &bytes[8..bytes.len().min(8 + promised as usize)];
+    let count = header.windows(7).filter(|text| text == b"\"dtype\"").count();
+    ensure!(count <= MOST_TENSORS, "{source} describes {count} tensors, more than the {MOST_TENSORS} that are read");
     let damaged = |e| match e {
         SafeTensorError::MetadataIncompleteBuffer | SafeTensorError::InvalidHeaderLength => {
             format!("{source} is not a whole safetensors file ({e}); was it cut off?")
