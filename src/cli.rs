@@ -335,7 +335,7 @@ pub struct PredictArgs {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Replace masks that exist there
-    #[arg(long)]
+    #[arg(long, requires = "out")]
     pub overwrite: bool,
     /// The pictures are dark on light, the training images light on dark
     #[arg(long)]
@@ -421,7 +421,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "FILE.png")]
     pub out: Option<PathBuf>,
     /// Replace a file that exists
-    #[arg(long)]
+    #[arg(long, requires = "out")]
     pub overwrite: bool,
     #[command(flatten)]
     pub device: DeviceArgs,

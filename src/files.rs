@@ -3,6 +3,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::io::Read;
 
 use anyhow::{Context, Result, ensure};
 
@@ -44,6 +45,18 @@ fn beside(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     builder.tempfile_in(folder)
+}
+
+/// The settings of a run, in its folder.
+pub const RUN_CONFIG: &str = "config.toml";
+/// What such a file begins with.
+pub const RUN_CONFIG_START: &str = "# wgraft ";
+
+/// Whether a folder is that of a run. Others' folders may have a `config.toml` too.
+pub fn is_run_folder(folder: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = |file: File| file.take(RUN_CONFIG_START.len() as u64).read_to_end(&mut start);
+    File::open(folder.join(RUN_CONFIG)).and_then(read).is_ok() && start == RUN_CONFIG_START.as_bytes()
 }
 
 /// Held until it is dropped, or its process ends.

@@ -282,7 +282,7 @@ fn features_do_not_depend_on_shards() {
     let apart = features.select(&rows).iter().zip(&alone.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     // Sums of 784 products of numbers below 1, perhaps in another order.
     assert!(apart < 1e-4 && alone.values.iter().any(|&v| v > 0.01), "{apart}");
-    let other = Dataset::embedded().conform(&ReadOptions { size: Some([14, 14]), ..ReadOptions::default() }).train;
+    let other = Dataset::embedded().conform(&ReadOptions { size: Some([14, 14]), ..ReadOptions::default() }).expect("it is resized").train;
     let error = checkpoint.features(&Device::Cpu, &other).expect_err("another size").to_string();
     assert!(error.contains("28x28") && error.contains("14x14"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! Reads a great many damaged inputs with each reader: nothing may panic, take longer than five seconds, or allocate more than
 //! four times the input and 64 MiB. What fails is saved under `fuzz/failures` and ends the program with 1.
 //!
-//! `cargo run --release --manifest-path fuzz/Cargo.toml -- [TARGET...] [--seconds N | --inputs N] [--seed S] [--from I] [--self-test]`
+//! `cargo run --release --manifest-path fuzz/Cargo.toml -- [TARGET...] [--seconds N | --inputs N] [--seed S] [--from I] [--self-test] [--list]`
 
 mod meter;
 mod mutate;
@@ -47,6 +47,10 @@ fn arguments() -> Arguments {
             "--seed" => all.seed = number(),
             "--from" => all.from = number(),
             "--self-test" => all.self_test = true,
+            "--list" => {
+                targets::ALL.iter().for_each(|target| println!("{}", target.name));
+                exit(0)
+            }
             name if targets::ALL.iter().any(|target| target.name == name) => all.targets.push(name.into()),
             other => usage(&format!("{other} is no target")),
         }
@@ -56,7 +60,7 @@ fn arguments() -> Arguments {
 
 fn usage(problem: &str) -> ! {
     let names: Vec<&str> = targets::ALL.iter().map(|target| target.name).collect();
-    eprintln!("{problem}; targets: {}; options: --seconds N, --inputs N, --seed S, --from I, --self-test", names.join(" "));
+    eprintln!("{problem}; targets: {}; options: --seconds N, --inputs N, --seed S, --from I, --self-test, --list", names.join(" "));
     exit(2)
 }
 

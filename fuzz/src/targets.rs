@@ -1,17 +1,20 @@
 //! The readers: sound inputs of each, how these are changed, and how what comes of it is read.
 
-use std::io::Write;
+use std::io::{Cursor, Write};
 use std::path::Path;
 
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, RgbImage, RgbaImage};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
-use wgraft::data::{Dataset, ReadOptions, Split, Table, Task};
+use wgraft::data::{Dataset, PictureOptions, ReadOptions, Split, Table, Task, load_picture, look_at};
 use wgraft::kernels::augment::Image;
 use wgraft::models::ModelSettings;
 use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Stage, Weights, overlay};
 
 use crate::mutate::{self, Input, Rng};
+
+/// Of a picture when decoded.
+const MOST_PICTURE_BYTES: u64 = 16 << 20;
 
 pub struct Target {
     pub name: &'static str,
@@ -22,21 +25,27 @@ pub struct Target {
     pub read: fn(&Path, &Input) -> bool,
 }
 
-pub static ALL: [Target; 14] = [
+pub static ALL: [Target; 20] = [
     Target { name: "idx", seeds: idx, mutate: files, read: images },
     Target { name: "cifar", seeds: cifar, mutate: files, read: images },
+    Target { name: "pixels", seeds: pixels, mutate: text, read: read_pixels },
     Target { name: "table", seeds: table, mutate: text, read: read_table },
-    Target { name: "index", seeds: index, mutate: text, read: images },
-    Target { name: "png", seeds: || pictures(ImageFormat::Png), mutate: pngs, read: images },
-    Target { name: "jpeg", seeds: || pictures(ImageFormat::Jpeg), mutate: files, read: images },
+    Target { name: "index", seeds: index, mutate: text, read: read_index },
+    Target { name: "png", seeds: || pictures(ImageFormat::Png), mutate: pngs, read: picture },
+    Target { name: "jpeg", seeds: || pictures(ImageFormat::Jpeg), mutate: files, read: picture },
+    Target { name: "webp", seeds: || pictures(ImageFormat::WebP), mutate: files, read: picture },
+    Target { name: "gif", seeds: || pictures(ImageFormat::Gif), mutate: files, read: picture },
+    Target { name: "bmp", seeds: || pictures(ImageFormat::Bmp), mutate: files, read: picture },
+    Target { name: "tiff", seeds: || pictures(ImageFormat::Tiff), mutate: files, read: picture },
     Target { name: "masks", seeds: masks, mutate: pngs, read: read_masks },
-    Target { name: "tar", seeds: || archives(false), mutate: tars, read: archive },
-    Target { name: "tar.gz", seeds: || archives(true), mutate: files, read: archive },
+    Target { name: "tar", seeds: || archives("data.tar", tarred), mutate: tars, read: read_archive },
+    Target { name: "tar.gz", seeds: || archives("data.tar.gz", |files| gzipped(&tarred(files))), mutate: files, read: read_archive },
+    Target { name: "zip", seeds: || archives("data.zip", zipped), mutate: files, read: read_archive },
     Target { name: "labels", seeds: labels, mutate: text, read: read_labels },
     Target { name: "config", seeds: config, mutate: text, read: read_config },
     Target { name: "weights", seeds: weights, mutate: tensors, read: read_weights },
     Target { name: "checkpoint", seeds: checkpoints, mutate: tensors, read: |root, input| Checkpoint::load(&first(root, input)).is_ok() },
-    Target { name: "layout", seeds: layouts, mutate: |rng, input, _| mutate::tree(rng, input), read: images },
+    Target { name: "layout", seeds: layouts, mutate: |rng, input, _| mutate::tree(rng, input), read: read_layout },
 ];
 
 // Changes.
@@ -94,19 +103,41 @@ fn first(root: &Path, input: &Input) -> std::path::PathBuf {
 }
 
 fn options() -> ReadOptions {
-    ReadOptions { want_labels: true, most_picture_bytes: Some(16 << 20), ..ReadOptions::default() }
+    ReadOptions { want_labels: true, most_picture_bytes: Some(MOST_PICTURE_BYTES), ..ReadOptions::default() }
 }
 
 fn images(root: &Path, _: &Input) -> bool {
     Dataset::load(root, &options()).is_ok()
 }
 
+fn picture(root: &Path, input: &Input) -> bool {
+    let path = first(root, input);
+    let as_colour = Image { height: 16, width: 16, channels: 3 };
+    let options = PictureOptions { most_bytes: MOST_PICTURE_BYTES, ..PictureOptions::plain(as_colour) };
+    look_at(&path).is_ok() & load_picture(&path, &options).is_ok()
+}
+
 fn read_masks(root: &Path, _: &Input) -> bool {
     Dataset::load(root, &ReadOptions { task: Some(Task::Segment), ..options() }).is_ok()
 }
 
-fn archive(root: &Path, input: &Input) -> bool {
-    Dataset::load(&first(root, input), &options()).is_ok()
+fn read_index(root: &Path, _: &Input) -> bool {
+    Dataset::load(root, &ReadOptions { target: Some("label".into()), ..options() }).is_ok()
+}
+
+/// With labels of each kind, or without.
+fn read_layout(root: &Path, input: &Input) -> bool {
+    let unlabelled = || Dataset::load(root, &ReadOptions { want_labels: false, ..options() }).is_ok();
+    images(root, input) || read_masks(root, input) || unlabelled()
+}
+
+fn read_pixels(root: &Path, input: &Input) -> bool {
+    images(&first(root, input), input)
+}
+
+fn read_archive(root: &Path, input: &Input) -> bool {
+    let path = first(root, input);
+    images(&path, input) || read_index(&path, input)
 }
 
 fn read_table(root: &Path, input: &Input) -> bool {
@@ -191,7 +222,7 @@ fn table() -> Vec<Input> {
 }
 
 fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut bytes = Cursor::new(Vec::new());
     picture.into().write_to(&mut bytes, format).expect("it is encoded");
     bytes.into_inner()
 }
@@ -212,11 +243,11 @@ fn index() -> Vec<Input> {
     };
     vec![
         files("file,label,split\na.png,x,train\nb.png,y,train\nsub/c.png,x,test\nd.png,y,test\ne,x,val\n"),
-        files("image;class\na;1\nb;2\nc;1\nd;2\ne.png;1\n"),
+        files("image;label\na;1\nb;2\nc;1\nd;2\ne.png;1\n"),
     ]
 }
 
-/// All kinds of pixels that the format has, two pictures in each of two classes.
+/// All kinds of pixels that the format has.
 fn pictures(format: ImageFormat) -> Vec<Input> {
     let ending = format.extensions_str()[0];
     let rgb = RgbImage::from_fn(17, 9, |x, y| image::Rgb([(x * 15) as u8, (y * 28) as u8, 99]));
@@ -231,15 +262,10 @@ fn pictures(format: ImageFormat) -> Vec<Input> {
         DynamicImage::from(rgb).into_rgb16().into(),
     ];
     let encode = |picture: &DynamicImage| {
-        let mut bytes = std::io::Cursor::new(Vec::new());
+        let mut bytes = Cursor::new(Vec::new());
         picture.write_to(&mut bytes, format).ok().map(|()| bytes.into_inner())
     };
-    let sound = small();
-    let input = |bytes: Vec<u8>| {
-        let mut files = vec![(format!("a/1.{ending}"), bytes)];
-        files.extend(["a/2.png", "b/1.png", "b/2.png"].map(|name| (name.to_string(), sound.clone())));
-        Input { files, folders: Vec::new() }
-    };
+    let input = |bytes: Vec<u8>| Input::of(&[(&format!("picture.{ending}"), bytes)]);
     kinds.iter().filter_map(encode).map(input).collect()
 }
 
@@ -273,21 +299,44 @@ fn masks() -> Vec<Input> {
     kinds.iter().map(input).collect()
 }
 
-fn archives(packed: bool) -> Vec<Input> {
-    let archive = |files: &[(&str, Vec<u8>)]| {
-        let mut builder = tar::Builder::new(Vec::new());
-        for (name, bytes) in files {
-            let mut header = tar::Header::new_ustar();
-            header.set_size(bytes.len() as u64);
-            builder.append_data(&mut header, name, bytes.as_slice()).expect("it is packed");
-        }
-        builder.into_inner().expect("it is packed")
-    };
+type Files<'a> = [(&'a str, Vec<u8>)];
+
+fn tarred(files: &Files) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        builder.append_data(&mut header, name, bytes.as_slice()).expect("it is packed");
+    }
+    builder.into_inner().expect("it is packed")
+}
+
+/// Every other file deflated.
+fn zipped(files: &Files) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (index, (name, bytes)) in files.iter().enumerate() {
+        let method = [zip::CompressionMethod::Deflated, zip::CompressionMethod::Stored][index % 2];
+        writer.start_file(*name, zip::write::SimpleFileOptions::default().compression_method(method)).expect("it is packed");
+        writer.write_all(bytes).expect("it is packed");
+    }
+    writer.finish().expect("it is packed").into_inner()
+}
+
+fn archives(name: &str, pack: fn(&Files) -> Vec<u8>) -> Vec<Input> {
     let classes = ["top/a/1.png", "top/a/2.png", "top/b/1.png", "top/b/2.png"].map(|name| (name, small()));
     let index = [("1.png", small()), ("2.png", small()), ("3.png", small()), ("index.csv", b"file,label\n1,a\n2,b\n3,a\n".to_vec())];
-    let name = if packed { "data.tar.gz" } else { "data.tar" };
-    let packed = |bytes: Vec<u8>| if packed { gzipped(&bytes) } else { bytes };
-    [archive(&classes), archive(&index)].into_iter().map(|bytes| Input::of(&[(name, packed(bytes))])).collect()
+    [pack(&classes), pack(&index)].into_iter().map(|bytes| Input::of(&[(name, bytes)])).collect()
+}
+
+/// Pictures as rows of a table, as Kaggle has them.
+fn pixels() -> Vec<Input> {
+    let csv = |label: &str, count: usize| {
+        let head: String = (0..count).map(|i| format!(",pixel{i}")).collect();
+        let row = |row: usize| (0..count).map(|i| format!(",{}", 17 * row * i % 256)).collect::<String>();
+        let rows: String = (0..8).map(|i| format!("{}{}\n", i % 2, row(i))).collect();
+        format!("{label}{head}\n{rows}").into_bytes()
+    };
+    [csv("label", 16), csv("label", 64)].into_iter().map(|bytes| Input::of(&[("train.csv", bytes)])).collect()
 }
 
 fn labels() -> Vec<Input> {

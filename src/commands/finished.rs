@@ -10,9 +10,9 @@ use super::{load_data, load_known_data};
 use crate::cli::DataArgs;
 use crate::data::{Dataset, ReadOptions, Split, Task};
 use crate::error::UsageError;
-use crate::files::Lock;
+use crate::files::{Lock, is_run_folder};
 use crate::say;
-use crate::train::{Checkpoint, FinetuneSettings, Method, RunSettings, Stage, find_checkpoint, lock_run, overlay};
+use crate::train::{Checkpoint, FinetuneSettings, Method, RunSettings, Stage, config_of, find_checkpoint, lock_run, overlay};
 
 pub struct Finished {
     pub checkpoint: Checkpoint,
@@ -39,15 +39,14 @@ impl Finished {
         let checkpoint = Checkpoint::load(&find_checkpoint(run)?)?;
         let mut settings = serde_json::to_value(FinetuneSettings::default().run)?;
         let mut with_labels = false;
-        let config = run.join("config.toml");
-        if config.is_file() {
+        if let Some(config) = config_of(run) {
             let text = std::fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
             let invalid = |e: toml::de::Error| UsageError(format!("{}: {e}", config.display()));
             let mut all: Value = toml::from_str(&text).map_err(invalid)?;
             with_labels = serde_json::from_value::<Method>(all["method"].take()).is_ok_and(Method::needs_labels);
             overlay(&mut settings, all["run"].take());
         }
-        let settings = serde_json::from_value(settings).map_err(|e| UsageError(format!("{}: {e}", config.display())))?;
+        let settings = serde_json::from_value(settings).map_err(|e| UsageError(format!("{}: {e}", run.display())))?;
         Ok(Finished { checkpoint, path: run.to_path_buf(), with_labels, settings })
     }
 
@@ -109,13 +108,13 @@ impl Finished {
     /// Keeps others from writing to the run folder where [`places`](Self::places) are in it.
     pub fn lock(&self, out: Option<&Path>) -> Result<Option<Lock>> {
         let folder = out.unwrap_or(&self.path);
-        folder.join("config.toml").is_file().then(|| lock_run(folder)).transpose()
+        is_run_folder(folder).then(|| lock_run(folder)).transpose()
     }
 
     /// The files that it was read from, its own data or those of `args`, and `more`.
     pub fn inputs(&self, args: &DataArgs, more: &[Option<&Path>]) -> Inputs {
         let checkpoint = find_checkpoint(&self.path).ok();
-        let of_run = [checkpoint, Some(self.path.join("config.toml"))].into_iter().flatten();
+        let of_run = [checkpoint, config_of(&self.path)].into_iter().flatten();
         let data = [self.data_path(args)];
         Inputs::of(of_run.chain(data.iter().chain(more).flatten().map(|path| path.to_path_buf())))
     }

@@ -53,20 +53,25 @@ fn below_what_they_share(paths: Vec<PathBuf>) -> Vec<Input> {
     paths.iter().map(|path| Input { rest: rest(path), path: path.clone() }).collect()
 }
 
-/// Files as they are named, and of each folder all pictures below it, by name.
-pub(super) fn pictures(given: &[PathBuf]) -> Result<Vec<Input>> {
-    let mut found = Vec::new();
+/// Files as they are named, and of each folder all pictures below it, by name; and how much there could not be read, which is
+/// said.
+pub(super) fn pictures(given: &[PathBuf]) -> Result<(Vec<Input>, usize)> {
+    let (mut found, mut unreadable) = (Vec::new(), 0);
     for input in named(given)? {
         if !input.path.is_dir() {
             found.push(input);
             continue;
         }
-        let (mut pictures, mut hidden, mut others, mut unreadable) = (Vec::new(), 0, 0, 0);
+        let (mut pictures, mut hidden, mut others) = (Vec::new(), 0, 0);
         let mut entries = walkdir::WalkDir::new(&input.path).follow_links(true).sort_by_file_name().into_iter();
         while let Some(entry) = entries.next() {
-            let Ok(entry) = entry else {
-                unreadable += 1;
-                continue;
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    say!("error: {error}");
+                    unreadable += 1;
+                    continue;
+                }
             };
             if entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.') {
                 hidden += 1;
@@ -80,13 +85,13 @@ pub(super) fn pictures(given: &[PathBuf]) -> Result<Vec<Input>> {
                 others += 1;
             }
         }
-        let left_out = [(hidden, "hidden"), (others, "that are no pictures"), (unreadable, "that cannot be read")];
+        let left_out = [(hidden, "hidden"), (others, "that are no pictures")];
         let left_out: String =
             left_out.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what} left out")).collect();
         say!("{}: {} pictures{left_out}", input.path.display(), pictures.len());
         found.extend(pictures);
     }
-    Ok(found)
+    Ok((found, unreadable))
 }
 
 /// Fails if two pictures would have one file of the name that `of` gives.

@@ -112,8 +112,8 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     let finished = Finished::open(&args.run)?;
     let [labels, ask] = finished.places(args.out.as_deref(), ["labels.csv", "ask-next.png"]);
     let inputs = finished.inputs(&args.data, &[args.labels.as_deref()]);
-    inputs.declare([&labels, &ask], args.overwrite)?;
     let _lock = finished.lock(args.out.as_deref())?;
+    inputs.declare([&labels, &ask], args.overwrite)?;
     let data = finished.data(&args.data, args.labels.is_none())?;
     let start = Start::of(args, &data)?;
     let settings = PropagationSettings { neighbours: args.neighbours, balance: args.balance, ..Default::default() };

@@ -118,7 +118,7 @@ fn load_data(run: &RunSettings, want_labels: bool) -> Result<Dataset> {
     let options = run.read_options(want_labels);
     let data = match &run.data {
         Some(path) => Dataset::load(path, &options)?,
-        None => Dataset::embedded().conform(&options),
+        None => Dataset::embedded().conform(&options)?,
     };
     data.notes.iter().cloned().chain(data.class_counts()).for_each(|note| say!("{}: {note}", data.name));
     Ok(data)
@@ -138,19 +138,25 @@ fn load_known_data(
 ) -> Result<Dataset> {
     let options = ReadOptions { task: Some(task), ..options };
     let data = match &run.data {
-        None => Dataset::embedded().conform(&options),
+        None => Dataset::embedded().conform(&options)?,
         Some(path) if recognise(path)?.0 == Format::Table => {
             if task != Task::Regress {
                 return Err(UsageError(format!("{} is a table, which is for --task regress", path.display())).into());
+            }
+            if let Some(flag) = options.of_pictures() {
+                return Err(UsageError(format!("{flag} is for pictures, {} is a table", path.display())).into());
             }
             Dataset::of_table(Table::load(path, &options)?)?
         }
         Some(path) => Dataset::load(path, &options).map_err(|error| {
             let anything = Dataset::load(path, &ReadOptions { task: None, ..options }).ok();
             let fitting = anything.and_then(|data| {
-                let of =
-                    [(data.train.masks.is_some(), "segment"), (data.train.targets.is_some(), "regress"), (data.classes > 1, "classify")];
-                of.into_iter().find(|(fits, _)| *fits).map(|(_, task)| task)
+                let of = [
+                    (data.train.masks.is_some(), Task::Segment, "segment"),
+                    (data.train.targets.is_some(), Task::Regress, "regress"),
+                    (data.classes > 1, Task::Classify, "classify"),
+                ];
+                of.into_iter().find(|(fits, ..)| *fits).filter(|(_, fitting, _)| *fitting != task).map(|(.., name)| name)
             });
             match fitting {
                 Some(fitting) => UsageError(format!("{error:#}; these data are for --task {fitting}")).into(),

@@ -6,13 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::error::UsageError;
-use crate::files;
+use crate::data;
+use crate::files::{self, is_run_folder};
 
 /// What a command reads, which nothing that it writes may replace.
 pub struct Inputs(Vec<PathBuf>);
-
-/// Tables that are read from a folder of images, by their names.
-const TABLES: [&str; 4] = ["index.csv", "train.csv", "test.csv", "val.csv"];
 
 impl Inputs {
     /// Files, and folders with all that is read from them; what does not exist is none.
@@ -44,8 +42,8 @@ impl Inputs {
 
     fn contain(&self, output: &Path) -> bool {
         let Ok(path) = output.canonicalize() else { return false };
-        let of_a_run = |folder: &Path| path.ancestors().skip(1).take_while(|&f| f != folder).any(|f| f.join("config.toml").is_file());
-        let read_from = |folder: &Path| path.starts_with(folder) && may_be_read(&path) && !of_a_run(folder);
+        let of_a_run = |folder: &Path| path.ancestors().skip(1).take_while(|&f| f != folder).any(is_run_folder);
+        let read_from = |folder: &Path| path.starts_with(folder) && !of_a_run(folder) && data::may_be_read(folder, &path);
         self.0.iter().any(|input| if input.is_dir() { read_from(input) } else { same_file(input, &path) })
     }
 
@@ -54,12 +52,6 @@ impl Inputs {
         let folder = folder.canonicalize().ok()?;
         self.0.iter().map(PathBuf::as_path).find(|input| input.starts_with(&folder))
     }
-}
-
-/// Whether a file of a folder of images may be one of those that are read: what `embed` writes is not.
-fn may_be_read(path: &Path) -> bool {
-    let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().to_ascii_lowercase());
-    TABLES.contains(&name.as_str()) || ![".csv", ".npy"].iter().any(|ending| name.ends_with(ending))
 }
 
 /// By one name, or by two (hard links).

@@ -30,7 +30,11 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
         return Err(UsageError(text.into()).into());
     }
     let table = checkpoint.record.encoding.as_ref();
-    let inputs = if table.is_some() { inputs::named(&args.files)? } else { inputs::pictures(&args.files)? };
+    if table.is_some() && args.invert {
+        return Err(UsageError("--invert is for pictures, this run predicts for rows of a table".into()).into());
+    }
+    let (inputs, mut failed) = if table.is_some() { (inputs::named(&args.files)?, 0) } else { inputs::pictures(&args.files)? };
+    let all = inputs.len() + failed;
     if inputs.is_empty() {
         return Err(anyhow::anyhow!("there is nothing to predict"));
     }
@@ -41,7 +45,7 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
     }
     let portion = if table.is_some() { inputs.len() } else { (PORTION / checkpoint.record.image.len() as usize).max(1) };
     let device = open_device(&args.device.device)?;
-    let (mut predictions, mut failed) = (Vec::new(), 0);
+    let mut predictions = Vec::new();
     for inputs in inputs.chunks(portion) {
         let samples = match table {
             Some(encoding) => rows(inputs, encoding)?,
@@ -60,7 +64,7 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
     }
     print_json(args.device.json, || json!({ "predictions": predictions }));
     if failed > 0 {
-        say!("{failed} of {} pictures could not be read", inputs.len());
+        say!("{failed} of {all} files or folders could not be read");
     }
     Ok(u8::from(failed > 0))
 }

@@ -12,7 +12,7 @@ use super::{lay_over, resolve};
 use crate::cli::OutputArgs;
 use crate::data::Dataset;
 use crate::error::UsageError;
-use crate::files;
+use crate::files::{self, RUN_CONFIG, RUN_CONFIG_START};
 use crate::say;
 use crate::train::{Checkpoint, Plan, RUNS, RunFolder, Schedule, checkpoint_path, latest};
 
@@ -25,20 +25,22 @@ pub struct Opened<T> {
     folder: Option<RunFolder>,
     /// Of a run that goes on for longer: what its `config.toml` is to say.
     longer: Option<String>,
+    /// Steps, or else epochs, that a run which goes on was to have.
+    length: Option<(Option<u32>, u32)>,
 }
 
 /// The settings as the text of `config.toml`.
 fn config_text<T: Serialize>(command: &str, settings: &T) -> Result<String> {
-    Ok(format!("# wgraft {command} --config FILE repeats this run\ncommand = \"{command}\"\n{}", toml::to_string(settings)?))
+    Ok(format!("{RUN_CONFIG_START}{command} --config FILE repeats this run\ncommand = \"{command}\"\n{}", toml::to_string(settings)?))
 }
 
 pub fn open_settings<T: Default + Serialize + DeserializeOwned>(command: &str, output: &OutputArgs, flags: Value) -> Result<Opened<T>> {
     if !output.resume {
-        return Ok(Opened { settings: resolve(command, output.config.as_deref(), flags)?, resume: None, folder: None, longer: None });
+        return Ok(Opened { settings: resolve(command, output.config.as_deref(), flags)?, resume: None, folder: None, longer: None, length: None });
     }
     let path = output.out.clone().or_else(|| latest(command));
     let path = path.ok_or_else(|| UsageError(format!("there is no runs/{command}-N to --resume; name one with --out")))?;
-    let config = path.join("config.toml");
+    let config = path.join(RUN_CONFIG);
     if !config.is_file() {
         return Err(UsageError(format!("{} is no run folder: there is nothing to --resume", path.display())).into());
     }
@@ -51,11 +53,13 @@ pub fn open_settings<T: Default + Serialize + DeserializeOwned>(command: &str, o
     if let Some(contradiction) = contradiction(&before, &now) {
         return Err(UsageError(format!("{}: {contradiction}", path.display())).into());
     }
+    let number = |key: &str| before["run"][key].as_u64().map(|number| number as u32);
+    let length = Some((number("steps"), number("epochs").unwrap_or(0)));
     let longer = LENGTH.iter().any(|key| before["run"][key] != now["run"][key]);
     // The device that the run began on stays in its settings.
     LENGTH.iter().for_each(|key| before["run"][key] = now["run"][key].clone());
     let longer = longer.then(|| config_text(command, &serde_json::from_value::<T>(before)?)).transpose()?;
-    Ok(Opened { settings, resume, folder: Some(folder), longer })
+    Ok(Opened { settings, resume, folder: Some(folder), longer, length })
 }
 
 /// Settings that say how long a run is, and those that may differ whenever it goes on.
@@ -64,13 +68,6 @@ const FREE: [&str; 2] = ["device", "threads"];
 
 /// What cannot be had of a run that goes on, by the settings that it was begun with and those that are asked for.
 fn contradiction(before: &Value, now: &Value) -> Option<String> {
-    let length = LENGTH.iter().find_map(|key| {
-        let (before, now) = (before["run"][key].as_u64()?, now["run"][key].as_u64()?);
-        Some((key, before, now))
-    });
-    if let Some((key, before, now)) = length.filter(|(_, before, now)| now < before) {
-        return Some(format!("--{key} {now}: the run was begun with {before}, and --resume goes on with as many or more"));
-    }
     let (name, before, now) = differing("", before, now)?;
     Some(format!("{name} is {} in this run, not {}: leave it out, or begin another run", shown(before), shown(now)))
 }
@@ -116,6 +113,9 @@ impl<T: Serialize> Opened<T> {
         if output.dry_run || output.resume {
             return Ok(());
         }
+        if output.overwrite && output.out.is_none() {
+            return Err(UsageError("--overwrite is for what --out names: without it, a run has a folder of its own".into()).into());
+        }
         let Some(path) = &output.out else { return files::can_write(&Path::new(RUNS).join("new")) };
         if let Some(input) = inputs.within(path).filter(|_| output.overwrite) {
             let text = format!("{} holds an input of this command, {}: choose another --out", path.display(), input.display());
@@ -136,12 +136,14 @@ impl<T: Serialize> Opened<T> {
         }
     }
 
-    /// Says how a run goes on that is to be longer than it was. Fails where it is to be shorter than it is.
+    /// Says how a run goes on that is to be longer than it was. Fails where it is to be shorter.
     pub fn same_length(&self, plan: &Plan) -> Result<()> {
-        let Some(done) = self.resume.as_ref().map(|checkpoint| checkpoint.record.step) else { return Ok(()) };
-        let total = plan.training.total_steps;
-        if total < done {
-            return Err(UsageError(format!("this run has done {done} steps already, more than the {total} that are asked for")).into());
+        let (total, done) = (plan.training.total_steps, self.resume.as_ref().map_or(0, |checkpoint| checkpoint.record.step));
+        let Some((steps, epochs)) = self.length else { return Ok(()) };
+        let before = steps.unwrap_or(epochs.saturating_mul(plan.training.steps_per_epoch)).max(done);
+        if total < before {
+            let text = format!("the run was begun with {before} steps, not {total}: --resume goes on with as many --steps or --epochs, or more");
+            return Err(UsageError(text).into());
         }
         if self.longer.is_some() {
             let schedule = match plan.settings.schedule {

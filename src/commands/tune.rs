@@ -9,6 +9,7 @@ use serde_json::json;
 use super::step::Step;
 use super::{open_device, print, print_json};
 use crate::cache;
+use crate::files;
 use crate::cli::StepArgs;
 use crate::error::DeviceError;
 use crate::exec::{Choices, Device, tune};
@@ -45,7 +46,7 @@ fn save(identity: String, choices: Choices) -> Result<PathBuf> {
     let _lock = Lock::on(&path.with_extension("lock"))?;
     let mut choices_of = load();
     choices_of.entry(identity).or_default().extend(choices);
-    cache::write(&path, |file| Ok(serde_json::to_writer_pretty(file, &choices_of)?))?;
+    files::write(&path, |file| Ok(serde_json::to_writer_pretty(file, &choices_of)?))?;
     Ok(path)
 }
 

@@ -1,6 +1,8 @@
 //! The binary formats of CIFAR-10 and CIFAR-100: records of a label byte or two, then a square image as a red, a green and a blue
 //! plane.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail, ensure};
 
 use super::source::{self, Entry, Tree};
@@ -19,9 +21,14 @@ const NAMES: &str = "batches.meta.txt";
 /// Files for training and for testing, in order of names: those that are called as CIFAR's are, plain or `.gz`.
 fn files(tree: &Tree) -> (Vec<&Entry>, Vec<&Entry>) {
     let (mut train, mut test) = (Vec::new(), Vec::new());
+    let mut stems = BTreeSet::new();
     for entry in &tree.files {
         let name = entry.file_name().to_ascii_lowercase();
         let Some(stem) = name.strip_suffix(".gz").unwrap_or(&name).strip_suffix(".bin") else { continue };
+        // Of copies the first one counts.
+        if !stems.insert(stem.to_string()) {
+            continue;
+        }
         let numbered = stem.strip_prefix("data_batch_").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit()));
         match stem {
             "data_batch" | "train_batch" | "train" => train.push(entry),

@@ -3,32 +3,16 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
-use unicode_normalization::UnicodeNormalization;
 
 use super::Dataset;
-use super::sheet::some_of;
-
-/// A name as it is compared where no other one is equal: in one Unicode form, without case.
-fn folded(name: &str) -> String {
-    name.nfc().collect::<String>().to_lowercase().nfc().collect()
-}
-
-/// The class of `names` that is called `name`; one that differs in case or Unicode form only, where there is but one.
-fn find(names: &[String], name: &str) -> Option<u32> {
-    let exact = names.iter().position(|known| known == name);
-    let alike = || {
-        let mut alike = (0..names.len()).filter(|&class| folded(&names[class]) == folded(name));
-        alike.next().filter(|_| alike.next().is_none())
-    };
-    exact.or_else(alike).map(|class| class as u32)
-}
+use super::sheet::{find_name, some_of};
 
 impl Dataset {
     /// Labels numbered as in `known`, by the names of classes; notes which of those are absent. Fails where classes are not known.
     pub fn with_classes(mut self, known: &[String]) -> Result<Dataset> {
         let labels = || [Some(&self.train), self.test.as_ref()].into_iter().flatten().filter_map(|part| part.labels.as_ref()).flatten();
         let used: BTreeSet<u32> = labels().copied().collect();
-        let found: Vec<Option<u32>> = self.class_names.iter().map(|name| find(known, name)).collect();
+        let found: Vec<Option<u32>> = self.class_names.iter().map(|name| find_name(known, name).map(|class| class as u32)).collect();
         let name = |class: &u32| self.class_names[*class as usize].as_str();
         let unknown: Vec<&str> = used.iter().filter(|&&class| found[class as usize].is_none()).map(name).collect();
         if !unknown.is_empty() {

@@ -13,6 +13,7 @@ use image::{AnimationDecoder, DynamicImage, GrayImage, ImageBuffer, ImageDecoder
 
 use super::kinds::{HEAD, foreign};
 use super::split::Split;
+use super::tiff::Directory;
 use crate::kernels::augment::Image;
 
 /// A picture may take this much memory when decoded (89 megapixels in colour): as many are in memory as there are cores.
@@ -104,6 +105,9 @@ fn open(bytes: &[u8], most: u64) -> Result<(ImageFormat, Box<dyn ImageDecoder + 
         (None, _) if bytes.is_empty() => bail!("is empty, not a PNG or JPEG"),
         (None, _) => bail!("is not a PNG or JPEG, nor in another format that is read"),
     };
+    if let (Tiff, Some(directory)) = (format, Directory::first(bytes)) {
+        directory.ensure_within(bytes)?;
+    }
     let mut limits = Limits::default();
     limits.max_alloc = Some(2 * most);
     let cursor = Cursor::new(bytes);
@@ -197,21 +201,9 @@ fn has_more(format: ImageFormat, bytes: &[u8]) -> bool {
         ImageFormat::Gif => GifDecoder::new(cursor).is_ok_and(|gif| gif.into_frames().take(2).count() > 1),
         ImageFormat::Png => PngDecoder::new(cursor).is_ok_and(|png| png.is_apng().unwrap_or(false)),
         ImageFormat::WebP => WebPDecoder::new(cursor).is_ok_and(|webp| webp.has_animation()),
-        ImageFormat::Tiff => more_pages(bytes).unwrap_or(false),
+        ImageFormat::Tiff => Directory::first(bytes).is_some_and(|directory| directory.more),
         _ => false,
     }
-}
-
-/// Whether the first directory of a TIFF names a second one.
-fn more_pages(bytes: &[u8]) -> Option<bool> {
-    let number = |at: usize, size: usize| {
-        let digits = bytes.get(at..at.checked_add(size)?)?;
-        let add = |value: usize, byte: &u8| value << 8 | usize::from(*byte);
-        Some(if bytes.starts_with(b"II") { digits.iter().rev().fold(0, add) } else { digits.iter().fold(0, add) })
-    };
-    let first = number(4, 4)?;
-    let entries = number(first, 2)?;
-    Some(number(first.checked_add(2 + 12 * entries)?, 4)? != 0)
 }
 
 /// Largest values, and those of fewer bits than they are stored with stretched over all.

@@ -138,9 +138,9 @@ fn samples<'a>(name: &str, layout: &Layout<'a>, options: &ReadOptions, notes: &m
     let given: Option<Vec<Part>> = listed.iter().map(|(p, row)| row.as_ref().and_then(|row| row.part).or(p.part)).collect();
     let divide = |notes: &mut Vec<String>| {
         let paths: Vec<&str> = listed.iter().map(|(picture, _)| picture.rest).collect();
-        let (parts, together) = Part::divide(&strata(&listed), &paths);
-        notes.push(Part::divided(&parts, &together));
-        parts
+        let divided = Part::divide(&strata(&listed), &paths);
+        notes.push(divided.note());
+        divided.parts
     };
     let parts = match given {
         Some(mut parts) if parts.contains(&Part::Train) => {
@@ -171,9 +171,8 @@ fn samples<'a>(name: &str, layout: &Layout<'a>, options: &ReadOptions, notes: &m
 /// What pictures have in common that test pictures are drawn from: their class, by folder or by the index. Of numbers and masks
 /// there is but one stratum.
 fn strata<'a>(listed: &'a [(Placed<'_>, Option<index::Row>)]) -> Vec<&'a str> {
-    let of = |(picture, row): &'a (Placed<'_>, Option<index::Row>)| match row {
-        Some(row) => row.target.as_deref().unwrap_or_default(),
-        None => picture.class().unwrap_or_default(),
+    let of = |(picture, row): &'a (Placed<'_>, Option<index::Row>)| {
+        row.as_ref().and_then(|row| row.target.as_deref()).or(picture.class()).unwrap_or_default()
     };
     let strata: Vec<&str> = listed.iter().map(of).collect();
     let distinct = strata.iter().collect::<std::collections::BTreeSet<_>>().len();
@@ -189,7 +188,7 @@ fn remark(entries: &[&Entry], pictures: &Decoded, options: &ReadOptions, notes: 
     for (of_kind, what) in Remarks::KINDS {
         let names: Vec<&str> = read().filter(|(_, remarks)| of_kind(remarks)).map(|(name, _)| name).collect();
         if !names.is_empty() {
-            notes.push(format!("what {what}, {} pictures: {}", names.len(), some_of(&names)));
+            notes.push(format!("{} pictures of which each {what}: {}", names.len(), some_of(&names)));
         }
     }
     for depth in [8, 16] {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::finder::Finder;
 use super::number::Notation;
 use super::sheet::{Sheet, normalized, some_of};
-use super::{Dataset, index, source};
+use super::{Dataset, index, source, truth};
 
 /// Labels of training samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,7 +121,7 @@ impl Dataset {
     fn samples_by_name<'a>(&'a self, sheet: &'a Sheet, label: usize, has: impl Fn() -> String) -> Result<Named<'a>> {
         if let Some(column) = index::file_column(sheet, Some(label)).filter(|_| !self.train.names.is_empty()) {
             let names = self.train.names.iter().chain(self.test.iter().flat_map(|test| &test.names));
-            let finder = Finder::new(names.map(|name| [name.as_str(); 2]), Path::new(&self.name));
+            let finder = Finder::new(names.map(|name| [name.as_str(); 2]), &self.root);
             return Ok(Named { data: self, sheet, column, finder: Some(finder) });
         }
         let column = sheet.find("index").with_context(|| match self.train.names.is_empty() {
@@ -131,13 +131,11 @@ impl Dataset {
         Ok(Named { data: self, sheet, column, finder: None })
     }
 
-    /// Those of the data; of data without classes, those that are given, numbers by size.
+    /// Those of the data; of data without classes, those that are given.
     fn names_of_classes<'a>(&self, given: impl Iterator<Item = &'a str>) -> Vec<String> {
         if self.classes > 0 {
             return self.class_names.clone();
         }
-        let mut names: Vec<Cow<'_, str>> = given.map(normalized).collect::<BTreeSet<_>>().into_iter().collect();
-        names.sort_by_key(|name| name.parse::<u64>().unwrap_or(u64::MAX));
-        names.into_iter().map(Cow::into_owned).collect()
+        truth::in_order(given.map(|name| normalized(name).into_owned()).collect())
     }
 }

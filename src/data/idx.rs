@@ -68,13 +68,15 @@ pub(super) fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
     };
     let name = source::name_of(&tree.root);
     let mut notes = Vec::new();
-    let (train, test) = match (pair(Part::Train)?, pair(Part::Test)?, pair(Part::Val)?) {
-        (Some(train), test, _) => (train, test),
-        (None, None, Some(both)) => {
+    let (train, test) = match (pair(Part::Train)?, pair(Part::Test)?) {
+        (Some(train), test) => (train, test),
+        (None, None) => {
+            // There is a pair, or there would be no set.
+            let both = pair(Part::Val)?.context("neither images nor labels")?;
             notes.push(Part::rule("image", both.len() as usize));
             both.by_index()
         }
-        _ => bail!("{path} holds no train-{}, plain or .gz", KINDS[0]),
+        (None, Some(_)) => bail!("{path} holds no train-{}, plain or .gz", KINDS[0]),
     };
     let upright = |split: Split| if set.starts_with(TRANSPOSED) { transposed(split) } else { split };
     if set.starts_with(TRANSPOSED) {
@@ -85,7 +87,7 @@ pub(super) fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
     let mapping = tree.files.iter().find(|entry| entry.file_name() == format!("{set}-mapping.txt"));
     taken.extend(mapping);
     let named = mapping.map(characters).transpose()?.unwrap_or_default();
-    name_classes(&mut data, &named);
+    data.number_classes(&named);
     Ok((data, taken))
 }
 
@@ -98,20 +100,6 @@ fn characters(mapping: &Entry) -> Result<BTreeMap<u32, String>> {
         Some((label, numbers.filter_map(char::from_u32).collect::<String>())).filter(|(_, text)| !text.is_empty())
     };
     Ok(text.lines().filter_map(line).collect())
-}
-
-/// Classes are counted from 0, labels may not be: classes that come before the first label are none.
-fn name_classes(data: &mut Dataset, named: &BTreeMap<u32, String>) {
-    let splits = || std::iter::once(&data.train).chain(&data.test);
-    let Some(&first) = splits().filter_map(|split| split.labels.as_ref()).flatten().min() else { return };
-    for split in std::iter::once(&mut data.train).chain(&mut data.test) {
-        split.labels.iter_mut().flatten().for_each(|label| *label -= first);
-    }
-    data.class_names = (first..data.classes).map(|label| named.get(&label).cloned().unwrap_or_else(|| label.to_string())).collect();
-    data.classes -= first;
-    if first > 0 {
-        data.notes.push(format!("labels begin at {first}: the classes are called {}", some_of(&data.class_names)));
-    }
 }
 
 /// Images with rows and columns exchanged.

@@ -83,14 +83,12 @@ pub(super) fn kind(name: &str, head: impl FnOnce() -> Vec<u8>) -> Kind {
     if PICTURES.contains(&ending.as_str()) {
         return Kind::Picture;
     }
-    if let Some((_, (format, how))) = FOREIGN.iter().find(|(known, _)| *known == ending) {
-        return Kind::Foreign(format, how);
-    }
     if DATA.iter().any(|known| lower.ends_with(known)) {
         return Kind::Data;
     }
     let head = head();
-    match foreign(&head) {
+    let by_ending = || FOREIGN.iter().find(|(known, _)| *known == ending).map(|(_, said)| *said);
+    match foreign(&head).or_else(by_ending) {
         _ if is_picture(&head) => Kind::Picture,
         Some((format, how)) => Kind::Foreign(format, how),
         None => Kind::Other,
@@ -107,6 +105,8 @@ mod tests {
         assert_eq!(of("scan", b"\xff\xd8\xff\xe0"), Kind::Picture);
         assert_eq!(of("a.jfif", b""), Kind::Picture);
         assert_eq!(of("a.dat", b"RIFF\0\0\0\0WEBPVP8 "), Kind::Picture);
+        assert_eq!(of("0.heic", b"\x89PNG\r\n\x1a\n"), Kind::Picture);
+        assert!(matches!(of("0.cr2", b"?"), Kind::Foreign("a camera's raw format", _)));
         assert_eq!(of("a.wav", b"RIFF\0\0\0\0WAVEfmt "), Kind::Other);
         assert_eq!(of("BM.doc", b"BM is a name"), Kind::Other);
         assert!(matches!(of("IMG_1", b"\0\0\0\x18ftypheic"), Kind::Foreign("HEIC", _)));

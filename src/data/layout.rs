@@ -14,7 +14,7 @@ use super::split::Part;
 /// Names of folders side by side, the usual ones first.
 const IMAGES: [&str; 7] = ["images", "image", "imgs", "img", "pictures", "photos", "inputs"];
 const MASKS: [&str; 9] = ["masks", "mask", "labels", "annotations", "segmentations", "segmentation", "groundtruth", "ground_truth", "gt"];
-const INDEX: &str = "index.csv";
+pub(super) const INDEX: &str = "index.csv";
 /// Folders that are looked through for a meaning, one in the other.
 const MOST_DEPTH: usize = 8;
 
@@ -54,8 +54,8 @@ pub(super) struct Layout<'a> {
 /// What the folders right below a folder are.
 #[derive(Clone, Debug, PartialEq)]
 enum Role<'a> {
-    /// The one folder that all the rest is in, as archives have it.
-    Wrapper,
+    /// The one folder that all the rest is in, as archives have it; what lies beside it is not meant.
+    Wrapper(&'a str),
     /// What their names say; those without a part have no meaning.
     Parts(BTreeMap<&'a str, Option<Part>>),
     /// Several that all hold the same folders, which are the classes.
@@ -91,6 +91,13 @@ struct Place<'a> {
 
 fn below(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_string() } else { format!("{folder}/{name}") }
+}
+
+/// Whether names are one word with numbers, as `clip1` and `clip2` are.
+fn counted(names: &[&str]) -> bool {
+    let word = |name: &str| name.trim_end_matches(|c: char| c.is_ascii_digit() || !c.is_alphanumeric()).to_lowercase();
+    let first = names.first().map_or(String::new(), |name| word(name));
+    names.len() > 1 && !first.is_empty() && names.iter().all(|name| word(name) == first && !name.to_lowercase().eq(&first))
 }
 
 /// The first of `wanted` that is among `names`, in any case.
@@ -154,24 +161,54 @@ impl<'a> Rules<'a> {
         if !parts.is_empty() {
             return Role::Parts(parts);
         }
-        if *pictures == 0 && index.is_none() && names.len() == 1 && self.leads_on(&below(path, names[0])) {
-            return Role::Wrapper;
+        if index.is_none() {
+            let full: Vec<&str> = names.iter().copied().filter(|name| self.holds_pictures(&below(path, name))).collect();
+            let structured: Vec<&str> = full.iter().copied().filter(|name| self.is_data_set(&below(path, name))).collect();
+            match (full.as_slice(), structured.as_slice()) {
+                ([one], _) if *pictures == 0 && self.leads_on(&below(path, one)) => return Role::Wrapper(one),
+                (_, [one]) if full.iter().all(|name| name == one || !self.leads_on(&below(path, name))) => return Role::Wrapper(one),
+                _ => {}
+            }
         }
-        let inside = |name: &str| &self.folder(&below(path, name)).folders;
-        let alike = names.len() > 1
-            && *pictures == 0
-            && inside(names[0]).len() > 1
-            && names.iter().all(|name| inside(name) == inside(names[0]) && self.folder(&below(path, name)).pictures == 0);
-        let parted = || !Part::of_siblings(&inside(names[0]).iter().copied().collect::<Vec<_>>()).is_empty();
-        let classes =
-            || inside(names[0]).iter().all(|class| names.iter().all(|name| self.folder(&below(&below(path, name), class)).pictures > 0));
-        if alike && !parted() && classes() { Role::Groups } else { Role::Classes }
+        if *pictures == 0 && self.are_groups(path, &names) { Role::Groups } else { Role::Classes }
     }
 
     /// Whether there is more in a folder than the pictures of one class.
     fn leads_on(&self, path: &str) -> bool {
         let Folder { folders, index, .. } = self.folder(path);
         index.is_some() || folders.len() > 1 || *self.role(path) != Role::Classes
+    }
+
+    /// Whether what is in a folder can hardly be a class.
+    fn is_data_set(&self, path: &str) -> bool {
+        match &*self.role(path) {
+            Role::Parts(parts) => parts.len() > 1,
+            Role::Sides { images: Some(images), masks } => masks.is_some() || self.leads_on(&below(path, images)),
+            Role::Wrapper(inner) => self.is_data_set(&below(path, inner)),
+            _ => false,
+        }
+    }
+
+    /// Whether folders all hold folders of (nearly) the same names, which are classes then, each perhaps within parts.
+    fn are_groups(&self, path: &str, names: &[&str]) -> bool {
+        let folders = |path: &str| self.folder(path).folders.iter().map(|inner| below(path, inner)).collect::<Vec<_>>();
+        let mut holders: Vec<String> = names.iter().map(|name| below(path, name)).collect();
+        if holders.len() < 2 {
+            return false;
+        }
+        if holders.iter().all(|holder| matches!(&*self.role(holder), Role::Parts(parts) if parts.len() > 1)) {
+            holders = holders.iter().flat_map(|holder| folders(holder)).collect();
+        }
+        let inside: Vec<&BTreeSet<&str>> = holders.iter().map(|holder| &self.folder(holder).folders).collect();
+        let all: BTreeSet<&str> = inside.iter().flat_map(|inside| inside.iter().copied()).collect();
+        let alike = all.len() > 1 && inside.iter().all(|inside| inside.len() > 1 && 2 * inside.len() >= all.len());
+        let plain = holders.iter().all(|holder| {
+            self.folder(holder).pictures == 0 && folders(holder).iter().all(|class| self.folder(class).pictures > 0)
+        });
+        let parts = !Part::of_siblings(&all.iter().copied().collect::<Vec<_>>()).is_empty();
+        // Clips that are numbered in each class.
+        let numbered = counted(&all.iter().copied().collect::<Vec<_>>()) && !counted(names);
+        alike && plain && !parts && !numbered
     }
 
     /// What the folders above a file or a folder mean.
@@ -194,7 +231,8 @@ impl<'a> Rules<'a> {
                     place.part = parts.get(head).copied().flatten();
                     place.outside = place.part.is_none();
                 }
-                Role::Wrapper | Role::Groups if !head.is_empty() => {}
+                Role::Wrapper(inner) if !head.is_empty() => place.outside = head != *inner,
+                Role::Groups if !head.is_empty() => {}
                 // A part wrapped in a folder of its own name.
                 Role::Parts(parts) if parts.len() == 1 => {}
                 Role::Classes if place.part.is_none() && !head.is_empty() => {
@@ -221,7 +259,7 @@ impl<'a> Rules<'a> {
         loop {
             let folder = self.folder(&path);
             match (&folder.index, &*self.role(&path)) {
-                (None, Role::Wrapper) => path = below(&path, folder.folders.first()?),
+                (None, Role::Wrapper(inner)) => path = below(&path, inner),
                 (index, _) => return *index,
             }
         }
@@ -236,11 +274,26 @@ impl<'a> Rules<'a> {
             let names: Vec<&str> = self.folder(&path).folders.iter().copied().collect();
             let place = if path.is_empty() { String::new() } else { format!(" in {path}") };
             match &*role {
-                Role::Groups => notes.push(format!(
-                    "{}{place} all hold the folders {}: these are taken for the classes",
-                    some_of(&names),
-                    some_of(&self.folder(&below(&path, names[0])).folders.iter().collect::<Vec<_>>())
-                )),
+                Role::Groups => notes.push(format!("{}{place} hold folders of the same names: these are taken for the classes", some_of(&names))),
+                Role::Classes => {
+                    let full: Vec<&str> = names.iter().copied().filter(|name| self.holds_pictures(&below(&path, name))).collect();
+                    let parts: Vec<&str> = full.iter().copied().filter(|name| Part::speaks_of_one(name)).collect();
+                    if !parts.is_empty() && full.len() > 1 {
+                        notes.push(format!(
+                            "{}{place}: taken for classes, though named as parts of data are; folders `train` and `test` would be parts",
+                            some_of(&parts)
+                        ));
+                    }
+                    let deep = |name: &&str| {
+                        let within = below(&path, name);
+                        let inner = self.folder(&within).folders.iter().filter(|inner| self.holds_pictures(&below(&within, inner)));
+                        inner.count() > 1 && !matches!(&*self.role(&within), Role::Parts(_))
+                    };
+                    let deep: Vec<&str> = full.iter().copied().filter(deep).collect();
+                    if !deep.is_empty() && full.len() > 1 {
+                        notes.push(format!("{}{place}: taken for one class each, with all folders in them", some_of(&deep)));
+                    }
+                }
                 Role::Sides { masks: Some(masks), images: Some(images) } if (*masks, *images) != (MASKS[0], IMAGES[0]) => {
                     notes.push(format!("{masks}{place} is taken for the masks of {images}"));
                 }
@@ -295,7 +348,7 @@ impl<'a> Layout<'a> {
         notes.extend(rules.said());
         if !outside.is_empty() {
             let found = some_of(&outside);
-            notes.push(format!("{} pictures beside the folders of the training and test set are left out: {found}", outside.len()));
+            notes.push(format!("{} pictures beside the folders of the data are left out: {found}", outside.len()));
         }
         for ((format, how), names) in foreign {
             notes.push(format!("{} pictures in {format} are left out ({how}): {}", names.len(), some_of(&names)));

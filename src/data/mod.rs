@@ -23,9 +23,10 @@ mod source;
 mod split;
 mod store;
 mod table;
+mod tiff;
 mod truth;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -80,10 +81,20 @@ pub struct ReadOptions {
     pub most_picture_bytes: Option<u64>,
 }
 
+impl ReadOptions {
+    /// The flag of the first option that means nothing to a table.
+    pub fn of_pictures(&self) -> Option<&'static str> {
+        let given = [(self.size.is_some(), "--size"), (self.grey.is_some(), "--grey"), (self.bits.is_some(), "--bits")];
+        given.into_iter().find(|(given, _)| *given).map(|(_, flag)| flag)
+    }
+}
+
 /// What a run can see. Training and model selection use `train` alone.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     pub name: String,
+    /// What it was read from; empty for the embedded digits.
+    pub root: PathBuf,
     pub train: Split,
     pub test: Option<Split>,
     /// Number of classes of labels or of masks: the largest one plus one, 0 without any.
@@ -148,6 +159,14 @@ pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
     }
 }
 
+/// Whether a file in a folder may be one of those that are read: not such as `embed` writes beside pictures.
+pub fn may_be_read(folder: &Path, file: &Path) -> bool {
+    let name = file.file_name().map_or(String::new(), |name| name.to_string_lossy().to_lowercase());
+    let of_pictures = || matches!(recognise(folder), Ok((Format::Folder, _)));
+    let index = [layout::INDEX, "train.csv", "test.csv", "val.csv"].contains(&name.as_str());
+    !(name.ends_with(".npy") || name.ends_with(".csv") && !index && of_pictures())
+}
+
 /// The format of a file.
 fn by_name(path: &Path) -> Option<Format> {
     let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
@@ -185,9 +204,10 @@ impl Dataset {
         let mut data = match format {
             Format::Folder => Self::of_tree(&source::Tree::of_folder(&path)?, options)?,
             Format::Archive => Self::of_tree(&source::Tree::of_archive(&path)?, options)?,
-            Format::PixelTable => pixel_table::read(&path)?.unless_indexed(options)?,
+            Format::PixelTable => pixel_table::read(&path)?.conform(options)?,
             Format::Table => bail!("{} is a table, images are wanted here", path.display()),
         };
+        data.root = path;
         data.note_repeated();
         Ok(data)
     }
@@ -206,15 +226,7 @@ impl Dataset {
         if !others.is_empty() {
             data.notes.push(format!("{} other files are left out: {}", others.len(), sheet::some_of(&others)));
         }
-        data.unless_indexed(options)
-    }
-
-    /// As `options` want it; of a format that has no columns to choose from.
-    fn unless_indexed(self, options: &ReadOptions) -> Result<Self> {
-        if let Some(target) = &options.target {
-            bail!("--target {target} is for tables and for image folders with an index.csv; {} is neither", self.name);
-        }
-        Ok(self.conform(options))
+        data.conform(options)
     }
 
     /// The classes and how many training samples each has, for people; `None` without labels.
@@ -258,8 +270,12 @@ impl Dataset {
         Ok(Dataset { notes: table.notes, encoding: Some(table.encoding), ..data })
     }
 
-    /// In the size and with the channels that `options` ask for.
-    pub fn conform(mut self, options: &ReadOptions) -> Self {
+    /// In the size and with the channels that `options` ask for. Fails where they ask for what is for files of pictures alone.
+    pub fn conform(mut self, options: &ReadOptions) -> Result<Self> {
+        if let Some(target) = &options.target {
+            bail!("--target {target} is for tables and for image folders with an index.csv; {} is neither", self.name);
+        }
+        ensure!(options.bits.is_none(), "--bits is for files of pictures, {} has none", self.name);
         let Image { height, width, channels } = self.train.image;
         let [wanted_height, wanted_width] = options.size.unwrap_or([height, width]);
         let image =
@@ -269,7 +285,23 @@ impl Dataset {
         }
         self.train = self.train.conform(image);
         self.test = self.test.map(|test| test.conform(image));
-        self
+        Ok(self)
+    }
+
+    /// Classes are counted from 0, labels may not be, or leave numbers out: what occurs nowhere is no class. `named` are the names of
+    /// some.
+    fn number_classes(&mut self, named: &BTreeMap<u32, String>) {
+        let labels = || [Some(&self.train), self.test.as_ref()].into_iter().flatten().filter_map(|split| split.labels.as_ref()).flatten();
+        let used: BTreeSet<u32> = labels().copied().collect();
+        let class: HashMap<u32, u32> = used.iter().copied().zip(0..).collect();
+        for split in [Some(&mut self.train), self.test.as_mut()].into_iter().flatten() {
+            split.labels.iter_mut().flatten().for_each(|label| *label = class[label]);
+        }
+        self.class_names = used.iter().map(|label| named.get(label).cloned().unwrap_or_else(|| label.to_string())).collect();
+        if used.len() < self.classes as usize {
+            self.notes.push(format!("labels are not all of 0 to {}: the classes are called {}", self.classes - 1, sheet::some_of(&self.class_names)));
+        }
+        self.classes = used.len() as u32;
     }
 
     fn new(name: String, train: Split, test: Option<Split>) -> Result<Self> {
@@ -283,6 +315,7 @@ impl Dataset {
         let class_names = (0..classes).map(|class| class.to_string()).collect();
         Ok(Dataset {
             name,
+            root: PathBuf::new(),
             train,
             test,
             classes,

@@ -2,6 +2,7 @@
 //! published in many places.
 
 use std::io::{BufRead, BufReader, Read};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -35,7 +36,7 @@ fn split_line(line: &str) -> Vec<&str> {
 pub(super) fn is(path: &Path) -> bool {
     let first_line = || -> Option<String> {
         let mut reader = BufReader::new(std::fs::File::open(path).ok()?);
-        let gzipped = reader.fill_buf().ok()?.starts_with(&[0x1F, 0x8B]);
+        let gzipped = reader.fill_buf().ok()?.starts_with(&source::GZIP);
         let reader: Box<dyn Read> = if gzipped { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
         let mut line = String::new();
         BufReader::new(reader.take(LONGEST)).read_line(&mut line).ok()?;
@@ -44,22 +45,23 @@ pub(super) fn is(path: &Path) -> bool {
     first_line().is_some_and(|line| side(&split_line(&line)).is_some())
 }
 
-/// Tables of pixels in a folder that are named after a part.
-fn named(folder: &Path) -> Vec<(Part, PathBuf)> {
+/// The tables in a folder, by name; those of pixels that are named after a part, with that.
+fn tables(folder: &Path) -> Vec<(PathBuf, Option<Part>)> {
     let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let part = |path: &Path| {
+    let part = |path: PathBuf| {
         let name = path.file_name()?.to_string_lossy().to_lowercase();
-        let stem = name.strip_suffix(".gz").unwrap_or(&name).strip_suffix(".csv")?;
-        stem.split(|c: char| !c.is_alphanumeric()).find_map(Part::named)
+        let stem = name.strip_suffix(".gz").unwrap_or(&name).strip_suffix(".csv").filter(|stem| !stem.starts_with('.'))?;
+        let part = stem.split(|c: char| !c.is_alphanumeric()).find_map(Part::named).filter(|_| is(&path));
+        Some((path, part))
     };
-    let mut found: Vec<_> = files.filter(|path| is(path)).filter_map(|path| Some((part(&path)?, path))).collect();
+    let mut found: Vec<_> = files.filter_map(part).collect();
     found.sort();
     found
 }
 
 /// Whether a folder holds a training table of pixels.
 pub(super) fn is_in(folder: &Path) -> bool {
-    named(folder).iter().filter(|(part, _)| *part == Part::Train).count() == 1
+    tables(folder).iter().any(|(_, part)| *part == Some(Part::Train))
 }
 
 /// A table, or those of a folder for training and for testing. A test table without labels tests nothing. Without a test table,
@@ -68,21 +70,30 @@ pub(super) fn read(path: &Path) -> Result<Dataset> {
     let name = source::name_of(path);
     let whole = |path: &Path| table(path).with_context(|| path.display().to_string());
     let mut notes = Vec::new();
-    let (mut train, mut test) = (None, None);
+    let mut of_part: BTreeMap<Part, (PathBuf, Split)> = BTreeMap::new();
     if path.is_dir() {
-        for (part, file) in named(path) {
+        for (file, part) in tables(path) {
+            let Some(part) = part else {
+                notes.push(format!("{} is left out: it is no table of pixels, or its name does not say what for", source::name_of(&file)));
+                continue;
+            };
             let split = whole(&file)?;
-            match part {
-                Part::Train => train = Some(split),
-                Part::Test if split.labels.is_some() => test = Some(split),
-                _ => notes.push(format!("{} is left out: it has no labels to test by, or is for validation", source::name_of(&file))),
+            if part != Part::Train && split.labels.is_none() {
+                notes.push(format!("{} is left out: it has no labels to test by", source::name_of(&file)));
+            } else if let Some((other, _)) = of_part.insert(part, (file.clone(), split)) {
+                let names = [&other, &file].map(|file| source::name_of(file));
+                bail!("{} holds two tables of {part} images, {}: put those of one set into a folder of its own", path.display(), names.join(" and "));
             }
         }
     } else {
-        train = Some(whole(path)?);
+        of_part.insert(Part::Train, (path.to_path_buf(), whole(path)?));
     }
-    let train = train.context("a table for training was found")?;
-    let (train, test) = match test {
+    let mut take = |part| of_part.remove(&part).map(|(_, split)| split);
+    let (train, test, val) = (take(Part::Train).context("a table for training was found")?, take(Part::Test), take(Part::Val));
+    if let Some(val) = &val {
+        notes.extend(Part::settle(&mut [vec![Part::Val; val.len() as usize], vec![Part::Test; usize::from(test.is_some())]].concat()));
+    }
+    let (train, test) = match test.or(val) {
         Some(test) => (train, Some(test)),
         None => {
             notes.push(Part::rule("row", train.len() as usize));
@@ -91,6 +102,7 @@ pub(super) fn read(path: &Path) -> Result<Dataset> {
     };
     let mut data = Dataset::new(name, train, test)?;
     data.notes = notes;
+    data.number_classes(&BTreeMap::new());
     Ok(data)
 }
 

@@ -38,7 +38,17 @@ pub(super) fn normalized(text: &str) -> Cow<'_, str> {
 
 /// As [`normalized`], capitals being equal to small letters.
 pub(super) fn folded(text: &str) -> String {
-    normalized(text).to_lowercase()
+    // Small letters of composed ones may be two.
+    normalized(text).to_lowercase().nfc().collect()
+}
+
+/// Which of `names` is called `name`; one that differs in case or Unicode form only, where there is but one.
+pub(super) fn find_name(names: &[String], name: &str) -> Option<usize> {
+    let alike = || {
+        let mut alike = (0..names.len()).filter(|&at| folded(&names[at]) == folded(name));
+        alike.next().filter(|_| alike.next().is_none())
+    };
+    names.iter().position(|known| known == name).or_else(alike)
 }
 
 /// Texts one after the other.
@@ -215,11 +225,7 @@ impl Sheet {
 
     /// Where the column called `name` is; in other capitals if there is but one.
     pub fn find(&self, name: &str) -> Option<usize> {
-        let alike = || {
-            let mut alike = (0..self.columns.len()).filter(|&column| folded(&self.columns[column]) == folded(name));
-            alike.next().filter(|_| alike.next().is_none())
-        };
-        self.columns.iter().position(|column| column == name).or_else(alike)
+        find_name(&self.columns, name)
     }
 
     /// As [`find`](Self::find), for the first of `names` that there is.

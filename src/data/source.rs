@@ -13,12 +13,13 @@ use flate2::read::MultiGzDecoder;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::kinds::{self, HEAD, Kind};
+use crate::files::{RUN_CONFIG, RUN_CONFIG_START, is_run_folder};
 
-const GZIP: [u8; 2] = [0x1F, 0x8B];
+pub(super) const GZIP: [u8; 2] = [0x1F, 0x8B];
 const ZIP: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 
-/// Contents of an archive that are kept in memory, at most.
-const MOST_ARCHIVE_BYTES: u64 = 8 << 30;
+/// Bytes that are unpacked into memory, at most.
+const MOST_UNPACKED_BYTES: u64 = 8 << 30;
 /// Folders in folders.
 const MOST_DEPTH: usize = 64;
 /// Links that lead to links are followed as far as this.
@@ -37,8 +38,10 @@ pub(super) fn unpacked(raw: Vec<u8>, name: &str) -> Result<Vec<u8>> {
     }
     let mut bytes = Vec::new();
     MultiGzDecoder::new(raw.as_slice())
+        .take(MOST_UNPACKED_BYTES + 1)
         .read_to_end(&mut bytes)
         .with_context(|| format!("{name}: the gzip data are damaged or cut off after {} bytes", bytes.len()))?;
+    ensure!(bytes.len() as u64 <= MOST_UNPACKED_BYTES, "{name} is more than {} GiB when unpacked", MOST_UNPACKED_BYTES >> 30);
     Ok(bytes)
 }
 
@@ -209,7 +212,7 @@ impl Tree {
             _ => unpacking.tar(reader),
         };
         if let Err(error) = done {
-            if unpacking.total > MOST_ARCHIVE_BYTES {
+            if unpacking.total > MOST_UNPACKED_BYTES {
                 bail!("{} {error:#}", path.display());
             }
             bail!("{} is damaged or cut off (after {} files): {error:#}", path.display(), unpacking.found.files.len());
@@ -246,15 +249,14 @@ impl Found {
 
     /// Removes run folders, and the folders that hold nothing else. Returns their names.
     fn take_runs(&mut self) -> BTreeSet<String> {
-        const CONFIG: &str = "config.toml";
-        const FIRST_LINE: &[u8] = b"# wgraft ";
         let ours = |contents: &Contents| match contents {
-            Contents::Memory(bytes) => bytes.starts_with(FIRST_LINE),
-            Contents::Disk(path) => head_of(path).starts_with(FIRST_LINE),
+            Contents::Memory(bytes) => bytes.starts_with(RUN_CONFIG_START.as_bytes()),
+            Contents::Disk(path) => path.parent().is_some_and(is_run_folder),
         };
-        let configs =
-            self.files.iter().filter(|(name, (.., contents))| (*name == CONFIG || name.ends_with(&format!("/{CONFIG}"))) && ours(contents));
-        let runs: BTreeSet<String> = configs.map(|(name, _)| name[..name.len() - CONFIG.len()].trim_end_matches('/').to_string()).collect();
+        let folder = |name: &str| Some(name.strip_suffix(RUN_CONFIG)?).filter(|f| f.is_empty() || f.ends_with('/')).map(str::to_string);
+        let configs = self.files.iter().filter_map(|(name, (.., contents))| Some((folder(name)?, contents)));
+        let runs: BTreeSet<String> =
+            configs.filter(|(_, contents)| ours(contents)).map(|(folder, _)| folder.trim_end_matches('/').to_string()).collect();
         let within = |name: &str| runs.iter().any(|run| name == run || name.strip_prefix(run).is_some_and(|rest| rest.starts_with('/')));
         self.files.retain(|name, _| !within(name));
         self.folders.retain(|name| !within(name));
@@ -319,12 +321,16 @@ impl Unpacking {
         let kind = kinds::kind(&name, || bytes.clone());
         if matches!(kind, Kind::Picture | Kind::Data) {
             self.total = self.total.saturating_add(size);
-            ensure!(self.total <= MOST_ARCHIVE_BYTES, "holds more than {} GiB: unpack it, and name the folder", MOST_ARCHIVE_BYTES >> 30);
+            ensure!(self.total <= MOST_UNPACKED_BYTES, "holds more than {} GiB: unpack it, and name the folder", MOST_UNPACKED_BYTES >> 30);
             contents.take(size.saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes)?;
             ensure!(bytes.len() as u64 == size, "{name} ends early");
         }
         let stamp = Stamp { bytes: size, ..self.stamp };
-        self.found.files.insert(name, (kind, stamp, Contents::Memory(bytes.into())));
+        let contents = Contents::Memory(bytes.into());
+        // As when the archive is unpacked, the last one counts.
+        if self.found.files.insert(name.clone(), (kind, stamp, contents)).is_some() {
+            self.found.left_out.push(format!("{name} is there twice, or differs from another in Unicode form only: the last one counts"));
+        }
         Ok(())
     }
 
@@ -390,9 +396,9 @@ impl Unpacking {
             let where_to = if self.found.folders.contains(&target) { "a folder" } else { "what is not in the archive" };
             self.found.left_out.push(format!("{link} is a link to {where_to}"));
         }
-        for name in self.found.files.keys() {
-            self.found.folders.extend(name.match_indices('/').map(|(at, _)| name[..at].to_string()));
-        }
+        let names = self.found.files.keys().chain(&self.found.folders);
+        let above: Vec<String> = names.flat_map(|name| name.match_indices('/').map(|(at, _)| name[..at].to_string())).collect();
+        self.found.folders.extend(above);
         self.found
     }
 }

@@ -218,12 +218,23 @@ impl Part {
         Part::within(name).filter(|(_, rest)| rest.is_empty()).map(|(part, _)| part)
     }
 
+    /// Whether a name is that of a part, perhaps of several sets.
+    pub(super) fn speaks_of_one(name: &str) -> bool {
+        Part::within(name).is_some()
+    }
+
     /// The parts that folders side by side are named after, as `flowers_train` and `flowers_test` are: some are for training,
-    /// and others or none are not. `None` for a folder that is named after none. Empty where they are no parts.
+    /// and others or none are not. `None` for a folder that is named after none, or, beside folders that have the plain names, after
+    /// more than a part. Empty where they are no parts.
     pub(super) fn of_siblings<'a>(names: &[&'a str]) -> BTreeMap<&'a str, Option<Part>> {
         let found: Vec<_> = names.iter().map(|name| Part::within(name)).collect();
         let known: Vec<&(Part, Vec<String>)> = found.iter().flatten().collect();
         let parts: BTreeSet<Part> = known.iter().map(|(part, _)| *part).collect();
+        let plain = |found: &Option<(Part, Vec<String>)>| found.as_ref().filter(|(_, rest)| rest.is_empty()).map(|(part, _)| *part);
+        let plainly: BTreeSet<Part> = found.iter().filter_map(plain).collect();
+        if plainly.contains(&Part::Train) && plainly.len() > 1 {
+            return names.iter().zip(&found).map(|(name, found)| (*name, plain(found))).collect();
+        }
         let alike = known.iter().all(|(_, rest)| *rest == known[0].1);
         if !(alike && parts.contains(&Part::Train) && (parts.len() > 1 || names.len() == 1)) {
             return BTreeMap::new();
@@ -243,8 +254,8 @@ impl Part {
 
     /// The one part that a name speaks of, and its other words but for those that say nothing.
     fn within(name: &str) -> Option<(Part, Vec<String>)> {
-        const SILENT: [&str; 12] =
-            ["set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "photos", "samples", "seg", "split"];
+        const SILENT: [&str; 13] =
+            ["set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "photos", "samples", "seg", "split", "out"];
         let name = name.trim().to_lowercase();
         let (mut part, mut rest) = (None, Vec::new());
         for word in name.split(|c: char| !c.is_alphanumeric()) {
@@ -252,8 +263,8 @@ impl Part {
             let stem = SILENT.iter().find_map(|silent| word.strip_suffix(silent).filter(|stem| !stem.is_empty())).unwrap_or(word);
             let named = match stem {
                 "" => continue,
-                "train" | "training" => Part::Train,
-                "test" | "testing" => Part::Test,
+                "train" | "training" | "trn" => Part::Train,
+                "test" | "testing" | "tst" | "hold" | "holdout" | "held" | "heldout" | "unseen" => Part::Test,
                 "val" | "valid" | "validation" | "validate" | "dev" | "eval" | "evaluation" => Part::Val,
                 _ if SILENT.contains(&word) => continue,
                 _ => {
@@ -270,15 +281,17 @@ impl Part {
 
     /// Divides pictures where nothing says what is for what: of each stratum (a class), about a fifth are test samples, drawn by a
     /// seed that is the same in all runs, as what one run tests no other may have trained on. Pictures of a stratum whose names
-    /// tell that they belong together stay together. Returns how many do, too.
-    pub(super) fn divide<'a>(strata: &[&str], paths: &[&'a str]) -> (Vec<Part>, Vec<&'a str>) {
+    /// tell that they belong together stay together.
+    pub(super) fn divide<'a>(strata: &[&str], paths: &[&'a str]) -> Divided<'a> {
         const SEED: u64 = 0;
         const STREAM: u32 = 997;
         let mut members: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         strata.iter().enumerate().for_each(|(i, stratum)| members.entry(stratum).or_default().push(i));
-        let (mut parts, mut together) = (vec![Part::Train; paths.len()], Vec::new());
+        let strata = members.len();
+        let (mut parts, mut together, mut torn) = (vec![Part::Train; paths.len()], Vec::new(), Vec::new());
         for (stream, members) in (0..).zip(members.into_values()) {
-            let groups = groups(&members, paths);
+            let (groups, apart) = groups(&members, paths);
+            torn.extend(apart.iter().map(|&i| paths[i]));
             together.extend(groups.iter().filter(|group| group.len() > 1).flatten().map(|&i| paths[i]));
             let wanted = (members.len() as f64 / 5.0).round();
             let mut taken = 0;
@@ -292,7 +305,7 @@ impl Part {
                 }
             }
         }
-        (parts, together)
+        Divided { parts, together, torn, strata }
     }
 
     /// Where nothing says what is for what: every fifth sample is a test sample.
@@ -321,17 +334,39 @@ impl Part {
         }
     }
 
-    /// What is said about pictures that were [divided](Part::divide).
-    pub(super) fn divided(parts: &[Part], together: &[&str]) -> String {
-        let (count, test) = (parts.len(), parts.iter().filter(|&&part| part == Part::Test).count());
+}
+
+/// Pictures that were [divided](Part::divide).
+pub(super) struct Divided<'a> {
+    pub parts: Vec<Part>,
+    /// Those whose names tell that they belong to others, which are in the same part.
+    together: Vec<&'a str>,
+    /// Those whose names may tell so, and that are not.
+    torn: Vec<&'a str>,
+    strata: usize,
+}
+
+impl Divided<'_> {
+    /// What is said about them.
+    pub fn note(&self) -> String {
+        let (count, test) = (self.parts.len(), self.parts.iter().filter(|&&part| part == Part::Test).count());
         if test == 0 {
             return format!("no test set is given, and {count} pictures are too few to take one from");
         }
-        let groups = match together.len() {
+        let together = match self.together.len() {
             0 => String::new(),
-            kept => format!("; {kept} whose names begin alike ({}) stay on one side", some_of(together)),
+            kept => format!("; {kept} whose names begin alike ({}) stay on one side", some_of(&self.together)),
         };
-        format!("no test set is given: {test} of {count} pictures are test pictures, drawn from each class, the same in all runs{groups}")
+        let torn = match self.torn.len() {
+            0 => String::new(),
+            count => format!(
+                "; names of {count} begin alike too ({}), too many of one to keep on one side: if they show the same, folders `train` and \
+                 `test` must say what is for what",
+                some_of(&self.torn)
+            ),
+        };
+        let each = if self.strata > 1 { ", drawn from each class" } else { "" };
+        format!("no test set is given: {test} of {count} pictures are test pictures{each}, the same in all runs{together}{torn}")
     }
 }
 
@@ -346,8 +381,9 @@ impl std::fmt::Display for Part {
 }
 
 /// Members that their names hold together, in groups; each alone where names say nothing of the kind. Copies and frames of one
-/// source are named after it and numbered: `00_aug3`, `cat (2)`, `clip7-frame12`.
-fn groups(members: &[usize], paths: &[&str]) -> Vec<Vec<usize>> {
+/// source are named after it and numbered: `00_aug3`, `cat (2)`, `clip7-frame12`. Also those that are alone although their names
+/// may hold them together.
+fn groups(members: &[usize], paths: &[&str]) -> (Vec<Vec<usize>>, Vec<usize>) {
     let stem =
         |path: &'_ str| path.rsplit_once('.').filter(|(stem, _)| !stem.ends_with('/')).map_or(path.to_string(), |(s, _)| s.to_string());
     let stems: Vec<String> = members.iter().map(|&i| stem(paths[i])).collect();
@@ -365,6 +401,7 @@ fn groups(members: &[usize], paths: &[&str]) -> Vec<Vec<usize>> {
         (source.len() < rest.len() && source.ends_with(|c: char| c.is_ascii_digit())).then(|| source.to_string())
     };
     type Key<'a> = &'a dyn Fn(&str) -> Option<String>;
+    let mut torn = Vec::new();
     for key in [&by_word as Key<'_>, &by_ending] {
         let sources: BTreeSet<String> = stems.iter().filter_map(|stem| key(stem)).collect();
         let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -378,10 +415,14 @@ fn groups(members: &[usize], paths: &[&str]) -> Vec<Vec<usize>> {
         let many = found.len() >= 5 && 5 * largest <= 2 * members.len();
         let few = found.len() >= 3 && largest <= 2 * found.len();
         if largest > 1 && (many || few) {
-            return found.into_values().collect();
+            return (found.into_values().collect(), Vec::new());
+        }
+        // Of several sources, each with many: frames of few clips, or cameras.
+        if found.len() > 1 && found.values().all(|group| group.len() >= 3) && torn.is_empty() {
+            torn = members.to_vec();
         }
     }
-    members.iter().map(|&member| vec![member]).collect()
+    (members.iter().map(|&member| vec![member]).collect(), torn)
 }
 
 #[cfg(test)]
@@ -394,13 +435,15 @@ mod tests {
         for name in ["train", "Training", "training_set", "trainset", "seg_train", "train_images", "Train 1", "TRAIN-data"] {
             assert_eq!(named(name), Some(Part::Train), "{name}");
         }
-        for (name, part) in [("test1", Part::Test), ("testing", Part::Test), ("eval", Part::Val), ("val2017", Part::Val)] {
+        for (name, part) in [("test1", Part::Test), ("holdout", Part::Test), ("Held-out", Part::Test), ("testing", Part::Test), ("eval", Part::Val), ("val2017", Part::Val)] {
             assert_eq!(named(name), Some(part), "{name}");
         }
         for name in ["trainers", "cats", "train_test", "", "contest", "flowers_train", "set"] {
             assert_eq!(named(name), None, "{name}");
         }
         assert_eq!(Part::of_siblings(&["flowers_train", "flowers_test"]).len(), 2);
+        let beside = Part::of_siblings(&["test", "test_hard", "train", "train_extra"]);
+        assert_eq!(beside.into_values().collect::<Vec<_>>(), [Some(Part::Test), None, Some(Part::Train), None]);
         assert!(Part::of_siblings(&["toy_train", "real_test"]).is_empty() && Part::of_siblings(&["train", "car", "bus"]).is_empty());
     }
 
@@ -408,7 +451,7 @@ mod tests {
     fn what_belongs_together_stays_on_one_side() {
         let of = |names: &[String]| {
             let paths: Vec<&str> = names.iter().map(String::as_str).collect();
-            let (parts, together) = Part::divide(&vec!["a"; names.len()], &paths);
+            let Divided { parts, together, .. } = Part::divide(&vec!["a"; names.len()], &paths);
             (parts.iter().filter(|&&part| part == Part::Test).count(), together.len(), parts)
         };
         let copies = |text: &dyn Fn(usize, usize) -> String| {
@@ -436,5 +479,8 @@ mod tests {
             assert_eq!(of(&(0..40).map(text).collect::<Vec<_>>()).1, 0);
         }
         assert_eq!(of(&["0.png".into(), "1.png".into()]).0, 0, "too few");
+        let clips: Vec<String> = (0..40).map(|i| format!("clip{}-frame{}.png", i / 20, i % 20)).collect();
+        let note = Part::divide(&[""; 40], &clips.iter().map(String::as_str).collect::<Vec<_>>()).note();
+        assert!(note.contains("names of 40 begin alike too") && !note.contains("each class"), "{note}");
     }
 }

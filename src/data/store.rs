@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::ReadOptions;
 use super::decode::{Look, MOST_BYTES, PictureOptions, Remarks, Seen};
 use super::source::{Entry, Stamp};
-use crate::cache;
+use crate::files;
 use crate::kernels::augment::Image;
 
 /// More than this is decoded anew each time rather than kept.
@@ -93,10 +92,10 @@ impl Store {
             whole().map(|(entry, read)| Kept { name: entry.name.clone(), stamp: entry.stamp, look: read.look, remarks: read.seen.remarks });
         let head = Head { version: VERSION, key: self.key.clone(), image: decoded.image, files: kept.collect(), crc: crc(&contents) };
         let head = serde_json::to_vec(&head)?;
-        cache::write(&self.path, |file: &mut dyn Write| {
+        files::write(&self.path, |file| {
             file.write_all(&(head.len() as u64).to_le_bytes())?;
             file.write_all(&head)?;
-            contents.iter().try_for_each(|bytes| file.write_all(bytes)).context("cannot write")
+            contents.iter().try_for_each(|bytes| file.write_all(bytes))
         })
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::number::{Guess, Notation, is_date, is_missing};
-use super::sheet::{Sheet, some_of};
+use super::sheet::{Sheet, folded, some_of};
 use super::split::Part;
 use super::{Format, ReadOptions, recognise, source};
 
@@ -132,7 +132,7 @@ impl Encoding {
     /// Says which cells have no value or no known category. `what` they lie in, for a sentence.
     fn gaps(&self, sheet: &Sheet, rows: &[usize], what: &str, notes: &mut Vec<String>) {
         for Column { name, kind } in &self.columns {
-            let Some(place) = sheet.find(name) else { continue };
+            let Some(place) = self.place(sheet, name) else { continue };
             let cells = rows.iter().map(|&row| sheet.cell(row, place));
             match kind {
                 Kind::Number { median, .. } => {
@@ -156,10 +156,29 @@ impl Encoding {
         }
     }
 
+    /// Where a column of the model is; in other capitals if the model has no column that differs from it in that.
+    fn place(&self, sheet: &Sheet, name: &str) -> Option<usize> {
+        let alike = self.columns.iter().filter(|column| folded(&column.name) == folded(name)).count();
+        if alike > 1 { sheet.columns.iter().position(|column| column == name) } else { sheet.find(name) }
+    }
+
+    /// What makes no sense of one that was read from a file.
+    pub fn problem(&self) -> Option<String> {
+        let unsound = |scale: &Scale| !(scale.mean.is_finite() && scale.std.is_normal() && scale.std > 0.0);
+        let bad = self.columns.iter().find(|column| match &column.kind {
+            Kind::Number { median, scale, .. } => !median.is_finite() || unsound(scale),
+            Kind::Categories(categories) => categories.is_empty(),
+        });
+        match bad {
+            Some(column) => Some(format!("the scale of column `{}` makes no sense", column.name)),
+            None => self.columns.is_empty().then(|| "its table has no columns".into()),
+        }
+    }
+
     fn encode(&self, sheet: &Sheet, rows: &[usize]) -> Result<Vec<f32>> {
         let place = |column: &Column| {
             let missing = || format!("{} has no column `{}`, which the model was trained on", sheet.name, column.name);
-            sheet.find(&column.name).with_context(missing)
+            self.place(sheet, &column.name).with_context(missing)
         };
         let places = self.columns.iter().map(place).collect::<Result<Vec<_>>>()?;
         let mut features = Vec::new();

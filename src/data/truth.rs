@@ -112,13 +112,18 @@ fn folders<'a>(
     Ok(classes)
 }
 
-/// Numbers classes in order of their names; of their values, if all are whole numbers.
-fn numbered(name: &str, samples: &[Sample<'_>], classes: &[Option<&str>], options: &ReadOptions) -> Result<Truth<'static>> {
-    let distinct: BTreeSet<&str> = classes.iter().flatten().copied().collect();
-    let mut names: Vec<&str> = distinct.into_iter().collect();
-    if names.iter().all(|name| name.parse::<i64>().is_ok()) {
-        names.sort_by_key(|name| name.parse::<i64>().ok());
+/// Names of classes in the order that they are numbered in: by their values, if all are whole numbers.
+pub(super) fn in_order<T: AsRef<str> + Ord>(names: BTreeSet<T>) -> Vec<T> {
+    let mut names: Vec<T> = names.into_iter().collect();
+    if names.iter().all(|name| name.as_ref().parse::<i64>().is_ok()) {
+        names.sort_by_key(|name| name.as_ref().parse::<i64>().ok());
     }
+    names
+}
+
+/// Numbers classes [in order](in_order).
+fn numbered(name: &str, samples: &[Sample<'_>], classes: &[Option<&str>], options: &ReadOptions) -> Result<Truth<'static>> {
+    let names = in_order(classes.iter().flatten().copied().collect());
     let known = options.known_classes.is_some();
     ensure!(known || names.len() > 1, "{name} has one class, `{}`; there is nothing to tell apart", names.concat());
     let number: HashMap<&str, u32> = names.iter().zip(0..).map(|(name, i)| (*name, i)).collect();

@@ -14,8 +14,9 @@ use safetensors::tensor::{Dtype as TensorType, SafeTensors, TensorInfo, TensorVi
 use serde::{Deserialize, Serialize};
 
 use super::foreign;
+use super::settings::model_problem;
 use crate::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
-use crate::data::{Encoding, Fingerprint, Scale};
+use crate::data::{Encoding, Fingerprint, MOST_SIDE, Scale};
 use crate::exec::Executor;
 use crate::kernels::augment::Image;
 use crate::models::ModelSettings;
@@ -29,6 +30,8 @@ pub(super) type StoredTensors = BTreeMap<String, (Vec<usize>, TensorType, Vec<u8
 /// A header takes many times its length in memory, which must not be much beside that of the tensors that it describes.
 const MOST_HEADER_BYTES: u64 = 8 << 20;
 const MOST_TENSORS: usize = 20_000;
+/// Of a record; labels are less.
+const MOST_CLASSES: u32 = 1 << 16;
 
 /// All tensors of a safetensors file, and our record if it has one.
 pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<Record>)> {
@@ -56,6 +59,9 @@ pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<Record>
     let record: Option<Record> = header.metadata().as_ref().and_then(|m| m.get(KEY)).map(parse).transpose()?;
     if let Some(format) = record.as_ref().map(|record| record.format).filter(|&format| format != Record::FORMAT) {
         bail!("{source} has format {format}, this program reads {}", Record::FORMAT);
+    }
+    if let Some(problem) = record.as_ref().and_then(Record::problem) {
+        bail!("{source}: the record makes no sense: {problem}");
     }
     let data = &bytes[8 + header_bytes..];
     let tensor = |(name, info): (String, &TensorInfo)| {
@@ -120,6 +126,27 @@ pub struct Record {
     /// Sum of the losses of the current epoch so far, and of the last whole one, with their counts.
     pub epoch_loss: (f64, u32),
     pub last_epoch_loss: (f64, u32),
+}
+
+impl Record {
+    /// What makes no sense of one that was read from a file.
+    fn problem(&self) -> Option<String> {
+        let Image { height, width, channels } = self.image;
+        let pictures = self.encoding.is_none();
+        let sides = !pictures || [height, width].iter().all(|side| (1..=MOST_SIDE).contains(side)) && matches!(channels, 1 | 3);
+        let row = pictures || self.encoding.as_ref().is_some_and(|encoding| (height, channels, width as usize) == (1, 1, encoding.features().len()));
+        let named = self.class_names.is_empty() || self.stage == Stage::Pretrained || self.class_names.len() == self.classes as usize;
+        let checks = [
+            (!(sides && row), format!("samples of {}", self.image)),
+            (!named, format!("{} names for {} classes", self.class_names.len(), self.classes)),
+            (self.classes > MOST_CLASSES, format!("{} classes", self.classes)),
+            (!self.bits.is_none_or(|bits| (1..=16).contains(&bits)), "bits of pictures".into()),
+            (!self.mask_palette.len().is_multiple_of(3) || self.mask_palette.len() > 3 * 256, "a palette of masks".into()),
+            (!self.targets.iter().all(|target| target.scale.mean.is_finite() && target.scale.std.is_finite()), "a target's scale".into()),
+        ];
+        let found = checks.into_iter().find(|(wrong, _)| *wrong).map(|(_, what)| what);
+        found.or_else(|| self.encoding.as_ref().and_then(Encoding::problem)).or_else(|| model_problem(&self.model))
+    }
 }
 
 /// A checkpoint in memory.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::checkpoint::Checkpoint;
 use crate::error::UsageError;
-use crate::files::{self, Lock};
+use crate::files::{self, Lock, RUN_CONFIG, is_run_folder};
 
 /// Where runs go that nobody names a place for.
 pub const RUNS: &str = "runs";
@@ -17,7 +17,7 @@ pub const RUNS: &str = "runs";
 const METRICS: &str = "metrics.jsonl";
 
 /// What a run leaves, and what verbs that look at it leave beside it; `checkpoints` apart.
-const FILES: [&str; 7] = [METRICS, "train.log", "config.toml", "labels.csv", "ask-next.png", "curve.csv", "curve.png"];
+const FILES: [&str; 7] = [METRICS, "train.log", RUN_CONFIG, "labels.csv", "ask-next.png", "curve.csv", "curve.png"];
 
 /// The lock of a run folder. It stays there: removing it would let two in.
 const LOCK: &str = ".lock";
@@ -66,7 +66,7 @@ impl RunFolder {
                 lock_run(path)?;
             }
         }
-        files::can_write(&path.join("config.toml"))
+        files::can_write(&path.join(RUN_CONFIG))
     }
 
     /// Fails unless what is at `path` may become a run's folder.
@@ -75,7 +75,7 @@ impl RunFolder {
         if !overwrite && !empty {
             return Err(UsageError(format!("{} exists; choose another --out, or say --overwrite or --resume", path.display())).into());
         }
-        if !empty && !path.join("config.toml").is_file() {
+        if !empty && !is_run_folder(path) {
             return Err(UsageError(format!("{} exists and is no run folder; --overwrite does not touch it", path.display())).into());
         }
         Ok(())
@@ -160,7 +160,7 @@ fn append(run: &Path, name: &str) -> Result<File> {
 }
 
 fn write_config(run: &Path, config: &str) -> Result<()> {
-    files::write(&run.join("config.toml"), |file| file.write_all(config.as_bytes()))
+    files::write(&run.join(RUN_CONFIG), |file| file.write_all(config.as_bytes()))
 }
 
 /// Removes an earlier run's files.
@@ -189,6 +189,12 @@ pub fn find_checkpoint(from: &Path) -> Result<PathBuf> {
     found.with_context(|| {
         format!("{} holds no checkpoint; is it a run folder, and has the run come to its first checkpoint?", from.display())
     })
+}
+
+/// The `config.toml` of the run that a folder or a checkpoint is of.
+pub fn config_of(from: &Path) -> Option<PathBuf> {
+    let run = if from.is_dir() { from } else { from.parent().filter(|folder| folder.ends_with("checkpoints"))?.parent()? };
+    Some(run.join(RUN_CONFIG)).filter(|path| path.is_file())
 }
 
 /// The highest N of all `runs/NAME-N`.

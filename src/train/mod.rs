@@ -22,7 +22,7 @@ pub use checkpoint::{Checkpoint, Record, Stage, Target};
 pub use driver::{Driver, Judgement, Outcome, Session, Terminal};
 pub use embed::Features;
 pub use finetune::{Finetune, judge, predict_each, predict_images};
-pub use folder::{RUNS, RunFolder, checkpoint_path, find_checkpoint, latest, lock_run};
+pub use folder::{RUNS, RunFolder, checkpoint_path, config_of, find_checkpoint, latest, lock_run};
 pub use micro::MICRO_UNIT;
 pub use passes::{Evaluation, Pass};
 pub use plan::{Plan, RING, Recording, Training, TrainingOptions};

@@ -1,9 +1,10 @@
 //! Defaults for fine-tuning an encoder that is trained already.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use super::folder::config_of;
 use super::settings::{FinetuneSettings, OptimizerKind, RunSettings, Schedule};
 use crate::data::Task;
 use crate::error::UsageError;
@@ -41,8 +42,3 @@ fn weaker_augmentation(from: &Path) -> Result<Ranges> {
     read().map_err(|e| UsageError(format!("{}: {e}", path.display())).into())
 }
 
-/// The `config.toml` of the run that a folder or a checkpoint is of.
-fn config_of(from: &Path) -> Option<PathBuf> {
-    let run = if from.is_dir() { from } else { from.parent().filter(|folder| folder.ends_with("checkpoints"))?.parent()? };
-    Some(run.join("config.toml")).filter(|path| path.is_file())
-}

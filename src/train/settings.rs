@@ -384,7 +384,7 @@ impl RunSettings {
     }
 }
 
-fn model_problem(model: &ModelSettings) -> Option<String> {
+pub(super) fn model_problem(model: &ModelSettings) -> Option<String> {
     let limits = [("--width", model.width, MOST_CHANNELS), ("--features", model.features, MOST_FEATURES)];
     let beyond = limits.into_iter().find(|(_, value, most)| !(1..=*most).contains(value));
     let beyond = beyond.map(|(flag, _, most)| format!("{flag} must be at least 1 and at most {most}"));

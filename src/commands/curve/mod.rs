@@ -149,8 +149,8 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
         return Err(UsageError(problem).into());
     }
     let [csv, png] = finished.places(args.out.as_deref(), ["curve.csv", "curve.png"]);
-    finished.inputs(&args.data, &[]).declare([&csv, &png], args.overwrite)?;
     let _lock = finished.lock(args.out.as_deref())?;
+    finished.inputs(&args.data, &[]).declare([&csv, &png], args.overwrite)?;
     let data = finished.data(&args.data, true)?;
     ensure!(data.classes > 1 && data.train.labels.is_some(), "{} has no labels", data.name);
     let test = test_samples(&data)?;
