@@ -77,8 +77,12 @@ impl Finished {
             return Err(UsageError(text).into());
         }
         let known_classes = Some(record.class_names.clone()).filter(|names| task == Task::Classify && !names.is_empty());
-        let options =
-            ReadOptions { known_classes: known_classes.clone(), known_values: record.mask_values.clone(), ..run.read_options(true) };
+        let options = ReadOptions {
+            known_classes: known_classes.clone(),
+            known_values: record.mask_values.clone(),
+            known_palette: record.mask_palette.clone(),
+            ..run.read_options(true)
+        };
         if task != Task::Regress && record.class_names.is_empty() {
             say!("the checkpoint has no names of classes: they are taken by their numbers");
         }

@@ -1,12 +1,12 @@
 //! Pictures as a user names them: files, folders, patterns, or a list on stdin.
 
 use std::collections::BTreeMap;
-use std::io::BufRead;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::data::{PictureOptions, Split, load_picture, looks_like_picture};
+use crate::data::{PictureOptions, Split, leads_above, load_picture, looks_like_picture};
 use crate::error::UsageError;
 use crate::say;
 
@@ -22,8 +22,9 @@ pub(super) fn named(given: &[PathBuf]) -> Result<Vec<Input>> {
     for path in given {
         let text = path.to_string_lossy();
         if path.as_os_str() == "-" {
-            let lines = std::io::stdin().lock().lines().collect::<Result<Vec<_>, _>>().context("cannot read the list on stdin")?;
-            let paths: Vec<PathBuf> = lines.iter().filter(|line| !line.is_empty()).map(PathBuf::from).collect();
+            let mut list = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut list).context("cannot read the list on stdin")?;
+            let paths = listed(list.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&list));
             say!("{} paths from stdin", paths.len());
             found.extend(below_what_they_share(paths));
         } else if !path.exists() && text.contains(['*', '?', '[']) {
@@ -42,6 +43,25 @@ pub(super) fn named(given: &[PathBuf]) -> Result<Vec<Input>> {
         }
     }
     Ok(found)
+}
+
+/// Paths line by line, or with a zero byte after each, as `find -print0` writes them.
+fn listed(list: &[u8]) -> Vec<PathBuf> {
+    let end = if list.contains(&0) { 0 } else { b'\n' };
+    let lines = list.split(|&byte| byte == end).map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    lines.filter(|line| !line.is_empty()).map(path_of).collect()
+}
+
+/// Of bytes that may be no UTF-8, where a system has such names.
+fn path_of(bytes: &[u8]) -> PathBuf {
+    #[cfg(unix)]
+    {
+        PathBuf::from(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes))
+    }
+    #[cfg(not(unix))]
+    {
+        PathBuf::from(String::from_utf8_lossy(bytes).into_owned())
+    }
 }
 
 /// Each with its path below the folder that all are in.
@@ -73,7 +93,11 @@ pub(super) fn pictures(given: &[PathBuf]) -> Result<(Vec<Input>, usize)> {
                     continue;
                 }
             };
-            if entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.') {
+            if entry.path_is_symlink() && entry.file_type().is_dir() && leads_above(entry.path(), &input.path) {
+                say!("error: {} is a link to a folder that {} is in", entry.path().display(), input.path.display());
+                unreadable += 1;
+                entries.skip_current_dir();
+            } else if entry.depth() > 0 && entry.file_name().to_string_lossy().starts_with('.') {
                 hidden += 1;
                 if entry.file_type().is_dir() {
                     entries.skip_current_dir();

@@ -43,7 +43,11 @@ impl Inputs {
     fn contain(&self, output: &Path) -> bool {
         let Ok(path) = output.canonicalize() else { return false };
         let of_a_run = |folder: &Path| path.ancestors().skip(1).take_while(|&f| f != folder).any(is_run_folder);
-        let read_from = |folder: &Path| path.starts_with(folder) && !of_a_run(folder) && data::may_be_read(folder, &path);
+        let is_there = |folder: &Path| {
+            let links = || walkdir::WalkDir::new(folder).follow_links(true).into_iter().flatten().filter(|entry| entry.path_is_symlink());
+            path.starts_with(folder) || links().any(|entry| entry.path().canonicalize().is_ok_and(|target| path.starts_with(target)))
+        };
+        let read_from = |folder: &Path| is_there(folder) && !of_a_run(folder) && data::may_be_read(folder, &path);
         self.0.iter().any(|input| if input.is_dir() { read_from(input) } else { same_file(input, &path) })
     }
 

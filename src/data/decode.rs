@@ -11,7 +11,7 @@ use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
 use image::{AnimationDecoder, DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, Rgb, RgbImage};
 
-use super::kinds::{HEAD, foreign};
+use super::kinds::{HEAD, foreign, misnamed};
 use super::split::Split;
 use super::tiff::Directory;
 use crate::kernels::augment::Image;
@@ -102,6 +102,7 @@ fn open(bytes: &[u8], most: u64) -> Result<(ImageFormat, Box<dyn ImageDecoder + 
         (_, Some((format, how))) => bail!("is in {format}: {how}"),
         (Some(format @ (Png | Jpeg | WebP | Gif | Bmp | Tiff)), _) => format,
         (Some(other), _) => bail!("is in the format {other:?}, which is not read: make it a PNG"),
+        (None, _) if misnamed(&bytes[..bytes.len().min(HEAD)]).is_some() => bail!("{}", misnamed(&bytes[..bytes.len().min(HEAD)]).unwrap_or_default()),
         (None, _) if bytes.is_empty() => bail!("is empty, not a PNG or JPEG"),
         (None, _) => bail!("is not a PNG or JPEG, nor in another format that is read"),
     };

@@ -20,11 +20,21 @@ impl Dataset {
     pub fn fingerprint(&self) -> Fingerprint {
         let mut hash = Hash(0xCBF2_9CE4_8422_2325);
         hash.bytes(self.class_names.join("\n").as_bytes());
+        self.bytes_beside().iter().for_each(|bytes| hash.bytes(bytes));
         for split in [Some(&self.train), self.test.as_ref()] {
             hash.word(split.map_or(u64::MAX, |split| split.len().into()));
             split.iter().for_each(|split| hash.split(split));
         }
         Fingerprint { train: self.train.len(), test: self.test.as_ref().map_or(0, Split::len), hash: hash.0 }
+    }
+}
+
+impl Dataset {
+    /// What belongs to the truth of masks and tables: values, colours, columns and their categories. None of other data.
+    fn bytes_beside(&self) -> Vec<Vec<u8>> {
+        let columns = self.encoding.as_ref().map(|encoding| encoding.features().join("\n").into_bytes());
+        let masks = [self.mask_values.clone(), self.mask_palette.clone()];
+        masks.into_iter().chain(columns).filter(|bytes| !bytes.is_empty()).collect()
     }
 }
 

@@ -43,6 +43,10 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         let frame = Image { channels: 1, ..pictures.image };
         let decoded = decode_all(entries, &MASK, store(&MASK).as_ref(), options, |_| frame);
         bad.extend(failures(entries, &decoded));
+        let turned = pictures.files.iter().filter(|file| file.as_ref().is_ok_and(|read| read.look.turned)).count();
+        if turned > 0 {
+            notes.push(format!("{turned} pictures are turned or mirrored by their EXIF orientation: their masks are taken to be for them upright"));
+        }
         fit_each_other(&samples, &pictures, entries, &decoded)?;
         masks = Some(decoded);
     }
@@ -62,8 +66,7 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
             options.known_values.clone()
         };
         classes = (0..values.len()).map(|class| class.to_string()).collect();
-        let palettes = entries.iter().zip(&masks.files).filter(|(_, file)| file.is_ok()).filter_map(|(entry, _)| entry.read().ok());
-        palette = palettes.take(1).find_map(|bytes| mask::palette(&bytes)).unwrap_or_default();
+        palette = common_palette(entries, masks, &values, &options.known_palette).context(name.clone())?;
     }
     if let Truth::Classes(labels, names) = &mut truth {
         let trained = |class: u32| kept.iter().any(|&i| samples[i].part == Part::Train && labels[i] == Some(class));
@@ -139,7 +142,7 @@ fn samples<'a>(name: &str, layout: &Layout<'a>, options: &ReadOptions, notes: &m
     let divide = |notes: &mut Vec<String>| {
         let paths: Vec<&str> = listed.iter().map(|(picture, _)| picture.rest).collect();
         let divided = Part::divide(&strata(&listed), &paths);
-        notes.push(divided.note());
+        notes.push(divided.note("picture"));
         divided.parts
     };
     let parts = match given {
@@ -253,17 +256,43 @@ fn fit_each_other(samples: &[Sample<'_>], pictures: &Decoded, entries: &[&Entry]
         if let (Ok(Read { look: picture, .. }), Ok(Read { look: mask, .. })) = (&pictures.files[i], &masks.files[i]) {
             ensure!(
                 (picture.height, picture.width) == (mask.height, mask.width),
-                "{} is {}x{}, its picture {} is {}x{}",
+                "{} is {}x{}, its picture {} is {}x{}{}",
                 entries[i].name,
                 mask.height,
                 mask.width,
                 sample.placed.entry.name,
                 picture.height,
-                picture.width
+                picture.width,
+                if picture.turned { " (it is turned by its EXIF orientation: masks are for upright pictures)" } else { "" }
             );
         }
     }
     Ok(())
+}
+
+/// The palette of masks that have one. Fails where a class has other colours in some: then its value is not what tells it.
+fn common_palette(entries: &[&Entry], masks: &Decoded, values: &[u8], known: &[u8]) -> Result<Vec<u8>> {
+    let mut first = (known.to_vec(), "the run");
+    for (entry, _) in entries.iter().zip(&masks.files).filter(|(_, file)| file.is_ok()) {
+        let Some(palette) = entry.read().ok().and_then(|bytes| mask::palette(&bytes)) else { continue };
+        if first.0.is_empty() {
+            first = (palette, &entry.name);
+            continue;
+        }
+        let colour = |palette: &[u8], value: u8| palette.get(3 * value as usize..3 * value as usize + 3).map(<[u8]>::to_vec);
+        let other = values.iter().find(|&&value| {
+            let (ours, theirs) = (colour(&first.0, value), colour(&palette, value));
+            ours.is_some() && theirs.is_some() && ours != theirs
+        });
+        if let Some(value) = other {
+            anyhow::bail!(
+                "the palettes of masks differ: value {value} has another colour in {} than in {}; make the palettes one",
+                entry.name,
+                first.1
+            );
+        }
+    }
+    Ok(first.0)
 }
 
 /// Values of the classes in masks, which must be numbered from 0 without a gap; 0 and 255 are two classes too. Beside others, 255
@@ -276,6 +305,11 @@ fn number_masks(masks: &mut Decoded, entries: &[&Entry], notes: &mut Vec<String>
         (0..256).filter(|&value| has[value]).for_each(|value| first[value] = first[value].or(Some(i)));
     }
     let mut seen: Vec<usize> = (0..256).filter(|&value| first[value].is_some()).collect();
+    let holds = |read: &&Read, value: u8| read.seen.bytes.contains(&value);
+    if seen == [0, 1, 255] && !masks.files.iter().flatten().any(|read| holds(&read, 1) && holds(&read, 255)) {
+        let [one, other] = [1, 255].map(|value: usize| first[value].map_or("", |i| entries[i].name.as_str()));
+        anyhow::bail!("some masks have the values 0 and 1 ({one}), others 0 and 255 ({other}): write all in one way");
+    }
     if seen == [0, 255] {
         notes.push("masks have the values 0 and 255: 255 is class 1".into());
         masks.files.iter_mut().flatten().for_each(|read| read.seen.bytes.iter_mut().for_each(|value| *value = (*value).min(1)));

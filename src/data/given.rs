@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::finder::Finder;
 use super::number::Notation;
 use super::sheet::{Sheet, normalized, some_of};
+use super::split::Part;
 use super::{Dataset, index, source, truth};
 
 /// Labels of training samples.
@@ -68,7 +69,19 @@ impl Dataset {
         let label = sheet.find_any(&["label", "class"]).with_context(|| format!("{}: one called `label` is wanted", has()))?;
         let confidence = sheet.find("confidence");
         let mut samples = self.samples_by_name(&sheet, label, has)?;
+        let parts = sheet.parts()?.filter(|(column, _)| *column != label);
+        if let Some(row) = parts.as_ref().and_then(|(_, parts)| parts.iter().position(|&part| part != Part::Train)) {
+            let column = parts.map_or(0, |(column, _)| column);
+            bail!(
+                "{}, line {}: column `{}` says `{}`, but all rows are trained on: remove those that are not to be",
+                sheet.name,
+                sheet.line(row),
+                sheet.columns[column],
+                sheet.cell(row, column)
+            );
+        }
         let rows: Vec<usize> = (0..sheet.len()).filter(|&row| !sheet.cell(row, label).is_empty()).collect();
+        let empty = sheet.len() - rows.len();
         let class_names = self.names_of_classes(rows.iter().map(|&row| sheet.cell(row, label)));
         let class_of: HashMap<Cow<'_, str>, u32> = class_names.iter().map(|name| normalized(name)).zip(0..).collect();
         let class = |row: usize| class_of.get(&normalized(sheet.cell(row, label))).copied();
@@ -93,6 +106,13 @@ impl Dataset {
                 Some(column) => sheet.number(row, column, Notation::default())?.unwrap_or(1.0),
                 None => 1.0,
             };
+            let cell = |column: usize| sheet.cell(row, column);
+            ensure!(
+                (0.0..=1.0).contains(&certainty),
+                "{}, line {line}: a confidence is a share, 0 to 1, not `{}`",
+                sheet.name,
+                confidence.map_or("", cell)
+            );
             if certainty < least {
                 uncertain += 1;
                 continue;
@@ -104,7 +124,10 @@ impl Dataset {
             let why = if uncertain > 0 { format!(": {uncertain} are less certain than {least}") } else { String::new() };
             bail!("{} has no labels{why}", sheet.name);
         }
-        let notes = samples.finder.iter().flat_map(|finder| finder.notes(&sheet.name)).collect();
+        let mut notes: Vec<String> = samples.finder.iter().flat_map(|finder| finder.notes(&sheet.name)).collect();
+        if empty > 0 {
+            notes.push(format!("{empty} rows of {} have an empty label and are left out", sheet.name));
+        }
         Ok(GivenLabels { labelled: found.into_iter().collect(), class_names, uncertain, notes })
     }
 

@@ -50,7 +50,7 @@ pub(super) fn is_in(tree: &Tree) -> bool {
 }
 
 /// Files named as MNIST's or EMNIST's, plain or `.gz`. Training labels and the test pair may be missing. Without `train-`, `test-`
-/// or `t10k-` in their names there is one pair, which is divided [by index](Split::by_index). Returns the files that are read, too.
+/// or `t10k-` in their names there is one pair, which is [divided](Split::divide). Returns the files that are read, too.
 pub(super) fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
     let (pairs, path) = (pairs(tree), tree.root.display());
     let sets: Vec<&String> = pairs.keys().map(|(set, _)| set).collect::<BTreeSet<_>>().into_iter().collect();
@@ -73,8 +73,9 @@ pub(super) fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
         (None, None) => {
             // There is a pair, or there would be no set.
             let both = pair(Part::Val)?.context("neither images nor labels")?;
-            notes.push(Part::rule("image", both.len() as usize));
-            both.by_index()
+            let (train, test, note) = both.divide("image");
+            notes.push(note);
+            (train, test)
         }
         (None, Some(_)) => bail!("{path} holds no train-{}, plain or .gz", KINDS[0]),
     };

@@ -77,6 +77,23 @@ pub(super) fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
     }
 }
 
+/// What a file is, for a sentence that begins with its name, where it is none of those that readers take, and what to do.
+pub fn misnamed(head: &[u8]) -> Option<&'static str> {
+    let text = String::from_utf8_lossy(head).trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
+    let begins = |magic: &[&[u8]]| magic.iter().any(|magic| head.starts_with(magic));
+    Some(match () {
+        () if text.starts_with("version https://git-lfs") => {
+            "is a pointer of Git LFS in the place of the file that it stands for: `git lfs pull` fetches that"
+        }
+        () if text.starts_with("<svg") || text.starts_with("<?xml") => "is an SVG or another XML text",
+        () if text.starts_with('<') => {
+            "is a web page, not the file that was to be downloaded: on Hugging Face, addresses of files have /resolve/ where pages have /blob/"
+        }
+        () if begins(&[b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd"]) => "is packed by a method that is not read: unpack it first",
+        () => return None,
+    })
+}
+
 /// What a file is for. `head` gives its first bytes; it is not asked where the name says enough.
 pub(super) fn kind(name: &str, head: impl FnOnce() -> Vec<u8>) -> Kind {
     let (ending, lower) = (extension(name), name.to_ascii_lowercase());

@@ -80,12 +80,21 @@ pub(super) fn palette(bytes: &[u8]) -> Option<Vec<u8>> {
     reader.info().palette.as_ref().map(|palette| palette.to_vec())
 }
 
-/// Makes classes of the values in masks, as a run has numbered them; 255 that is none of them does not count. Fails where there
-/// are others.
+/// Makes classes of the values in masks, as a run has numbered them; 255 that is none of them does not count, but for masks with
+/// nothing but 0 and 255, where it is the run's class 1. Fails where there are others.
 pub(super) fn number_as<'a>(masks: impl Iterator<Item = &'a mut Vec<u8>>, known: &[u8], notes: &mut Vec<String>) -> Result<()> {
-    let class_of = |value: u8| known.iter().position(|&known| known == value).map(|class| class as u8);
+    let mut masks: Vec<&mut Vec<u8>> = masks.collect();
+    let used = |masks: &[&mut Vec<u8>]| masks.iter().flat_map(|mask| mask.iter().copied()).collect::<std::collections::BTreeSet<u8>>();
+    let as_one = known == [0, 1] && used(&masks).into_iter().eq([0, 255]);
+    if as_one {
+        notes.push("masks have the values 0 and 255: 255 is the run's class 1".into());
+    }
+    let class_of = |value: u8| match known.iter().position(|&known| known == value) {
+        None if as_one && value == u8::MAX => Some(1),
+        class => class.map(|class| class as u8),
+    };
     let (mut unknown, mut outside) = (std::collections::BTreeSet::new(), false);
-    for value in masks.flatten() {
+    for value in masks.iter_mut().flat_map(|mask| mask.iter_mut()) {
         match class_of(*value) {
             Some(class) => *value = class,
             None if *value == u8::MAX => outside = true,

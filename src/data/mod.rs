@@ -26,6 +26,7 @@ mod table;
 mod tiff;
 mod truth;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
@@ -33,8 +34,10 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use fingerprint::Fingerprint;
 pub use given::GivenLabels;
+pub use kinds::misnamed;
 pub use mask::{paint, restore};
 pub use picture::{Look, PictureOptions, Remarks, load_picture, look_at, looks_like_picture};
+pub use source::leads_above;
 pub use split::Split;
 pub use table::{Encoding, Rows, Scale, Table};
 
@@ -75,6 +78,8 @@ pub struct ReadOptions {
     pub known_classes: Option<Vec<String>>,
     /// The values that the classes of a run have in masks.
     pub known_values: Vec<u8>,
+    /// The colours of those values.
+    pub known_palette: Vec<u8>,
     /// Where decoded pictures are kept for the next run; nowhere without it.
     pub cache: Option<PathBuf>,
     /// Memory that a picture may take when decoded; 256 MiB if absent.
@@ -114,11 +119,11 @@ pub struct Dataset {
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A folder of pictures, or with the files of MNIST, CIFAR or their kin.
+    /// A folder of pictures, or with the files of MNIST, CIFAR or their kin, or tables of pixels.
     Folder,
     /// A `.tar`, `.tar.gz` or `.zip` of such a folder.
     Archive,
-    /// A CSV file with an image in each row, a pixel in each column; or a folder with such files.
+    /// A CSV file with an image in each row, a pixel in each column.
     PixelTable,
     /// Any other CSV file.
     Table,
@@ -130,8 +135,9 @@ const WANTED: &str = "no PNG or JPEG, no train-images-idx3-ubyte (MNIST's format
 pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
     if path.is_file() {
         let format = by_name(path).with_context(|| {
+            let what = kinds::misnamed(&source::head_of(path)).map_or(String::new(), |what| format!("{what}; "));
             format!(
-                "{} is neither a table (.csv, .csv.gz) nor an archive (.tar.gz, .tgz, .tar, .zip); of other formats, name the folder",
+                "{}: {what}a table (.csv, .csv.gz) or an archive (.tar.gz, .tgz, .tar, .zip) is wanted; of other formats, name the folder",
                 path.display()
             )
         })?;
@@ -148,9 +154,13 @@ pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
     let left_out = tree.notes.iter().map(|note| format!("; {note}")).collect::<String>();
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => bail!("{} holds nothing to train on: {WANTED}{left_out}", path.display()),
-        several if several.iter().all(|(format, _)| matches!(format, Format::Table | Format::PixelTable)) && pixel_table::is_in(path) => {
-            Ok((Format::PixelTable, path.to_path_buf()))
+        [] => {
+            let pickled = tree.files.iter().any(|file| ["data_batch_1", "test_batch"].contains(&file.file_name()));
+            let hint = if pickled { "; these are CIFAR's files for Python: the binary version is read" } else { "" };
+            bail!("{} holds nothing to train on: {WANTED}{hint}{left_out}", path.display())
+        }
+        several if several.iter().all(|(format, _)| matches!(format, Format::Table | Format::PixelTable)) && pixel_table::is_in(&tree) => {
+            Ok((Format::Folder, path.to_path_buf()))
         }
         several => {
             let names: Vec<String> = several.iter().map(|(_, file)| source::name_of(file)).collect();
@@ -162,7 +172,8 @@ pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
 /// Whether a file in a folder may be one of those that are read: not such as `embed` writes beside pictures.
 pub fn may_be_read(folder: &Path, file: &Path) -> bool {
     let name = file.file_name().map_or(String::new(), |name| name.to_string_lossy().to_lowercase());
-    let of_pictures = || matches!(recognise(folder), Ok((Format::Folder, _)));
+    let picture = |file: &source::Entry| file.kind == kinds::Kind::Picture;
+    let of_pictures = || source::Tree::of_folder(folder).is_ok_and(|tree| tree.files.iter().any(picture));
     let index = [layout::INDEX, "train.csv", "test.csv", "val.csv"].contains(&name.as_str());
     !(name.ends_with(".npy") || name.ends_with(".csv") && !index && of_pictures())
 }
@@ -173,8 +184,8 @@ fn by_name(path: &Path) -> Option<Format> {
     let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
     match () {
         () if !path.is_file() || name.starts_with('.') => None,
-        () if ends(&[".csv", ".csv.gz"]) => Some(if pixel_table::is(path) { Format::PixelTable } else { Format::Table }),
-        () if ends(&[".tar.gz", ".tgz", ".tar", ".zip"]) => Some(Format::Archive),
+        () if ends(&[".csv", ".csv.gz", ".tsv", ".tsv.gz"]) => Some(if pixel_table::is(path) { Format::PixelTable } else { Format::Table }),
+        () if ends(&[".tar.gz", ".tgz", ".tar", ".zip"]) || source::is_zip(path) => Some(Format::Archive),
         () => None,
     }
 }
@@ -218,6 +229,7 @@ impl Dataset {
         let (mut data, taken) = match () {
             () if !pictures && idx::is_in(tree) => idx::read(tree)?,
             () if !pictures && cifar::is_in(tree) => cifar::read(tree)?,
+            () if !pictures && pixel_table::is_in(tree) => pixel_table::of_tree(tree)?,
             () => return folder::read(tree, options),
         };
         let others: Vec<&str> =
@@ -246,17 +258,18 @@ impl Dataset {
         Some(format!("{all} classes: {}{rest}", named.join(", ")))
     }
 
-    /// Says which test images are among the training images too.
+    /// Says which test samples are among the training samples too.
     fn note_repeated(&mut self) {
         let Some(test) = &self.test else { return };
-        let trained: HashMap<&[u8], u32> = (0..self.train.len()).map(|i| (self.train.pixels(i), i)).collect();
+        let trained: HashMap<Cow<'_, [u8]>, u32> = (0..self.train.len()).map(|i| (self.train.bytes(i), i)).collect();
         let name = |split: &Split, i: u32| split.names.get(i as usize).cloned().unwrap_or_else(|| format!("index {i}"));
-        let equal = |i: u32| Some(format!("{} = {}", name(test, i), name(&self.train, *trained.get(test.pixels(i))?)));
+        let equal = |i: u32| Some(format!("{} = {}", name(test, i), name(&self.train, *trained.get(&test.bytes(i))?)));
         let equal: Vec<String> = (0..test.len()).filter_map(equal).collect();
         if !equal.is_empty() {
             let (count, all) = (equal.len(), test.len());
+            let what = if self.encoding.is_some() { "rows" } else { "images" };
             self.notes.push(format!(
-                "{count} of {all} test images are equal to training images, so that results look too good: {}",
+                "{count} of {all} test {what} are equal to training {what}, so that results look too good: {}",
                 sheet::some_of(&equal)
             ));
         }
@@ -267,7 +280,9 @@ impl Dataset {
         let features = table.columns.len() as u32;
         let split = |rows: Rows| Split::of_rows(rows.features, Some(rows.targets), features);
         let data = Self::new(table.name, split(table.train), table.test.map(split))?;
-        Ok(Dataset { notes: table.notes, encoding: Some(table.encoding), ..data })
+        let mut data = Dataset { notes: table.notes, encoding: Some(table.encoding), ..data };
+        data.note_repeated();
+        Ok(data)
     }
 
     /// In the size and with the channels that `options` ask for. Fails where they ask for what is for files of pictures alone.

@@ -11,14 +11,19 @@ use super::source;
 
 /// Reads a picture of any size as `options` say: upright, keeping its proportions, what is not covered dark.
 pub fn load_picture(path: &Path, options: &PictureOptions) -> Result<(Vec<u8>, Remarks)> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = read(path)?;
     let seen = decode::decode(&bytes, options).with_context(|| path.display().to_string())?;
     Ok((seen.bytes, seen.remarks))
 }
 
+fn read(path: &Path) -> Result<Vec<u8>> {
+    source::ensure_file(path)?;
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
 /// Size and kind of a picture, without decoding it.
 pub fn look_at(path: &Path) -> Result<Look> {
-    let bytes = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = read(path)?;
     decode::look(&bytes, decode::MOST_BYTES).with_context(|| path.display().to_string())
 }
 

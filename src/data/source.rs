@@ -15,7 +15,7 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 use super::kinds::{self, HEAD, Kind};
 use crate::files::{RUN_CONFIG, RUN_CONFIG_START, is_run_folder};
 
-pub(super) const GZIP: [u8; 2] = [0x1F, 0x8B];
+const GZIP: [u8; 2] = [0x1F, 0x8B];
 const ZIP: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 
 /// Bytes that are unpacked into memory, at most.
@@ -27,6 +27,7 @@ const MOST_LINKS: usize = 8;
 
 /// The contents of a file, unpacked if they are gzipped.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+    ensure_file(path)?;
     let raw = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     unpacked(raw, &path.display().to_string())
 }
@@ -43,6 +44,19 @@ pub(super) fn unpacked(raw: Vec<u8>, name: &str) -> Result<Vec<u8>> {
         .with_context(|| format!("{name}: the gzip data are damaged or cut off after {} bytes", bytes.len()))?;
     ensure!(bytes.len() as u64 <= MOST_UNPACKED_BYTES, "{name} is more than {} GiB when unpacked", MOST_UNPACKED_BYTES >> 30);
     Ok(bytes)
+}
+
+/// Whether a file is a zip archive, whatever it is called.
+pub(super) fn is_zip(path: &Path) -> bool {
+    let head = head_of(path);
+    ZIP.iter().any(|magic| head.starts_with(magic))
+}
+
+/// What is in a file, unpacked if it is gzipped.
+pub(super) fn unpacking<'a>(file: impl Read + 'a) -> Box<dyn Read + 'a> {
+    let mut reader = BufReader::new(file);
+    let gzipped = std::io::BufRead::fill_buf(&mut reader).is_ok_and(|start| start.starts_with(&GZIP));
+    if gzipped { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) }
 }
 
 /// The name that a user knows a file or folder by.
@@ -110,6 +124,14 @@ impl Entry {
         }
     }
 
+    /// Its contents from the beginning, unpacked.
+    pub fn reader(&self) -> Result<Box<dyn Read + '_>> {
+        Ok(match &self.contents {
+            Contents::Memory(bytes) => unpacking(&bytes[..]),
+            Contents::Disk(path) => unpacking(File::open(path).context("cannot be read")?),
+        })
+    }
+
     /// What [`unpacked`] makes of it.
     pub fn unpacked(&self) -> Result<Vec<u8>> {
         unpacked(self.read().with_context(|| self.name.clone())?.into_owned(), &self.name)
@@ -158,7 +180,8 @@ impl Tree {
             parts.map(|c| text(c.as_os_str().as_encoded_bytes())).collect::<Vec<_>>().join("/")
         };
         let is_hidden = |path: &Path| path.file_name().is_some_and(|name| hidden(&name.to_string_lossy()));
-        for entry in walkdir::WalkDir::new(root).max_depth(MOST_DEPTH).follow_links(true).sort_by_file_name() {
+        let mut walk = walkdir::WalkDir::new(root).max_depth(MOST_DEPTH).follow_links(true).sort_by_file_name().into_iter();
+        while let Some(entry) = walk.next() {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -177,6 +200,11 @@ impl Tree {
                 }
             };
             let (name, path) = (within(entry.path()), entry.path());
+            if entry.path_is_symlink() && entry.file_type().is_dir() && leads_above(path, root) {
+                found.left_out.push(format!("{name} is a link to a folder that this one is in"));
+                walk.skip_current_dir();
+                continue;
+            }
             if name.split('/').any(hidden) {
                 if entry.file_type().is_file() && kinds::PICTURES.contains(&kinds::extension(&name).as_str()) {
                     found.hidden.push(name);
@@ -204,6 +232,7 @@ impl Tree {
         let stamp = Stamp::of(&file.metadata()?);
         let mut reader = BufReader::new(file);
         let start = std::io::BufRead::fill_buf(&mut reader).unwrap_or_default();
+        ensure!(!start.is_empty(), "{} is empty", path.display());
         let (zipped, gzipped) = (ZIP.iter().any(|magic| start.starts_with(magic)), start.starts_with(&GZIP));
         let mut unpacking = Unpacking { found: Found::default(), links: Vec::new(), total: 0, stamp };
         let done = match (zipped, gzipped) {
@@ -212,13 +241,32 @@ impl Tree {
             _ => unpacking.tar(reader),
         };
         if let Err(error) = done {
-            if unpacking.total > MOST_UNPACKED_BYTES {
+            if unpacking.total > MOST_UNPACKED_BYTES || error.is::<Refused>() {
                 bail!("{} {error:#}", path.display());
+            }
+            if let Some(what) = kinds::misnamed(&head_of(path)) {
+                bail!("{} {what}", path.display());
             }
             bail!("{} is damaged or cut off (after {} files): {error:#}", path.display(), unpacking.found.files.len());
         }
         unpacking.finish().tree(path)
     }
+}
+
+/// Whether a link leads to a folder that `root` is in: it would be read again, with all that lies beside it.
+pub fn leads_above(link: &Path, root: &Path) -> bool {
+    match (link.canonicalize(), root.canonicalize()) {
+        (Ok(target), Ok(root)) => root != target && root.starts_with(target),
+        _ => false,
+    }
+}
+
+/// Fails where `path` is no file that can be read to its end. Pipes that a shell makes for a command are.
+pub(super) fn ensure_file(path: &Path) -> Result<()> {
+    let by_shell = path.starts_with("/dev/fd") || path.starts_with("/proc");
+    let special = std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
+    ensure!(!special || by_shell, "{} is a pipe, a socket or a device, not a file", path.display());
+    Ok(())
 }
 
 /// The first bytes of a file; none of one that cannot be read.
@@ -272,6 +320,11 @@ impl Found {
         runs
     }
 }
+
+/// Why a sound archive is not read.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refused(&'static str);
 
 /// An archive on its way to a [`Tree`].
 struct Unpacking {
@@ -363,8 +416,11 @@ impl Unpacking {
         let mut archive = zip::ZipArchive::new(reader)?;
         for index in 0..archive.len() {
             let encrypted = archive.by_index_raw(index).is_ok_and(|entry| entry.encrypted());
-            ensure!(!encrypted, "its files are encrypted: unpack it with its password, and name the folder");
-            let mut entry = archive.by_index(index)?;
+            ensure!(!encrypted, Refused("has encrypted files: unpack it with its password, and name the folder"));
+            let mut entry = archive.by_index(index).map_err(|error| match error {
+                zip::result::ZipError::UnsupportedArchive(_) => Refused("is packed by a method that is not read: unpack it, and name the folder").into(),
+                error => anyhow::Error::from(error),
+            })?;
             let path = entry.name().map_or_else(|_| entry.name_raw().to_vec(), |name| name.into_owned().into_bytes());
             let Some(name) = self.name(&path, entry.is_file()) else { continue };
             if entry.is_dir() {

@@ -1,5 +1,6 @@
 //! Samples of one size with everything known about them, and how they are divided.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
@@ -57,6 +58,16 @@ impl Split {
     pub fn pixels(&self, sample: u32) -> &[u8] {
         let size = self.image.len() as usize;
         &self.images[sample as usize * size..(sample as usize + 1) * size]
+    }
+
+    /// What tells a sample from others: its pixels, or its features with what is to be predicted.
+    pub(super) fn bytes(&self, sample: u32) -> Cow<'_, [u8]> {
+        if self.features.is_empty() {
+            return Cow::Borrowed(self.pixels(sample));
+        }
+        let (at, size) = (sample as usize, self.image.len() as usize);
+        let target = self.targets.as_ref().map(|targets| targets[at]);
+        self.features[at * size..(at + 1) * size].iter().chain(&target).flat_map(|value| value.to_le_bytes()).collect()
     }
 
     /// Shape of the packed images in device memory.
@@ -126,12 +137,25 @@ impl Split {
     }
 
     /// Holds out a share of the samples: (what remains, what is held out), each in file order. Files of a folder are mixed
-    /// instead: they come a class after the other, and the first ones of a split are to be as good as any of it.
+    /// instead: they come a class after the other, and the first ones of a split are to be as good as any of it. Those whose names
+    /// tell that they belong together stay together.
     pub fn hold_out(&self, fraction: f64, seed: u64) -> (Split, Split) {
         const STREAM: u32 = 1;
         const MIX_STREAM: u32 = 998;
         let count = (f64::from(self.len()) * fraction).round() as u32;
         let mut held = random::sample_without_replacement(random::key(seed, STREAM), self.len(), count);
+        let paths: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let (groups, _) = groups(&(0..paths.len()).collect::<Vec<_>>(), &paths);
+        if groups.iter().any(|group| group.len() > 1) {
+            let group_of: BTreeMap<u32, usize> = (0..).zip(&groups).flat_map(|(at, group)| group.iter().map(move |&i| (i as u32, at))).collect();
+            let (drawn, mut whole) = (held, BTreeSet::new());
+            for group in drawn.iter().map(|i| &groups[group_of[i]]) {
+                if whole.len() + group.len() <= count as usize || whole.is_empty() {
+                    whole.extend(group.iter().map(|&i| i as u32));
+                }
+            }
+            held = whole.into_iter().collect();
+        }
         held.sort_unstable();
         let rest: Vec<u32> = (0..self.len()).filter(|i| held.binary_search(i).is_err()).collect();
         let parts = [rest, held].map(|indices| {
@@ -177,11 +201,17 @@ impl Split {
         Ok(chosen)
     }
 
-    /// Training and test samples by [`Part::by_index`]; no test samples where there are too few for one.
-    pub(super) fn by_index(&self) -> (Split, Option<Split>) {
-        let of = |part| (0..self.len()).filter(|&i| Part::by_index(i as usize) == part).collect::<Vec<_>>();
+    /// Training and test samples as [`Part::divide`] draws them; no test samples where there are too few for one. `what` a sample is
+    /// called, for what is said of it.
+    pub(super) fn divide(&self, what: &str) -> (Split, Option<Split>, String) {
+        let classes: Vec<String> = match &self.labels {
+            Some(labels) => labels.iter().map(u32::to_string).collect(),
+            None => vec![String::new(); self.len() as usize],
+        };
+        let divided = Part::divide(&classes.iter().map(String::as_str).collect::<Vec<_>>(), &vec![""; classes.len()]);
+        let of = |part| (0..self.len()).filter(|&i| divided.parts[i as usize] == part).collect::<Vec<_>>();
         let test = of(Part::Test);
-        (self.select(&of(Part::Train)), (!test.is_empty()).then(|| self.select(&test)))
+        (self.select(&of(Part::Train)), (!test.is_empty()).then(|| self.select(&test)), divided.note(what))
     }
 }
 
@@ -279,7 +309,7 @@ impl Part {
         Some((part?, rest))
     }
 
-    /// Divides pictures where nothing says what is for what: of each stratum (a class), about a fifth are test samples, drawn by a
+    /// Divides samples where nothing says what is for what: of each stratum (a class), about a fifth are test samples, drawn by a
     /// seed that is the same in all runs, as what one run tests no other may have trained on. Pictures of a stratum whose names
     /// tell that they belong together stay together.
     pub(super) fn divide<'a>(strata: &[&str], paths: &[&'a str]) -> Divided<'a> {
@@ -308,11 +338,6 @@ impl Part {
         Divided { parts, together, torn, strata }
     }
 
-    /// Where nothing says what is for what: every fifth sample is a test sample.
-    pub(super) fn by_index(index: usize) -> Part {
-        if index % 5 == 4 { Part::Test } else { Part::Train }
-    }
-
     /// Makes validation samples the test samples if there are no others. Returns what a user must be told.
     pub(super) fn settle(parts: &mut [Part]) -> Option<String> {
         let validation = parts.iter().filter(|&&part| part == Part::Val).count();
@@ -325,18 +350,9 @@ impl Part {
         parts.iter_mut().filter(|part| **part == Part::Val).for_each(|part| *part = Part::Test);
         Some(format!("the {validation} validation samples are the test set, as there is no other"))
     }
-
-    /// What is said about a split [by index](Part::by_index).
-    pub(super) fn rule(what: &str, count: usize) -> String {
-        match count / 5 {
-            0 => format!("no test set is given, and {count} samples are too few to take one from"),
-            test => format!("no test set is given: every fifth {what} (index 4, 9, ...) is a test sample, {test} of {count}"),
-        }
-    }
-
 }
 
-/// Pictures that were [divided](Part::divide).
+/// Samples that were [divided](Part::divide).
 pub(super) struct Divided<'a> {
     pub parts: Vec<Part>,
     /// Those whose names tell that they belong to others, which are in the same part.
@@ -347,11 +363,11 @@ pub(super) struct Divided<'a> {
 }
 
 impl Divided<'_> {
-    /// What is said about them.
-    pub fn note(&self) -> String {
+    /// What is said about them; `what` they are called.
+    pub fn note(&self, what: &str) -> String {
         let (count, test) = (self.parts.len(), self.parts.iter().filter(|&&part| part == Part::Test).count());
         if test == 0 {
-            return format!("no test set is given, and {count} pictures are too few to take one from");
+            return format!("no test set is given, and {count} {what}s are too few to take one from");
         }
         let together = match self.together.len() {
             0 => String::new(),
@@ -366,7 +382,7 @@ impl Divided<'_> {
             ),
         };
         let each = if self.strata > 1 { ", drawn from each class" } else { "" };
-        format!("no test set is given: {test} of {count} pictures are test pictures{each}, the same in all runs{together}{torn}")
+        format!("no test set is given: {test} of {count} {what}s are test {what}s{each}, the same in all runs{together}{torn}")
     }
 }
 
@@ -384,15 +400,18 @@ impl std::fmt::Display for Part {
 /// source are named after it and numbered: `00_aug3`, `cat (2)`, `clip7-frame12`. Also those that are alone although their names
 /// may hold them together.
 fn groups(members: &[usize], paths: &[&str]) -> (Vec<Vec<usize>>, Vec<usize>) {
+    /// Words of a name that may name the source, at most.
+    const MOST_WORDS: usize = 6;
     let stem =
         |path: &'_ str| path.rsplit_once('.').filter(|(stem, _)| !stem.ends_with('/')).map_or(path.to_string(), |(s, _)| s.to_string());
     let stems: Vec<String> = members.iter().map(|&i| stem(paths[i])).collect();
-    let between = |c: char| !(c.is_alphanumeric() || c == '/');
-    let by_word = |stem: &str| {
-        let whole = stem.trim_end_matches(between);
-        let (source, last) = whole.rsplit_once(between)?;
-        let source = source.trim_end_matches(between);
-        (!last.contains('/') && !source.is_empty() && !source.ends_with('/')).then(|| source.to_string())
+    // The first words of a name: `clip7` of `clip7-frame12`, and of `clip7/12`.
+    let first_words = |count: usize| {
+        move |stem: &str| {
+            let starts = stem.char_indices().zip(std::iter::once(' ').chain(stem.chars()));
+            let ends = starts.filter(|((_, c), before)| !c.is_alphanumeric() && before.is_alphanumeric()).map(|((at, _), _)| at);
+            ends.skip(count - 1).find(|&end| stem[end..].contains(char::is_alphanumeric)).map(|end| stem[..end].to_string())
+        }
     };
     // `7b`: a letter after a number; `07aug3`: a number after a word after a number.
     let by_ending = |stem: &str| {
@@ -400,20 +419,26 @@ fn groups(members: &[usize], paths: &[&str]) -> (Vec<Vec<usize>>, Vec<usize>) {
         let source = rest.trim_end_matches(char::is_alphabetic);
         (source.len() < rest.len() && source.ends_with(|c: char| c.is_ascii_digit())).then(|| source.to_string())
     };
-    type Key<'a> = &'a dyn Fn(&str) -> Option<String>;
+    // `rot90_img07`, `Copy of cat`.
+    let last_words = |stem: &str| {
+        let (_, rest) = stem.split_once(|c: char| !c.is_alphanumeric())?;
+        let rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
+        Some(rest.strip_prefix("of ").unwrap_or(rest)).filter(|rest| rest.contains(char::is_alphabetic)).map(str::to_string)
+    };
+    type Key<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
+    let mut keys: Vec<Key<'_>> = (1..=MOST_WORDS).map(|count| Box::new(first_words(count)) as Key<'_>).collect();
+    keys.extend([Box::new(by_ending) as Key<'_>, Box::new(last_words)]);
     let mut torn = Vec::new();
-    for key in [&by_word as Key<'_>, &by_ending] {
-        let sources: BTreeSet<String> = stems.iter().filter_map(|stem| key(stem)).collect();
+    for key in keys {
         let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (stem, &member) in stems.iter().zip(members) {
             // The source itself belongs to its copies.
-            let source = if sources.contains(stem) { stem.clone() } else { key(stem).unwrap_or_else(|| stem.clone()) };
-            found.entry(source).or_default().push(member);
+            found.entry(key(stem).unwrap_or_else(|| stem.clone())).or_default().push(member);
         }
         let largest = found.values().map(Vec::len).max().unwrap_or(0);
         // A name that most have is the name of the class or of a camera, and the number counts pictures.
         let many = found.len() >= 5 && 5 * largest <= 2 * members.len();
-        let few = found.len() >= 3 && largest <= 2 * found.len();
+        let few = found.len() >= 3 && 2 * largest <= members.len();
         if largest > 1 && (many || few) {
             return (found.into_values().collect(), Vec::new());
         }
@@ -457,7 +482,13 @@ mod tests {
         let copies = |text: &dyn Fn(usize, usize) -> String| {
             (0..8).flat_map(|i| (0..5).map(move |k| (i, k))).map(|(i, k)| text(i, k)).collect::<Vec<_>>()
         };
-        let kinds: [&dyn Fn(usize, usize) -> String; 6] = [
+        let kinds: [&dyn Fn(usize, usize) -> String; 12] = [
+            &|i, k| format!("rot{k}_img{i}.png"),
+            &|i, k| format!("{}cat {i}.png", ["", "Copy of ", "Flip of ", "Blur of ", "Crop of "][k]),
+            &|i, k| format!("clip{i}/{k:03}.png"),
+            &|i, k| format!("person{i:02}_cam{k}_2024.png"),
+            &|i, k| format!("slide{i}_x{}_y{}.png", k / 2, k % 2),
+            &|i, k| format!("img_{i:02}{}.png", ["", "_rot90_flip", "_aug_1", "_aug_2", " - Copy (2)"][k]),
             &|i, k| format!("{i:02}_aug{k}.png"),
             &|i, k| format!("clip{i}-frame{k}.jpg"),
             &|i, k| if k == 0 { format!("cat {i}.png") } else { format!("cat {i} ({k}).png") },
@@ -479,8 +510,10 @@ mod tests {
             assert_eq!(of(&(0..40).map(text).collect::<Vec<_>>()).1, 0);
         }
         assert_eq!(of(&["0.png".into(), "1.png".into()]).0, 0, "too few");
+        let scans: Vec<String> = (0..30).map(|i| format!("scan_{}_{}.png", i / 10, i % 10)).collect();
+        assert_eq!(of(&scans).0, 10, "one of three");
         let clips: Vec<String> = (0..40).map(|i| format!("clip{}-frame{}.png", i / 20, i % 20)).collect();
-        let note = Part::divide(&[""; 40], &clips.iter().map(String::as_str).collect::<Vec<_>>()).note();
+        let note = Part::divide(&[""; 40], &clips.iter().map(String::as_str).collect::<Vec<_>>()).note("picture");
         assert!(note.contains("names of 40 begin alike too") && !note.contains("each class"), "{note}");
     }
 }

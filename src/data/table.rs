@@ -261,14 +261,15 @@ impl Table {
         let given = sheet.parts()?;
         let mut parts = match &given {
             Some((_, parts)) => parts.clone(),
-            None => (0..count).map(Part::by_index).collect(),
+            None => {
+                let divided = Part::divide(&vec![""; count], &vec![""; count]);
+                notes.push(divided.note("row"));
+                divided.parts
+            }
         };
         notes.extend(Part::settle(&mut parts));
-        match &given {
-            Some((split, _)) => {
-                notes.push(format!("column `{}` says which rows are for training and which for testing", sheet.columns[*split]))
-            }
-            None => notes.push(Part::rule("row", count)),
+        if let Some((split, _)) = &given {
+            notes.push(format!("column `{}` says which rows are for training and which for testing", sheet.columns[*split]));
         }
         let guesses = sheet.guesses();
         let written = sheet.notation(target, guesses[target])?.unwrap_or_default();

@@ -168,9 +168,8 @@ fn vacate(run: &Path) -> Result<()> {
     for file in FILES.map(|name| run.join(name)).iter().filter(|file| file.exists()) {
         fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))?;
     }
-    let checkpoints = run.join("checkpoints");
-    if checkpoints.exists() {
-        fs::remove_dir_all(&checkpoints).with_context(|| format!("cannot remove {}", checkpoints.display()))?;
+    for file in ["best", "last"].map(|name| checkpoint_path(run, name)).iter().filter(|file| file.exists()) {
+        fs::remove_file(file).with_context(|| format!("cannot remove {}", file.display()))?;
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::data::misnamed;
+
 /// Of the beginning of a file, what is searched for names of members.
 const BEGINNING: usize = 4096;
 
@@ -22,23 +24,13 @@ pub(super) fn described(bytes: &[u8], path: &Path) -> Option<String> {
         () if begins(b"PK\x03\x04") => "is a zip archive: unpack it first".into(),
         () if pickle => format!("is a pickle of Python's, as older versions of PyTorch write; {}", converted(path)),
         () if begins(b"\x1f\x8b") => "is packed by gzip: unpack it first".into(),
-        () if begins(b"\x28\xb5\x2f\xfd") || begins(b"\xfd7zXZ") || begins(b"BZh") || begins(b"7z\xbc\xaf") => {
-            "is packed: unpack it first".into()
-        }
         () if head.get(257..262) == Some(b"ustar") => "is a tar archive: unpack it first".into(),
         () if begins(b"\x93NUMPY") => "is an array of NumPy's (.npy), without names".into(),
         () if begins(b"\x89HDF\r\n\x1a\n") => "is an HDF5 file, as Keras writes".into(),
         () if begins(b"GGUF") => "is a GGUF file, which is for language models".into(),
-        () if text.starts_with("version https://git-lfs") => {
-            "is a pointer of Git LFS in the place of the file that it stands for: `git lfs pull` fetches that".into()
-        }
-        () if text.starts_with('<') => {
-            "is a web page, not the file that was to be downloaded: on Hugging Face, addresses of files have /resolve/ where pages have /blob/"
-                .into()
-        }
         () if text.starts_with('{') => "is a JSON text, perhaps the index of weights in several files: one file is needed".into(),
         () if onnx => "is an ONNX model: its weights are needed as PyTorch names them".into(),
-        () => return None,
+        () => return misnamed(head).map(String::from),
     })
 }
 
