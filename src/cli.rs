@@ -389,7 +389,8 @@ pub struct LabelArgs {
 pub struct EmbedArgs {
     /// A run folder (its best checkpoint) or a checkpoint file
     pub run: PathBuf,
-    /// Images, in any format that --data of `pretrain` takes; training images come first, then test images
+    /// Images, in any format that --data of `pretrain` takes (training images come first, then test images); or a picture, a pattern
+    /// such as 'photos/*.jpg', or - for a list of files on stdin
     #[arg(value_name = "DATA")]
     pub images: PathBuf,
     /// A .npy file, with the names of the images in a .files.csv beside it, or a .csv file

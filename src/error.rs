@@ -7,6 +7,18 @@ pub struct UsageError(pub String);
 
 pub use crate::exec::DeviceError;
 
+/// An error with its causes in one line; nothing that was said is said again by a cause.
+pub fn chain(error: &anyhow::Error) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+        if !said.iter().any(|before| before.contains(&text)) {
+            said.push(text);
+        }
+    }
+    said.join(": ")
+}
+
 /// 2 for wrong use, 3 for a device that cannot run, 1 for every other failure.
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     let kinds = |error: &(dyn std::error::Error + 'static)| {

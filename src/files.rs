@@ -1,9 +1,9 @@
 //! Files that appear whole or not at all, and locks that keep two processes apart.
 
 use std::fs::{self, File, TryLockError};
+use std::io::Read;
 use std::io::{BufWriter, Write};
 use std::path::Path;
-use std::io::Read;
 
 use anyhow::{Context, Result, ensure};
 

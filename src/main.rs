@@ -8,7 +8,7 @@ fn main() -> ExitCode {
     match wgraft::commands::run(cli.command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            wgraft::say!("error: {error:#}");
+            wgraft::say!("error: {}", wgraft::error::chain(&error));
             ExitCode::from(wgraft::error::exit_code(&error))
         }
     }

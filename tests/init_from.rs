@@ -349,3 +349,17 @@ fn a_checkpoint_with_broken_values_is_not_used() {
     std::fs::write(&file, broken).expect("it is written");
     refused(dir.path(), &["eval", "run", "--device", "cpu"], 1, &["`encoder.0.bias`", "NaN or infinite"]);
 }
+
+#[test]
+fn tensors_without_a_place_are_named() {
+    let dir = folder();
+    let mut tensors = encoder();
+    tensors.insert("projector.0.weight".into(), tensor(&[3, 6]));
+    write(&dir.path().join("more.safetensors"), &tensors);
+    let output = wgraft(dir.path(), &[MLP, &["--init-from", "more.safetensors", "--out", "R"]].concat());
+    let text = stderr(&output);
+    assert!(
+        output.status.success() && text.contains("1 tensors have no place in the encoder and are left out: projector.0.weight"),
+        "{text}"
+    );
+}

@@ -37,6 +37,8 @@ fn folders_named_after_parts_are_no_classes() {
         ["pets-train", "pets-test"],
         ["set/set/train", "set/set/test"],
         ["archive/data/trainset", "archive/data/testset"],
+        ["train", "holdout"],
+        ["trn", "unseen"],
     ] {
         let dir = folder();
         parts(dir.path(), &folders);
@@ -58,7 +60,7 @@ fn folders_that_hold_the_same_folders_are_no_classes() {
     parts(dir.path(), &["camera1", "camera2"]);
     let data = load(dir.path(), &labelled());
     assert_eq!((sizes(&data), &data.class_names[..]), ((16, 4), &["cats", "dogs"].map(String::from)[..]));
-    noted(&data, "camera1, camera2 all hold the folders cats, dogs: these are taken for the classes");
+    noted(&data, "camera1, camera2 hold folders of the same names: these are taken for the classes");
     // Each class divided for itself.
     let dir = folder();
     for class in ["cats", "dogs"] {
@@ -203,7 +205,7 @@ fn tables_of_pixels_are_images() {
     let data = load(dir.path(), &labelled());
     assert_eq!((sizes(&data), data.classes, data.train.image), ((8, 2), 2, Image { height: 2, width: 2, channels: 1 }));
     assert_eq!((&data.train.images[4..8], data.train.labels.as_ref().map(|labels| labels[1])), (&[1, 2, 3, 4][..], Some(1)));
-    noted(&data, "test.csv is left out");
+    noted(&data, "test.csv has no labels to test by");
     put(dir.path(), "test.csv", table(4, true));
     assert_eq!(sizes(&load(dir.path(), &labelled())), (10, 4));
     assert_eq!(sizes(&load(&dir.path().join("train.csv"), &labelled())), (8, 2));
@@ -283,11 +285,18 @@ fn what_decoding_cannot_keep_is_said() {
     put(dir.path(), "a/half.jpg", &bytes[..bytes.len() / 2]);
     put(dir.path(), "a/even.jpg", encoded(RgbImage::from_pixel(64, 64, Rgb([9, 9, 9])), ImageFormat::Jpeg));
     let data = load(dir.path(), &labelled());
-    noted(&data, "what ends early and is used as far as it goes (what is missing is grey), 1 pictures: a/half.jpg");
-    noted(&data, "what is of one even colour, 1 pictures: a/even.jpg");
+    noted(&data, "1 pictures of which each ends early or is damaged and is used as far as it goes (what is missing is grey): a/half.jpg");
+    noted(&data, "1 pictures of which each is of one even colour: a/even.jpg");
     let image = Image { height: 64, width: 64, channels: 3 };
     let plain = PictureOptions::plain(image);
-    assert!(load_picture(&dir.path().join("a/half.jpg"), &plain).expect("it is read").1.cut);
+    let is_cut = |bytes: &[u8]| {
+        put(dir.path(), "one.jpg", bytes);
+        load_picture(&dir.path().join("one.jpg"), &plain).expect("it is read").1.cut
+    };
+    let half = &bytes[..bytes.len() / 2];
+    assert!(is_cut(half), "half");
+    assert!(is_cut(&[half, &bytes].concat()), "half, then the whole");
+    assert!(!is_cut(&bytes) && !is_cut(&[&bytes[..], &[0; 40]].concat()), "whole, with a tail too");
 
     // 12 bits in 16.
     let dir = folder();
@@ -295,7 +304,7 @@ fn what_decoding_cannot_keep_is_said() {
     (0..5).for_each(|i| put(dir.path(), &format!("a/{i}.png"), encoded(deep(i), ImageFormat::Png)));
     (0..5).for_each(|i| put(dir.path(), &format!("b/{i}.tiff"), encoded(deep(100 + i), ImageFormat::Tiff)));
     let data = load(dir.path(), &labelled());
-    noted(&data, "10 pictures of 16 bits have no value above 4004 and are nearly black: --bits 12 stretches");
+    noted(&data, "10 pictures of 16 bits have (nearly) no value above 4095 and are nearly black: --bits 12 stretches");
     assert!(data.train.images.iter().all(|&value| value < 17));
     let stretched = load(dir.path(), &ReadOptions { bits: Some(12), ..labelled() });
     assert_eq!(stretched.train.images.iter().max(), Some(&249));
@@ -309,7 +318,7 @@ fn what_decoding_cannot_keep_is_said() {
         put(dir.path(), &format!("white/{i}.png"), encoded(icon(255), ImageFormat::Png));
     }
     let data = load(dir.path(), &ReadOptions { grey: Some(true), ..ReadOptions::default() });
-    noted(&data, "what is dark on transparent ground: it lies on white, others on black, 3 pictures");
+    noted(&data, "3 pictures of which each is dark on transparent ground: it lies on white, others on black");
     for (name, pixels) in data.train.names.iter().zip(data.train.images.chunks(3)) {
         assert_eq!(
             pixels.iter().filter(|&&value| value == if name.starts_with("black") { 0 } else { 255 }).count(),
@@ -328,7 +337,10 @@ fn pages_and_frames_beyond_the_first_are_said() {
     image::codecs::gif::GifEncoder::new(&mut gif).encode_frames([frame(9), frame(99)]).expect("it is encoded");
     put(dir.path(), "cats/moves.gif", gif);
     put(dir.path(), "cats/still.gif", encoded(RgbImage::from_pixel(5, 4, Rgb([50; 3])), ImageFormat::Gif));
-    noted(&load(dir.path(), &labelled()), "what has several frames or pages, of which the first is read, 1 pictures: cats/moves.gif");
+    noted(
+        &load(dir.path(), &labelled()),
+        "1 pictures of which each has several frames or pages, of which the first is read: cats/moves.gif",
+    );
 }
 
 #[test]
@@ -395,4 +407,169 @@ fn copies_of_one_source_are_not_divided() {
     let trained: Vec<_> = data.train.names.iter().map(source).collect();
     assert!(test_of(&data).names.iter().all(|name| !trained.contains(&source(name))));
     noted(&data, "80 whose names begin alike (cats/00_aug0.png");
+}
+
+#[test]
+fn what_lies_beside_the_data_takes_nothing_away() {
+    let pictures = |root: &Path, folders: &[&str]| {
+        for (n, folder) in (0..).zip(folders) {
+            (0..5).for_each(|i| put(root, &format!("{folder}/{i}.png"), even(10 * n + i)));
+        }
+    };
+    let classes = |folders: &[&str], also: &[&str]| {
+        let dir = folder();
+        pictures(dir.path(), folders);
+        also.iter().for_each(|name| put(dir.path(), name, if name.ends_with("png") { even(99) } else { b"text".to_vec() }));
+        load(dir.path(), &labelled())
+    };
+    // Parts win over folders that are named after more than a part.
+    let data = classes(&["train/a", "train/b", "test/a", "test/b", "test_hard/a"], &["train_labels/x.txt"]);
+    assert_eq!((sizes(&data), data.class_names.len()), ((10, 10), 2));
+    noted(&data, "5 pictures beside the folders of the data are left out: test_hard/a/0.png");
+    // A data set in a folder beside its documents.
+    for also in ["docs/figure.png", "docs/readme.md", "cover.png"] {
+        let data = classes(&["set/train/a", "set/train/b", "set/test/a", "set/test/b"], &[also]);
+        assert_eq!((sizes(&data), &data.class_names[..]), ((10, 10), &["a", "b"].map(String::from)[..]), "{also}");
+        noted(&data, also);
+    }
+    assert_eq!(classes(&["data/images/a", "data/images/b"], &["results/plot.png"]).class_names, ["a", "b"]);
+    // Nearly the same folders, and folders that count clips.
+    let data = classes(&["day1/a", "day1/b", "day1/c", "day2/a", "day2/b"], &[]);
+    assert_eq!(data.class_names, ["a", "b", "c"]);
+    assert_eq!(classes(&["a/clip1", "a/clip2", "b/clip1", "b/clip2"], &[]).class_names, ["a", "b"]);
+    let data = classes(&["v1/train/a", "v1/train/b", "v1/test/a", "v1/test/b", "v2/train/a", "v2/train/b"], &[]);
+    assert_eq!((sizes(&data), &data.class_names[..]), ((20, 10), &["a", "b"].map(String::from)[..]));
+    // What is guessed is said.
+    noted(&classes(&["cats_train", "cats_test", "dogs_train", "dogs_test"], &[]), "taken for classes, though named as parts of data are");
+    noted(&classes(&["a/x", "a/y", "b"], &[]), "a: taken for one class each, with all folders in them");
+    // What other verbs left.
+    let dir = folder();
+    pictures(dir.path(), &["a", "b"]);
+    put(dir.path(), "found/ask-next.png", even(1));
+    put(dir.path(), "found/labels.csv", "file,label\n");
+    let data = load(dir.path(), &labelled());
+    assert_eq!(data.class_names, ["a", "b"]);
+    noted(&data, "2 results of wgraft are left out");
+}
+
+#[test]
+fn tables_of_pixels_come_in_many_forms() {
+    let dir = folder();
+    let csv = |head: &str, row: &dyn Fn(u32) -> String| format!("{head}\n{}", (0..20).map(|i| row(i) + "\n").collect::<String>());
+    let data = |text: String| {
+        put(dir.path(), "t.csv", text);
+        load(&dir.path().join("t.csv"), &labelled())
+    };
+    let first = data(csv("label,pixel0,pixel1,pixel2,pixel3", &|i| format!("{},{i},2,3,4", i % 5)));
+    // Each class in both parts.
+    assert_eq!((sizes(&first), first.class_counts().expect("classes")), ((15, 5), "5 classes: 0 (3), 1 (3), 2 (3), 3 (3), 4 (3)".into()));
+    let last = data(csv("id;px_1;px_2;px_3;px_4;label", &|i| format!("{i};{i};2;3;4;{}", i % 5)));
+    assert_eq!((&last.train.images, &last.train.labels), (&first.train.images, &first.train.labels));
+    let colour = data(csv("pixel0,pixel1,pixel2,pixel3,pixel4,pixel5,pixel6,pixel7,pixel8,pixel9,pixel10,pixel11,class", &|i| {
+        format!("{}{}", "9,".repeat(12), 1 + 6 * (i % 2))
+    }));
+    assert_eq!(
+        (colour.train.image, &colour.class_names[..]),
+        (Image { height: 2, width: 2, channels: 3 }, &["1", "7"].map(String::from)[..])
+    );
+    noted(&colour, "labels are not all of 0 to 7: the classes are called 1, 7");
+    // As they are downloaded.
+    let table = csv("label,pixel0,pixel1,pixel2,pixel3", &|i| format!("{},{i},2,3,4", i % 2));
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, text) in
+        [("train.csv", table.as_str()), ("test.csv", "pixel0,pixel1,pixel2,pixel3\n1,2,3,4\n"), ("sample_submission.csv", "a,b\n1,2\n")]
+    {
+        zip.start_file(name, zip::write::SimpleFileOptions::default())
+            .and_then(|()| Ok(zip.write_all(text.as_bytes())?))
+            .expect("it is packed");
+    }
+    put(dir.path(), "kaggle.zip", zip.finish().expect("it is packed").into_inner());
+    let data = load(&dir.path().join("kaggle.zip"), &labelled());
+    assert_eq!(sizes(&data), (16, 4));
+    noted(&data, "test.csv has no labels to test by");
+    noted(&data, "sample_submission.csv");
+    let both = folder();
+    ["mnist_train.csv", "mnist_test.csv", "mnist_test2.csv"].iter().for_each(|name| put(both.path(), name, &table));
+    refused(both.path(), &labelled(), &["two tables of test images, mnist_test.csv and mnist_test2.csv"]);
+}
+
+#[test]
+fn archives_are_named_for_what_they_are() {
+    let dir = folder();
+    for (name, bytes, said) in [
+        ("a.zip", &b"Rar!\x1a\x07\x00"[..], "is packed by a method that is not read"),
+        ("b.tar.gz", b"<!doctype html><p>404", "is a web page"),
+        ("c.zip", b"version https://git-lfs.github.com/spec/v1", "is a pointer of Git LFS"),
+        ("d.tar", b"", "is empty"),
+        ("e.tar.bz2", b"BZh91AY", "is packed by a method that is not read"),
+    ] {
+        put(dir.path(), name, bytes);
+        refused(&dir.path().join(name), &labelled(), &[said]);
+    }
+    // An empty folder whose parents are not listed, and two files of one name.
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut add = |name: &str, kind: tar::EntryType, bytes: &[u8]| {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_entry_type(kind);
+        header.set_mode(0o755);
+        header.set_cksum();
+        tar.append_data(&mut header, name, bytes).expect("it is packed");
+    };
+    add("x/y/z", tar::EntryType::Directory, &[]);
+    for i in 0..5 {
+        add(&format!("a/{i}.png"), tar::EntryType::Regular, &even(i));
+        add(&format!("b/{i}.png"), tar::EntryType::Regular, &even(50 + i));
+    }
+    add("a/0.png", tar::EntryType::Regular, &even(7));
+    put(dir.path(), "deep.tar", tar.into_inner().expect("it is packed"));
+    let options = ReadOptions { want_labels: false, ..labelled() };
+    let data = load(&dir.path().join("deep.tar"), &options);
+    assert_eq!(data.class_names, ["a", "b"]);
+    noted(&data, "a/0.png is there twice");
+}
+
+#[test]
+fn records_are_counted_once_and_read_beside_their_labels() {
+    let dir = folder();
+    let records: Vec<u8> = (0..4).flat_map(|i| [vec![i % 2], vec![i; 3 * 32 * 32]].concat()).collect();
+    put(dir.path(), "data_batch_1.bin", &records);
+    put(dir.path(), "data_batch_1.bin.gz", gzipped(&records));
+    put(dir.path(), "test_batch.bin", &records);
+    assert_eq!(sizes(&load(dir.path(), &labelled())), (4, 4));
+    let dir = folder();
+    let ([images, labels], [others, _]) = (idx(10, 0), idx(10, 0));
+    put(dir.path(), "a/train-images-idx3-ubyte", &others);
+    put(dir.path(), "b/train-images-idx3-ubyte", &images);
+    put(dir.path(), "b/train-labels-idx1-ubyte", &labels);
+    noted(&load(dir.path(), &labelled()), "1 other files are left out: a/train-images-idx3-ubyte");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_to_what_the_data_are_in_are_not_followed() {
+    let dir = folder();
+    two_classes(&dir.path().join("data"));
+    std::os::unix::fs::symlink("..", dir.path().join("data/up")).expect("it is linked");
+    let data = load(&dir.path().join("data"), &labelled());
+    assert_eq!(data.class_names, ["cats", "dogs"]);
+    noted(&data, "up is a link to a folder that this one is in");
+}
+
+#[test]
+fn what_is_held_out_holds_no_copies_of_what_remains() {
+    let dir = folder();
+    for class in ["a", "b"] {
+        for i in 0..50 {
+            put(dir.path(), &format!("train/{class}/{:02}_aug{}.png", i / 5, i % 5), even(i));
+        }
+    }
+    put(dir.path(), "test/a/0.png", even(200));
+    put(dir.path(), "test/b/0.png", even(201));
+    let (rest, held) = load(dir.path(), &labelled()).train.hold_out(0.2, 3);
+    assert_eq!((rest.len(), held.len()), (80, 20));
+    let sources = |split: &wgraft::data::Split| {
+        split.names.iter().map(|name| name[..name.find('_').expect("a copy")].to_string()).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert!(sources(&rest).is_disjoint(&sources(&held)));
 }

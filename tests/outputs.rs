@@ -293,3 +293,106 @@ fn software_adapters_are_for_those_who_name_them() {
     let software = wgraft::exec::adapters().iter().all(|adapter| adapter.software);
     assert_eq!(lines[0].starts_with("device: cpu"), software, "{text}");
 }
+
+#[test]
+fn whatever_may_be_read_is_an_input() {
+    let (dir, input) = (runs(), ["is an input"]);
+    let pixels = (0..8).map(|i| format!("{},{i},2,3,4\n", i % 2)).collect::<String>();
+    put(dir, "pix/mnist_train.csv", format!("label,pixel0,pixel1,pixel2,pixel3\n{pixels}"));
+    refuse(&["embed", "pre", "pix", "--out", "pix/mnist_train.csv", "--overwrite"], &input);
+    // A folder of data is no run's because it has a file of that name.
+    put(dir, "data/dark/config.toml", "lr = 1\n");
+    refuse(&["search", "pre", "dark/2.png", "--in", "data", "--out", "data/dark/3.png", "--overwrite"], &input);
+    #[cfg(unix)]
+    {
+        put(dir, "elsewhere/0.png", noisy(20, 77));
+        std::os::unix::fs::symlink("../../elsewhere/0.png", dir.join("data/dark/link.png")).expect("it is linked");
+        refuse(&["search", "pre", "dark/2.png", "--in", "data", "--out", "elsewhere/0.png", "--overwrite"], &input);
+    }
+}
+
+#[test]
+fn only_folders_of_runs_are_written_anew() {
+    let dir = runs();
+    put(dir, "mine/config.toml", "lr = 1\n");
+    put(dir, "mine/labels.csv", "by hand\n");
+    put(dir, "mine/checkpoints/mine.pt", "weights\n");
+    let again = ["finetune", "--data", "data", "--hidden", "8", "--batch", "4", "--steps", "2", "--overwrite", "--out"];
+    refuse(&[&again[..], &["mine"]].concat(), &["exists and is no run folder"]);
+    put(dir, "tuned/checkpoints/exported.safetensors", "mine too\n");
+    works(&[&again[..], &["tuned"]].concat());
+    assert!(dir.join("tuned/checkpoints/exported.safetensors").is_file());
+}
+
+#[test]
+fn what_means_nothing_is_refused() {
+    let train = |args: &[&'static str]| [&["finetune", "--hidden", "8", "--batch", "4", "--steps", "2", "--out", "new"], args].concat();
+    refused(runs(), &[&train(&["--target", "x"])[..], &CPU].concat(), 1, &["--target x is for tables"]);
+    refused(runs(), &[&train(&["--bits", "12"])[..], &CPU].concat(), 1, &["--bits is for files of pictures"]);
+    refuse(&["finetune", "--data", "data", "--overwrite"], &["--overwrite is for what --out names"]);
+    refuse(&["predict", "tuned", "data", "--overwrite"], &["--out"]);
+    refuse(&["search", "pre", "dark/2.png", "--invert"], &["--invert is for a picture of one's own"]);
+    put(runs(), "table.csv", (0..9).fold("x,y\n".to_string(), |text, i| format!("{text}{i},{}\n", 2 * i)));
+    let table = ["--data", "table.csv", "--task", "regress", "--target", "y"];
+    refuse(&[&train(&table)[..], &["--size", "16"]].concat(), &["--size is for pictures"]);
+}
+
+#[test]
+fn records_of_checkpoints_are_examined() {
+    let path = runs().join("tuned/checkpoints/best.safetensors");
+    let bytes = fs::read(&path).expect("it was saved");
+    for (sound, wrong, said) in [
+        (r#"\"image\":{\"height\":8"#, r#"\"image\":{\"height\":0"#, "samples of 0x8 pixels"),
+        (r#"\"channels\":1"#, r#"\"channels\":9"#, "samples of 8x8 pixels in colour"),
+        (r#"\"classes\":2"#, r#"\"classes\":3"#, "2 names for 3 classes"),
+    ] {
+        let at = bytes.windows(sound.len()).position(|part| part == sound.as_bytes()).expect("it is there");
+        let damaged = [&bytes[..at], wrong.as_bytes(), &bytes[at + sound.len()..]].concat();
+        put(runs(), "damaged.safetensors", damaged);
+        refused(runs(), &[&["predict", "damaged.safetensors", "data"][..], &CPU].concat(), 1, &["the record makes no sense", said]);
+    }
+}
+
+#[test]
+fn a_checkpoint_in_a_run_folder_knows_its_data() {
+    let output = wgraft(runs(), &["eval", "tuned/checkpoints/best.safetensors", "--device", "cpu"]);
+    assert!(output.status.success() && stderr(&output).contains("data: 2 classes: dark"), "{}", stderr(&output));
+}
+
+#[test]
+fn pictures_are_embedded_as_they_are_named() {
+    let rows = |args: &[&str]| json(runs(), &[&["embed", "pre", "--out", "few.csv", "--overwrite"], args, &CPU].concat())["images"].clone();
+    assert_eq!(rows(&["data/dark/0.png"]), 1);
+    assert_eq!(rows(&["data/*/1.png"]), 2);
+    let names: Vec<String> = fs::read_to_string(runs().join("few.csv"))
+        .expect("it was written")
+        .lines()
+        .map(|line| line.split(',').next().unwrap_or_default().to_string())
+        .collect();
+    assert_eq!(names[1..], ["data/dark/1.png", "data/light/1.png"]);
+    let piped = |list: &str, verb: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wgraft"));
+        command.args(verb).args(CPU).current_dir(runs()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("it runs");
+        std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), list.as_bytes()).expect("it is read");
+        child.wait_with_output().expect("it ends")
+    };
+    let embed = ["embed", "pre", "-", "--out", "few.csv", "--overwrite"];
+    assert!(piped("\u{feff}data/dark/0.png\r\ndata/dark/1.png\n", &embed).status.success());
+    let output = piped("data/dark/0.png\0data/gone.png\0", &["predict", "tuned", "-"]);
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stdout).lines().count()), (Some(1), 1), "{}", stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_read_in_a_folder_is_named_and_the_exit_code_is_1() {
+    std::os::unix::fs::symlink("nowhere.png", runs().join("data/dark/lost.png")).expect("it is linked");
+    let output = wgraft(runs(), &["predict", "tuned", "data", "--device", "cpu"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("lost.png"), "{}", stderr(&output));
+    // A pipe is not waited for.
+    let made = Command::new("mkfifo").arg(runs().join("pipe.png")).status().is_ok_and(|status| status.success());
+    assert!(made, "mkfifo is there");
+    let output = wgraft(runs(), &["predict", "tuned", "pipe.png", "--device", "cpu"]);
+    assert!(stderr(&output).contains("pipe.png is a pipe, a socket or a device"), "{}", stderr(&output));
+}

@@ -237,3 +237,42 @@ fn decoded_copies_are_kept_until_a_file_changes() {
     assert_ne!(changed, fresh, "a file has changed");
     assert_eq!(changed, load(dir.path(), &labelled()).train);
 }
+
+#[test]
+fn masks_that_mean_different_things_are_refused() {
+    let paletted = |colours: [u8; 6]| {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, 4, 1);
+        encoder.set_color(png::ColorType::Indexed);
+        encoder.set_palette(colours.to_vec());
+        encoder.write_header().and_then(|mut writer| writer.write_image_data(&[0, 1, 1, 0])).expect("it is encoded");
+        bytes
+    };
+    let segment = ReadOptions { task: Some(wgraft::data::Task::Segment), ..labelled() };
+    let with = |masks: [Vec<u8>; 2]| {
+        let dir = folder();
+        for (i, mask) in masks.iter().cycle().take(6).enumerate() {
+            put(dir.path(), &format!("images/{i}.png"), mask_of(&[1, 2, 3, 4]));
+            put(dir.path(), &format!("masks/{i}.png"), mask);
+        }
+        dir
+    };
+    let (red, swapped) = (paletted([0, 0, 0, 255, 0, 0]), paletted([255, 0, 0, 0, 0, 0]));
+    refused(with([red.clone(), swapped]).path(), &segment, &["the palettes of masks differ: value 0", "1.png than in"]);
+    assert_eq!(load(with([red.clone(), red]).path(), &segment).mask_palette, [0, 0, 0, 255, 0, 0]);
+    refused(
+        with([mask_of(&[0, 1, 1, 0]), mask_of(&[0, 255, 255, 0])]).path(),
+        &segment,
+        &["some masks have the values 0 and 1", "others 0 and 255"],
+    );
+    // Of a run with 0 and 1.
+    let dir = with([mask_of(&[0, 255, 255, 0]), mask_of(&[255, 255, 0, 0])]);
+    let known = ReadOptions { known_values: vec![0, 1], ..segment };
+    let data = load(dir.path(), &known);
+    assert!(data.train.masks.as_ref().expect("masks").iter().all(|&class| class < 2));
+    noted(&data, "255 is the run's class 1");
+}
+
+fn mask_of(values: &[u8]) -> Vec<u8> {
+    common::files::mask(1, 4, values)
+}

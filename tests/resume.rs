@@ -51,12 +51,22 @@ fn what_contradicts_the_run_is_refused_by_name() {
     refuse(&["--augment", "light"], &["--augment (", "not"]);
     refuse(&["--grey", "false"], &["--grey is not given", "not false"]);
     refuse(&["--config", "other.toml"], &["--seed is 0", "not 5"]);
-    refuse(&["--epochs", "3"], &["--epochs 3", "begun with 4"]);
-    refuse(&["--steps", "7"], &["has done 16 steps already", "7"]);
+    refuse(&["--epochs", "3"], &["begun with 16 steps, not 12"]);
+    refuse(&["--steps", "7"], &["begun with 16 steps, not 7"]);
     // The same again, by other names too, is no contradiction; nor is where it runs.
     let (fine, text) =
         resume(dir.path(), &["--lr", "0.1", "--data", "./data", "--epochs", "4", "--threads", "2", "--config", "R/config.toml"]);
     assert!(fine, "{text}");
+}
+
+#[test]
+fn steps_and_epochs_are_compared_as_what_they_come_to() {
+    let dir = common::files::folder();
+    pictures(dir.path());
+    json(dir.path(), &[&TRAIN[..], &["R", "--steps", "18"]].concat());
+    let go_on = |args: &[&'static str]| [&["finetune", "--resume", "--out", "R", "--device", "cpu"], args].concat();
+    refused(dir.path(), &go_on(&["--epochs", "4"]), 2, &["begun with 18 steps, not 16"]);
+    assert_eq!(json(dir.path(), &go_on(&["--epochs", "5"]))["steps"], 20);
 }
 
 #[test]

@@ -151,6 +151,7 @@ fn read_labels(root: &Path, input: &Input) -> bool {
     let train = Split { names: (0..6).map(|i| format!("{i}.png")).collect(), ..Split::unlabelled(vec![0; 6], image) };
     let data = Dataset {
         name: "data".into(),
+        root: std::path::PathBuf::new(),
         train,
         test: None,
         classes: 2,
@@ -160,7 +161,7 @@ fn read_labels(root: &Path, input: &Input) -> bool {
         mask_values: Vec::new(),
         mask_palette: Vec::new(),
     };
-    data.given_labels(&first(root, input), 0.5).is_ok_and(|given| data.labelled_by(&given).train.len() > 0)
+    data.given_labels(&first(root, input), 0.5).is_ok_and(|given| !data.labelled_by(&given).train.is_empty())
 }
 
 fn read_weights(root: &Path, input: &Input) -> bool {

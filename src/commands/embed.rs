@@ -2,9 +2,10 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use super::finished::Finished;
+use super::inputs;
 use super::{name_of, open_device, print_json};
 use crate::cli::{DataArgs, EmbedArgs};
-use crate::data::Dataset;
+use crate::data::{Dataset, PictureOptions};
 use crate::error::UsageError;
 use crate::files;
 use crate::report::{write_csv, write_npy};
@@ -29,14 +30,32 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
     let images = DataArgs { data: Some(args.images.clone()), ..DataArgs::default() };
     // NumPy's format has no place for names: they go beside it, a line for each row.
     let names_file = (ending == "npy").then(|| args.out.with_extension("files.csv"));
-    finished.inputs(&images, &[]).declare([Some(&args.out), names_file.as_ref()].into_iter().flatten(), args.overwrite)?;
-    let data = finished.data(&images, false)?;
-    let device = open_device(&args.device.device)?;
-    let mut features = finished.checkpoint.features(&device, &data.train)?;
-    if let Some(test) = &data.test {
-        features.values.extend(finished.checkpoint.features(&device, test)?.values);
-    }
-    let images = all_images(&data);
+    let outputs = || [Some(&args.out), names_file.as_ref()].into_iter().flatten();
+    let (features, images, device, failed) = if inputs::are_pictures(&args.images) {
+        let (pictures, unreadable) = inputs::pictures(std::slice::from_ref(&args.images))?;
+        finished
+            .inputs(&images, &pictures.iter().map(|picture| Some(picture.path.as_path())).collect::<Vec<_>>())
+            .declare(outputs(), args.overwrite)?;
+        let record = &finished.checkpoint.record;
+        let options = PictureOptions { bits: record.bits, ..PictureOptions::plain(record.image) };
+        let (read, samples) = inputs::read(&pictures, &options);
+        if read.is_empty() {
+            anyhow::bail!("there is nothing to embed");
+        }
+        let device = open_device(&args.device.device)?;
+        let failed = unreadable + pictures.len() - read.len();
+        let names = (0..).zip(&read).map(|(row, picture)| ("", row, picture.path.display().to_string())).collect();
+        (finished.checkpoint.features(&device, &samples)?, names, device, failed)
+    } else {
+        finished.inputs(&images, &[]).declare(outputs(), args.overwrite)?;
+        let data = finished.data(&images, false)?;
+        let device = open_device(&args.device.device)?;
+        let mut features = finished.checkpoint.features(&device, &data.train)?;
+        if let Some(test) = &data.test {
+            features.values.extend(finished.checkpoint.features(&device, test)?.values);
+        }
+        (features, all_images(&data), device, 0)
+    };
     if let Some(path) = &names_file {
         write_npy(&args.out, &features.values, features.columns)?;
         let mut csv = csv::Writer::from_writer(Vec::new());
@@ -55,10 +74,13 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
             "out": args.out,
             "files": names_file,
             "images": images.len(),
-            "train": data.train.len(),
+            "train": images.iter().filter(|(part, ..)| *part == "train").count(),
             "columns": features.columns,
             "device": device.name(),
         })
     });
-    Ok(0)
+    if failed > 0 {
+        say!("{failed} pictures could not be read");
+    }
+    Ok(u8::from(failed > 0))
 }

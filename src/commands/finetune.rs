@@ -60,7 +60,17 @@ pub(super) fn labelled_data(settings: &FinetuneSettings) -> Result<Dataset> {
              keeps more, --labels-per-class takes equally many of each"
         );
     }
-    Ok(data.labelled_by(&given))
+    if given.class_names.len() < 2 {
+        return Err(UsageError(format!(
+            "all labels of {} are `{}`: there is nothing to tell apart",
+            path.display(),
+            given.class_names.concat()
+        ))
+        .into());
+    }
+    let data = data.labelled_by(&given);
+    data.class_counts().iter().for_each(|counts| say!("{}: {counts}", data.name));
+    Ok(data)
 }
 
 pub fn run(args: &FinetuneArgs) -> Result<u8> {

@@ -7,13 +7,22 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::data::{PictureOptions, Split, leads_above, load_picture, looks_like_picture};
-use crate::error::UsageError;
+use crate::error::{UsageError, chain};
 use crate::say;
 
 pub(super) struct Input {
     pub path: PathBuf,
     /// Below the folder that it was found in.
     pub rest: PathBuf,
+}
+
+/// Whether that names pictures one by one, not a data set: a picture, a pattern, or `-`.
+pub(super) fn are_pictures(given: &Path) -> bool {
+    given.as_os_str() == "-" || is_pattern(given) || (given.is_file() && looks_like_picture(given))
+}
+
+fn is_pattern(path: &Path) -> bool {
+    !path.exists() && path.to_string_lossy().contains(['*', '?', '['])
 }
 
 /// The files that are named one by one, by a pattern, or line by line on stdin (`-`); folders as they are.
@@ -27,7 +36,7 @@ pub(super) fn named(given: &[PathBuf]) -> Result<Vec<Input>> {
             let paths = listed(list.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&list));
             say!("{} paths from stdin", paths.len());
             found.extend(below_what_they_share(paths));
-        } else if !path.exists() && text.contains(['*', '?', '[']) {
+        } else if is_pattern(path) {
             let options = glob::MatchOptions { require_literal_leading_dot: true, require_literal_separator: true, ..Default::default() };
             let matches = glob::glob_with(&text, options).map_err(|e| UsageError(format!("{text} is no pattern: {e}")))?;
             let (mut paths, mut unreadable) = (Vec::new(), 0);
@@ -136,11 +145,11 @@ pub(super) fn read<'a>(inputs: &'a [Input], options: &PictureOptions) -> (Vec<&'
     for input in inputs {
         match load_picture(&input.path, options) {
             Ok((bytes, remarks)) => {
-                remarks.said().iter().for_each(|said| say!("{}: {said}", input.path.display()));
+                remarks.said(options.bits).iter().for_each(|said| say!("{}: {said}", input.path.display()));
                 samples.images.extend(bytes);
                 kept.push(input);
             }
-            Err(error) => say!("error: {error:#}"),
+            Err(error) => say!("error: {}", chain(&error)),
         }
     }
     (kept, samples)

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::error::UsageError;
 use crate::data;
+use crate::error::UsageError;
 use crate::files::{self, is_run_folder};
 
 /// What a command reads, which nothing that it writes may replace.

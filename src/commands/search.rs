@@ -24,13 +24,15 @@ pub fn run(args: &SearchArgs) -> Result<u8> {
     let text = args.image.to_string_lossy();
     let own = images.iter().position(|(.., name)| !args.image.exists() && *name == text);
     let picture = match own {
-        Some(_) if args.invert => return Err(UsageError(format!("--invert is for a picture of one's own, {text} is one of the data")).into()),
+        Some(_) if args.invert => {
+            return Err(UsageError(format!("--invert is for a picture of one's own, {text} is one of the data")).into());
+        }
         Some(at) => split_of(images[at].0).pixels(images[at].1).to_vec(),
         None if args.image.exists() => {
             let record = &finished.checkpoint.record;
             let options = PictureOptions { invert: args.invert, bits: record.bits, ..PictureOptions::plain(record.image) };
             let (pixels, remarks) = load_picture(&args.image, &options)?;
-            remarks.said().iter().for_each(|said| say!("{text}: {said}"));
+            remarks.said(options.bits).iter().for_each(|said| say!("{text}: {said}"));
             pixels
         }
         None => {

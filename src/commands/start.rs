@@ -36,7 +36,13 @@ fn config_text<T: Serialize>(command: &str, settings: &T) -> Result<String> {
 
 pub fn open_settings<T: Default + Serialize + DeserializeOwned>(command: &str, output: &OutputArgs, flags: Value) -> Result<Opened<T>> {
     if !output.resume {
-        return Ok(Opened { settings: resolve(command, output.config.as_deref(), flags)?, resume: None, folder: None, longer: None, length: None });
+        return Ok(Opened {
+            settings: resolve(command, output.config.as_deref(), flags)?,
+            resume: None,
+            folder: None,
+            longer: None,
+            length: None,
+        });
     }
     let path = output.out.clone().or_else(|| latest(command));
     let path = path.ok_or_else(|| UsageError(format!("there is no runs/{command}-N to --resume; name one with --out")))?;
@@ -142,7 +148,8 @@ impl<T: Serialize> Opened<T> {
         let Some((steps, epochs)) = self.length else { return Ok(()) };
         let before = steps.unwrap_or(epochs.saturating_mul(plan.training.steps_per_epoch)).max(done);
         if total < before {
-            let text = format!("the run was begun with {before} steps, not {total}: --resume goes on with as many --steps or --epochs, or more");
+            let text =
+                format!("the run was begun with {before} steps, not {total}: --resume goes on with as many --steps or --epochs, or more");
             return Err(UsageError(text).into());
         }
         if self.longer.is_some() {

@@ -9,10 +9,10 @@ use serde_json::json;
 use super::step::Step;
 use super::{open_device, print, print_json};
 use crate::cache;
-use crate::files;
 use crate::cli::StepArgs;
 use crate::error::DeviceError;
 use crate::exec::{Choices, Device, tune};
+use crate::files;
 use crate::files::Lock;
 use crate::say;
 

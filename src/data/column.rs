@@ -26,8 +26,8 @@ impl Sheet {
                 let row = filled().find(|&row| read(row)[0] != read(row)[1]).unwrap_or_default();
                 let [a, b] = read(row);
                 bail!(
-                    "{} has decimal commas or thousands separators, and nothing in the file tells which: {} is {a} or {b}; write the \
-                     numbers without commas",
+                    "{} has decimal signs or thousands separators, and nothing in the file tells which: {} is {a} or {b}; write the \
+                     numbers without thousands separators and with a decimal point",
                     column(),
                     said(row)
                 )

@@ -10,6 +10,10 @@ use image::codecs::webp::WebPDecoder;
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
 use image::{AnimationDecoder, DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, Rgb, RgbImage};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::kinds::{HEAD, foreign, misnamed};
 use super::split::Split;
@@ -71,9 +75,9 @@ pub struct Remarks {
     pub constant: bool,
     /// Values above those that `bits` allow became the largest.
     pub clipped: bool,
-    /// Bits of a value, and the largest value: 0 where it is no whole number.
+    /// Bits of a value, and of those that nearly all values need: 0 where they are no whole numbers.
     pub depth: u32,
-    pub largest: u32,
+    pub needed: u32,
 }
 
 /// Whether a remark is of a kind, and what is said of pictures with such.
@@ -82,16 +86,22 @@ type Kind = (fn(&Remarks) -> bool, &'static str);
 impl Remarks {
     /// Each kind of remark, and what is said of pictures that it fits.
     pub(super) const KINDS: [Kind; 5] = [
-        (|r| r.cut, "ends early and is used as far as it goes (what is missing is grey)"),
+        (|r| r.cut, "ends early or is damaged and is used as far as it goes (what is missing is grey)"),
         (|r| r.more_frames, "has several frames or pages, of which the first is read"),
         (|r| r.on_white, "is dark on transparent ground: it lies on white, others on black"),
         (|r| r.constant, "is of one even colour"),
         (|r| r.clipped, "has values beyond --bits, which became the largest"),
     ];
 
-    /// What is to be said of a picture.
-    pub fn said(&self) -> Vec<&'static str> {
-        Self::KINDS.iter().filter(|(fits, _)| fits(self)).map(|(_, said)| *said).collect()
+    /// What is to be said of a picture of which `bits` are read.
+    pub fn said(&self, bits: Option<u32>) -> Vec<&'static str> {
+        let dark = (bits.is_none() && self.nearly_black()).then_some("is nearly black, as most of its bits are used by few values or none");
+        Self::KINDS.iter().filter(|(fits, _)| fits(self)).map(|(_, said)| *said).chain(dark).collect()
+    }
+
+    /// Nearly all values lie in a quarter of the range, or less, which is not all that there is.
+    pub fn nearly_black(&self) -> bool {
+        self.needed > 0 && self.needed + 2 <= self.depth
     }
 }
 
@@ -102,7 +112,9 @@ fn open(bytes: &[u8], most: u64) -> Result<(ImageFormat, Box<dyn ImageDecoder + 
         (_, Some((format, how))) => bail!("is in {format}: {how}"),
         (Some(format @ (Png | Jpeg | WebP | Gif | Bmp | Tiff)), _) => format,
         (Some(other), _) => bail!("is in the format {other:?}, which is not read: make it a PNG"),
-        (None, _) if misnamed(&bytes[..bytes.len().min(HEAD)]).is_some() => bail!("{}", misnamed(&bytes[..bytes.len().min(HEAD)]).unwrap_or_default()),
+        (None, _) if misnamed(&bytes[..bytes.len().min(HEAD)]).is_some() => {
+            bail!("{}", misnamed(&bytes[..bytes.len().min(HEAD)]).unwrap_or_default())
+        }
         (None, _) if bytes.is_empty() => bail!("is empty, not a PNG or JPEG"),
         (None, _) => bail!("is not a PNG or JPEG, nor in another format that is read"),
     };
@@ -159,7 +171,8 @@ pub(super) fn decode(bytes: &[u8], options: &PictureOptions) -> Result<Seen> {
     let (format, mut decoder) = open(bytes, options.most_bytes)?;
     let orientation = decoder.orientation()?;
     let mut picture = DynamicImage::from_decoder(decoder).context("is damaged or cut off")?;
-    let mut remarks = Remarks { cut: is_cut(format, bytes), more_frames: has_more(format, bytes), ..Remarks::default() };
+    let mut remarks =
+        Remarks { cut: format == ImageFormat::Jpeg && is_cut(bytes), more_frames: has_more(format, bytes), ..Remarks::default() };
     picture.apply_orientation(orientation);
     stretch(&mut picture, options.bits, &mut remarks)?;
     if picture.color().has_alpha() {
@@ -182,8 +195,17 @@ pub(super) fn decode(bytes: &[u8], options: &PictureOptions) -> Result<Seen> {
     Ok(Seen { bytes, remarks })
 }
 
-/// Whether a JPEG has no end: decoders fill up what is missing. In the data of a scan, the mark of the end stands for nothing else.
-fn is_cut(format: ImageFormat, bytes: &[u8]) -> bool {
+/// Whether something of a JPEG is missing or damaged, which decoders fill up with grey unless they are strict. What ends early with
+/// the mark of an end looks whole.
+fn is_cut(bytes: &[u8]) -> bool {
+    let options = DecoderOptions::default().set_strict_mode(true).jpeg_set_out_colorspace(ColorSpace::YCbCr);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    // Heads that are odd say nothing of what follows.
+    if decoder.decode_headers().is_ok() { decoder.decode().is_err() } else { has_no_end(bytes) }
+}
+
+/// Whether a JPEG has no end. In the data of a scan, its mark stands for nothing else.
+fn has_no_end(bytes: &[u8]) -> bool {
     const SCAN: [u8; 2] = [0xFF, 0xDA];
     const END: [u8; 2] = [0xFF, 0xD9];
     let mut at = 2;
@@ -192,7 +214,7 @@ fn is_cut(format: ImageFormat, bytes: &[u8]) -> bool {
         let Some(length) = bytes.get(at + 2..at + 4) else { break };
         at += 2 + usize::from(u16::from_be_bytes([length[0], length[1]]));
     }
-    format == ImageFormat::Jpeg && !bytes.get(at..).unwrap_or_default().windows(2).any(|pair| pair == END)
+    !bytes.get(at..).unwrap_or_default().windows(2).any(|pair| pair == END)
 }
 
 /// Whether there are more frames or pages than the first.
@@ -213,10 +235,11 @@ fn stretch(picture: &mut DynamicImage, bits: Option<u32>, remarks: &mut Remarks)
         // Every channel but alpha.
         let colours = if step.is_multiple_of(2) { step - 1 } else { step };
         let most = (1_u32 << depth) - 1;
-        let mut largest = 0;
+        // Of values, by the number of bits that they need.
+        let mut counts = [0_usize; 17];
         for pixel in values.chunks_exact_mut(step) {
             for value in &mut pixel[..colours] {
-                largest = largest.max((*value).into());
+                counts[(u32::BITS - (*value).into().leading_zeros()) as usize] += 1;
                 if let Some(bits) = bits.filter(|bits| *bits < depth) {
                     let wide = u64::from((*value).into()) * u64::from(most) / u64::from((1_u32 << bits) - 1);
                     remarks.clipped |= wide > u64::from(most);
@@ -224,7 +247,13 @@ fn stretch(picture: &mut DynamicImage, bits: Option<u32>, remarks: &mut Remarks)
                 }
             }
         }
-        (remarks.depth, remarks.largest) = (depth, largest);
+        // All but one in a thousand.
+        let (all, mut above) = (counts.iter().sum::<usize>(), 0);
+        let needed = (0..counts.len()).rev().find(|&bits| {
+            above += counts[bits];
+            1000 * above > all
+        });
+        (remarks.depth, remarks.needed) = (depth, needed.unwrap_or(0) as u32);
     }
     match picture {
         DynamicImage::ImageLuma8(p) => of(p, 1, 8, bits, remarks),

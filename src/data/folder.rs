@@ -45,7 +45,9 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         bad.extend(failures(entries, &decoded));
         let turned = pictures.files.iter().filter(|file| file.as_ref().is_ok_and(|read| read.look.turned)).count();
         if turned > 0 {
-            notes.push(format!("{turned} pictures are turned or mirrored by their EXIF orientation: their masks are taken to be for them upright"));
+            notes.push(format!(
+                "{turned} pictures are turned or mirrored by their EXIF orientation: their masks are taken to be for them upright"
+            ));
         }
         fit_each_other(&samples, &pictures, entries, &decoded)?;
         masks = Some(decoded);
@@ -195,14 +197,14 @@ fn remark(entries: &[&Entry], pictures: &Decoded, options: &ReadOptions, notes: 
         }
     }
     for depth in [8, 16] {
-        let of_depth: Vec<u32> = read().filter(|(_, remarks)| remarks.depth == depth).map(|(_, remarks)| remarks.largest).collect();
-        let largest = of_depth.iter().copied().max().unwrap_or(0);
-        // A quarter of the range, or less.
-        let bits = u32::BITS - largest.leading_zeros();
-        if largest > 0 && bits + 2 <= depth && options.bits.is_none() {
+        let of_depth: Vec<Remarks> = read().map(|(_, remarks)| remarks).filter(|remarks| remarks.depth == depth).collect();
+        let bits = of_depth.iter().map(|remarks| remarks.needed).max().unwrap_or(0);
+        if options.bits.is_none() && (Remarks { depth, needed: bits, ..Remarks::default() }).nearly_black() {
             notes.push(format!(
-                "{} pictures of {depth} bits have no value above {largest} and are nearly black: --bits {bits} stretches {bits} bits over the whole range",
-                of_depth.len()
+                "{} pictures of {depth} bits have (nearly) no value above {} and are nearly black: --bits {bits} stretches {bits} bits over the \
+                 whole range",
+                of_depth.len(),
+                (1_u32 << bits) - 1
             ));
         } else if depth == 16 && !of_depth.is_empty() {
             notes.push(format!("{} pictures of 16 bits are read with 8", of_depth.len()));

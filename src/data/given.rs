@@ -102,11 +102,12 @@ impl Dataset {
         for row in rows {
             let (Some(class), line) = (class(row), sheet.line(row)) else { continue };
             let sample = samples.of(row).with_context(|| format!("{}, line {line}", sheet.name))?;
-            let certainty = match confidence {
-                Some(column) => sheet.number(row, column, Notation::default())?.unwrap_or(1.0),
+            let cell = |column: usize| sheet.cell(row, column);
+            // What a person wrote has none.
+            let certainty = match confidence.filter(|&column| !cell(column).is_empty()) {
+                Some(column) => sheet.number(row, column, Notation::default())?.unwrap_or(f64::NAN),
                 None => 1.0,
             };
-            let cell = |column: usize| sheet.cell(row, column);
             ensure!(
                 (0.0..=1.0).contains(&certainty),
                 "{}, line {line}: a confidence is a share, 0 to 1, not `{}`",

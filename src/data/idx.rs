@@ -26,8 +26,8 @@ pub(super) enum Source<'a> {
 type Pairs<'a> = BTreeMap<(String, Part), [Option<&'a Entry>; 2]>;
 
 /// The files that are named as MNIST's, in folders of any name.
-fn pairs(tree: &Tree) -> Pairs<'_> {
-    let mut pairs = Pairs::new();
+fn pairs<'a>(tree: &'a Tree) -> Pairs<'a> {
+    let mut found: BTreeMap<(String, Part), [Vec<&'a Entry>; 2]> = BTreeMap::new();
     for entry in &tree.files {
         let name = entry.file_name().to_lowercase().replace('.', "-");
         let name = name.strip_suffix("-gz").unwrap_or(&name);
@@ -38,10 +38,18 @@ fn pairs(tree: &Tree) -> Pairs<'_> {
             Some((&("t10k" | "test"), set)) => (Part::Test, set),
             _ => (Part::Val, &words[..]),
         };
-        // Of copies the first one counts.
-        pairs.entry((set.join("-"), part)).or_default()[kind].get_or_insert(entry);
+        found.entry((set.join("-"), part)).or_default()[kind].push(entry);
     }
-    pairs
+    // Those of one folder belong together; of copies the first ones count.
+    let folder = |entry: &Entry| entry.name.rsplit_once('/').map_or(String::new(), |(folder, _)| folder.to_string());
+    let pair = |[images, labels]: [Vec<&'a Entry>; 2]| {
+        let beside = |image: &&&'a Entry| labels.iter().find(|label| folder(label) == folder(image)).map(|label| (**image, *label));
+        match images.iter().find_map(|image| beside(&image)) {
+            Some((image, label)) => [Some(image), Some(label)],
+            None => [images.first().copied(), labels.first().copied()],
+        }
+    };
+    found.into_iter().map(|(key, files)| (key, pair(files))).collect()
 }
 
 /// Whether a tree holds what [`read`] reads.

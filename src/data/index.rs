@@ -1,5 +1,6 @@
 //! An image folder's `index.csv`: for each picture what it is for, and what is to be predicted of it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -31,6 +32,9 @@ const FILE_COLUMNS: [&str; 16] = [
     "id",
 ];
 
+/// Columns that often hold what is to be predicted.
+const LABEL_COLUMNS: [&str; 4] = ["label", "class", "category", "target"];
+
 /// What the index says about a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Row {
@@ -58,6 +62,10 @@ pub(super) fn rows(
     let target = options.target.as_deref().map(|column| sheet.target(Some(column))).transpose()?;
     let file = file_column(sheet, target)
         .with_context(|| format!("{name} has no column `file` that names the pictures; its columns are {}", sheet.columns.join(", ")))?;
+    let label = LABEL_COLUMNS.iter().filter_map(|column| sheet.find(column)).find(|column| *column != file);
+    if let (None, Some(label)) = (target, label) {
+        notes.push(format!("{name} has a column `{0}`, which `--target {0}` would predict", sheet.columns[label]));
+    }
     let targets = target.map(|column| targets(sheet, column, options.task, notes)).transpose()?;
     let parts = sheet.parts()?;
     if let Some((column, _)) = &parts {
@@ -97,6 +105,10 @@ pub(super) fn rows(
 /// What is to be predicted in each row; `None` where nothing is, in a column of numbers also where a word such as `NA` says so.
 fn targets(sheet: &Sheet, column: usize, task: Option<Task>, notes: &mut Vec<String>) -> Result<Vec<Option<String>>> {
     let texts = |sheet: &Sheet| sheet.column(column).map(|cell| (!cell.is_empty()).then(|| normalized(cell).into_owned())).collect();
+    let (forms, names) = (sheet.column(column).collect::<BTreeSet<_>>(), sheet.column(column).map(normalized).collect::<BTreeSet<_>>());
+    if names.len() < forms.len() {
+        notes.push(format!("names in column `{}` of {} that differ in Unicode form only are one", sheet.columns[column], sheet.name));
+    }
     let Some(notation) = (match task {
         Some(Task::Classify | Task::Segment) => None,
         Some(Task::Regress) => Some(sheet.notation(column, sheet.guesses()[column])?.unwrap_or_default()),

@@ -89,7 +89,9 @@ pub fn misnamed(head: &[u8]) -> Option<&'static str> {
         () if text.starts_with('<') => {
             "is a web page, not the file that was to be downloaded: on Hugging Face, addresses of files have /resolve/ where pages have /blob/"
         }
-        () if begins(&[b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd"]) => "is packed by a method that is not read: unpack it first",
+        () if begins(&[b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x28\xb5\x2f\xfd"]) => {
+            "is packed by a method that is not read: unpack it first"
+        }
         () => return None,
     })
 }

@@ -196,15 +196,15 @@ impl<'a> Rules<'a> {
         if holders.len() < 2 {
             return false;
         }
-        if holders.iter().all(|holder| matches!(&*self.role(holder), Role::Parts(parts) if parts.len() > 1)) {
+        if holders.iter().all(|holder| matches!(&*self.role(holder), Role::Parts(_))) {
             holders = holders.iter().flat_map(|holder| folders(holder)).collect();
         }
         let inside: Vec<&BTreeSet<&str>> = holders.iter().map(|holder| &self.folder(holder).folders).collect();
         let all: BTreeSet<&str> = inside.iter().flat_map(|inside| inside.iter().copied()).collect();
         let alike = all.len() > 1 && inside.iter().all(|inside| inside.len() > 1 && 2 * inside.len() >= all.len());
-        let plain = holders.iter().all(|holder| {
-            self.folder(holder).pictures == 0 && folders(holder).iter().all(|class| self.folder(class).pictures > 0)
-        });
+        let plain = holders
+            .iter()
+            .all(|holder| self.folder(holder).pictures == 0 && folders(holder).iter().all(|class| self.folder(class).pictures > 0));
         let parts = !Part::of_siblings(&all.iter().copied().collect::<Vec<_>>()).is_empty();
         // Clips that are numbered in each class.
         let numbered = counted(&all.iter().copied().collect::<Vec<_>>()) && !counted(names);
@@ -231,7 +231,7 @@ impl<'a> Rules<'a> {
                     place.part = parts.get(head).copied().flatten();
                     place.outside = place.part.is_none();
                 }
-                Role::Wrapper(inner) if !head.is_empty() => place.outside = head != *inner,
+                Role::Wrapper(inner) => place.outside = head != *inner,
                 Role::Groups if !head.is_empty() => {}
                 // A part wrapped in a folder of its own name.
                 Role::Parts(parts) if parts.len() == 1 => {}
@@ -274,7 +274,9 @@ impl<'a> Rules<'a> {
             let names: Vec<&str> = self.folder(&path).folders.iter().copied().collect();
             let place = if path.is_empty() { String::new() } else { format!(" in {path}") };
             match &*role {
-                Role::Groups => notes.push(format!("{}{place} hold folders of the same names: these are taken for the classes", some_of(&names))),
+                Role::Groups => {
+                    notes.push(format!("{}{place} hold folders of the same names: these are taken for the classes", some_of(&names)))
+                }
                 Role::Classes => {
                     let full: Vec<&str> = names.iter().copied().filter(|name| self.holds_pictures(&below(&path, name))).collect();
                     let parts: Vec<&str> = full.iter().copied().filter(|name| Part::speaks_of_one(name)).collect();

@@ -314,7 +314,11 @@ impl Dataset {
         }
         self.class_names = used.iter().map(|label| named.get(label).cloned().unwrap_or_else(|| label.to_string())).collect();
         if used.len() < self.classes as usize {
-            self.notes.push(format!("labels are not all of 0 to {}: the classes are called {}", self.classes - 1, sheet::some_of(&self.class_names)));
+            self.notes.push(format!(
+                "labels are not all of 0 to {}: the classes are called {}",
+                self.classes - 1,
+                sheet::some_of(&self.class_names)
+            ));
         }
         self.classes = used.len() as u32;
     }

@@ -11,6 +11,9 @@ const MOSTLY: f64 = 0.9;
 /// Signs that may stand before or behind a number.
 const UNITS: &str = "%‰$€£¥₹₽₩₺₪₫₴฿¢";
 
+/// Digits between thousands separators.
+const GROUP: usize = 3;
+
 /// Words for a number that is missing.
 const MISSING: [&str; 13] = ["", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?", "-", "--", "–", "—"];
 
@@ -186,6 +189,7 @@ impl Guess {
     pub fn of<'a>(cells: impl Iterator<Item = &'a str>, usual: Option<char>) -> Self {
         // Whole numbers are the same in all notations.
         let (mut all, mut whole, mut some, mut fits) = (0_usize, 0_usize, 0_usize, [0_usize; NOTATIONS.len()]);
+        let mut longest_whole = 0;
         let mut units = BTreeMap::new();
         // Whether two notations have different values for a cell, and whether a cell has a decimal sign at all.
         let mut differ = [[false; NOTATIONS.len()]; NOTATIONS.len()];
@@ -194,6 +198,7 @@ impl Guess {
             all += 1;
             if cell.bytes().all(|byte| byte.is_ascii_digit()) {
                 whole += 1;
+                longest_whole = longest_whole.max(cell.len());
                 continue;
             }
             let written = Written::of(cell);
@@ -226,9 +231,11 @@ impl Guess {
         best.sort_by_key(|&i| usual.is_some_and(|usual| NOTATIONS[i].0 != usual));
         let named = |i: usize| Notation { decimal: NOTATIONS[i].0, group: NOTATIONS[i].1, unit };
         let rival = best.iter().copied().find(|&i| differ[best[0]][i]);
+        // Numbers of up to three digits, and others with three after each point: `1.234` beside `501`.
+        let grouped = (1..=GROUP).contains(&longest_whole) && some - whole >= GROUP;
         match rival {
             None => Guess::Numbers { notation: named(best[0]), sure: pointed },
-            Some(rival) if usual.is_none() && best[0] != 0 => Guess::Either([named(best[0]), named(rival)]),
+            Some(rival) if usual.is_none() && (best[0] != 0 || grouped) => Guess::Either([named(best[0]), named(rival)]),
             Some(_) => Guess::Numbers { notation: named(best[0]), sure: false },
         }
     }

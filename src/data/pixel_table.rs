@@ -43,13 +43,17 @@ impl<'a> Columns<'a> {
         let pixels: Vec<usize> = (0..names.len()).filter(|at| !says_nothing(at)).collect();
         let count = pixels.len();
         let root = |count: usize| Some((count as f64).sqrt().round() as usize).filter(|side| side * side == count && *side > 1);
-        let (side, channels) = root(count).map(|side| (side, 1)).or_else(|| (count % 3 == 0).then(|| root(count / 3)).flatten().map(|side| (side, 3)))?;
+        let (side, channels) = root(count)
+            .map(|side| (side, 1))
+            .or_else(|| count.is_multiple_of(3).then(|| root(count / 3)).flatten().map(|side| (side, 3)))?;
         let number = |name: &str| {
             let digits = ["pixel", "pix", "px"].iter().find_map(|word| name.strip_prefix(word)).or(label.map(|_| name))?;
             digits.trim_start_matches(['_', ' ']).parse::<usize>().ok()
         };
         let numbered = |from: usize| pixels.iter().zip(from..).all(|(&at, i)| number(names[at]) == Some(i));
-        let placed = |from: usize| channels == 1 && pixels.iter().enumerate().all(|(i, &at)| names[at] == format!("{}x{}", i / side + from, i % side + from));
+        let placed = |from: usize| {
+            channels == 1 && pixels.iter().enumerate().all(|(i, &at)| names[at] == format!("{}x{}", i / side + from, i % side + from))
+        };
         let image = Image { height: side as u32, width: side as u32, channels };
         (numbered(0) || numbered(1) || placed(1) || placed(0)).then_some(Columns { names, separator, label, pixels, image })
     }
@@ -97,7 +101,11 @@ pub(super) fn of_tree(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
         if part != Part::Train && split.labels.is_none() {
             notes.push(format!("{} has no labels to test by", entry.name));
         } else if let Some((other, _)) = of_part.insert(part, (entry, split)) {
-            bail!("{root} holds two tables of {part} images, {} and {}: put those of one set into a folder of its own", other.name, entry.name);
+            bail!(
+                "{root} holds two tables of {part} images, {} and {}: put those of one set into a folder of its own",
+                other.name,
+                entry.name
+            );
         }
     }
     let taken = of_part.values().map(|(entry, _)| *entry).collect();
@@ -137,7 +145,13 @@ fn table(bytes: &[u8]) -> Result<Split> {
     let (mut images, mut labels) = (Vec::new(), Vec::new());
     for (line, text) in lines.filter(|(_, text)| !text.trim().is_empty()) {
         let cells: Vec<&str> = cells(text, columns.separator).collect();
-        ensure!(cells.len() == columns.names.len(), "line {} has {} cells, the header has {} columns", line + 1, cells.len(), columns.names.len());
+        ensure!(
+            cells.len() == columns.names.len(),
+            "line {} has {} cells, the header has {} columns",
+            line + 1,
+            cells.len(),
+            columns.names.len()
+        );
         for &at in &columns.pixels {
             match cells[at].parse::<u8>() {
                 Ok(value) => images.push(value),

@@ -267,13 +267,15 @@ impl Sheet {
         Ok(Some(value))
     }
 
-    /// A column that says what each row is for, and what that is: one called `split`, or `set`, `subset` or `partition` if it
-    /// has no other words. Fails where `split` has others.
+    /// A column that says what each row is for, and what that is: one called `split`, or `set`, `usage` and the like if it has
+    /// no other words. Fails where `split` has others.
     pub fn parts(&self) -> Result<Option<(usize, Vec<Part>)>> {
         let parts = |column| self.column(column).map(Part::named).collect::<Option<Vec<Part>>>();
         let Some(column) = self.find("split") else {
-            let mut known = ["set", "subset", "partition"].iter().filter_map(|name| self.find(name));
-            return Ok(known.find_map(|column| Some((column, parts(column)?))));
+            let mut known =
+                ["set", "subset", "partition", "usage", "phase", "fold", "dataset", "part"].iter().filter_map(|name| self.find(name));
+            let of_training = |parts: &Vec<Part>| parts.contains(&Part::Train);
+            return Ok(known.find_map(|column| Some((column, parts(column).filter(of_training)?))));
         };
         let unknown = (0..self.len()).find(|&row| Part::named(self.cell(row, column)).is_none());
         if let Some(row) = unknown {

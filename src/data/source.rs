@@ -168,6 +168,8 @@ struct Found {
     left_out: Vec<String>,
     /// Pictures in hidden places.
     hidden: Vec<String>,
+    /// Folders whose names differ in Unicode form only.
+    merged: Vec<String>,
 }
 
 impl Tree {
@@ -210,8 +212,8 @@ impl Tree {
                     found.hidden.push(name);
                 }
             } else if entry.file_type().is_dir() {
-                if entry.depth() > 0 {
-                    found.folders.insert(name);
+                if entry.depth() > 0 && !found.folders.insert(name.clone()) {
+                    found.merged.push(name);
                 }
             } else if !entry.file_type().is_file() {
                 // To open a pipe is to wait for who writes into it.
@@ -287,12 +289,35 @@ impl Found {
         };
         say(&self.left_out, "files or folders are left out");
         say(&self.hidden, "pictures in hidden places, or in folders that systems make, are left out");
+        say(&self.merged, "folders are there in two Unicode forms and are taken for one");
+        let results = self.take_results();
+        say(&results, "results of wgraft are left out");
         let runs = self.take_runs();
         ensure!(!runs.contains(""), "{} is the folder of a run of wgraft, not of data", root.display());
         say(&runs.into_iter().collect::<Vec<_>>(), "folders of runs of wgraft are left out");
         let entry = |(name, (kind, stamp, contents))| Entry { name, kind, stamp, contents };
         let files = self.files.into_iter().map(entry).collect();
         Ok(Tree { root: root.to_path_buf(), files, folders: self.folders.into_iter().collect(), notes })
+    }
+
+    /// Removes what `label` and `curve` leave: pictures that lie beside the tables of the same verb.
+    fn take_results(&mut self) -> Vec<String> {
+        const RESULTS: [[&str; 2]; 2] = [["ask-next.png", "labels.csv"], ["curve.png", "curve.csv"]];
+        let folders: BTreeSet<String> = self.files.keys().map(|name| name[..name.rfind('/').map_or(0, |at| at + 1)].to_string()).collect();
+        let mut taken = Vec::new();
+        for folder in folders {
+            for pair in RESULTS.map(|pair| pair.map(|name| format!("{folder}{name}"))) {
+                if pair.iter().all(|name| self.files.contains_key(name)) {
+                    pair.iter().for_each(|name| drop(self.files.remove(name)));
+                    taken.extend(pair);
+                }
+            }
+            let empty = !folder.is_empty() && !self.files.keys().chain(&self.folders).any(|name| name.starts_with(&folder));
+            if empty {
+                self.folders.remove(folder.trim_end_matches('/'));
+            }
+        }
+        taken
     }
 
     /// Removes run folders, and the folders that hold nothing else. Returns their names.
@@ -418,7 +443,9 @@ impl Unpacking {
             let encrypted = archive.by_index_raw(index).is_ok_and(|entry| entry.encrypted());
             ensure!(!encrypted, Refused("has encrypted files: unpack it with its password, and name the folder"));
             let mut entry = archive.by_index(index).map_err(|error| match error {
-                zip::result::ZipError::UnsupportedArchive(_) => Refused("is packed by a method that is not read: unpack it, and name the folder").into(),
+                zip::result::ZipError::UnsupportedArchive(_) => {
+                    Refused("is packed by a method that is not read: unpack it, and name the folder").into()
+                }
                 error => anyhow::Error::from(error),
             })?;
             let path = entry.name().map_or_else(|_| entry.name_raw().to_vec(), |name| name.into_owned().into_bytes());

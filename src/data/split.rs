@@ -144,10 +144,10 @@ impl Split {
         const MIX_STREAM: u32 = 998;
         let count = (f64::from(self.len()) * fraction).round() as u32;
         let mut held = random::sample_without_replacement(random::key(seed, STREAM), self.len(), count);
-        let paths: Vec<&str> = self.names.iter().map(String::as_str).collect();
-        let (groups, _) = groups(&(0..paths.len()).collect::<Vec<_>>(), &paths);
+        let groups = self.groups();
         if groups.iter().any(|group| group.len() > 1) {
-            let group_of: BTreeMap<u32, usize> = (0..).zip(&groups).flat_map(|(at, group)| group.iter().map(move |&i| (i as u32, at))).collect();
+            let group_of: BTreeMap<u32, usize> =
+                (0..).zip(&groups).flat_map(|(at, group)| group.iter().map(move |&i| (i as u32, at))).collect();
             let (drawn, mut whole) = (held, BTreeSet::new());
             for group in drawn.iter().map(|i| &groups[group_of[i]]) {
                 if whole.len() + group.len() <= count as usize || whole.is_empty() {
@@ -167,6 +167,20 @@ impl Split {
             self.select(&mixed.into_iter().map(|i| indices[i as usize]).collect::<Vec<_>>())
         });
         parts.into()
+    }
+
+    /// Samples of a class, or without labels of a folder, that their names hold together.
+    fn groups(&self) -> Vec<Vec<usize>> {
+        let paths: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let mut strata: BTreeMap<(u32, &str), Vec<usize>> = BTreeMap::new();
+        for (i, path) in paths.iter().enumerate() {
+            let stratum = match &self.labels {
+                Some(labels) => (labels[i], ""),
+                None => (0, path.rsplit_once('/').map_or("", |(folder, _)| folder)),
+            };
+            strata.entry(stratum).or_default().push(i);
+        }
+        strata.into_values().flat_map(|members| groups(&members, &paths).0).collect()
     }
 
     /// `count` samples drawn by `seed`, in file order. Fails if there are fewer.
@@ -396,6 +410,36 @@ impl std::fmt::Display for Part {
     }
 }
 
+/// First words of names that say how a copy differs from its source, or where in it a frame lies.
+const CHANGES: [&str; 26] = [
+    "aug",
+    "augmented",
+    "blur",
+    "blurred",
+    "bright",
+    "contrast",
+    "copy",
+    "crop",
+    "cropped",
+    "dark",
+    "flip",
+    "flipped",
+    "frame",
+    "hflip",
+    "jitter",
+    "mirror",
+    "mirrored",
+    "noise",
+    "noisy",
+    "rot",
+    "rotate",
+    "rotated",
+    "scale",
+    "shift",
+    "vflip",
+    "zoom",
+];
+
 /// Members that their names hold together, in groups; each alone where names say nothing of the kind. Copies and frames of one
 /// source are named after it and numbered: `00_aug3`, `cat (2)`, `clip7-frame12`. Also those that are alone although their names
 /// may hold them together.
@@ -420,14 +464,16 @@ fn groups(members: &[usize], paths: &[&str]) -> (Vec<Vec<usize>>, Vec<usize>) {
         (source.len() < rest.len() && source.ends_with(|c: char| c.is_ascii_digit())).then(|| source.to_string())
     };
     // `rot90_img07`, `Copy of cat`.
-    let last_words = |stem: &str| {
-        let (_, rest) = stem.split_once(|c: char| !c.is_alphanumeric())?;
+    let behind_change = |stem: &str| {
+        let (first, rest) = stem.split_once(|c: char| !c.is_alphanumeric())?;
+        let word = first.trim_end_matches(|c: char| c.is_ascii_digit()).to_lowercase();
         let rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
-        Some(rest.strip_prefix("of ").unwrap_or(rest)).filter(|rest| rest.contains(char::is_alphabetic)).map(str::to_string)
+        CHANGES.contains(&word.as_str()).then(|| rest.strip_prefix("of ").unwrap_or(rest).to_string())
     };
     type Key<'a> = Box<dyn Fn(&str) -> Option<String> + 'a>;
-    let mut keys: Vec<Key<'_>> = (1..=MOST_WORDS).map(|count| Box::new(first_words(count)) as Key<'_>).collect();
-    keys.extend([Box::new(by_ending) as Key<'_>, Box::new(last_words)]);
+    let mut keys: Vec<Key<'_>> = vec![Box::new(behind_change)];
+    keys.extend((1..=MOST_WORDS).map(|count| Box::new(first_words(count)) as Key<'_>));
+    keys.push(Box::new(by_ending));
     let mut torn = Vec::new();
     for key in keys {
         let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -460,7 +506,14 @@ mod tests {
         for name in ["train", "Training", "training_set", "trainset", "seg_train", "train_images", "Train 1", "TRAIN-data"] {
             assert_eq!(named(name), Some(Part::Train), "{name}");
         }
-        for (name, part) in [("test1", Part::Test), ("holdout", Part::Test), ("Held-out", Part::Test), ("testing", Part::Test), ("eval", Part::Val), ("val2017", Part::Val)] {
+        for (name, part) in [
+            ("test1", Part::Test),
+            ("holdout", Part::Test),
+            ("Held-out", Part::Test),
+            ("testing", Part::Test),
+            ("eval", Part::Val),
+            ("val2017", Part::Val),
+        ] {
             assert_eq!(named(name), Some(part), "{name}");
         }
         for name in ["trainers", "cats", "train_test", "", "contest", "flowers_train", "set"] {
@@ -499,7 +552,7 @@ mod tests {
         for text in kinds {
             let names = copies(text);
             let (test, together, parts) = of(&names);
-            assert_eq!((test, together), (10, 40), "{}", names[0]);
+            assert_eq!((test, together), (10, 40), "{names:?}");
             assert!(parts.chunks(5).all(|five| five.iter().all(|part| *part == five[0])), "{names:?} {parts:?}");
         }
         // A counter is no source.

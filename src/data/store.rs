@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::ReadOptions;
 use super::decode::{Look, MOST_BYTES, PictureOptions, Remarks, Seen};
 use super::source::{Entry, Stamp};
+use crate::error::chain;
 use crate::files;
 use crate::kernels::augment::Image;
 
@@ -18,7 +19,7 @@ use crate::kernels::augment::Image;
 const MOST_KEPT: usize = 4 << 30;
 
 /// Grows when the meaning of kept bytes changes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// How one kind of file is read.
 pub(super) struct Codec {
@@ -121,7 +122,7 @@ pub(super) fn decode_all(
         files.map(|(index, file)| ((file.name.as_str(), file.stamp), (file, index))).collect();
     let find = |entry: &Entry| known.get(&(entry.name.as_str(), entry.stamp)).copied();
     let most = asked.most_picture_bytes.unwrap_or(MOST_BYTES);
-    let said = |error: anyhow::Error| format!("{error:#}");
+    let said = |error: anyhow::Error| chain(&error);
     let look = |entry: &&Entry| match find(entry) {
         Some((kept, _)) => Ok(kept.look),
         None => entry.read().and_then(|bytes| (codec.look)(&bytes, most)).map_err(said),

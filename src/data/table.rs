@@ -14,6 +14,8 @@ use super::{Format, ReadOptions, recognise, source};
 
 /// A column with more categories than this is left out: it holds names or free text.
 const MOST_CATEGORIES: usize = 64;
+/// A column of numbers may have so many words for a missing one.
+const MOST_WORDS: usize = 3;
 /// More columns than this are not all named.
 const MOST_NAMED: usize = 50;
 /// A column of which at least this share are dates holds dates; one of which as many begin like numbers should hold numbers.
@@ -200,6 +202,11 @@ impl Encoding {
     }
 }
 
+/// Three capital letters, or `Rs`.
+fn is_currency(word: &str) -> bool {
+    (word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_uppercase())) || matches!(word, "Rs" | "Rs.")
+}
+
 impl Column {
     /// How `place` becomes features, by the rows in `train`; `None` with a reason if it says nothing. `all` are the rows used.
     fn of(sheet: &Sheet, place: usize, guess: Guess, all: &[usize], train: &[usize]) -> Result<Result<Self, &'static str>> {
@@ -229,7 +236,21 @@ impl Column {
         }
         let distinct: BTreeSet<&str> = filled.iter().map(|row| cell(row)).collect();
         let varied = distinct.len() > MOST_CATEGORIES || 2 * distinct.len() > filled.len();
-        let begins = |cell: &str| cell.trim_start_matches(|c: char| !c.is_alphanumeric()).starts_with(|c: char| c.is_ascii_digit());
+        let begins = |cell: &str| {
+            // `USD 12`, `Rs. 5`
+            let rest = cell.split_once([' ', '\u{a0}']).filter(|(unit, _)| is_currency(unit)).map_or(cell, |(_, rest)| rest);
+            rest.trim_start_matches(|c: char| !c.is_alphanumeric()).starts_with(|c: char| c.is_numeric())
+        };
+        let is_number = |cell: &str| Notation::default().read(cell).is_some();
+        let words: BTreeSet<&str> = distinct.iter().copied().filter(|cell| !is_number(cell)).collect();
+        let numbers = filled.iter().filter(|row| is_number(cell(row))).count();
+        if varied && 2 * numbers >= filled.len() && words.len() <= MOST_WORDS && !words.iter().any(|word| begins(word)) {
+            bail!(
+                "{}: column `{name}` has numbers, but for {}: leave such cells empty if nothing is known, or remove the column",
+                sheet.name,
+                some_of(&words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>())
+            );
+        }
         if varied && mostly(&begins) {
             let some: Vec<String> = filled.iter().take(3).map(|row| format!("`{}` in line {}", cell(row), sheet.line(**row))).collect();
             bail!(

@@ -134,7 +134,8 @@ impl Record {
         let Image { height, width, channels } = self.image;
         let pictures = self.encoding.is_none();
         let sides = !pictures || [height, width].iter().all(|side| (1..=MOST_SIDE).contains(side)) && matches!(channels, 1 | 3);
-        let row = pictures || self.encoding.as_ref().is_some_and(|encoding| (height, channels, width as usize) == (1, 1, encoding.features().len()));
+        let row = pictures
+            || self.encoding.as_ref().is_some_and(|encoding| (height, channels, width as usize) == (1, 1, encoding.features().len()));
         let named = self.class_names.is_empty() || self.stage == Stage::Pretrained || self.class_names.len() == self.classes as usize;
         let checks = [
             (!(sides && row), format!("samples of {}", self.image)),

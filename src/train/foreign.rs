@@ -20,7 +20,9 @@ pub(super) fn described(bytes: &[u8], path: &Path) -> Option<String> {
     Some(match () {
         () if bytes.is_empty() => "is empty".into(),
         () if begins(b"PK\x03\x04") && names(b"data.pkl") => format!("is a file of PyTorch's; {}", converted(path)),
-        () if begins(b"PK\x03\x04") && names(b".npy") => "is an archive of NumPy's (.npz): save_file of safetensors.numpy writes it anew".into(),
+        () if begins(b"PK\x03\x04") && names(b".npy") => {
+            "is an archive of NumPy's (.npz): save_file of safetensors.numpy writes it anew".into()
+        }
         () if begins(b"PK\x03\x04") => "is a zip archive: unpack it first".into(),
         () if pickle => format!("is a pickle of Python's, as older versions of PyTorch write; {}", converted(path)),
         () if begins(b"\x1f\x8b") => "is packed by gzip: unpack it first".into(),

@@ -41,4 +41,3 @@ fn weaker_augmentation(from: &Path) -> Result<Ranges> {
     };
     read().map_err(|e| UsageError(format!("{}: {e}", path.display())).into())
 }
-

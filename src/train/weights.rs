@@ -117,6 +117,8 @@ impl Weights {
             }
             Err(why) => notes.push(format!("{}: {why}; the classifier begins as usual", self.source)),
         }
+        let negative = found.iter().filter(|(b, values)| b.name.ends_with("running_var") && values.iter().any(|value| *value < 0.0));
+        problems.extend(negative.map(|(b, _)| format!("`{}` holds variances below 0", b.name)));
         let unsound = found.iter().filter(|(_, values)| values.iter().any(|value| !value.is_finite()));
         problems.extend(unsound.map(|(b, _)| format!("`{}` holds values that are NaN or infinite", b.name)));
         if !problems.is_empty() {
@@ -129,6 +131,18 @@ impl Weights {
             }
         }
         notes.insert(0, format!("{}: {} tensors to begin with", self.source, found.len()));
+        let used: BTreeSet<&str> = found.iter().map(|(b, _)| b.name.as_str()).collect();
+        let unused: Vec<String> =
+            self.tensors.keys().filter(|name| !used.contains(name.as_str()) && !counts_batches(name)).cloned().collect();
+        // Those of our own checkpoints are known: heads and the optimiser's state.
+        if self.record.is_none() && !unused.is_empty() {
+            notes.push(format!(
+                "{}: {} tensors have no place in the encoder and are left out: {}",
+                self.source,
+                unused.len(),
+                listed(&unused)
+            ));
+        }
         let words =
             |(b, values): (&NamedBuf, Vec<f32>)| (b.buf, b.tensor.from_torch(&values.into_iter().map(f32::to_bits).collect::<Vec<_>>()));
         Ok(Fitted { contents: found.into_iter().map(words).collect(), notes })
@@ -171,7 +185,7 @@ impl Weights {
         Ok(found.into_iter().map(by_name).collect())
     }
 
-    /// Tensors beside those of the encoder that its own layers would have in a larger model. Those of layers that it can have may be there for a model that leaves a layer out.
+    /// Tensors of the encoder's own parts that no layer takes, but for layers that this model leaves out.
     fn strangers(&self, encoder: &[&NamedBuf]) -> Vec<String> {
         let part = |name: &str| name.split('.').next().map(str::to_string);
         let parts: BTreeSet<_> = encoder.iter().map(|b| part(&b.name)).collect();
@@ -179,7 +193,7 @@ impl Weights {
         let strange = |name: &&String| {
             let layer = name.rsplit_once('.').map_or("", |(layer, _)| layer);
             let unused = self.layers.iter().any(|known| known == layer) && !encoder.iter().any(|b| is_of(&b.name, layer));
-            parts.contains(&part(name)) && !ours.contains(name.as_str()) && !unused && !name.ends_with(".num_batches_tracked")
+            parts.contains(&part(name)) && !ours.contains(name.as_str()) && !unused && !counts_batches(name)
         };
         self.tensors.keys().filter(strange).map(|name| format!("`{name}` has no place in the model")).collect()
     }
@@ -206,6 +220,11 @@ impl Weights {
         };
         format!("the weights in {} do not fit {model}: {named}{more}{hint}", self.source)
     }
+}
+
+/// PyTorch's batch norms count batches, which nothing here needs.
+fn counts_batches(name: &str) -> bool {
+    name.ends_with(".num_batches_tracked")
 }
 
 /// Some of these names, for an error.
