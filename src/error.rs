@@ -5,7 +5,10 @@
 #[error("{0}")]
 pub struct UsageError(pub String);
 
-pub use crate::exec::DeviceError;
+/// The device failed or cannot do what was asked: exit code 3.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct DeviceError(pub String);
 
 /// An error with its causes in one line; nothing that was said is said again by a cause.
 pub fn chain(error: &anyhow::Error) -> String {

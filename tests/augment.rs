@@ -4,16 +4,16 @@ mod common;
 
 use std::sync::Arc;
 
-use wgraft::buffer::{Buf, unpad_rows};
+use wgraft::core::buffer::{Buf, unpad_rows};
+use wgraft::core::image::Image;
+use wgraft::core::random::threefry;
+use wgraft::core::tape::Tape;
 use wgraft::data::Split;
 use wgraft::exec::{Cpu, Executor, Gpu, repeat};
-use wgraft::kernels::augment::Image;
+use wgraft::host::views::Ranges;
 use wgraft::kernels::shuffle::Order;
 use wgraft::ops::{Augmentation, Clock, Pixels, augmented_views, batch_indices, start_step};
-use wgraft::random::threefry;
-use wgraft::tape::Tape;
 use wgraft::train::{Recording, augment_preset};
-use wgraft::views::Ranges;
 
 const SAMPLES: u32 = 3;
 const VERSIONS: u32 = 16;

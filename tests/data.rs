@@ -8,8 +8,8 @@ use std::path::Path;
 use common::files::{even, folder, gzipped, labelled, load, noted, put, refused, target, test_of, two_classes};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use wgraft::core::image::Image;
 use wgraft::data::{Format, ReadOptions, Split, Task, recognise};
-use wgraft::kernels::augment::Image;
 
 #[test]
 fn class_folders_give_labels_and_a_fifth_of_each_class_is_test_pictures() {

@@ -9,23 +9,23 @@ use std::path::Path;
 use std::sync::Arc;
 
 use safetensors::{Dtype as Element, SafeTensors};
-use wgraft::buffer::{Arena, Buf, Dtype, Fill, Maps, Role, Shape, Tensor, pad_rows, shape, unpad_rows};
+use wgraft::core::buffer::{Arena, Buf, Dtype, Fill, Maps, Role, Shape, Tensor, pad_rows, shape, unpad_rows};
+use wgraft::core::image::Image;
+use wgraft::core::layout::Taps;
+use wgraft::core::memory::HostMem;
+use wgraft::core::program::{EPSILON, Program, Tolerance};
+use wgraft::core::random::threefry;
+use wgraft::core::tape::Tape;
 use wgraft::exec::{Cpu, Executor, Gpu, GpuDevice, GpuOptions, Programs, repeat};
 use wgraft::kernels::adam::AdamSettings;
-use wgraft::kernels::augment::Image;
 use wgraft::kernels::conv2d::Geometry;
 use wgraft::kernels::matmul::{Layout, Matmul};
 use wgraft::kernels::max_pool2d::Window;
 use wgraft::kernels::metrics::Row;
 use wgraft::kernels::sgd::SgdSettings;
 use wgraft::kernels::shuffle::Order;
-use wgraft::layout::Taps;
-use wgraft::memory::HostMem;
 use wgraft::models::{self, ModelKind, ModelSettings, Place};
 use wgraft::ops::{self, Activation, Clock, DataBufs, Optimizer, Similarities};
-use wgraft::program::{EPSILON, Program, Tolerance};
-use wgraft::random::threefry;
-use wgraft::tape::Tape;
 
 /// The ops of golden cases, some in several forms.
 const OPS: &[(&str, Op)] = &[

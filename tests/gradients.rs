@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use wgraft::buffer::{Arena, Buf, Dtype, Fill, Role, pad_rows};
+use wgraft::core::buffer::{Arena, Buf, Dtype, Fill, Role, pad_rows};
+use wgraft::core::memory::HostMem;
+use wgraft::core::tape::Tape;
 use wgraft::exec::{Cpu, Executor, repeat};
-use wgraft::memory::HostMem;
 use wgraft::ops::{GradientCase, gradient_cases};
-use wgraft::tape::Tape;
 
 /// Half the distance of the two points of a central difference.
 const STEP: f32 = 1.0 / 128.0;

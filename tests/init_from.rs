@@ -10,14 +10,14 @@ use common::binary::{json, refused, stderr, wgraft};
 use common::files::{encoded, folder, gzipped, put};
 use image::{ImageFormat, Rgb, RgbImage};
 use safetensors::tensor::{Dtype as Element, SafeTensors, TensorView};
-use wgraft::buffer::{Arena, Dtype, Fill, Role};
+use wgraft::core::buffer::{Arena, Dtype, Fill, Role};
+use wgraft::core::image::Image;
+use wgraft::core::memory::HostMem;
+use wgraft::core::tape::Tape;
 use wgraft::data::{Dataset, Split};
 use wgraft::exec::{Cpu, Executor, repeat};
-use wgraft::kernels::augment::Image;
-use wgraft::memory::HostMem;
 use wgraft::models::{self, ModelKind, ModelSettings, Normalization, Place};
 use wgraft::ops::Clock;
-use wgraft::tape::Tape;
 use wgraft::train::{Checkpoint, Finetune, FinetuneSettings};
 
 type Tensors = BTreeMap<String, (Element, Vec<usize>, Vec<u8>)>;

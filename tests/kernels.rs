@@ -2,8 +2,8 @@
 
 mod common;
 
-use wgraft::exec::{check_kernel, self_test_kernel};
 use wgraft::kernels::KERNELS;
+use wgraft::verify::{check_kernel, self_test_kernel};
 
 #[test]
 fn every_kernel_agrees_with_its_twin() {

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use common::files::{encoded, even, folder, gzipped, labelled, load, noted, put, refused, test_of, two_classes};
 use image::{ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+use wgraft::core::image::Image;
 use wgraft::data::{Dataset, PictureOptions, ReadOptions, load_picture};
-use wgraft::kernels::augment::Image;
 
 /// Five pictures of each of two classes below each of these folders.
 fn parts(root: &Path, folders: &[&str]) {

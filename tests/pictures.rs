@@ -6,8 +6,8 @@ use std::fs;
 
 use common::files::{encoded, even, folder, labelled, load, mask, noted, put, refused, test_of, two_classes};
 use image::{GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
+use wgraft::core::image::Image;
 use wgraft::data::{PictureOptions, ReadOptions};
-use wgraft::kernels::augment::Image;
 
 #[test]
 fn masks_give_a_class_per_pixel() {

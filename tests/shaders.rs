@@ -8,12 +8,12 @@ use naga::back::{glsl, hlsl, msl, spv};
 use naga::proc::BoundsCheckPolicies;
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
-use wgraft::buffer::{Arena, Buf, Dtype, shape};
+use wgraft::core::buffer::{Arena, Buf, Dtype, shape};
+use wgraft::core::memory::HostMem;
+use wgraft::core::program::{Kernel, Program, Scalar, Tolerance};
+use wgraft::core::shader::{Access, Binding, Variant};
 use wgraft::kernels::KERNELS;
 use wgraft::kernels::relu::Relu;
-use wgraft::memory::HostMem;
-use wgraft::program::{Kernel, Program, Scalar, Tolerance};
-use wgraft::shader::{Access, Binding, Variant};
 
 /// Parts in `shaders/` that belong to no kernel.
 const SHARED: &[&str] = &[

@@ -6,17 +6,18 @@ mod common;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wgraft::buffer::{Dtype, Role};
+use wgraft::core::buffer::{Dtype, Role};
+use wgraft::core::program::Program;
 use wgraft::data::{Dataset, Split, Task};
-use wgraft::exec::{Counts, Cpu, Device, Executor, Gpu, Lockstep, Span, lockstep};
+use wgraft::exec::{Counts, Cpu, Device, Executor, Gpu, Span};
+use wgraft::host::views::Ranges;
 use wgraft::models::{ModelKind, ModelSettings};
 use wgraft::ops::{Clock, StepSettings};
-use wgraft::program::Program;
 use wgraft::train::{
     Checkpoint, Finetune, FinetuneSettings, Method, OptimizerKind, Plan, Pretrain, PretrainSettings, RunFolder, Session, Terminal,
     augment_preset, checkpoint_path,
 };
-use wgraft::views::Ranges;
+use wgraft::verify::{Lockstep, lockstep};
 
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
@@ -169,7 +170,7 @@ fn metrics(run: &Path) -> Vec<serde_json::Value> {
 }
 
 /// The buffers that a program reads without having written them.
-fn inputs_of(plan: &Plan, program: &Program) -> Vec<(String, wgraft::buffer::Buf)> {
+fn inputs_of(plan: &Plan, program: &Program) -> Vec<(String, wgraft::core::buffer::Buf)> {
     let bound: Vec<_> = program.calls.iter().flat_map(|c| c.kernel.bufs()).map(|(_, buf)| buf).collect();
     let inputs = plan.arena.bufs().iter().filter(|b| b.role == Role::Input && bound.contains(&b.buf));
     inputs.map(|b| (b.name.clone(), b.buf)).collect()
@@ -281,7 +282,7 @@ fn every_declared_input_matters() {
     for plan in [&small_pretrain(4).plan, &small_finetune(4).plan, &small_pretrain_by(OptimizerKind::Adam, 4).plan] {
         let program = &plan.programs[0];
         let span = [Span { program: 0, calls: 0..program.calls.len() }];
-        let run = |changed: Option<(wgraft::buffer::Buf, usize)>| {
+        let run = |changed: Option<(wgraft::core::buffer::Buf, usize)>| {
             let mem = plan.memory(&hyper(plan));
             if let Some((buf, column)) = changed {
                 let mut words = mem.read(buf);

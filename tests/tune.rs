@@ -4,13 +4,13 @@ mod common;
 
 use std::sync::Arc;
 
-use wgraft::buffer::{Arena, Buf, Dtype, Fill, Role, shape};
+use wgraft::core::buffer::{Arena, Buf, Dtype, Fill, Role, shape};
+use wgraft::core::memory::HostMem;
+use wgraft::core::program::{Kernel, Program, Scalar, Tolerance};
+use wgraft::core::shader::Variant;
 use wgraft::data::Dataset;
 use wgraft::exec::{Choices, Device, Executor, Gpu, GpuOptions, Span, call_key, tune};
-use wgraft::memory::HostMem;
 use wgraft::ops::Clock;
-use wgraft::program::{Kernel, Program, Scalar, Tolerance};
-use wgraft::shader::Variant;
 use wgraft::train::{Finetune, FinetuneSettings};
 
 /// y = 2x in three ways: slowly; at once; and as fast, with the last bit wrong.

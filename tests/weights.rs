@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype as Element, SafeTensors, TensorView};
-use wgraft::buffer::{NamedBuf, Role};
+use wgraft::core::buffer::{NamedBuf, Role};
+use wgraft::core::image::Image;
+use wgraft::core::memory::HostMem;
 use wgraft::data::{Dataset, Split};
 use wgraft::exec::{Cpu, Device};
-use wgraft::kernels::augment::Image;
-use wgraft::memory::HostMem;
 use wgraft::models::ModelKind;
 use wgraft::ops::Clock;
 use wgraft::train::{Checkpoint, Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings};

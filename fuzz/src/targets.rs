@@ -7,7 +7,7 @@ use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, RgbImage, Rgba
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use wgraft::data::{Dataset, PictureOptions, ReadOptions, Split, Table, Task, load_picture, look_at};
-use wgraft::kernels::augment::Image;
+use wgraft::core::image::Image;
 use wgraft::models::ModelSettings;
 use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Stage, Weights, overlay};
 

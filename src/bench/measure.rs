@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use crate::buffer::Buf;
-use crate::exec::{Device, DeviceError, Executor, Span, Timing};
+use crate::core::buffer::Buf;
+use crate::error::DeviceError;
+use crate::exec::{Device, Executor, Span, Timing};
 
 use super::Workload;
 

@@ -6,11 +6,12 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{Loaded, Workload};
-use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, shape};
-use crate::exec::{Device, DeviceError, Gpu, GpuOptions};
+use crate::core::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, shape};
+use crate::core::program::{Program, RecordError};
+use crate::error::DeviceError;
+use crate::exec::{Device, Gpu, GpuOptions};
 use crate::kernels::copy::Copy;
 use crate::kernels::fma_chain::FmaChain;
-use crate::program::{Program, RecordError};
 
 /// The limits that shares are shares of.
 #[derive(Clone, Copy, Debug, Serialize)]

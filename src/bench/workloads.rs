@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use crate::buffer::{Arena, Buf, Dtype, Fill, Role, shape};
+use crate::core::buffer::{Arena, Buf, Dtype, Fill, Role, shape};
+use crate::core::image::Image;
+use crate::core::memory::HostMem;
+use crate::core::program::{Program, RecordError};
+use crate::core::random;
+use crate::core::tape::Tape;
 use crate::data::Split;
 use crate::exec::{Programs, Span, repeat};
-use crate::kernels::augment::Image;
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::sgd::SgdSettings;
-use crate::memory::HostMem;
 use crate::models::{self, ModelSettings};
 use crate::ops::{Clock, Optimizer, batch_labels, cross_entropy, normalize, nt_xent};
-use crate::program::{Program, RecordError};
-use crate::random;
-use crate::tape::Tape;
 use crate::train::{Recording, Training, TrainingOptions};
 
 /// Something to time: spans of programs over an arena, to be run again and again.

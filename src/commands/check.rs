@@ -6,9 +6,10 @@ use serde_json::json;
 use super::{open_device, print_json};
 use crate::cli::CheckArgs;
 use crate::error::{DeviceError, UsageError};
-use crate::exec::{Device, KernelReport, check_fast, check_kernel, self_test_kernel};
+use crate::exec::Device;
 use crate::kernels::{Entry, KERNELS};
 use crate::say;
+use crate::verify::{KernelReport, check_fast, check_kernel, self_test_kernel};
 
 pub fn run(args: &CheckArgs) -> Result<u8> {
     let chosen = |entry: &&Entry| args.kernel.as_ref().is_none_or(|part| entry.name.contains(part));

@@ -31,13 +31,13 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cli::Command;
+use crate::core::program::RecordError;
 use crate::data::{Dataset, Format, ReadOptions, Split, Table, Task, recognise};
 use crate::error::{DeviceError, UsageError};
 use crate::exec::Device;
 use crate::kernels::augment_draw::Ranges;
 use crate::metrics;
 use crate::models::ModelSettings;
-use crate::program::RecordError;
 use crate::report::save_png;
 use crate::say;
 use crate::train::{Checkpoint, Outcome, Plan, RunFolder, RunSettings, Session, Terminal, augmentation_sheet, overlay};

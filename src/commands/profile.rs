@@ -5,7 +5,7 @@ use super::step::Step;
 use super::{open_device, print, print_json};
 use crate::bench::{Loaded, Roofline};
 use crate::cli::StepArgs;
-use crate::program::Call;
+use crate::core::program::Call;
 use crate::say;
 
 /// Steps that each call's time is the median of.

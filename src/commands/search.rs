@@ -7,8 +7,8 @@ use super::{open_device, print, print_json};
 use crate::cli::{DataArgs, SearchArgs};
 use crate::data::{PictureOptions, Split, load_picture};
 use crate::error::UsageError;
+use crate::host::neighbours::nearest;
 use crate::metrics::unit_rows;
-use crate::neighbours::nearest;
 use crate::report::{Sheet, Tile, Tone, save_png};
 use crate::say;
 

@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::{load_data, resolve};
 use crate::cli::{StepArgs, Verb};
+use crate::core::memory::HostMem;
 use crate::error::UsageError;
 use crate::exec::{Device, Span};
-use crate::memory::HostMem;
 use crate::ops::Clock;
 use crate::train::{Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings, overlay};
 

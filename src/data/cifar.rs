@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::source::{self, Entry, Tree};
 use super::{Dataset, Split};
-use crate::kernels::augment::Image;
+use crate::core::image::Image;
 
 /// Sides that are thought of where several fit; CIFAR's own first.
 const LARGEST_SIDE: usize = 256;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 
 use super::Dataset;
-use super::sheet::{find_name, some_of};
+use super::names::{find_name, some_of};
 
 impl Dataset {
     /// Labels numbered as in `known`, by the names of classes; notes which of those are absent. Fails where classes are not known.

@@ -18,7 +18,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::kinds::{HEAD, foreign, misnamed};
 use super::split::Split;
 use super::tiff::Directory;
-use crate::kernels::augment::Image;
+use crate::core::image::Image;
 
 /// A picture may take this much memory when decoded (89 megapixels in colour): as many are in memory as there are cores.
 pub const MOST_BYTES: u64 = 256 << 20;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use super::sheet::{folded, normalized, some_of};
+use super::names::{folded, normalized, some_of};
 
 /// How a picture was found where it is not called as it should be.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

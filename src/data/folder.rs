@@ -4,13 +4,14 @@ use anyhow::{Context, Result, ensure};
 
 use super::decode::{Remarks, Seen};
 use super::layout::{Layout, Placed};
-use super::sheet::{Sheet, some_of};
+use super::names::some_of;
+use super::sheet::Sheet;
 use super::source::{self, Entry, Tree};
 use super::split::Part;
 use super::store::{Codec, Decoded, Read, Store, decode_all};
 use super::truth::{self, Sample, Truth};
 use super::{Dataset, ReadOptions, Split, decode, index, mask};
-use crate::kernels::augment::Image;
+use crate::core::image::Image;
 
 /// The size of pictures that have no size in common, unless the user names one.
 const USUAL_SIDE: u32 = 32;

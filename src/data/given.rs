@@ -7,8 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::finder::Finder;
+use super::names::{normalized, some_of};
 use super::number::Notation;
-use super::sheet::{Sheet, normalized, some_of};
+use super::sheet::Sheet;
 use super::split::Part;
 use super::{Dataset, index, source, truth};
 

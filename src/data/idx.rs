@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::sheet::some_of;
+use super::names::some_of;
 use super::source::{self, Entry, Tree};
 use super::split::Part;
 use super::{Dataset, Split};
-use crate::kernels::augment::Image;
+use crate::core::image::Image;
 
 /// Ends of the names of images and labels; some copies have dots for hyphens.
 const KINDS: [&str; 2] = ["images-idx3-ubyte", "labels-idx1-ubyte"];

@@ -7,8 +7,9 @@ use anyhow::{Context, Result, ensure};
 
 use super::finder::Finder;
 use super::layout::Placed;
+use super::names::{normalized, some_of};
 use super::number::{Guess, Notation, is_missing};
-use super::sheet::{Sheet, normalized, some_of};
+use super::sheet::Sheet;
 use super::split::Part;
 use super::{ReadOptions, Task};
 

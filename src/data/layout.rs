@@ -7,7 +7,7 @@ use std::rc::Rc;
 use anyhow::{Result, ensure};
 
 use super::kinds::Kind;
-use super::sheet::some_of;
+use super::names::some_of;
 use super::source::{Entry, Tree};
 use super::split::Part;
 

@@ -15,6 +15,7 @@ mod index;
 mod kinds;
 mod layout;
 mod mask;
+mod names;
 mod number;
 mod picture;
 mod pixel_table;
@@ -41,7 +42,7 @@ pub use source::leads_above;
 pub use split::Split;
 pub use table::{Encoding, Rows, Scale, Table};
 
-use crate::kernels::augment::Image;
+use crate::core::image::Image;
 
 /// Sides of images are at most this.
 pub const MOST_SIDE: u32 = 4096;
@@ -164,7 +165,7 @@ pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
         }
         several => {
             let names: Vec<String> = several.iter().map(|(_, file)| source::name_of(file)).collect();
-            bail!("{} holds several archives or tables; name one: {}", path.display(), sheet::some_of(&names))
+            bail!("{} holds several archives or tables; name one: {}", path.display(), names::some_of(&names))
         }
     }
 }
@@ -236,7 +237,7 @@ impl Dataset {
             tree.files.iter().filter(|file| !taken.iter().any(|taken| taken.name == file.name)).map(|file| file.name.as_str()).collect();
         data.notes.extend(tree.notes.clone());
         if !others.is_empty() {
-            data.notes.push(format!("{} other files are left out: {}", others.len(), sheet::some_of(&others)));
+            data.notes.push(format!("{} other files are left out: {}", others.len(), names::some_of(&others)));
         }
         data.conform(options)
     }
@@ -270,7 +271,7 @@ impl Dataset {
             let what = if self.encoding.is_some() { "rows" } else { "images" };
             self.notes.push(format!(
                 "{count} of {all} test {what} are equal to training {what}, so that results look too good: {}",
-                sheet::some_of(&equal)
+                names::some_of(&equal)
             ));
         }
     }
@@ -317,7 +318,7 @@ impl Dataset {
             self.notes.push(format!(
                 "labels are not all of 0 to {}: the classes are called {}",
                 self.classes - 1,
-                sheet::some_of(&self.class_names)
+                names::some_of(&self.class_names)
             ));
         }
         self.classes = used.len() as u32;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::source::{self, Entry, Tree};
 use super::split::Part;
 use super::{Dataset, Split};
-use crate::kernels::augment::Image;
+use crate::core::image::Image;
 
 /// Names of the column with the class.
 const LABELS: [&str; 4] = ["label", "class", "y", "target"];

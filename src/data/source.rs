@@ -284,7 +284,7 @@ impl Found {
         let mut notes = Vec::new();
         let mut say = |names: &[String], what: &str| {
             if !names.is_empty() {
-                notes.push(format!("{} {what}: {}", names.len(), super::sheet::some_of(names)));
+                notes.push(format!("{} {what}: {}", names.len(), super::names::some_of(names)));
             }
         };
         say(&self.left_out, "files or folders are left out");

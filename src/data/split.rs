@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use anyhow::{Context, Result, ensure};
 
-use super::sheet::some_of;
-use crate::buffer::{Dtype, Shape, pad_rows, shape};
-use crate::kernels::augment::Image;
-use crate::random;
+use super::names::some_of;
+use crate::core::buffer::{Dtype, Shape, pad_rows, shape};
+use crate::core::image::Image;
+use crate::core::random;
 
 /// Samples of one size, one after the other, and the truth about them, where it is known.
 #[derive(Clone, Debug, PartialEq)]
@@ -239,12 +239,6 @@ fn packed(bytes: &[u8], size: u32) -> Vec<u32> {
         }
     }
     words
-}
-
-impl std::fmt::Display for Image {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}x{} pixels{}", self.height, self.width, if self.channels == 1 { "" } else { " in colour" })
-    }
 }
 
 /// What a sample is for.

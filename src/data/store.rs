@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::ReadOptions;
 use super::decode::{Look, MOST_BYTES, PictureOptions, Remarks, Seen};
 use super::source::{Entry, Stamp};
+use crate::core::image::Image;
 use crate::error::chain;
 use crate::files;
-use crate::kernels::augment::Image;
 
 /// More than this is decoded anew each time rather than kept.
 const MOST_KEPT: usize = 4 << 30;

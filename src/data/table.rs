@@ -7,8 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use super::names::{folded, some_of};
 use super::number::{Guess, Notation, is_date, is_missing};
-use super::sheet::{Sheet, folded, some_of};
+use super::sheet::Sheet;
 use super::split::Part;
 use super::{Format, ReadOptions, recognise, source};
 

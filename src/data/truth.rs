@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use anyhow::{Context, Result, ensure};
 
 use super::layout::{Layout, Placed};
+use super::names::some_of;
 use super::number::number;
-use super::sheet::some_of;
 use super::source::Entry;
 use super::split::Part;
 use super::{ReadOptions, Task};

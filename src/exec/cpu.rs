@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::{DeviceError, Executor, Programs, Span, TimedBy, Timing};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
 
 pub struct Cpu {
     mem: HostMem,

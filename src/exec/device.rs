@@ -4,9 +4,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::{Choices, Cpu, DeviceError, Executor, Gpu, GpuDevice, Programs};
-use crate::buffer::Arena;
+use crate::core::buffer::Arena;
+use crate::core::memory::HostMem;
 use crate::error::UsageError;
-use crate::memory::HostMem;
 
 /// What `--device` says.
 #[derive(Clone, Debug, PartialEq, Eq)]

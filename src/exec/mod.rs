@@ -1,31 +1,21 @@
 //! What runs programs. Both executors have the same few verbs, so comparing them is a function over both.
 
-mod check;
 mod cpu;
 mod device;
 mod gpu;
-mod lockstep;
-mod mutate;
 mod tune;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-pub use check::{CaseFailure, KernelReport, SelfTestReport, check_fast, check_kernel, compare, self_test_kernel};
 pub use cpu::Cpu;
 pub use device::{AdapterSummary, Device, DeviceSpec, adapters};
 pub use gpu::{Counts, Gpu, GpuDevice, GpuOptions};
-pub use lockstep::{Divergence, Lockstep, lockstep};
-pub use mutate::{Mutation, mutations};
 pub use tune::{Candidate, Choices, Tuned, call_key, tune};
 
-use crate::buffer::Buf;
-use crate::program::Program;
-
-/// The device failed or cannot do what was asked.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct DeviceError(pub String);
+use crate::core::buffer::Buf;
+use crate::core::program::Program;
+use crate::error::DeviceError;
 
 /// Some consecutive calls of a loaded program.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{DeviceError, Executor, Gpu, GpuDevice, GpuOptions, Programs, Span};
-use crate::buffer::Arena;
-use crate::memory::HostMem;
-use crate::program::{Call, Kernel};
+use crate::core::buffer::Arena;
+use crate::core::memory::HostMem;
+use crate::core::program::{Call, Kernel};
 
 /// A variant must beat the default by this factor: less is noise.
 const WORTH: f64 = 1.05;

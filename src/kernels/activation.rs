@@ -1,10 +1,10 @@
 //! Smooth activations: GELU, tanh, sigmoid. ReLU is a kernel of its own.
 
 use super::{Cases, exp_error, quads, row_quads, same};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("activation", &[wgsl!("inside"), wgsl!("normal_tail"), wgsl!("activation")])];

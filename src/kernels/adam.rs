@@ -4,10 +4,10 @@ use rayon::prelude::*;
 
 use super::sgd::clipping;
 use super::{Cases, has, holds, quads, same};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("adam", &[wgsl!("adam")])];

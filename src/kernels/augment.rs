@@ -2,12 +2,13 @@
 
 use super::augment_draw::CASE_RANGES;
 use super::{Cases, has, quads, row_quads};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::resample::Resampler;
-use crate::shader::Variant;
-use crate::views::{Column, Finish, Ranges, Views, place};
+use crate::core::image::Image;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::host::resample::Resampler;
+use crate::core::shader::Variant;
+use crate::host::views::{Column, Finish, Ranges, Views, place};
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("augment", &[wgsl!("random"), wgsl!("augment_finish"), wgsl!("augment_place"), wgsl!("augment")])];
@@ -22,24 +23,6 @@ pub struct Augment {
     pub x: Buf,
     pub image: Image,
     pub ranges: Ranges,
-}
-
-/// Size of one sample, stored line by line, channels innermost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Image {
-    pub height: u32,
-    pub width: u32,
-    pub channels: u32,
-}
-
-impl Image {
-    pub fn len(self) -> u32 {
-        self.height * self.width * self.channels
-    }
-
-    pub fn is_empty(self) -> bool {
-        self.len() == 0
-    }
 }
 
 impl Augment {

@@ -1,13 +1,13 @@
 //! The random decisions behind augmented views, one row each.
 
 use super::{Cases, has};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::random::{bell, signed_unit, threefry};
-use crate::shader::Variant;
-use crate::views::Column;
-pub use crate::views::Ranges;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::random::{bell, signed_unit, threefry};
+use crate::core::shader::Variant;
+use crate::host::views::Column;
+pub use crate::host::views::Ranges;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("augment_draw", &[wgsl!("random"), wgsl!("augment_draw")])];

@@ -1,13 +1,14 @@
 //! What in augmented views depends on a pixel's neighbours: the thickness of strokes, and blur.
 
-use super::augment::{CASE_SIZES, Image, case_draws};
+use super::augment::{CASE_SIZES, case_draws};
+use crate::core::image::Image;
 use super::augment_draw::CASE_RANGES;
 use super::{Cases, has, quads, row_quads, same};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
-use crate::views::{Column, Finish, Ranges, Views};
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
+use crate::host::views::{Column, Finish, Ranges, Views};
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("augment_local", &[wgsl!("random"), wgsl!("augment_finish"), wgsl!("augment_local")])];

@@ -1,10 +1,10 @@
 //! Batch normalisation, statistics: those of the parts to those of the batch, and the running ones.
 
 use super::{Cases, NORM_EPS, has, part_of, part_rows, parts, row_quads};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("batch_norm_moments", &[wgsl!("inside"), wgsl!("batch_norm_moments")])];

@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use super::{Cases, has, part_rows, parts, repeated, row_quads};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("batch_norm_parts", &[wgsl!("batch_norm_parts")])];
@@ -20,7 +20,7 @@ pub struct BatchNormParts {
 
 impl BatchNormParts {
     /// (mean, Σ (x - mean)², mean distance from the first) of each column over part `part`.
-    fn part(&self, x: &crate::memory::Rows<f32>, part: usize) -> Vec<(f64, f64, f64)> {
+    fn part(&self, x: &crate::core::memory::Rows<f32>, part: usize) -> Vec<(f64, f64, f64)> {
         let rows = super::part_of(self.x.rows(), part);
         let count = rows.len() as f64;
         let column = |c: usize| {

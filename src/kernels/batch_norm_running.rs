@@ -1,10 +1,10 @@
 //! Batch normalisation, statistics: the running ones as a frozen layer and evaluation use them.
 
 use super::{Cases, NORM_EPS, has, row_quads};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("batch_norm_running", &[wgsl!("inside"), wgsl!("batch_norm_running")])];

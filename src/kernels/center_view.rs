@@ -1,10 +1,10 @@
 //! One of two views, less its mean.
 
 use super::{Cases, has, quads, row_quads};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("center_view", &[wgsl!("center_view")])];

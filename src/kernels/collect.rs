@@ -1,10 +1,10 @@
 //! Puts a batch's rows where they belong among all rows: evaluation results, which the host reads in one go, or embeddings.
 
 use super::{Cases, has, quads, row_quads};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("collect", &[wgsl!("collect")])];

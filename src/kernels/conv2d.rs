@@ -7,13 +7,13 @@ use rayon::prelude::*;
 
 use super::matmul::{Epilogue, Layout, parts, row_stride, sum_bounds, tiles, whole};
 use super::{Cases, block_params, has, row_quads, runs_on};
-use crate::buffer::{Buf, Maps};
-use crate::gemm::Gemm;
-use crate::memory::HostMem;
-pub use crate::patches::Geometry;
-use crate::patches::{Patches, Phase};
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::{DeviceClass, Variant};
+use crate::core::buffer::{Buf, Maps};
+use crate::host::gemm::Gemm;
+use crate::core::memory::HostMem;
+pub use crate::host::patches::Geometry;
+use crate::host::patches::{Patches, Phase};
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
 /// Which of the three products.
@@ -28,7 +28,7 @@ pub enum Pass {
     Input,
 }
 
-/// `x`: `[batch * height * width, inputs]`; `w`: as [`Tensor::Filters`](crate::layout::Tensor::Filters) lays them; `y`: `[batch * out height * out width,
+/// `x`: `[batch * height * width, inputs]`; `w`: as [`Tensor::Filters`](crate::core::layout::Tensor::Filters) lays them; `y`: `[batch * out height * out width,
 /// outputs]`. The pass decides which of the three is written, and that one may have the epilogue of a
 /// [`Matmul`](super::matmul::Matmul).
 #[derive(Clone, Copy)]

@@ -1,10 +1,10 @@
 //! y = x, or y += x. Its speed is the device's memory bandwidth.
 
 use super::{Cases, quads, same};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("copy", &[wgsl!("copy")])];

@@ -1,10 +1,10 @@
 //! Nothing but multiply-adds. Its speed is the device's peak.
 
 use super::{Cases, quads, same};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("fma_chain", &[wgsl!("fma_chain")])];

@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 
 use super::{Cases, has, quads, row_quads};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("gather", &[wgsl!("gather")])];
@@ -96,7 +96,7 @@ impl Kernel for Gather {
 /// Samples of `bytes` pseudo-random bytes each, packed in words.
 pub(super) fn packed_bytes(c: &mut Cases<'_>, samples: u32, bytes: u32) -> Buf {
     let words = bytes.div_ceil(4);
-    let values = (0..samples * words).map(|i| crate::random::threefry([3, 4], [i, 0])[0]);
+    let values = (0..samples * words).map(|i| crate::core::random::threefry([3, 4], [i, 0])[0]);
     c.filled(shape(samples, words), Fill::U32(values.collect()))
 }
 

@@ -1,10 +1,10 @@
 //! The labels of a batch.
 
 use super::{Cases, has, same};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("gather_labels", &[wgsl!("gather_labels")])];

@@ -3,11 +3,11 @@
 use rayon::prelude::*;
 
 use super::{Cases, has};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
-use crate::views::{Column, Real, place};
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
+use crate::host::views::{Column, Real, place};
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("gather_masks", &[wgsl!("augment_place"), wgsl!("gather_masks")])];

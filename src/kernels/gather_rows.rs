@@ -1,10 +1,10 @@
 //! The rows of a batch: numbers to predict, or the features of a table.
 
 use super::{Cases, has, quads, row_quads};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("gather_rows", &[wgsl!("gather_rows")])];

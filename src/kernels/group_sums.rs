@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use super::{Cases, has, quads, row_quads};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("group_sums", &[wgsl!("group_sums")])];

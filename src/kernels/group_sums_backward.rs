@@ -1,10 +1,10 @@
 //! A row for each group, handed to all rows of the group: the gradient of sums over groups.
 
 use super::{Cases, has, quads, row_quads};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("group_sums_backward", &[wgsl!("group_sums_backward")])];
@@ -72,7 +72,7 @@ impl Kernel for GroupSumsBackward {
         let group = (self.group_rows() * self.grad_x.cols()) as usize;
         let bound = |(i, &old): (usize, &f32)| {
             let added = f64::from(self.scale * grad_y.row(i / group)[i % self.grad_x.cols() as usize]);
-            4.0 * crate::program::EPSILON * (added.abs() + f64::from(old.abs()))
+            4.0 * crate::core::program::EPSILON * (added.abs() + f64::from(old.abs()))
         };
         Tolerance::Each(old.iter().enumerate().map(bound).collect())
     }

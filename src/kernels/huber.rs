@@ -2,10 +2,10 @@
 
 use super::sum_squares::SumSquares;
 use super::{Cases, has, quads, same};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("huber", &[wgsl!("huber")])];

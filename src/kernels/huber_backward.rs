@@ -2,10 +2,10 @@
 
 use super::huber::{BENDS, Bend};
 use super::{Cases, quads, same};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("huber_backward", &[wgsl!("huber_backward")])];

@@ -3,10 +3,10 @@
 
 use super::softmax_cross_entropy::log_sum_exp;
 use super::{Cases, exp_error, has, row_quads};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("info_nce", &[wgsl!("info_nce")])];
@@ -119,8 +119,22 @@ impl Kernel for InfoNce {
     }
 }
 
+/// Sizes that cover one pair, odd numbers of pairs, and workgroup size +- 1.
+pub(super) const PAIRINGS: [(u32, Pairing); 10] = [
+    (2, Pairing::TwoViews),
+    (6, Pairing::TwoViews),
+    (64, Pairing::TwoViews),
+    (66, Pairing::TwoViews),
+    (130, Pairing::TwoViews),
+    (1, Pairing::Diagonal),
+    (2, Pairing::Diagonal),
+    (7, Pairing::Diagonal),
+    (63, Pairing::Diagonal),
+    (129, Pairing::Diagonal),
+];
+
 pub fn cases(c: &mut Cases<'_>) {
-    for (rows, pairing) in super::info_nce_backward::PAIRINGS {
+    for (rows, pairing) in PAIRINGS {
         for temperature in [0.05, 0.5] {
             let similarity = c.uniform(rows, rows);
             let hyper = c.floats([temperature]);

@@ -1,11 +1,11 @@
 //! The gradient of mean InfoNCE with respect to the similarities.
 
-use super::info_nce::{Pairing, temperature};
+use super::info_nce::{PAIRINGS, Pairing, temperature};
 use super::{Cases, exp_error, has, quads, row_quads, same};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("info_nce_backward", &[wgsl!("info_nce_backward")])];
@@ -95,20 +95,6 @@ impl Kernel for InfoNceBackward {
         Tolerance::Each(bounds.collect())
     }
 }
-
-/// Sizes that cover one pair, odd numbers of pairs, and workgroup size +- 1.
-pub(super) const PAIRINGS: [(u32, Pairing); 10] = [
-    (2, Pairing::TwoViews),
-    (6, Pairing::TwoViews),
-    (64, Pairing::TwoViews),
-    (66, Pairing::TwoViews),
-    (130, Pairing::TwoViews),
-    (1, Pairing::Diagonal),
-    (2, Pairing::Diagonal),
-    (7, Pairing::Diagonal),
-    (63, Pairing::Diagonal),
-    (129, Pairing::Diagonal),
-];
 
 pub fn cases(c: &mut Cases<'_>) {
     for (rows, pairing) in PAIRINGS {

@@ -3,10 +3,10 @@
 use super::info_nce::{Pairing, temperature};
 use super::info_nce_partials::{SIZES, embeddings, partials};
 use super::{Cases, exp_error, has, row_quads};
-use crate::buffer::{Buf, Fill, Shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, Shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("info_nce_combine", &[wgsl!("info_nce_combine")])];

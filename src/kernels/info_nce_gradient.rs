@@ -7,11 +7,11 @@ use super::info_nce::{Pairing, temperature};
 use super::info_nce_partials::{SIZES, embeddings, similarities};
 use super::matmul::{Layout, parts, row_stride};
 use super::{Cases, exp_error, has, block_params, row_quads, runs_on};
-use crate::buffer::Buf;
-use crate::gemm::Gemm;
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::{DeviceClass, Variant};
+use crate::core::buffer::Buf;
+use crate::host::gemm::Gemm;
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
 const VARIANT: Variant =

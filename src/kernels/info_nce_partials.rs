@@ -5,11 +5,11 @@ use rayon::prelude::*;
 use super::info_nce::{Pairing, temperature};
 use super::matmul::{Layout, parts, row_stride};
 use super::{Cases, exp_error, has, block_params, runs_on};
-use crate::buffer::{Buf, Shape, shape};
-use crate::gemm::Gemm;
-use crate::memory::{HostMem, Rows};
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::{DeviceClass, Variant};
+use crate::core::buffer::{Buf, Shape, shape};
+use crate::host::gemm::Gemm;
+use crate::core::memory::{HostMem, Rows};
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[
@@ -163,7 +163,7 @@ impl Kernel for InfoNcePartials {
 
 /// Embeddings of `rows` rows for a case: of about unit length.
 pub(super) fn embeddings(c: &mut Cases<'_>, rows: u32, width: u32) -> Buf {
-    c.filled(shape(rows, width), crate::buffer::Fill::Uniform((3.0 / width as f32).sqrt()))
+    c.filled(shape(rows, width), crate::core::buffer::Fill::Uniform((3.0 / width as f32).sqrt()))
 }
 
 /// (rows of a, rows of b, pairing) that cover one pair, ragged tiles, and several parts.

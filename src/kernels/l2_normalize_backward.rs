@@ -1,10 +1,10 @@
 //! The gradient of row normalisation: grad_x = (grad_y - y (y·grad_y)) / ‖x‖.
 
 use super::{Cases, has, row_quads, same};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("l2_normalize_backward", &[wgsl!("l2_normalize_backward")])];

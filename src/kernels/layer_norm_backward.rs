@@ -2,10 +2,10 @@
 
 use super::layer_norm::sum_row;
 use super::{Cases, has, row_quads, same};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("layer_norm_backward", &[wgsl!("inside"), wgsl!("layer_norm_backward")])];

@@ -7,12 +7,12 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{Cases, block_params, has, row_quads, runs_on};
-use crate::buffer::Buf;
-use crate::gemm::Gemm;
-pub use crate::gemm::Layout;
-use crate::memory::{HostMem, Rows};
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::{DeviceClass, Variant};
+use crate::core::buffer::Buf;
+use crate::host::gemm::Gemm;
+pub use crate::host::gemm::Layout;
+use crate::core::memory::{HostMem, Rows};
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
 #[derive(Clone, Copy)]

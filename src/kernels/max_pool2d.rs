@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use super::{Cases, has, quads, row_quads};
-use crate::buffer::{Buf, Fill, Maps};
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, Maps};
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("max_pool2d", &[wgsl!("max_pool2d")])];
@@ -141,7 +141,7 @@ pub(super) const SIZES: [([u32; 4], [u32; 3]); 7] = [
 /// The maps before and after windows.
 pub(super) fn case_maps(c: &mut Cases<'_>, [batch, height, width, channels]: [u32; 4], window: Window, fill: Fill) -> (Maps, Maps) {
     let (out_height, out_width) = (window.count(height), window.count(width));
-    let x = c.filled(crate::buffer::shape(batch * height * width, channels), fill);
+    let x = c.filled(crate::core::buffer::shape(batch * height * width, channels), fill);
     let y = c.output(batch * out_height * out_width, channels);
     (Maps::new(x, batch, height, width), Maps::new(y, batch, out_height, out_width))
 }

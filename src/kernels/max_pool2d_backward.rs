@@ -2,10 +2,10 @@
 
 use super::max_pool2d::{SIZES, Window, case_maps};
 use super::{Cases, has, quads};
-use crate::buffer::{Buf, Fill, Maps, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, Maps, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("max_pool2d_backward", &[wgsl!("max_pool2d_backward")])];
@@ -38,7 +38,7 @@ impl MaxPool2dBackward {
     }
 
     /// Σ f(grad_y) for element `col` of row `row`.
-    fn sum(&self, at: &crate::memory::Rows<u32>, grad_y: &crate::memory::Rows<f32>, row: usize, col: usize, f: impl Fn(f64) -> f64) -> f64 {
+    fn sum(&self, at: &crate::core::memory::Rows<u32>, grad_y: &crate::core::memory::Rows<f32>, row: usize, col: usize, f: impl Fn(f64) -> f64) -> f64 {
         let mut sum = 0.0;
         self.each_window(row, |window, place| {
             if at.row(window)[col] == place {

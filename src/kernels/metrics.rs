@@ -1,10 +1,10 @@
 //! Ends a step: leaves its loss and gradient norm, and the proof that it ran, in a ring for the host.
 
 use super::{Cases, has};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("metrics", &[wgsl!("metrics")])];

@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
-use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, Tensor, shape};
-use crate::program::{Kernel, Program, RecordError, Scalar};
-use crate::shader::TexelGrid;
+use crate::core::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, Tensor, shape};
+use crate::core::program::{Kernel, Program, RecordError, Scalar};
+use crate::core::shader::TexelGrid;
 
 macro_rules! kernels {
     ($($name:ident,)*) => {
@@ -250,5 +250,5 @@ fn repeated(row: &[f32]) -> Vec<f32> {
 /// Largest relative error of WGSL's `exp(x)`, doubled: 3 + 2|x| units in the last place by the specification, while
 /// software drivers were seen at 17 units for small |x|.
 fn exp_error(x: f64) -> f64 {
-    (20.0 + 2.0 * x.abs()) * 2.0 * crate::program::EPSILON
+    (20.0 + 2.0 * x.abs()) * 2.0 * crate::core::program::EPSILON
 }

@@ -4,10 +4,10 @@ use rayon::prelude::*;
 
 use super::batch_norm::{Affine, case_moments, unless};
 use super::{Cases, has, part_of, part_rows, parts, row_quads, same};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::{HostMem, Rows};
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::{HostMem, Rows};
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("norm_sums", &[wgsl!("norm_sums")])];

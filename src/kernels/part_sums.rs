@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use super::{Cases, has, row_quads};
-use crate::buffer::{Buf, Shape, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Shape, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("part_sums", &[wgsl!("part_sums")])];

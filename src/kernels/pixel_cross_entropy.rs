@@ -4,10 +4,10 @@ use rayon::prelude::*;
 
 use super::softmax_cross_entropy::log_sum_exp;
 use super::{Cases, exp_error, has};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("pixel_cross_entropy", &[wgsl!("pixel_cross_entropy")])];

@@ -2,10 +2,10 @@
 
 use super::pixel_cross_entropy::{SIZES, case_targets, class};
 use super::{Cases, exp_error, has, quads, row_quads, same};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("pixel_cross_entropy_backward", &[wgsl!("pixel_cross_entropy_backward")])];

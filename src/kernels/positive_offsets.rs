@@ -4,10 +4,10 @@
 use std::collections::HashMap;
 
 use super::{Cases, has, quads, row_quads, same};
-use crate::buffer::Buf;
-use crate::memory::{HostMem, Rows};
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::{HostMem, Rows};
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("positive_offsets", &[wgsl!("positive_offsets")])];

@@ -1,10 +1,10 @@
 //! y = max(x, 0).
 
 use super::{Cases, quads, same};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("relu", &[wgsl!("relu")])];

@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use super::{Cases, has, holds, line_shift, quad_rows, quads, same};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::{DeviceClass, Variant};
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[

@@ -1,11 +1,11 @@
 //! Which samples form a step: a keyed bijection of the epoch's positions, computed where it is needed.
 
 use super::{Cases, has};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::random;
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::random;
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("shuffle", &[wgsl!("random"), wgsl!("shuffle")])];

@@ -1,10 +1,10 @@
 //! Softmax cross-entropy with label smoothing, a loss per row.
 
 use super::{Cases, exp_error, has};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("softmax_cross_entropy", &[wgsl!("softmax_cross_entropy")])];

@@ -1,10 +1,10 @@
 //! The gradient of the mean softmax cross-entropy with respect to the logits.
 
 use super::{Cases, exp_error, has, quads, row_quads, same};
-use crate::buffer::{Buf, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("softmax_cross_entropy_backward", &[wgsl!("softmax_cross_entropy_backward")])];

@@ -1,10 +1,10 @@
 //! The second half of a product whose k was cut into parts: their sum.
 
 use super::{Cases, has, quads};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("sum_parts", &[wgsl!("sum_parts")])];
@@ -20,7 +20,7 @@ pub struct SumParts {
 
 impl SumParts {
     /// Σ f(products) for element `col` of row `row`.
-    fn sum(&self, products: &crate::memory::Rows<f32>, row: usize, col: usize, f: impl Fn(f64) -> f64) -> f64 {
+    fn sum(&self, products: &crate::core::memory::Rows<f32>, row: usize, col: usize, f: impl Fn(f64) -> f64) -> f64 {
         let rows = self.c.rows() as usize;
         (row..self.products.rows() as usize).step_by(rows).map(|r| f(f64::from(products.row(r)[col]))).sum()
     }

@@ -1,10 +1,10 @@
 //! Partial sums of squares: the first half of a norm.
 
 use super::{Cases, has, line_shift, quad_rows, quads};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::{DeviceClass, Variant};
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[

@@ -1,10 +1,10 @@
 //! Some neighbouring columns of a matrix: the gradient of one of two that were put side by side.
 
 use super::{Cases, has};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("take_columns", &[wgsl!("take_columns")])];

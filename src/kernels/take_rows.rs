@@ -2,10 +2,10 @@
 //! belongs to it.
 
 use super::{Cases, has, quads};
-use crate::buffer::{Buf, Dtype, Fill, shape};
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Dtype, Fill, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("take_rows", &[wgsl!("take_rows")])];

@@ -1,10 +1,10 @@
 //! Maps enlarged by whole numbers: every pixel repeated. What is beyond the wanted size is cut off.
 
 use super::{Cases, quads, row_quads};
-use crate::buffer::{Buf, Maps};
-use crate::memory::HostMem;
-use crate::program::{Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Maps};
+use crate::core::memory::HostMem;
+use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("upsample_nearest", &[wgsl!("upsample_nearest")])];

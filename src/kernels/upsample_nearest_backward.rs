@@ -2,10 +2,10 @@
 
 use super::upsample_nearest::{check_sizes, params, sizes};
 use super::{Cases, quads};
-use crate::buffer::{Buf, Maps};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Maps};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("upsample_nearest_backward", &[wgsl!("upsample_nearest_backward")])];

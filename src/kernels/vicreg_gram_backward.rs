@@ -2,10 +2,10 @@
 
 use super::vicreg::{FLOOR, SIZES, VicregWeights, case_gram};
 use super::{Cases, has, quads, row_quads, same};
-use crate::buffer::Buf;
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::Buf;
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("vicreg_gram_backward", &[wgsl!("vicreg_gram_backward")])];

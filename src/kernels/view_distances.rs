@@ -4,10 +4,10 @@ use rayon::prelude::*;
 
 use super::group_sums::GroupSums;
 use super::{Cases, has, quads, row_quads};
-use crate::buffer::{Buf, Shape, shape};
-use crate::memory::HostMem;
-use crate::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::shader::Variant;
+use crate::core::buffer::{Buf, Shape, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::shader::Variant;
 use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("view_distances", &[wgsl!("view_distances")])];

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::classification::first_largest;
 use super::column_moments;
 use super::table::percent;
-use crate::neighbours::nearest;
+use crate::host::neighbours::nearest;
 
 /// What embeddings are worth.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::lbfgs::minimise;
 use super::{accuracy_and_loss, column_moments};
-use crate::gemm::Layout;
-use crate::gemm::gemm;
-use crate::neighbours::check_rows;
+use crate::host::gemm::Layout;
+use crate::host::gemm::gemm;
+use crate::host::neighbours::check_rows;
 
 /// Rows of features that a thread takes at a time.
 const ROWS: usize = 1024;
@@ -170,7 +170,7 @@ fn slope(logits: &mut [f32], label: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::{signed_unit, threefry};
+    use crate::core::random::{signed_unit, threefry};
 
     /// Three overlapping clouds in the plane, beside a feature that never varies.
     fn clouds(samples: u32) -> (Vec<f32>, Vec<u32>) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::table::Table;
 use super::{column_moments, mean, names_for};
-use crate::neighbours::check_rows;
+use crate::host::neighbours::check_rows;
 
 /// How close predictions are. With several targets: over all values, and for each.
 #[derive(Clone, Debug, PartialEq, Serialize)]

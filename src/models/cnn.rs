@@ -1,9 +1,9 @@
 //! A small residual network for images of 28 to 64 pixels a side.
 
 use super::layers::{Place, conv_norm, flat_norm, residual_block, three_by_three};
-use crate::buffer::{Buf, Maps};
+use crate::core::buffer::{Buf, Maps};
+use crate::core::tape::Tape;
 use crate::ops::Activation;
-use crate::tape::Tape;
 
 /// Maps of at most this many pixels a side have a residual block: larger ones make it expensive.
 const BLOCK_SIDE: u32 = 8;

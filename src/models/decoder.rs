@@ -1,10 +1,10 @@
 //! From maps back to the size of the image: the right half of a U-Net, and the decoder of an autoencoder.
 
 use super::layers::{Place, conv_norm, dense, three_by_three};
-use crate::buffer::{Buf, Maps};
-use crate::kernels::augment::Image;
+use crate::core::buffer::{Buf, Maps};
+use crate::core::image::Image;
+use crate::core::tape::Tape;
 use crate::ops::{Activation, concat, unflatten, upsample_to};
-use crate::tape::Tape;
 
 /// Layers that no encoder gives a width have at least this many channels.
 const LEAST_CHANNELS: u32 = 16;

@@ -1,10 +1,10 @@
 //! Layers with parameters, as models put them together.
 
-use crate::buffer::{Buf, Fill, Maps, Tensor, shape};
+use crate::core::buffer::{Buf, Fill, Maps, Tensor, shape};
+use crate::core::layout::Taps;
+use crate::core::tape::Tape;
 use crate::kernels::conv2d::Geometry;
-use crate::layout::Taps;
 use crate::ops::{Activation, BatchNormLayer, Statistics, add, batch_norm, conv2d, flatten, linear, project};
-use crate::tape::Tape;
 
 /// Where a layer stands: whose parameters it has, and by which statistics its batch norm normalises.
 #[derive(Clone, Copy, Debug)]

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 pub use layers::{Place, residual_block};
 use layers::{dense, dense_norm};
 
-use crate::buffer::{Arena, Buf, Dtype, Maps, Role};
-use crate::kernels::augment::Image;
+use crate::core::buffer::{Arena, Buf, Dtype, Maps, Role};
+use crate::core::image::Image;
+use crate::core::tape::Tape;
 use crate::ops::{Activation, Batch, Pixels, Statistics, batch_images, normalize_pixels};
-use crate::tape::Tape;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -54,6 +54,15 @@ impl std::fmt::Display for Normalization {
     }
 }
 
+/// Of the first convolution; later ones have four times as many.
+const MOST_CHANNELS: u32 = 1024;
+const MOST_FEATURES: u32 = 16384;
+
+/// What makes no sense of the widths of layers that `flag` gives.
+pub fn widths_problem(widths: &[u32], flag: &str) -> Option<String> {
+    (widths.is_empty() || widths.contains(&0)).then(|| format!("{flag} needs widths of at least 1, for instance 512,256"))
+}
+
 /// Which encoder, and how large.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,6 +94,15 @@ impl ModelSettings {
     pub fn mlp(hidden: Vec<u32>) -> Self {
         let (width, features) = (Self::default_width(), Self::default_features());
         ModelSettings { kind: ModelKind::Mlp, hidden, width, features, normalize: None }
+    }
+
+    /// The first setting that makes no sense.
+    pub fn problem(&self) -> Option<String> {
+        let limits = [("--width", self.width, MOST_CHANNELS), ("--features", self.features, MOST_FEATURES)];
+        let beyond = limits.into_iter().find(|(_, value, most)| !(1..=*most).contains(value));
+        let beyond = beyond.map(|(flag, _, most)| format!("{flag} must be at least 1 and at most {most}"));
+        let normalization = self.normalize.and_then(|normalization| normalization.problem());
+        widths_problem(&self.hidden, "--hidden").or(beyond).or(normalization)
     }
 
     /// The layer from features to logits.

@@ -1,11 +1,11 @@
 //! ResNet-18 (He et al., 2016), with torchvision's names and shapes of parameters.
 
 use super::layers::{Place, conv_norm, residual_block, three_by_three};
-use crate::buffer::{Buf, Maps};
+use crate::core::buffer::{Buf, Maps};
+use crate::core::tape::Tape;
 use crate::kernels::conv2d::Geometry;
 use crate::kernels::max_pool2d::Window;
 use crate::ops::{Activation, global_avg_pool, max_pool2d};
-use crate::tape::Tape;
 
 /// Larger images get the stem for ImageNet, which divides their sides by four.
 const SMALL_SIDE: u32 = 64;

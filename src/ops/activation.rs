@@ -1,10 +1,10 @@
 //! GELU, tanh and sigmoid, element by element.
 
 use super::{GradientCase, case_input};
-use crate::buffer::Buf;
+use crate::core::buffer::Buf;
+use crate::core::tape::Tape;
 use crate::kernels::activation::{Activation, Function};
 use crate::kernels::activation_backward::ActivationBackward;
-use crate::tape::Tape;
 
 /// `x`: any shape; returns x Φ(x) with the normal distribution Φ (the exact form, not the one with tanh).
 pub fn gelu(t: &mut Tape<'_>, name: &str, x: Buf) -> Buf {

@@ -1,10 +1,10 @@
 //! y = a + b: residual connections.
 
 use super::{Activation, GradientCase, before_activation, case_input, case_input_filled, gelu, linear, normalize, tanh};
-use crate::buffer::{Buf, Fill, shape};
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::tape::Tape;
 use crate::kernels::add::Add;
 use crate::kernels::copy::Copy;
-use crate::tape::Tape;
 
 /// `a`, `b`: of one shape; returns their sum, rectified if told so.
 pub fn add(t: &mut Tape<'_>, name: &str, a: Buf, b: Buf, activation: Activation) -> Buf {
@@ -89,7 +89,7 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::buffer::Arena;
+    use crate::core::buffer::Arena;
 
     /// How many copies the backward pass of a gradient case needs.
     fn copies(name: &str) -> usize {
@@ -97,7 +97,7 @@ mod tests {
         let mut arena = Arena::new(1, u64::MAX);
         let mut tape = Tape::new(&mut arena, "case", &[]);
         let (_, y) = (case.record)(&mut tape);
-        let grad_y = tape.arena.scratch("grad_y", crate::buffer::Dtype::F32, y.shape);
+        let grad_y = tape.arena.scratch("grad_y", crate::core::buffer::Dtype::F32, y.shape);
         tape.backward(y, grad_y);
         let program = tape.finish().expect("the case is valid");
         program.calls.iter().filter(|call| call.kernel.name() == "copy").count()

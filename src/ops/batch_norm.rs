@@ -1,7 +1,8 @@
 //! Batch normalisation (Ioffe and Szegedy, 2015) over the columns of a matrix: channels of pixels, or features of samples.
 
 use super::{Activation, GradientCase, case_input, case_input_filled, column_gradients};
-use crate::buffer::{Arena, Buf, Dtype, FROZEN, Fill, Role, Tensor, shape};
+use crate::core::buffer::{Arena, Buf, Dtype, FROZEN, Fill, Role, Tensor, shape};
+use crate::core::tape::Tape;
 use crate::kernels::batch_norm::BatchNorm;
 use crate::kernels::batch_norm_backward::BatchNormBackward;
 use crate::kernels::batch_norm_moments::BatchNormMoments;
@@ -9,7 +10,6 @@ use crate::kernels::batch_norm_parts::BatchNormParts;
 use crate::kernels::batch_norm_running::BatchNormRunning;
 use crate::kernels::norm_sums::NormSums;
 use crate::kernels::parts;
-use crate::tape::Tape;
 
 /// Statistics of past batches, `[1, channels]` each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,9 +139,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::buffer::pad_rows;
+    use crate::core::buffer::pad_rows;
+    use crate::core::memory::HostMem;
     use crate::exec::{Cpu, Executor, repeat};
-    use crate::memory::HostMem;
 
     /// The running mean and variance of one channel after batches of two values, with a rate for each.
     fn running_after(batches: &[([f32; 2], f32)]) -> (f32, f32) {

@@ -1,7 +1,8 @@
 //! Contrastive losses over unit rows. Rows that were not normalised before give a loss, but not the published one.
 
 use super::{GradientCase, case_input, normalize, product_into};
-use crate::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::tape::{GradTarget, Tape};
 use crate::kernels::info_nce::{InfoNce, Pairing};
 use crate::kernels::info_nce_backward::InfoNceBackward;
 use crate::kernels::info_nce_combine::InfoNceCombine;
@@ -12,7 +13,6 @@ use crate::kernels::mean::Mean;
 use crate::kernels::positive_offsets::PositiveOffsets;
 use crate::kernels::sup_con::SupCon;
 use crate::kernels::sup_con_backward::SupConBackward;
-use crate::tape::{GradTarget, Tape};
 
 /// How the similarities of a contrastive loss are held.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

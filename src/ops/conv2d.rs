@@ -1,9 +1,9 @@
 //! Convolution over feature maps, with PyTorch's `[out, in, k, k]` kernels.
 
 use super::{Destination, GradientCase, case_input, weight_gradients};
-use crate::buffer::{Buf, Dtype, Fill, Maps, Role, Tensor, shape};
+use crate::core::buffer::{Buf, Dtype, Fill, Maps, Role, Tensor, shape};
+use crate::core::tape::{GradTarget, Tape};
 use crate::kernels::conv2d::{Conv2d, Geometry, Pass};
-use crate::tape::{GradTarget, Tape};
 
 /// `x`: maps with `in` channels, `w`: `[out, in, k, k]` as [`Geometry::filters`] lays it out, `bias`: `[1, out]`; returns maps
 /// with `out` channels. Panics if the kernel is larger than the padded maps, which their sizes have ruled out.

@@ -1,11 +1,11 @@
 //! Mean softmax cross-entropy with label smoothing.
 
 use super::{GradientCase, case_input};
-use crate::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::tape::Tape;
 use crate::kernels::mean::Mean;
 use crate::kernels::softmax_cross_entropy::SoftmaxCrossEntropy;
 use crate::kernels::softmax_cross_entropy_backward::SoftmaxCrossEntropyBackward;
-use crate::tape::Tape;
 
 /// `logits`: `[batch, classes]`, `targets` (u32, below `classes`): `[1, batch]`; returns the loss, `[1, 1]`.
 pub fn cross_entropy(t: &mut Tape<'_>, name: &str, logits: Buf, targets: Buf, smoothing: f32) -> Buf {

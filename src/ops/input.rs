@@ -1,7 +1,10 @@
 //! From packed data to the batch of a step: order, gathering, augmentation. Nothing here has a gradient.
 
-use crate::buffer::{Buf, Dtype, Fill, Role, Shape, shape};
-use crate::kernels::augment::{Augment, Image};
+use crate::core::buffer::{Buf, Dtype, Fill, Role, Shape, shape};
+use crate::core::image::Image;
+use crate::core::tape::Tape;
+use crate::host::views::Column;
+use crate::kernels::augment::Augment;
 use crate::kernels::augment_draw::{AugmentDraw, Ranges};
 use crate::kernels::augment_local::AugmentLocal;
 use crate::kernels::gather::Gather;
@@ -9,8 +12,6 @@ use crate::kernels::gather_labels::GatherLabels;
 use crate::kernels::gather_rows::GatherRows;
 use crate::kernels::normalize_pixels::{CHANNELS, NormalizePixels};
 use crate::kernels::shuffle::{Order, Shuffle};
-use crate::tape::Tape;
-use crate::views::Column;
 
 /// A data set on the device.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,11 @@
 //! Layer normalisation (Ba, Kiros and Hinton, 2016): over the columns of each row.
 
 use super::{GradientCase, case_input, column_gradients};
-use crate::buffer::{Buf, shape};
+use crate::core::buffer::{Buf, shape};
+use crate::core::tape::Tape;
 use crate::kernels::layer_norm::LayerNorm;
 use crate::kernels::layer_norm_backward::LayerNormBackward;
 use crate::kernels::norm_sums::NormSums;
-use crate::tape::Tape;
 
 /// `x`: `[rows, cols]`, `gamma`, `beta`: `[1, cols]`; returns (x - mean) / sqrt(variance + 1e-5) · gamma + beta, row by row.
 pub fn layer_norm(t: &mut Tape<'_>, name: &str, x: Buf, gamma: Buf, beta: Buf) -> Buf {

@@ -1,11 +1,11 @@
 //! y = x Wᵀ + b, with PyTorch's `[out, in]` weights.
 
 use super::{Destination, GradientCase, case_input, case_input_filled, normalize, product_into, weight_gradients};
-use crate::buffer::{Buf, Fill, Maps, Shape, shape};
+use crate::core::buffer::{Buf, Fill, Maps, Shape, shape};
+use crate::core::tape::Tape;
 use crate::kernels::copy::Copy;
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::relu_backward::ReluBackward;
-use crate::tape::Tape;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Activation {

@@ -42,13 +42,13 @@ pub use truth::{OUTSIDE, batch_masks, batch_targets};
 pub use update::{Clock, Optimizer, StepSettings, report, start_step, update};
 pub use vicreg::vicreg;
 
-use crate::buffer::{Buf, Fill, Shape, shape};
+use crate::core::buffer::{Buf, Fill, Shape, shape};
+use crate::core::tape::{GradTarget, Tape};
 use crate::kernels::column_sums::ColumnSums;
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::norm_sums::NormSums;
 use crate::kernels::parts;
 use crate::kernels::sum_parts::SumParts;
-use crate::tape::{GradTarget, Tape};
 use linear::before_activation;
 
 /// Where a product is to go: into a gradient, or into scratch for parts of it, with the sums of the rows of `aᵀ` beside it.
@@ -205,7 +205,7 @@ fn case_input(t: &mut Tape<'_>, name: &str, rows: u32, cols: u32) -> Buf {
 }
 
 fn case_input_filled(t: &mut Tape<'_>, name: &str, shape: Shape, fill: Fill) -> Buf {
-    let buf = t.arena.buffer(name, crate::buffer::Role::Input, crate::buffer::Dtype::F32, shape, fill);
+    let buf = t.arena.buffer(name, crate::core::buffer::Role::Input, crate::core::buffer::Dtype::F32, shape, fill);
     t.want(buf);
     buf
 }

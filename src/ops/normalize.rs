@@ -1,10 +1,10 @@
 //! Rows to unit length.
 
 use super::{GradientCase, case_input};
-use crate::buffer::{Buf, shape};
+use crate::core::buffer::{Buf, shape};
+use crate::core::tape::Tape;
 use crate::kernels::l2_normalize::L2Normalize;
 use crate::kernels::l2_normalize_backward::L2NormalizeBackward;
-use crate::tape::Tape;
 
 /// `x`: `[rows, cols]`; returns x / max(‖x‖, 1e-12), row by row.
 pub fn normalize(t: &mut Tape<'_>, name: &str, x: Buf) -> Buf {

@@ -1,12 +1,12 @@
 //! Softmax cross-entropy of every pixel, with class weights and pixels that do not count.
 
 use super::{GradientCase, case_input};
-use crate::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::tape::Tape;
 use crate::kernels::part_sums::PartSums;
 use crate::kernels::pixel_cross_entropy::PixelCrossEntropy;
 use crate::kernels::pixel_cross_entropy_backward::PixelCrossEntropyBackward;
 use crate::kernels::weighted_mean::WeightedMean;
-use crate::tape::Tape;
 
 /// `logits`: `[pixels, classes]`; `targets` (u32): `[1, pixels]`; `weights` (not negative): `[1, classes]`. Returns the mean
 /// loss, `[1, 1]`, in which each pixel has the weight of its class, as in PyTorch. Pixels whose target is `ignored`, or no
@@ -49,9 +49,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::buffer::Arena;
+    use crate::core::buffer::Arena;
+    use crate::core::memory::HostMem;
     use crate::exec::{Cpu, Executor, repeat};
-    use crate::memory::HostMem;
 
     #[test]
     fn where_no_pixel_counts_loss_and_gradient_are_zero() {

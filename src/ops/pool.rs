@@ -1,12 +1,12 @@
 //! Feature maps made smaller: largest values of windows, averages of whole maps.
 
 use super::{GradientCase, case_input, case_input_filled};
-use crate::buffer::{Buf, Dtype, Fill, Maps, shape};
+use crate::core::buffer::{Buf, Dtype, Fill, Maps, shape};
+use crate::core::tape::Tape;
 use crate::kernels::group_sums::GroupSums;
 use crate::kernels::group_sums_backward::GroupSumsBackward;
 use crate::kernels::max_pool2d::{MaxPool2d, Window};
 use crate::kernels::max_pool2d_backward::MaxPool2dBackward;
-use crate::tape::Tape;
 
 /// The largest value of each window, channel by channel. Padding never is the largest; of equal values the first gets the
 /// gradient.

@@ -1,11 +1,11 @@
 //! Mean squared error and mean Huber loss.
 
 use super::{GradientCase, case_input_filled};
-use crate::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::tape::Tape;
 use crate::kernels::huber::{Bend, Huber};
 use crate::kernels::huber_backward::HuberBackward;
 use crate::kernels::mean::Mean;
-use crate::tape::Tape;
 
 /// `pred`, `wanted`: of one shape; returns the mean of (pred - wanted)² over all elements, `[1, 1]`.
 pub fn mse(t: &mut Tape<'_>, name: &str, pred: Buf, wanted: Buf) -> Buf {

@@ -1,10 +1,10 @@
 //! y = max(x, 0) on its own; after a linear layer it is fused.
 
 use super::{GradientCase, case_input_filled};
-use crate::buffer::{Buf, Fill, shape};
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::tape::Tape;
 use crate::kernels::relu::Relu;
 use crate::kernels::relu_backward::ReluBackward;
-use crate::tape::Tape;
 
 /// `x`: any shape; returns the same shape.
 pub fn relu(t: &mut Tape<'_>, name: &str, x: Buf) -> Buf {

@@ -1,12 +1,12 @@
 //! Feature maps made larger, and put together: what a decoder with skip connections needs.
 
 use super::{GradientCase, case_input};
-use crate::buffer::{Buf, Maps, shape};
+use crate::core::buffer::{Buf, Maps, shape};
+use crate::core::tape::Tape;
 use crate::kernels::concat::Concat;
 use crate::kernels::take_columns::TakeColumns;
 use crate::kernels::upsample_nearest::UpsampleNearest;
 use crate::kernels::upsample_nearest_backward::UpsampleNearestBackward;
-use crate::tape::Tape;
 
 /// Every pixel repeated `scale` times in both directions.
 pub fn upsample_nearest(t: &mut Tape<'_>, name: &str, x: Maps, scale: u32) -> Maps {

@@ -1,11 +1,11 @@
 //! What the samples of a step are to become: numbers, or a class for each pixel. Nothing here has a gradient.
 
 use super::input::Batch;
-use crate::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::tape::Tape;
+use crate::host::views::{Column, Ranges};
 use crate::kernels::gather_masks::GatherMasks;
 use crate::kernels::gather_rows::GatherRows;
-use crate::tape::Tape;
-use crate::views::{Column, Ranges};
 
 /// The class of pixels that are not to count, and of those that augmentation has moved in from outside.
 pub const OUTSIDE: u32 = 255;

@@ -1,13 +1,13 @@
 //! Around the maths of a step: its clock and settings at the start, the parameter update and the report at the end.
 
-use crate::buffer::{Arena, Buf, Dtype, shape};
+use crate::core::buffer::{Arena, Buf, Dtype, shape};
+use crate::core::tape::Tape;
 use crate::kernels::adam::{Adam, AdamSettings};
 use crate::kernels::metrics::Metrics;
 use crate::kernels::root_sum::RootSum;
 use crate::kernels::sgd::{Sgd, SgdSettings};
 use crate::kernels::sum_squares::SumSquares;
 use crate::kernels::tick::Tick;
-use crate::tape::Tape;
 
 /// How gradients move the parameters: what does not change during a run.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -2,15 +2,15 @@
 
 use super::pool::group_means;
 use super::{GradientCase, case_input_filled, product_into};
-use crate::buffer::{Buf, Fill, shape};
-use crate::gemm::Layout;
+use crate::core::buffer::{Buf, Fill, shape};
+use crate::core::tape::{GradTarget, Tape};
+use crate::host::gemm::Layout;
 use crate::kernels::center_view::CenterView;
 use crate::kernels::mean::Mean;
 use crate::kernels::vicreg::{Vicreg, VicregWeights};
 use crate::kernels::vicreg_backward::VicregBackward;
 use crate::kernels::vicreg_gram_backward::VicregGramBackward;
 use crate::kernels::view_distances::ViewDistances;
-use crate::tape::{GradTarget, Tape};
 
 /// `z`: `[2n, d]`, first views, then second views of the same n samples, at least 2; rows are not normalised. Returns the
 /// loss, `[1, 1]`: the mean squared distance of the views, the mean over both views and all columns of max(0, 1 - σ), and

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 
 use super::{PropagationSettings, Scores, is_zero};
-use crate::neighbours::nearest_others;
+use crate::host::neighbours::nearest_others;
 
 /// Rows and their edges, ready for any set of labels.
 pub struct Graph {
@@ -143,9 +143,9 @@ fn balance(values: &mut [f64], classes: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::random::{signed_unit, threefry};
     use crate::metrics::unit_rows;
     use crate::propagate::Assigned;
-    use crate::random::{signed_unit, threefry};
 
     fn settings(neighbours: usize) -> PropagationSettings {
         PropagationSettings { neighbours, temperature: 0.5, ..Default::default() }

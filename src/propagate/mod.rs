@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 pub use graph::Graph;
 
+use crate::host::neighbours::nearest;
 use crate::metrics::first_largest;
-use crate::neighbours::nearest;
 
 /// How labels spread.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

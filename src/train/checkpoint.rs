@@ -14,11 +14,10 @@ use safetensors::tensor::{Dtype as TensorType, SafeTensors, TensorInfo, TensorVi
 use serde::{Deserialize, Serialize};
 
 use super::foreign;
-use super::settings::model_problem;
-use crate::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
+use crate::core::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
+use crate::core::image::Image;
 use crate::data::{Encoding, Fingerprint, MOST_SIDE, Scale};
 use crate::exec::Executor;
-use crate::kernels::augment::Image;
 use crate::models::ModelSettings;
 
 /// safetensors writes its metadata in random order: one key keeps files equal.
@@ -146,7 +145,7 @@ impl Record {
             (!self.targets.iter().all(|target| target.scale.mean.is_finite() && target.scale.std.is_finite()), "a target's scale".into()),
         ];
         let found = checks.into_iter().find(|(wrong, _)| *wrong).map(|(_, what)| what);
-        found.or_else(|| self.encoding.as_ref().and_then(Encoding::problem)).or_else(|| model_problem(&self.model))
+        found.or_else(|| self.encoding.as_ref().and_then(Encoding::problem)).or_else(|| self.model.problem())
     }
 }
 

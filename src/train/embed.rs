@@ -7,14 +7,14 @@ use anyhow::Result;
 
 use super::checkpoint::{Checkpoint, Stage};
 use super::passes::Evaluation;
-use super::plan::Recording;
+use super::recording::Recording;
 use super::shards::Shards;
+use crate::core::tape::Tape;
 use crate::data::Split;
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
 use crate::models;
 use crate::ops::{Batch, DataBufs};
-use crate::tape::Tape;
 
 /// Images on the device at once, at most. More come in shards, one after the other.
 const SHARD: u32 = 5_000;

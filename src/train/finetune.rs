@@ -6,19 +6,20 @@ use anyhow::{Result, ensure};
 use super::checkpoint::{Checkpoint, Record, Stage};
 use super::driver::{Driver, Judgement, Outcome, Session};
 use super::passes::{Pass, Recalibration};
-use super::plan::{AUGMENT_STREAM, Plan, Recording, Training, TrainingOptions};
+use super::plan::{AUGMENT_STREAM, Plan, Training, TrainingOptions};
 use super::pretrain::images;
+use super::recording::Recording;
 use super::settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS};
 use super::shards::{BatchOutput, Shards, watched};
 use super::task::{self, Scores, Task};
 use super::weights::Weights;
-use crate::buffer::{Role, is_of};
+use crate::core::buffer::{Role, is_of};
+use crate::core::random;
 use crate::data::{self, Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
 use crate::models::{self, ModelSettings, Place};
 use crate::ops::{Augmentation, Clock, DataBufs, Pixels, Statistics, batch_images};
-use crate::random;
 
 /// A fine-tuning run, recorded for one device.
 pub struct Finetune {
@@ -145,7 +146,7 @@ impl Finetune {
             let count = watched(all, Recalibration::SAMPLES);
             let images = match more {
                 true => r.data("unlabelled", &all.first(count).bare()),
-                false => r.first_samples(&training, "first training", all, count),
+                false => training.first_samples(&mut r, "first training", all, count),
             };
             Recalibration::record(&mut r, images, count, &|t, batch, statistics| {
                 let x = batch_images(t, batch, settings.model.pixels());
@@ -162,7 +163,7 @@ impl Finetune {
             None => None,
         };
         let labelled = train.len();
-        let plan = r.finish(training, run, record);
+        let plan = Plan::new(r, training, run, record);
         Ok(Finetune { labelled, notes, recalibration, settings, plan, task, pretrained, held_out, test })
     }
 

@@ -2,16 +2,15 @@
 //! micro-batch by micro-batch, then the loss and its gradient with respect to each, then every micro-batch once more with its
 //! backward pass, which begins with its share of that gradient. The sum is the gradient of the whole batch.
 
-use super::plan::{Recording, Training, TrainingOptions};
-use crate::buffer::{Buf, Dtype, Fill, Role, shape};
+use super::plan::{Training, TrainingOptions};
+use super::recording::Recording;
+use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::program::{Program, RecordError};
+use crate::core::tape::Tape;
 use crate::kernels::collect::Collect;
 use crate::kernels::take_rows::TakeRows;
 use crate::ops::{Augmentation, Batch, Clock, Draws, Pixels, Statistics, batch_indices, draw_views, report, start_step, update, views};
-use crate::program::{Program, RecordError};
-use crate::tape::Tape;
 
-/// Micro-batches are multiples of this many samples: so parts of buffers begin where bindings may.
-pub const MICRO_UNIT: u32 = 16;
 /// Views of a sample.
 const VIEWS: u32 = 2;
 

@@ -13,6 +13,7 @@ mod presets;
 mod pretrain;
 mod pretrained;
 mod preview;
+mod recording;
 mod settings;
 mod shards;
 mod task;
@@ -23,15 +24,15 @@ pub use driver::{Driver, Judgement, Outcome, Session, Terminal};
 pub use embed::Features;
 pub use finetune::{Finetune, judge, predict_each, predict_images};
 pub use folder::{RUNS, RunFolder, checkpoint_path, config_of, find_checkpoint, latest, lock_run};
-pub use micro::MICRO_UNIT;
 pub use passes::{Evaluation, Pass};
-pub use plan::{Plan, RING, Recording, Training, TrainingOptions};
+pub use plan::{Plan, RING, Training, TrainingOptions};
 pub use presets::augment_preset;
 pub use pretrain::{Pretrain, Pretrained};
 pub use preview::augmentation_sheet;
+pub use recording::Recording;
 pub use settings::{
-    ClassWeights, Corruption, FinetuneSettings, MIN_FEW_LABEL_STEPS, Method, OptimizerKind, PretrainSettings, RegressionLoss, RunSettings,
-    Schedule, overlay,
+    ClassWeights, Corruption, FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, Method, OptimizerKind, PretrainSettings, RegressionLoss,
+    RunSettings, Schedule, overlay,
 };
 pub use task::{Scores, Task};
 pub use weights::{Fitted, Weights};

@@ -1,14 +1,15 @@
 //! Passes over a data set without gradients: to look at results, and to re-estimate statistics.
 
-use super::plan::Recording;
-use crate::buffer::{Buf, Dtype, Role, shape, unpad_rows};
-use crate::exec::{DeviceError, Executor, Programs, repeat};
-use crate::kernels::augment::Image;
+use super::recording::Recording;
+use crate::core::buffer::{Buf, Dtype, Role, shape, unpad_rows};
+use crate::core::image::Image;
+use crate::core::program::RecordError;
+use crate::core::tape::Tape;
+use crate::error::DeviceError;
+use crate::exec::{Executor, Programs, repeat};
 use crate::kernels::collect::Collect;
 use crate::kernels::shuffle::Order;
 use crate::ops::{Batch, Clock, DataBufs, Optimizer, Statistics, batch_indices, start_step};
-use crate::program::RecordError;
-use crate::tape::Tape;
 
 /// Samples that a batch without gradients has at most, and pixels.
 const MOST_SAMPLES: u32 = 250;

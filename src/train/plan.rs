@@ -1,20 +1,20 @@
-//! Recording a run: the programs it needs, over one arena.
+//! The plan of a run: the programs of its steps, and how often each runs.
 
 use std::sync::Arc;
 
 use super::checkpoint::Record;
+use super::recording::{Recording, memory};
 use super::settings::RunSettings;
-use super::shards::{Windows, contents};
-use super::weights::{Fitted, Weights};
-use crate::buffer::{Arena, Buf, Dtype, shape};
+use super::shards::Windows;
+use crate::core::buffer::{Arena, Buf, Dtype, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::RecordError;
+use crate::core::random;
+use crate::core::tape::Tape;
 use crate::data::Split;
 use crate::exec::{Programs, Span, repeat};
 use crate::kernels::shuffle::Order;
-use crate::memory::HostMem;
 use crate::ops::{Batch, Clock, DataBufs, Optimizer, StepSettings, batch_indices, report, start_step, update};
-use crate::program::{Program, RecordError};
-use crate::random;
-use crate::tape::Tape;
 
 /// Steps whose metrics fit in the ring; also the most steps that are queued at once.
 pub const RING: u32 = 256;
@@ -22,76 +22,6 @@ pub const RING: u32 = 256;
 /// Random streams of a run, apart from each other.
 pub const SHUFFLE_STREAM: u32 = 2;
 pub const AUGMENT_STREAM: u32 = 3;
-
-/// Programs in the making, and the data that their buffers will hold.
-pub struct Recording {
-    pub arena: Arena,
-    pub programs: Vec<Program>,
-    data: Vec<(Buf, Vec<u32>)>,
-}
-
-impl Recording {
-    pub fn new(seed: u64, binding_limit: u64) -> Self {
-        Recording { arena: Arena::new(seed, binding_limit), programs: Vec::new(), data: Vec::new() }
-    }
-
-    /// Declares a data set; its contents are written when the run is loaded.
-    pub fn data(&mut self, name: &str, split: &Split) -> DataBufs {
-        let (image, samples) = (split.image, split.len());
-        let (dtype, shape_of_samples) = split.stored_as();
-        let images = self.arena.input(&format!("{name} images"), dtype, shape_of_samples);
-        let mut known = |what: &str, dtype, shape| self.arena.input(&format!("{name} {what}"), dtype, shape);
-        let labels = split.labels.as_ref().map(|_| known("labels", Dtype::U32, shape(1, samples)));
-        let targets = split.targets.as_ref().map(|values| known("targets", Dtype::F32, shape(samples, values.len() as u32 / samples)));
-        let masks = split.masks.as_ref().map(|_| known("masks", Dtype::U32, split.masks_shape()));
-        let bufs = DataBufs { images, labels, targets, masks, image };
-        self.data.extend(contents(bufs, split));
-        bufs
-    }
-
-    /// How many samples like these one buffer holds on this device.
-    pub(super) fn fitting(&self, split: &Split) -> u32 {
-        let bytes = 4 * u64::from(split.stored_as().1.stride());
-        u32::try_from(self.arena.binding_limit() / bytes).unwrap_or(u32::MAX).max(1)
-    }
-
-    /// The first `count` of the samples that `training` is recorded for: where all are, if they all are on the device.
-    pub(super) fn first_samples(&mut self, training: &Training, name: &str, split: &Split, count: u32) -> DataBufs {
-        match training.windows {
-            None => training.data,
-            Some(_) => self.data(name, &split.first(count).bare()),
-        }
-    }
-
-    /// What a buffer holds first: padded words.
-    pub fn fill(&mut self, buf: Buf, words: Vec<u32>) {
-        self.data.push((buf, words));
-    }
-
-    /// Lets the model of `record` begin with weights, if there are any. Returns what a user should know of them.
-    pub fn begin_with(&mut self, weights: Option<&Weights>, record: &Record) -> anyhow::Result<Vec<String>> {
-        let Some(weights) = weights else { return Ok(Vec::new()) };
-        let Fitted { contents, notes } = weights.fit(&self.arena, record)?;
-        self.data.extend(contents);
-        Ok(notes)
-    }
-
-    /// First contents of all buffers.
-    pub fn memory(&self) -> HostMem {
-        memory(&self.arena, &self.data)
-    }
-
-    /// Everything is recorded.
-    pub fn finish(self, training: Training, settings: RunSettings, record: Record) -> Plan {
-        Plan { arena: self.arena, programs: Arc::new(self.programs), data: self.data, training, settings, record }
-    }
-}
-
-fn memory(arena: &Arena, data: &[(Buf, Vec<u32>)]) -> HostMem {
-    let mem = HostMem::new(arena);
-    data.iter().for_each(|(buf, words)| mem.write(*buf, words));
-    mem
-}
 
 /// A recorded run: ready for any device whose limits it was recorded for.
 pub struct Plan {
@@ -101,13 +31,18 @@ pub struct Plan {
     pub settings: RunSettings,
     /// As it stands before the first step.
     pub record: Record,
-    data: Vec<(Buf, Vec<u32>)>,
+    contents: Vec<(Buf, Vec<u32>)>,
 }
 
 impl Plan {
+    /// Everything is recorded.
+    pub fn new(r: Recording, training: Training, settings: RunSettings, record: Record) -> Self {
+        Plan { arena: r.arena, programs: Arc::new(r.programs), contents: r.contents, training, settings, record }
+    }
+
     /// First contents of all buffers. `hyper`: the settings of each step, a row of the schedule.
     pub fn memory(&self, hyper: &dyn Fn(u32) -> StepSettings) -> HostMem {
-        let mem = memory(&self.arena, &self.data);
+        let mem = memory(&self.arena, &self.contents);
         let schedule: Vec<u32> = (0..self.training.total_steps).flat_map(hyper).map(f32::to_bits).collect();
         mem.write(self.training.clock.schedule, &schedule);
         mem
@@ -181,6 +116,14 @@ impl Training {
         let (full, tail) = (Vec::new(), Vec::new());
         let windows = windows.map(Arc::new);
         (Training { data, windows, clock, ring, batch, steps_per_epoch, total_steps, trained: trained.to_vec(), tail, full }, order)
+    }
+
+    /// The first `count` of the samples that this is recorded for: where all are, if they all are on the device.
+    pub(super) fn first_samples(&self, r: &mut Recording, name: &str, split: &Split, count: u32) -> DataBufs {
+        match self.windows {
+            None => self.data,
+            Some(_) => r.data(name, &split.first(count).bare()),
+        }
     }
 
     /// Records one step of training: `step` builds the maths from a batch to the loss.

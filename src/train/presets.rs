@@ -1,6 +1,6 @@
 //! Augmentations by name. Strengths are those of trials with digits, with clothes, and of the usual recipe for photographs.
 
-use crate::views::Ranges;
+use crate::host::views::Ranges;
 
 /// Names that [`augment_preset`] knows.
 const PRESETS: &str = "none, light, medium, strong (affine; with noise and an erased square), strokes-medium, strokes (digits and letters: \

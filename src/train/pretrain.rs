@@ -6,15 +6,18 @@ use super::checkpoint::{Record, Stage};
 use super::driver::{Driver, Judgement, Outcome, Session};
 use super::micro::Cached;
 use super::passes::{Evaluation, Pass, Recalibration};
-use super::plan::{AUGMENT_STREAM, Plan, Recording, Training, TrainingOptions};
+use super::plan::{AUGMENT_STREAM, Plan, Training, TrainingOptions};
+use super::recording::Recording;
 use super::settings::{Method, PretrainSettings};
 use super::shards::watched;
 use super::weights::Weights;
-use crate::buffer::{Buf, Role};
+use crate::core::buffer::{Buf, Role};
+use crate::core::image::Image;
+use crate::core::random;
+use crate::core::tape::Tape;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Executor, Programs};
-use crate::kernels::augment::Image;
 use crate::kernels::vicreg::VicregWeights;
 use crate::metrics::{embedding_std, knn_accuracy, unit_rows};
 use crate::models::{self, ModelSettings, Place};
@@ -22,8 +25,6 @@ use crate::ops::{
     Augmentation, Batch, Clock, Pixels, Statistics, augmented_views, batch_images, batch_labels, cross_entropy, mse, normalize, nt_xent,
     pixels_of, sup_con, vicreg,
 };
-use crate::random;
-use crate::tape::Tape;
 
 /// Labelled training images that held-out ones are compared with.
 const BANK: u32 = 5_000;
@@ -145,7 +146,7 @@ impl Pretrain {
             notes.push(format!("batch norm normalises by the statistics of each micro-batch of {micro} images, not of the whole batch"));
         }
         let (bank_size, looked_at) = (watched(&train, BANK), watched(&train, Recalibration::SAMPLES));
-        let first = r.first_samples(&training, "first training", &train, bank_size.max(looked_at));
+        let first = training.first_samples(&mut r, "first training", &train, bank_size.max(looked_at));
         let recalibration = Recalibration::record(&mut r, first, looked_at, &|t, batch, statistics| {
             let places = [models::ENCODER, models::HEAD].map(|group| Place { group, statistics });
             match settings.method {
@@ -172,7 +173,7 @@ impl Pretrain {
         let held_out = evaluate_split(&mut r, "held-out", &held_out, &features)?;
         let bank_labels = train.labels.as_ref().map(|labels| labels[..bank_size as usize].to_vec());
         let monitor = Monitor { recalibration, bank, bank_labels, held_out, reconstruction, classes: data.classes as usize };
-        let plan = r.finish(training, settings.run.clone(), record);
+        let plan = Plan::new(r, training, settings.run.clone(), record);
         Ok(Pretrain { plan, samples: train.len(), notes, monitor, settings })
     }
 

@@ -5,17 +5,18 @@ use std::sync::Arc;
 use anyhow::Result;
 use image::RgbImage;
 
-use super::plan::{AUGMENT_STREAM, Recording};
-use crate::buffer::unpad_rows;
+use super::plan::AUGMENT_STREAM;
+use super::recording::Recording;
+use crate::core::buffer::unpad_rows;
+use crate::core::random;
+use crate::core::tape::Tape;
 use crate::data::Split;
 use crate::exec::{Device, repeat};
+use crate::host::views::Ranges;
 use crate::kernels::shuffle::Order;
 use crate::models::ModelSettings;
 use crate::ops::{Augmentation, Clock, augmented_views, batch_indices, start_step};
-use crate::random;
 use crate::report::{Sheet, Tile, Tone};
-use crate::tape::Tape;
-use crate::views::Ranges;
 
 /// Images shown, and augmented versions of each.
 const IMAGES: u32 = 8;

@@ -8,14 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checkpoint::Record;
-use super::micro::MICRO_UNIT;
 use super::presets::augment_preset;
 use crate::cache;
 use crate::data::{MOST_SIDE, ReadOptions, Split, Task};
 use crate::kernels::adam::AdamSettings;
 use crate::kernels::augment_draw::Ranges;
 use crate::kernels::sgd::SgdSettings;
-use crate::models::{ModelKind, ModelSettings};
+use crate::models::{ModelKind, ModelSettings, widths_problem};
 use crate::ops::Optimizer;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -217,9 +216,8 @@ pub struct FinetuneSettings {
     pub augment: Ranges,
 }
 
-/// Of the first convolution; later ones have four times as many.
-const MOST_CHANNELS: u32 = 1024;
-const MOST_FEATURES: u32 = 16384;
+/// Micro-batches are multiples of this many samples: so parts of buffers begin where bindings may.
+pub const MICRO_UNIT: u32 = 16;
 
 /// With few labels, epochs are counted so that at least this many steps are taken.
 pub const MIN_FEW_LABEL_STEPS: u32 = 500;
@@ -384,24 +382,12 @@ impl RunSettings {
     }
 }
 
-pub(super) fn model_problem(model: &ModelSettings) -> Option<String> {
-    let limits = [("--width", model.width, MOST_CHANNELS), ("--features", model.features, MOST_FEATURES)];
-    let beyond = limits.into_iter().find(|(_, value, most)| !(1..=*most).contains(value));
-    let beyond = beyond.map(|(flag, _, most)| format!("{flag} must be at least 1 and at most {most}"));
-    let normalization = model.normalize.and_then(|normalization| normalization.problem());
-    widths_problem(&model.hidden, "--hidden").or(beyond).or(normalization)
-}
-
-fn widths_problem(widths: &[u32], flag: &str) -> Option<String> {
-    (widths.is_empty() || widths.contains(&0)).then(|| format!("{flag} needs widths of at least 1, for instance 512,256"))
-}
-
 impl PretrainSettings {
     /// The first setting that makes no sense.
     pub fn problem(&self) -> Option<String> {
         let cold = !(self.temperature.is_finite() && self.temperature >= 0.01);
         let temperature = cold.then(|| "--temperature must be at least 0.01".to_string());
-        let widths = model_problem(&self.model).or_else(|| widths_problem(&self.projection, "--projection"));
+        let widths = self.model.problem().or_else(|| widths_problem(&self.projection, "--projection"));
         let autoencoder = self.method == Method::Autoencoder;
         let checks = [
             (autoencoder && !self.augment.is_none(), "an autoencoder gives images back as they are: --augment none, and perhaps --corrupt"),
@@ -459,7 +445,7 @@ impl FinetuneSettings {
             (!(self.encoder_lr_scale.is_finite() && self.encoder_lr_scale >= 0.0), "--encoder-lr-scale must not be negative"),
         ];
         let found = checks.iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string());
-        self.run.problem().or(found).or_else(|| model_problem(&self.model)).or_else(|| self.augment.problem())
+        self.run.problem().or(found).or_else(|| self.model.problem()).or_else(|| self.augment.problem())
     }
 }
 

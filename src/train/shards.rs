@@ -2,23 +2,12 @@
 
 use anyhow::Result;
 
-use super::plan::Recording;
-use crate::buffer::{Buf, pad_rows};
+use super::recording::{Recording, contents};
 use crate::data::Split;
-use crate::exec::{DeviceError, Executor};
+use crate::error::DeviceError;
+use crate::exec::Executor;
 use crate::kernels::shuffle::Order;
 use crate::ops::DataBufs;
-
-/// Padded words of the buffers of a data set that has room for exactly these samples.
-pub(super) fn contents(bufs: DataBufs, split: &Split) -> Vec<(Buf, Vec<u32>)> {
-    let labels = bufs.labels.zip(split.labels.as_ref()).map(|(buf, labels)| (buf, pad_rows(buf.shape, labels)));
-    let targets = bufs.targets.zip(split.targets.as_ref()).map(|(buf, targets)| {
-        let words: Vec<u32> = targets.iter().map(|value| value.to_bits()).collect();
-        (buf, pad_rows(buf.shape, &words))
-    });
-    let masks = bufs.masks.and_then(|buf| Some((buf, split.packed_masks()?)));
-    std::iter::once((bufs.images, split.stored())).chain(labels).chain(targets).chain(masks).collect()
-}
 
 /// Bytes of the samples that a run watches, at most: less than the smallest binding, so that they are the same on all devices.
 const WATCHED_BYTES: u32 = 64 << 20;

@@ -5,15 +5,15 @@ use anyhow::Result;
 use super::checkpoint::{Record, Stage, Target};
 use super::settings::{ClassWeights, FinetuneSettings, RegressionLoss};
 use super::shards::BatchOutput;
-use crate::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::image::Image;
+use crate::core::tape::Tape;
 use crate::data::{self, Dataset, Scale, Split};
 use crate::error::UsageError;
-use crate::kernels::augment::Image;
+use crate::host::views::Ranges;
 use crate::metrics::{Confusion, Regression, Segmentation, accuracy_and_loss, first_largest};
 use crate::models::{self, ModelSettings, Place};
 use crate::ops::{Batch, OUTSIDE, batch_labels, batch_masks, batch_targets, cross_entropy, huber, mse, pixel_cross_entropy};
-use crate::tape::Tape;
-use crate::views::Ranges;
 
 /// What predictions are worth.
 #[derive(Clone, Debug, PartialEq)]

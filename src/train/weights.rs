@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail};
 use safetensors::tensor::Dtype as TensorType;
 
 use super::checkpoint::{Record, Stage, StoredTensors, read_tensors};
-use crate::buffer::{Arena, Buf, NamedBuf, Role, is_of};
+use crate::core::buffer::{Arena, Buf, NamedBuf, Role, is_of};
+use crate::core::image::Image;
 use crate::data::Split;
 use crate::error::UsageError;
-use crate::kernels::augment::Image;
 use crate::models::{self, ModelKind, ModelSettings, Normalization};
 
 /// Channels of images in colour.

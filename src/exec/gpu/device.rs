@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use wgpu::BufferUsages;
 
 use super::textures::same_texture;
-use crate::buffer::{Arena, Buf};
+use crate::core::buffer::{Arena, Buf};
+use crate::core::program::Kernel;
+use crate::core::shader::{Access, Binding, DeviceClass, Shader, TexelGrid};
 use crate::exec::{Choices, DeviceError, Programs, call_key};
-use crate::program::Kernel;
-use crate::shader::{Access, Binding, DeviceClass, Shader, TexelGrid};
 
 /// An open adapter with the pipelines made so far.
 pub struct GpuDevice {

@@ -19,9 +19,9 @@ use self::pace::Pace;
 use self::plan::{Launch, Plan, Uniforms, plan};
 use self::textures::{Texture, same_texture};
 use super::{DeviceError, Executor, Programs, Span, TimedBy, Timing};
-use crate::buffer::{Arena, Buf};
-use crate::memory::HostMem;
-use crate::shader::Binding;
+use crate::core::buffer::{Arena, Buf};
+use crate::core::memory::HostMem;
+use crate::core::shader::Binding;
 
 /// Recording takes host time as well: tiny dispatches are submitted in batches of this many.
 const SUBMIT_DISPATCHES: usize = 2_000;
@@ -141,7 +141,7 @@ impl Gpu {
         let guard = 4 * u64::from(arena.guard_words());
         let mut textures: Vec<Texture> = Vec::new();
         let mut plans = plans.into_iter();
-        let mut prepare = |call: &crate::program::Call| {
+        let mut prepare = |call: &crate::core::program::Call| {
             let Plan { pipeline, shader, params, launches } = plans.next().expect("one plan per call");
             let bufs = call.kernel.bufs();
             let buf = |binding: &Binding| bufs.iter().find(|(name, _)| *name == binding.name).expect("push compared the names").1;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::shader::DeviceClass;
+use crate::core::shader::DeviceClass;
 
 /// Operations in the first submissions: about 100 ms of a slow device of the class. Windows and macOS kill what runs for
 /// seconds.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::device::{GpuDevice, GpuOptions, Pipeline};
-use crate::program::Kernel;
-use crate::shader::Shader;
+use crate::core::program::Kernel;
+use crate::core::shader::Shader;
 
 /// WebGPU's default for groups along one dimension.
 const MAX_GROUPS: u64 = 65_535;

@@ -1,7 +1,7 @@
 //! Operands in textures.
 
-use crate::buffer::{Arena, Buf};
-use crate::shader::TexelGrid;
+use crate::core::buffer::{Arena, Buf};
+use crate::core::shader::TexelGrid;
 
 /// A buffer's copy in a texture, for variants that read it so. Some rows of a buffer share one with other rows of it.
 pub(super) struct Texture {

@@ -5,10 +5,10 @@ use std::ops::{Add, Div, Mul, Sub};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::buffer::{Buf, shape};
-use crate::kernels::augment::Image;
-use crate::memory::HostMem;
-use crate::random::{bell, threefry};
+use crate::core::buffer::{Buf, shape};
+use crate::core::image::Image;
+use crate::core::memory::HostMem;
+use crate::core::random::{bell, threefry};
 
 /// How far views may differ from their image. Zero everywhere is no augmentation; what a file leaves out is zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

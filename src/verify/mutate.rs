@@ -3,7 +3,7 @@
 use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, BinaryOperator, Block, Expression, Function, Handle, Literal, ScalarKind, Statement};
 
-use crate::shader::Shader;
+use crate::core::shader::Shader;
 
 /// One mistake.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn every_shader_has_mutations_and_all_of_them_parse() {
         for entry in KERNELS {
-            let mut arena = crate::buffer::Arena::guarded(0, 64);
+            let mut arena = crate::core::buffer::Arena::guarded(0, 64);
             let program = entry.record(&mut arena).expect("cases are valid");
             let kernel = &program.calls[0].kernel;
             let shader = kernel.shader(&kernel.variants()[0]);

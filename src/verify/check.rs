@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{DeviceError, Executor, Gpu, GpuDevice, GpuOptions, mutations, repeat};
-use crate::buffer::{Arena, Buf, Dtype, shape};
+use super::mutations;
+use crate::core::buffer::{Arena, Buf, Dtype, shape};
+use crate::core::memory::HostMem;
+use crate::core::program::Tolerance;
+use crate::core::shader::{Access, Shader};
+use crate::error::DeviceError;
+use crate::exec::{Executor, Gpu, GpuDevice, GpuOptions, repeat};
 use crate::kernels::Entry;
-use crate::memory::HostMem;
-use crate::program::Tolerance;
-use crate::shader::{Access, Shader};
 
 /// Words behind every allocation of a check.
 const GUARD_WORDS: u32 = 256;
@@ -109,7 +111,7 @@ pub fn self_test_kernel(device: &Arc<GpuDevice>, entry: &Entry) -> Result<SelfTe
     Ok(report)
 }
 
-fn record(entry: &Entry) -> Result<(Arena, crate::program::Program), DeviceError> {
+fn record(entry: &Entry) -> Result<(Arena, crate::core::program::Program), DeviceError> {
     let mut arena = Arena::guarded(1, GUARD_WORDS);
     let program = entry.record(&mut arena).map_err(|e| DeviceError(e.to_string()))?;
     Ok((arena, program))

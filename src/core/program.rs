@@ -5,9 +5,9 @@
 
 use std::fmt::Write;
 
-use crate::buffer::{Arena, Buf, TooLarge};
-use crate::memory::HostMem;
-use crate::shader::{Access, DeviceClass, Shader, TexelGrid, Variant};
+use crate::core::buffer::{Arena, Buf, TooLarge};
+use crate::core::memory::HostMem;
+use crate::core::shader::{Access, DeviceClass, Shader, TexelGrid, Variant};
 
 /// WebGPU's default for storage buffers in one shader stage.
 const MAX_STORAGE_BUFFERS: usize = 8;
@@ -290,7 +290,7 @@ fn refuse(kernel: &dyn Kernel, variant: &Variant) -> Result<(), String> {
     }
     for member in shader.members() {
         let (name, value) = params.iter().find(|(name, _)| *name == member.name).expect("names agree");
-        if matches!(value, Scalar::F32(_)) != (member.dtype == crate::buffer::Dtype::F32) {
+        if matches!(value, Scalar::F32(_)) != (member.dtype == crate::core::buffer::Dtype::F32) {
             return Err(format!("parameter `{name}` is {value:?}, the shader wants {:?}", member.dtype));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::layout::{Taps, Tensor};
+use crate::core::layout::{Taps, Tensor};
 
 /// The same in both directions. Outputs have `(size + 2 padding - kernel) / stride + 1` pixels a side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-pub use crate::layout::{Shape, Tensor, pad_rows, shape, unpad_rows};
-use crate::random;
+pub use crate::core::layout::{Shape, Tensor, pad_rows, shape, unpad_rows};
+use crate::core::random;
 
 /// Buffers inside one allocation start on multiples of this many words: 256 bytes, WebGPU's strictest offset alignment.
 const ALIGN_WORDS: u32 = 64;

@@ -10,7 +10,7 @@ use std::sync::{LazyLock, Mutex};
 use naga::valid::{Capabilities, GlobalUse, ValidationFlags, Validator};
 use naga::{AddressSpace, Handle, ImageClass, ImageDimension, Scalar as NagaScalar, ScalarKind, Type, TypeInner};
 
-use crate::buffer::{Dtype, Shape};
+use crate::core::buffer::{Dtype, Shape};
 
 /// What executes shaders: chips, or a CPU pretending to be one. Barriers and shared memory pay on the first only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,7 +54,7 @@ impl Variant {
         for (name, value) in self.consts.iter().chain(of_call).filter(|(name, _)| *name != "WG") {
             writeln!(text, "const {name}: u32 = {value}u;").expect("writing to a string");
         }
-        text.push_str(include_str!("../shaders/common.wgsl"));
+        text.push_str(include_str!("../../shaders/common.wgsl"));
         for part in self.parts {
             text.push_str(part);
         }

@@ -3,8 +3,8 @@
 use anyhow::{Result, bail, ensure};
 use rayon::prelude::*;
 
-use crate::gemm::Layout;
-use crate::gemm::gemm;
+use crate::host::gemm::Layout;
+use crate::host::gemm::gemm;
 
 /// Queries and bank rows of a block: their similarities (512 KiB) stay in a core's cache until they are looked through.
 const QUERIES: usize = 128;
@@ -106,8 +106,8 @@ pub fn check_rows(rows: &[f32], columns: usize, what: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::random::{signed_unit, threefry};
     use crate::metrics::unit_rows;
-    use crate::random::{signed_unit, threefry};
 
     fn random_rows(rows: usize, columns: usize) -> Vec<f32> {
         let values: Vec<f32> = (0..(rows * columns) as u32).map(|i| signed_unit(threefry([5, 6], [i, 0])[0])).collect();

@@ -3,8 +3,8 @@
 
 use std::ops::Range;
 
-use crate::kernels::augment::Image;
-use crate::views::{Column, Ranges};
+use crate::core::image::Image;
+use crate::host::views::{Column, Ranges};
 
 /// Zeros around the copy: positions are drawn in to one pixel beyond the edge, and have taps around them.
 const MARGIN: usize = 2;

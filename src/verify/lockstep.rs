@@ -1,8 +1,10 @@
 //! Running a program call by call on a device and on the twins, to find the first call that goes astray.
 
-use super::{Cpu, DeviceError, Executor, Programs, Span, compare};
-use crate::buffer::Dtype;
-use crate::program::Tolerance;
+use super::compare;
+use crate::core::buffer::Dtype;
+use crate::core::program::Tolerance;
+use crate::error::DeviceError;
+use crate::exec::{Cpu, Executor, Programs, Span};
 
 /// What is compared.
 #[derive(Clone, Copy, PartialEq, Debug)]

@@ -6,10 +6,10 @@ use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytemuck::Pod;
 use rayon::prelude::*;
 
-use crate::buffer::{Arena, Buf, Dtype, Shape, unpad_rows};
+use crate::core::buffer::{Arena, Buf, Dtype, Shape, unpad_rows};
 
 /// One lock per allocation. WebGPU forbids binding an allocation as input and output of one call, and
-/// [`Program::push`](crate::program::Program::push) refuses such a call; so a lock is never contended.
+/// [`Program::push`](crate::core::program::Program::push) refuses such a call; so a lock is never contended.
 pub struct HostMem {
     allocs: Vec<RwLock<Vec<u32>>>,
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, Tensor};
-use crate::program::{Kernel, Program, RecordError};
+use crate::core::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, Tensor};
+use crate::core::program::{Kernel, Program, RecordError};
 
 type Backward = Box<dyn FnOnce(&mut Tape<'_>, Buf)>;
 

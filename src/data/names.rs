@@ -1,0 +1,33 @@
+//! Names as they are compared, and as they are listed.
+
+use std::borrow::Cow;
+
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
+/// The first few of many names, for a sentence.
+pub(super) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
+    const SHOWN: usize = 4;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
+    let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// In the Unicode form in which equal texts are equal bytes (NFC): systems write `é` as one character or as two.
+pub(super) fn normalized(text: &str) -> Cow<'_, str> {
+    if is_nfc(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }
+}
+
+/// As [`normalized`], capitals being equal to small letters.
+pub(super) fn folded(text: &str) -> String {
+    // Small letters of composed ones may be two.
+    normalized(text).to_lowercase().nfc().collect()
+}
+
+/// Which of `names` is called `name`; one that differs in case or Unicode form only, where there is but one.
+pub(super) fn find_name(names: &[String], name: &str) -> Option<usize> {
+    let alike = || {
+        let mut alike = (0..names.len()).filter(|&at| folded(&names[at]) == folded(name));
+        alike.next().filter(|_| alike.next().is_none())
+    };
+    names.iter().position(|known| known == name).or_else(alike)
+}

@@ -1,0 +1,159 @@
+//! The order of the rooms: `lib.rs` says it, imports keep to it, and files import each other in no circle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// The rooms from the top down, by the rows of the table in `lib.rs`; those of one row may not import each other.
+fn rooms(lib: &str) -> Vec<Vec<String>> {
+    let rows = lib.lines().filter(|line| line.starts_with("//! | [`"));
+    let names = |row: &str| row.split('`').skip(1).step_by(2).map(|name| name.trim_start_matches("mod@").to_string()).collect();
+    rows.map(|row| names(row.trim_start_matches("//! | ").split(" | ").next().unwrap_or_default())).collect()
+}
+
+/// A module's path from the root (`data::split`) with what it imports, outside of its tests.
+type Imports = BTreeMap<String, BTreeSet<String>>;
+
+fn module_of(root: &Path, file: &Path) -> String {
+    let path = file.strip_prefix(root).expect("it is in there").with_extension("");
+    let parts: Vec<String> = path.iter().map(|part| part.to_string_lossy().into_owned()).filter(|part| part != "mod").collect();
+    parts.join("::")
+}
+
+/// All paths that begin with `crate::` or `super::`, each resolved to the longest module that it names.
+fn imports(root: &Path) -> Imports {
+    let files = walkdir::WalkDir::new(root).into_iter().flatten().map(|entry| entry.into_path());
+    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "rs")).collect();
+    let modules: BTreeSet<String> = files.iter().map(|file| module_of(root, file)).collect();
+    let known = |path: &str| {
+        let mut path = path.to_string();
+        while !modules.contains(&path) {
+            path = path.rsplit_once("::")?.0.to_string();
+        }
+        Some(path)
+    };
+    let mut found = Imports::new();
+    for file in &files {
+        let (module, text) = (module_of(root, file), fs::read_to_string(file).expect("it is text"));
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let code: String = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+        // `super` of `a/mod.rs` is the root, that of `a/b.rs` is `a`.
+        let above = module.rsplit_once("::").map_or("", |(above, _)| above);
+        let into = found.entry(module.clone()).or_default();
+        for (start, from) in [("crate::", ""), ("super::", above)] {
+            for (at, _) in code.match_indices(start) {
+                for path in expand(&code[at + start.len()..]) {
+                    let path = if from.is_empty() { path } else { format!("{from}::{path}") };
+                    into.extend(known(&path).filter(|target| *target != module));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// The paths of `a::b`, or of `a::{b, c::d}`.
+fn expand(text: &str) -> Vec<String> {
+    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(text.len());
+    let path = text[..end].trim_end_matches(':').to_string();
+    let Some(group) = text[end..].strip_prefix('{').filter(|_| path.is_empty() || text[..end].ends_with(':')) else { return vec![path] };
+    let (mut depth, mut items, mut item) = (1, Vec::new(), String::new());
+    for c in group.chars() {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        if depth == 0 || (depth == 1 && c == ',') {
+            items.extend(expand(item.trim()).into_iter().filter(|item| !item.is_empty()));
+            item.clear();
+            if depth == 0 {
+                break;
+            }
+        } else {
+            item.push(c);
+        }
+    }
+    items.into_iter().map(|item| if path.is_empty() { item } else { format!("{path}::{item}") }).collect()
+}
+
+/// What imports a room above or beside it.
+fn upward(rooms: &[Vec<String>], imports: &Imports) -> Vec<String> {
+    let floor = |module: &str| {
+        let room = module.split("::").next().unwrap_or_default();
+        rooms.iter().position(|row| row.iter().any(|name| name == room)).map(|floor| (floor, room.to_string()))
+    };
+    let mut found = Vec::new();
+    for (module, targets) in imports {
+        for target in targets {
+            let (Some((from, room)), Some((to, other))) = (floor(module), floor(target)) else { continue };
+            let within = rooms[from].iter().position(|name| *name == room) < rooms[to].iter().position(|name| *name == other);
+            if to < from || (to == from && room != other && !within) {
+                found.push(format!("{module} -> {target}"));
+            }
+        }
+    }
+    found
+}
+
+/// Modules of one room that import each other in a circle. A folder's `mod.rs` and the files in it are one.
+fn circles(imports: &Imports) -> Vec<String> {
+    let reach = |start: &str| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![start.to_string()]);
+        while let Some(module) = next.pop() {
+            for target in imports.get(&module).into_iter().flatten().filter(|target| !start.starts_with(&format!("{target}::"))) {
+                if seen.insert(target.clone()) {
+                    next.push(target.clone());
+                }
+            }
+        }
+        seen
+    };
+    let parent = |a: &str, b: &str| a.starts_with(&format!("{b}::")) || b.starts_with(&format!("{a}::"));
+    let reached: BTreeMap<&String, BTreeSet<String>> = imports.keys().map(|module| (module, reach(module))).collect();
+    let mut found = Vec::new();
+    for (module, targets) in &reached {
+        for target in targets.iter().filter(|target| *target > *module && !parent(module, target)) {
+            if reached.get(target).is_some_and(|back| back.contains(*module)) {
+                found.push(format!("{module} <-> {target}"));
+            }
+        }
+    }
+    found
+}
+
+fn root() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+#[test]
+fn arrows_go_down() {
+    let lib = fs::read_to_string(root().join("lib.rs")).expect("it is text");
+    let rooms = rooms(&lib);
+    let declared: BTreeSet<&str> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert_eq!(declared, rooms.iter().flatten().map(String::as_str).collect(), "every module has a room, and every room is there");
+    let imports = imports(&root());
+    assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 500, "imports are found");
+    assert_eq!(upward(&rooms, &imports), [""; 0]);
+}
+
+#[test]
+fn files_import_each_other_in_no_circle() {
+    assert_eq!(circles(&imports(&root())), [""; 0]);
+}
+
+#[test]
+fn an_arrow_that_goes_up_and_a_circle_are_noticed() {
+    let dir = tempfile::tempdir().expect("a place for files");
+    let files = [
+        ("top/mod.rs", "use crate::low::a;"),
+        ("low/mod.rs", "pub mod a;"),
+        ("low/a.rs", "use super::{b::{B, C}, d};\n// use crate::top;\n#[cfg(test)]\nmod tests { use crate::top; }"),
+        ("low/b.rs", "fn f() { crate::low::a::g(); }"),
+        ("low/c.rs", "use crate::{top, other};"),
+    ];
+    for (name, text) in files {
+        fs::create_dir_all(dir.path().join(name).parent().expect("a folder"))
+            .and_then(|()| fs::write(dir.path().join(name), text))
+            .expect("");
+    }
+    let (rooms, imports) = (rooms("//! | [`top`] | x |\n//! | [`low`] | y |\n"), imports(dir.path()));
+    assert_eq!(upward(&rooms, &imports), ["low::c -> top"]);
+    assert_eq!(circles(&imports), ["low::a <-> low::b"]);
+}
