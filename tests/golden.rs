@@ -271,7 +271,7 @@ impl Walk {
                 for (pattern, mem) in self.moved.iter().enumerate() {
                     let mut values = mem.dense_f32(buf);
                     for (i, (value, own)) in values.iter_mut().zip(&own).enumerate() {
-                        carried = carried.max(f64::from((*value - right[i]).abs()));
+                        carried = common::worst([carried, f64::from((*value - right[i]).abs())]);
                         let up = pattern == 0 || threefry([pattern as u32, self.outputs], [i as u32, 0])[0] & 1 == 0;
                         // Away from zero if near it: what a ReLU passes is not to change.
                         let up = if f64::from(value.abs()) > *own { up } else { *value > 0.0 };
@@ -587,7 +587,7 @@ fn resnet18_forward(case: &Case, engine: &Engine) -> Vec<Found> {
 
     // Of twenty layers' rounding errors together nothing is known but that they are small beside the largest value.
     let found = |tensor: &str, values: Vec<f64>| {
-        let largest = case.tensor(tensor).values.iter().fold(0.0_f64, |largest, v| largest.max(v.abs()));
+        let largest = case.tensor(tensor).values.iter().fold(0.0_f64, |largest, v| common::worst([largest, v.abs()]));
         Found { tensor: tensor.into(), bounds: vec![1e-4 * largest; values.len()], values }
     };
     let probes = PROBES.map(|(tensor, name)| {
@@ -748,7 +748,7 @@ fn judge(case: &Case, found: &[Found]) -> Result<f64, String> {
             if !within {
                 return Err(format!("{}: `{tensor}` element {i}: PyTorch has {e:e}, here {a:e}; allowed ±{bound:e}", case.name));
             }
-            worst = worst.max(if difference == 0.0 { 0.0 } else { difference / bound });
+            worst = common::worst([worst, if difference == 0.0 { 0.0 } else { difference / bound }]);
         }
     }
     Ok(worst)
@@ -802,7 +802,7 @@ fn results_are_pytorchs() {
         for run in ops(case) {
             for (engine, worst) in engines.iter().zip(&mut *worst) {
                 match judge(case, &run(case, engine)) {
-                    Ok(share) => *worst = worst.max(share),
+                    Ok(share) => *worst = common::worst([*worst, share]),
                     Err(what) => failures.push(format!("{}: {what}", engine.name())),
                 }
             }

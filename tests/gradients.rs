@@ -1,6 +1,10 @@
 //! Calculus: the recorded backward pass of every op and loss against finite differences of its forward pass, on the CPU.
 
+mod common;
+
 use std::sync::Arc;
+
+use common::worst;
 
 use wgraft::core::buffer::{Arena, Buf, Dtype, Fill, Role, pad_rows};
 use wgraft::core::memory::HostMem;
@@ -11,9 +15,9 @@ use wgraft::ops::{GradientCase, gradient_cases};
 /// Half the distance of the two points of a central difference.
 const STEP: f32 = 1.0 / 128.0;
 
-/// The largest difference between recorded and finite-difference gradients, relative to the largest gradient.
-/// `tamper` may change the recorded gradient, to prove that the comparison notices.
-fn worst_error(case: &GradientCase, tamper: impl Fn(&mut f64)) -> f64 {
+/// For each input, the largest difference between recorded and finite-difference gradients, relative to its largest gradient.
+/// `tamper` may change the recorded gradient of an input, to prove that the comparison notices.
+fn worst_errors(case: &GradientCase, tamper: impl Fn(usize, &mut f64)) -> Vec<f64> {
     let mut arena = Arena::new(5, u64::MAX);
     let mut tape = Tape::new(&mut arena, "case", &[]);
     let (inputs, y) = (case.record)(&mut tape);
@@ -30,11 +34,12 @@ fn worst_error(case: &GradientCase, tamper: impl Fn(&mut f64)) -> f64 {
     };
     output(&mut cpu);
     let recorded: Vec<Vec<f32>> = grads.iter().map(|&g| cpu.mem().dense_f32(g)).collect();
-    let largest = recorded.iter().flatten().fold(0.0_f64, |a, &g| a.max(f64::from(g.abs())));
-    assert!(largest > 1e-3, "{}: the case has no gradient to speak of", case.name);
-    let mut worst = 0.0_f64;
-    for (&x, recorded) in inputs.iter().zip(&recorded) {
+    let mut all = Vec::new();
+    for (input, (&x, recorded)) in inputs.iter().zip(&recorded).enumerate() {
         let values = cpu.mem().dense_f32(x);
+        let largest = worst(recorded.iter().map(|&g| f64::from(g.abs())));
+        assert!(largest > 1e-3, "{}: input {input} has no gradient to speak of", case.name);
+        let mut errors = Vec::new();
         for (i, &recorded) in recorded.iter().enumerate() {
             let mut at = |value: f32| {
                 let mut moved = values.clone();
@@ -47,11 +52,12 @@ fn worst_error(case: &GradientCase, tamper: impl Fn(&mut f64)) -> f64 {
             let difference = (at(up) - at(down)) / f64::from(up - down);
             at(values[i]);
             let mut recorded = f64::from(recorded);
-            tamper(&mut recorded);
-            worst = worst.max((recorded - difference).abs() / largest);
+            tamper(input, &mut recorded);
+            errors.push((recorded - difference).abs() / largest);
         }
+        all.push(worst(errors));
     }
-    worst
+    all
 }
 
 /// Curvature (STEP²) and f32 rounding (2^-24 / STEP) leave a part in ten thousand.
@@ -60,16 +66,32 @@ const LIMIT: f64 = 1e-3;
 #[test]
 fn recorded_gradients_are_derivatives() {
     for case in gradient_cases() {
-        let error = worst_error(&case, |_| {});
-        println!("{:32} {error:.1e}", case.name);
-        assert!(error < LIMIT, "{}: {error:.2e} of the largest gradient, allowed {LIMIT:.0e}", case.name);
+        let errors = worst_errors(&case, |_, _| {});
+        println!("{:32} {errors:?}", case.name);
+        assert!(errors.iter().all(|&error| error < LIMIT), "{}: {errors:?} of the largest gradients, allowed {LIMIT:.0e}", case.name);
     }
 }
 
 #[test]
 fn a_gradient_two_percent_off_is_noticed() {
     for case in gradient_cases() {
-        let error = worst_error(&case, |g| *g *= 1.02);
-        assert!(error > LIMIT, "{}: {error:.2e} went unnoticed", case.name);
+        let inputs = worst_errors(&case, |_, _| {}).len();
+        for wrong in 0..inputs {
+            let errors = worst_errors(&case, |input, g| *g *= if input == wrong { 1.02 } else { 1.0 });
+            assert!(errors[wrong] > LIMIT, "{}: {:.2e} of input {wrong} went unnoticed", case.name, errors[wrong]);
+            let others = errors.iter().enumerate().filter(|(input, _)| *input != wrong);
+            assert!(others.into_iter().all(|(_, &error)| error < LIMIT), "{}: {errors:?}, only {wrong} was tampered with", case.name);
+        }
     }
+}
+
+#[test]
+fn a_gradient_that_is_no_number_is_noticed() {
+    let case = &gradient_cases()[0];
+    assert!(
+        worst_errors(case, |input, g| if input == 0 {
+            *g = f64::NAN
+        })[0]
+            .is_nan()
+    );
 }

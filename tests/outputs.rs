@@ -396,3 +396,18 @@ fn what_cannot_be_read_in_a_folder_is_named_and_the_exit_code_is_1() {
     let output = wgraft(runs(), &["predict", "tuned", "pipe.png", "--device", "cpu"]);
     assert!(stderr(&output).contains("pipe.png is a pipe, a socket or a device"), "{}", stderr(&output));
 }
+
+#[test]
+fn sizes_beyond_all_machines_are_refused_at_once() {
+    let dry = |args: &[&'static str]| [args, &["--dry-run"]].concat();
+    refused(
+        runs(),
+        &[&dry(&["pretrain", "--size", "4096", "--batch", "4100"])[..], &CPU].concat(),
+        1,
+        &["64 are allowed", "smaller --size"],
+    );
+    let many = dry(&["finetune", "--data", "data", "--hidden", "8", "--batch", "4", "--epochs", "4000000000"]);
+    refused(runs(), &[&many[..], &CPU].concat(), 3, &["too many steps", "fewer --epochs"]);
+    let large = dry(&["pretrain", "--data", "data", "--size", "4096", "--batch", "8", "--model", "cnn", "--width", "1024"]);
+    refused(runs(), &[&large[..], &CPU].concat(), 3, &["does not fit"]);
+}

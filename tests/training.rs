@@ -6,10 +6,11 @@ mod common;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wgraft::core::buffer::{Dtype, Role};
+use wgraft::core::buffer::{Buf, Dtype, Role};
 use wgraft::core::program::Program;
 use wgraft::data::{Dataset, Split, Task};
-use wgraft::exec::{Counts, Cpu, Device, Executor, Gpu, Span};
+use wgraft::error::DeviceError;
+use wgraft::exec::{Counts, Cpu, Device, Executor, Gpu, Span, Timing};
 use wgraft::host::views::Ranges;
 use wgraft::models::{ModelKind, ModelSettings};
 use wgraft::ops::{Clock, StepSettings};
@@ -211,8 +212,9 @@ fn micro_batches_add_up_to_the_step_of_the_whole_batch() {
             let same = parts.arena.find(&b.name).expect("both have the same parameters");
             let [x, y] = [(0, b.buf), (1, same)].map(|(i, buf)| ran[i].read(buf).expect("it reads"));
             let first = whole.memory(&hyper(&whole)).read(b.buf);
-            let moved = first.iter().zip(&x).map(|(a, b)| (f32::from_bits(*a) - f32::from_bits(*b)).abs()).fold(0.0, f32::max);
-            let apart = x.iter().zip(&y).map(|(a, b)| (f32::from_bits(*a) - f32::from_bits(*b)).abs()).fold(0.0, f32::max);
+            let moved = first.iter().zip(&x).map(|(a, b)| (f32::from_bits(*a) - f32::from_bits(*b)).abs());
+            let moved = common::worst(moved.map(f64::from));
+            let apart = common::worst(x.iter().zip(&y).map(|(a, b)| f64::from((f32::from_bits(*a) - f32::from_bits(*b)).abs())));
             // Rounding of sums in another order, beside what two steps changed.
             let what = format!("{method:?} on {}: `{}`", device.name(), b.name);
             assert!(moved > 1e-4 && apart < 1e-3 * moved, "{what} moved by {moved}, is {apart} apart");
@@ -317,6 +319,53 @@ fn every_declared_input_matters() {
     }
 }
 
+/// A device that spoils the first word of a buffer whenever it has run a certain call.
+struct Wrong<'a> {
+    device: &'a mut dyn Executor,
+    call: usize,
+    buf: Buf,
+}
+
+impl Executor for Wrong<'_> {
+    fn run(&mut self, work: &[Span]) -> Result<(), DeviceError> {
+        self.device.run(work)?;
+        if work.iter().any(|span| span.calls.contains(&self.call)) {
+            let mut words = self.device.read(self.buf)?;
+            words[0] = 7.5_f32.to_bits();
+            self.device.write(self.buf, &words)?;
+        }
+        Ok(())
+    }
+
+    fn time(&mut self, work: &[Span]) -> Result<Timing, DeviceError> {
+        self.device.time(work)
+    }
+
+    fn busy_seconds(&mut self) -> Result<Option<f64>, DeviceError> {
+        self.device.busy_seconds()
+    }
+
+    fn device_bytes(&self) -> u64 {
+        self.device.device_bytes()
+    }
+
+    fn read(&mut self, buf: Buf) -> Result<Vec<u32>, DeviceError> {
+        self.device.read(buf)
+    }
+
+    fn write(&mut self, buf: Buf, words: &[u32]) -> Result<(), DeviceError> {
+        self.device.write(buf, words)
+    }
+
+    fn read_later(&mut self, buf: Buf) -> Result<(), DeviceError> {
+        self.device.read_later(buf)
+    }
+
+    fn arrived(&mut self, wait: bool) -> Result<Option<Vec<u32>>, DeviceError> {
+        self.device.arrived(wait)
+    }
+}
+
 #[test]
 fn a_whole_step_agrees_in_lockstep() {
     let Some(device) = common::gpu() else { return };
@@ -341,7 +390,14 @@ fn a_whole_step_agrees_in_lockstep() {
             gpu.write(weight, &words).expect("it writes");
             let found = lockstep(&mut gpu, &mut cpu, &plan.programs, 0, mode).expect("both run");
             match mode {
-                Lockstep::Resynced => assert!(found.is_empty(), "resynced inputs are the device's own"),
+                Lockstep::Resynced => {
+                    assert!(found.is_empty(), "resynced inputs are the device's own");
+                    // A device that gets the third call wrong is noticed there, and nowhere else.
+                    let wrong = plan.programs[0].calls[2].kernel.outputs().into_iter().next().expect("it writes something").1;
+                    let mut device = Wrong { device: &mut gpu, call: 2, buf: wrong };
+                    let found = lockstep(&mut device, &mut cpu, &plan.programs, 0, mode).expect("both run");
+                    assert_eq!(found.iter().map(|d| d.call).collect::<Vec<_>>(), [2], "{found:?}");
+                }
                 Lockstep::FreeRunning { .. } => assert_eq!(found.first().map(|d| d.label.as_str()), Some("encoder.0")),
             }
         }

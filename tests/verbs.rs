@@ -279,7 +279,7 @@ fn features_do_not_depend_on_shards() {
     let features = checkpoint.features(&Device::Cpu, &many).expect("features");
     assert_eq!((features.columns, features.values.len()), (16, 16 * 5_003));
     let alone = checkpoint.features(&Device::Cpu, &images.select(&rows)).expect("features");
-    let apart = features.select(&rows).iter().zip(&alone.values).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let apart = common::worst(features.select(&rows).iter().zip(&alone.values).map(|(a, b)| f64::from((a - b).abs())));
     // Sums of 784 products of numbers below 1, perhaps in another order.
     assert!(apart < 1e-4 && alone.values.iter().any(|&v| v > 0.01), "{apart}");
     let other = Dataset::embedded().conform(&ReadOptions { size: Some([14, 14]), ..ReadOptions::default() }).expect("it is resized").train;

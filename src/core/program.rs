@@ -89,6 +89,12 @@ pub trait Kernel: Send + Sync {
         true
     }
 
+    /// Whether this call leaves some of its outputs as they were. Where it does not, checks poison them first, and nothing may stay
+    /// so.
+    fn leaves_some(&self) -> bool {
+        false
+    }
+
     /// The reference: plain loops over rows, sums in f64.
     fn twin(&self, m: &HostMem);
 
@@ -169,6 +175,7 @@ impl dyn Kernel + '_ {
         let shader = self.shader(&self.variants()[0]);
         let access = |name| match shader.access(name) {
             Access::ReadWrite if !self.accumulates() => Access::Write,
+            Access::Write if self.leaves_some() => Access::ReadWrite,
             access => access,
         };
         self.bufs().into_iter().map(|(name, buf)| (name, buf, access(name))).collect()

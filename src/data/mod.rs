@@ -47,6 +47,9 @@ use crate::core::image::Image;
 /// Sides of images are at most this.
 pub const MOST_SIDE: u32 = 4096;
 
+/// Samples of a data set may take this much memory.
+const MOST_SAMPLE_BYTES: u64 = 64 << 30;
+
 /// What is to be learnt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -299,6 +302,17 @@ impl Dataset {
         if (image.height, image.width) != (height, width) {
             self.notes.push(format!("images are {height}x{width}; resized to {wanted_height}x{wanted_width}"));
         }
+        let bytes = u64::from(image.len())
+            * [Some(&self.train), self.test.as_ref()].iter().flatten().map(|split| u64::from(split.len())).sum::<u64>();
+        ensure!(
+            bytes <= MOST_SAMPLE_BYTES,
+            "the images of {} would take {} GiB at {height}x{width}; {} are allowed: a smaller --size is needed",
+            self.name,
+            bytes >> 30,
+            MOST_SAMPLE_BYTES >> 30,
+            height = image.height,
+            width = image.width
+        );
         self.train = self.train.conform(image);
         self.test = self.test.map(|test| test.conform(image));
         Ok(self)

@@ -29,6 +29,10 @@ impl Kernel for Collect {
         vec![("clock", self.clock), ("x", self.x), ("all", self.all)]
     }
 
+    fn leaves_some(&self) -> bool {
+        true
+    }
+
     fn params(&self) -> Vec<(&'static str, Scalar)> {
         vec![
             ("rows", Scalar::U32(self.x.rows())),

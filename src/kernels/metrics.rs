@@ -43,6 +43,10 @@ impl Kernel for Metrics {
         vec![("clock", self.clock), ("loss", self.loss), ("norm", self.norm), ("ring", self.ring)]
     }
 
+    fn leaves_some(&self) -> bool {
+        true
+    }
+
     fn params(&self) -> Vec<(&'static str, Scalar)> {
         vec![("rows", Scalar::U32(self.ring.rows()))]
     }

@@ -41,7 +41,7 @@ impl Pixels {
     pub fn shape(self, images: u32, image: Image) -> Shape {
         match self {
             Pixels::Flat => shape(images, image.len()),
-            Pixels::Rows => shape(images * image.height * image.width, image.channels),
+            Pixels::Rows => shape(images.saturating_mul(image.height * image.width), image.channels),
         }
     }
 }

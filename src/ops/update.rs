@@ -42,6 +42,9 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// What the schedule of training is called.
+    pub const SCHEDULE: &str = "schedule";
+
     /// Settings in a row of the schedule: the temperature, a learning rate for each parameter group, two bias corrections.
     pub const SETTINGS: u32 = 8;
     pub const TEMPERATURE: u32 = 0;
@@ -70,7 +73,7 @@ impl Clock {
     pub fn new(arena: &mut Arena, name: &str, steps: u32) -> Self {
         Clock {
             clock: arena.state(&format!("{name}clock"), Dtype::U32, shape(1, 2)),
-            schedule: arena.input(&format!("{name}schedule"), Dtype::F32, shape(steps.max(1), Self::SETTINGS)),
+            schedule: arena.input(&format!("{name}{}", Self::SCHEDULE), Dtype::F32, shape(steps.max(1), Self::SETTINGS)),
             hyper: arena.scratch(&format!("{name}settings"), Dtype::F32, shape(1, Self::SETTINGS)),
         }
     }

@@ -121,7 +121,7 @@ impl Finetune {
             trained: if settings.freeze { &both[1..] } else { &both },
             optimizer: run.update_rule(),
             seed: run.seed,
-            total_steps: &|epoch| run.steps.unwrap_or((run.epochs * epoch).max(if few { MIN_FEW_LABEL_STEPS } else { 0 })),
+            total_steps: &|epoch| run.steps.unwrap_or(run.epochs.saturating_mul(epoch).max(if few { MIN_FEW_LABEL_STEPS } else { 0 })),
         };
         // Frozen layers are those of evaluation.
         let place = |group, statistics| Place {

@@ -38,7 +38,7 @@ impl Training {
     ///
     /// Batch norm normalises by the statistics of each micro-batch; its running statistics follow once, in the replay.
     pub fn record_cached(r: &mut Recording, options: &TrainingOptions<'_>, cached: &Cached<'_>) -> Result<Self, RecordError> {
-        let (mut training, order) = Training::begin(r, options);
+        let (mut training, order) = Training::begin(r, options, u64::from(VIEWS * cached.micro))?;
         let (clock, size, micro) = (training.clock, options.batch, cached.micro);
         let batches = size / micro;
 

@@ -6,7 +6,7 @@ use super::checkpoint::Record;
 use super::recording::{Recording, memory};
 use super::settings::RunSettings;
 use super::shards::Windows;
-use crate::core::buffer::{Arena, Buf, Dtype, shape};
+use crate::core::buffer::{Arena, Buf, Dtype, TooLarge, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::RecordError;
 use crate::core::random;
@@ -18,6 +18,9 @@ use crate::ops::{Batch, Clock, DataBufs, Optimizer, StepSettings, batch_indices,
 
 /// Steps whose metrics fit in the ring; also the most steps that are queued at once.
 pub const RING: u32 = 256;
+
+/// Views of a sample, at most.
+const MOST_VIEWS: u64 = 2;
 
 /// Random streams of a run, apart from each other.
 pub const SHUFFLE_STREAM: u32 = 2;
@@ -93,8 +96,16 @@ impl TrainingOptions<'_> {
 impl Training {
     /// Samples, clock, ring and number of steps of a run, before any of its programs is recorded, and the order in which steps
     /// see what is on the device.
-    pub(super) fn begin(r: &mut Recording, options: &TrainingOptions<'_>) -> (Self, Order) {
+    ///
+    /// Fails if `at_once` views, which one program makes, have more pixels than rows can be counted.
+    pub(super) fn begin(r: &mut Recording, options: &TrainingOptions<'_>, at_once: u64) -> Result<(Self, Order), RecordError> {
         let TrainingOptions { samples: split, batch, trained, .. } = *options;
+        let rows = at_once * u64::from(split.image.height) * u64::from(split.image.width);
+        if u32::try_from(rows).is_err() {
+            let too_large =
+                TooLarge { name: "views".into(), bytes: 4 * rows * u64::from(split.image.channels), limit: r.arena.binding_limit() };
+            return Err(RecordError::TooLarge { program: "train".into(), too_large });
+        }
         let samples = split.len();
         // Fewer samples than a batch: all of them, several times over.
         let repeats = batch.div_ceil(samples);
@@ -115,7 +126,7 @@ impl Training {
         let ring = r.arena.input("metrics", Dtype::F32, shape(RING, 4));
         let (full, tail) = (Vec::new(), Vec::new());
         let windows = windows.map(Arc::new);
-        (Training { data, windows, clock, ring, batch, steps_per_epoch, total_steps, trained: trained.to_vec(), tail, full }, order)
+        Ok((Training { data, windows, clock, ring, batch, steps_per_epoch, total_steps, trained: trained.to_vec(), tail, full }, order))
     }
 
     /// The first `count` of the samples that this is recorded for: where all are, if they all are on the device.
@@ -132,7 +143,7 @@ impl Training {
         options: &TrainingOptions<'_>,
         step: &dyn Fn(&mut Tape<'_>, Batch, Clock) -> Buf,
     ) -> Result<Self, RecordError> {
-        let (mut training, order) = Self::begin(r, options);
+        let (mut training, order) = Self::begin(r, options, MOST_VIEWS * u64::from(options.batch))?;
         let (clock, trained, data) = (training.clock, options.trained, training.data);
         let mut program = |name: &str, batch: u32| -> Result<(usize, u32), RecordError> {
             let mut tape = Tape::new(&mut r.arena, name, trained);

@@ -122,7 +122,7 @@ impl Pretrain {
             trained: &[models::ENCODER, models::HEAD],
             optimizer: run.update_rule(),
             seed: run.seed,
-            total_steps: &|epoch| run.steps.unwrap_or(run.epochs * epoch),
+            total_steps: &|epoch| run.steps.unwrap_or(run.epochs.saturating_mul(epoch)),
         };
         let training = match settings.micro_batch {
             None => Training::record(&mut r, &options, &|t, batch, clock| step(t, &settings, data.classes, batch, clock))?,

@@ -50,8 +50,12 @@ pub fn check_kernel(device: &Arc<GpuDevice>, entry: &Entry, max_groups: Option<u
     for variant in 0..variants(entry)? {
         let options = GpuOptions { variant: Some(variant), max_groups, ..Default::default() };
         let one = run_cases(device, entry, &options, &|_| true, false)?;
+        if one.cases == 0 {
+            let what = "no case fits it".into();
+            report.failures.push(CaseFailure { case: format!("variant {variant}"), what });
+        }
         report.cases += one.cases;
-        report.worst = report.worst.max(one.worst);
+        report.worst = larger(report.worst, one.worst);
         report.failures.extend(one.failures.into_iter().map(|f| CaseFailure { case: format!("variant {variant}, {}", f.case), ..f }));
     }
     Ok(report)
@@ -72,7 +76,7 @@ pub fn check_fast(entry: &Entry) -> Result<KernelReport, DeviceError> {
         call.kernel.fast(&fast);
         for ((name, buf, _), tolerance) in outputs.into_iter().zip(tolerances) {
             let compared = compare(buf, &tolerance, &mem.read(buf), &fast.read(buf));
-            report.worst = report.worst.max(compared.worst);
+            report.worst = larger(report.worst, compared.worst);
             let what = compared.failure.map(|what| format!("`{name}` {}x{}: {what}", buf.rows(), buf.cols()));
             report.failures.extend(what.map(|what| CaseFailure { case: call.label.clone(), what }));
         }
@@ -117,7 +121,8 @@ fn record(entry: &Entry) -> Result<(Arena, crate::core::program::Program), Devic
     Ok((arena, program))
 }
 
-fn variants(entry: &Entry) -> Result<usize, DeviceError> {
+/// The most variants that a case of a kernel has.
+pub fn variants(entry: &Entry) -> Result<usize, DeviceError> {
     Ok(record(entry)?.1.calls.iter().map(|call| call.kernel.variants().len()).max().unwrap_or(0))
 }
 
@@ -140,7 +145,8 @@ fn run_cases(
 ) -> Result<KernelReport, DeviceError> {
     let (arena, mut program) = record(entry)?;
     let number = options.variant.unwrap_or(0);
-    program.calls.retain(|call| call.kernel.variants().get(number).is_some_and(|v| wanted(&call.kernel.source(v))));
+    // Where a variant does not fit a call, another one would run in its place.
+    program.calls.retain(|call| call.kernel.variants().get(number).is_some_and(|v| call.kernel.fits(v) && wanted(&call.kernel.source(v))));
     let programs = Arc::new(vec![program]);
     let mem = HostMem::new(&arena);
     for named in arena.bufs() {
@@ -165,7 +171,7 @@ fn run_cases(
             let all = gpu.read(Buf { shape: shape(1, words + GUARD_WORDS), ..buf })?;
             let (actual, guard) = all.split_at(words as usize);
             let compared = compare(buf, &tolerance, &mem.read(buf), actual);
-            report.worst = report.worst.max(compared.worst);
+            report.worst = larger(report.worst, compared.worst);
             let overrun = guard.iter().position(|&w| w != OUTPUT_GUARD).map(|i| format!("word {i} behind the end was overwritten"));
             let what = compared.failure.or(overrun).map(|what| format!("`{name}` {}x{}: {what}", buf.rows(), buf.cols()));
             report.failures.extend(what.map(|what| CaseFailure { case: call.label.clone(), what }));
@@ -194,6 +200,22 @@ fn guard_of(mem: &HostMem, buf: Buf) -> impl std::ops::DerefMut<Target = [u32]> 
     Guard(mem.alloc_mut(buf.alloc as usize), buf.range().end)
 }
 
+/// A NaN is larger than all.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b <= a { a } else { b }
+}
+
+/// The words of all outputs of a variant's cases, for comparisons to the bit. `max_groups` of a dispatch, at most.
+pub fn outputs_of(device: &Arc<GpuDevice>, entry: &Entry, variant: usize, max_groups: Option<u64>) -> Result<Vec<Vec<u32>>, DeviceError> {
+    let (arena, mut program) = record(entry)?;
+    program.calls.retain(|call| call.kernel.variants().get(variant).is_some_and(|v| call.kernel.fits(v)));
+    let programs = Arc::new(vec![program]);
+    let options = GpuOptions { variant: Some(variant), max_groups, ..Default::default() };
+    let mut gpu = Gpu::load(device.clone(), &arena, &HostMem::new(&arena), programs.clone(), &options)?;
+    gpu.run(&repeat(&programs, 0, 1))?;
+    programs[0].calls.iter().flat_map(|call| call.kernel.outputs()).map(|(_, buf, _)| gpu.read(buf)).collect()
+}
+
 /// How two versions of a buffer differ.
 #[derive(Clone, Debug, Default)]
 pub struct Comparison {
@@ -203,18 +225,21 @@ pub struct Comparison {
     pub failure: Option<String>,
 }
 
-/// Compares padded words. Pads must be equal, integers too; a NaN that the twin does not have is a difference.
+/// Compares padded words. Pads must be zero, integers equal; what both leave poisoned is a difference, as is a NaN that the twin
+/// does not have.
 pub fn compare(buf: Buf, tolerance: &Tolerance, expected: &[u32], actual: &[u32]) -> Comparison {
     let (cols, stride) = (buf.cols() as usize, buf.shape.stride() as usize);
     let mut found = Comparison::default();
     for (i, (&e, &a)) in expected.iter().zip(actual).enumerate() {
         let (row, col) = (i / stride, i % stride);
-        if e == a {
+        // What neither side wrote is equal, and wrong: a pad must be zero, an element something.
+        let unwritten = e == POISON || (col >= cols && [e, a].iter().any(|&word| f32::from_bits(word) != 0.0));
+        if e == a && !unwritten {
             continue;
         }
-        let (share, what) = if buf.dtype == Dtype::U32 || col >= cols {
-            let pad_zeros = col >= cols && f32::from_bits(e) == f32::from_bits(a);
-            (if pad_zeros { 0.0 } else { f64::INFINITY }, format!("twin has {e:#x}, device {a:#x}"))
+        let (share, what) = if unwritten || buf.dtype == Dtype::U32 || col >= cols {
+            let zeros = !unwritten && col >= cols;
+            (if zeros { 0.0 } else { f64::INFINITY }, format!("twin has {e:#x}, device {a:#x}"))
         } else {
             let (e, a) = (f64::from(f32::from_bits(e)), f64::from(f32::from_bits(a)));
             let (difference, bound) = ((e - a).abs(), tolerance.bound(row * cols + col, e));
@@ -235,4 +260,35 @@ pub fn compare(buf: Buf, tolerance: &Tolerance, expected: &[u32], actual: &[u32]
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found where a row of three has these words, and a word of pad.
+    fn found(expected: [u32; 4], actual: [u32; 4]) -> bool {
+        let mut arena = Arena::new(1, u64::MAX);
+        let buf = arena.input("x", Dtype::F32, shape(1, 3));
+        compare(buf, &Tolerance::Exact, &expected, &actual).failure.is_some()
+    }
+
+    #[test]
+    fn what_neither_side_wrote_is_a_difference() {
+        let [one, two] = [1.0_f32, 2.0].map(f32::to_bits);
+        assert!(!found([one, one, two, 0], [one, one, two, 0]));
+        assert!(!found([one, one, two, 0], [one, one, two, (-0.0_f32).to_bits()]), "zero of either sign");
+        assert!(found([one, one, two, 0], [one, one, one, 0]));
+        assert!(found([one, one, two, 0], [one, one, f32::NAN.to_bits(), 0]));
+        assert!(found([one, one, two, 0], [one, one, two, one]), "a pad that the device wrote");
+        assert!(found([one, one, two, POISON], [one, one, two, POISON]), "a pad that nobody wrote");
+        assert!(found([one, one, two, one], [one, one, two, one]), "a pad that both wrote");
+        assert!(found([one, one, POISON, 0], [one, one, POISON, 0]), "an element that nobody wrote");
+    }
+
+    #[test]
+    fn a_nan_is_the_larger_error() {
+        assert!(larger(1.0, f64::NAN).is_nan() && larger(f64::NAN, 1.0).is_nan());
+        assert_eq!((larger(1.0, 2.0), larger(2.0, 1.0)), (2.0, 2.0));
+    }
 }

@@ -5,6 +5,6 @@ mod check;
 mod lockstep;
 mod mutate;
 
-pub use check::{CaseFailure, KernelReport, SelfTestReport, check_fast, check_kernel, compare, self_test_kernel};
+pub use check::{CaseFailure, KernelReport, SelfTestReport, check_fast, check_kernel, compare, outputs_of, self_test_kernel, variants};
 pub use lockstep::{Divergence, Lockstep, lockstep};
 pub use mutate::{Mutation, mutations};

@@ -8,6 +8,17 @@ use std::sync::{Arc, OnceLock};
 
 use wgraft::exec::{Device, DeviceSpec, GpuDevice, adapters};
 
+/// The largest of some errors, a NaN being larger than all.
+pub fn worst(errors: impl IntoIterator<Item = f64>) -> f64 {
+    errors.into_iter().fold(0.0, |worst, error| if worst.is_nan() || error <= worst { worst } else { error })
+}
+
+#[test]
+fn an_error_that_is_no_number_is_the_worst() {
+    assert_eq!(worst([1.0, 3.0, 2.0]), 3.0);
+    assert!(worst([1.0, f64::NAN, 2.0]).is_nan() && worst([f64::NAN]).is_nan());
+}
+
 /// What `--device` takes for the adapter for tests: `WGRAFT_TEST_DEVICE`, else hardware if there is any, else a software adapter,
 /// which nothing but its name chooses.
 pub fn test_device() -> String {
