@@ -28,7 +28,7 @@ fn images(image: Image) -> Split {
 fn views(split: &Split, ranges: Ranges, pixels: Pixels) -> Vec<Vec<(Vec<f32>, Vec<f32>)>> {
     let mut r = Recording::new(1, 1 << 27);
     let data = r.data("samples", split);
-    let clock = Clock::new(&mut r.arena, "", 1);
+    let clock = Clock::of_pass(&mut r.arena, "", 1);
     let mut tape = Tape::new(&mut r.arena, "views", &[]);
     let t = &mut tape;
     start_step(t, clock);

@@ -271,7 +271,8 @@ impl Walk {
                 for (pattern, mem) in self.moved.iter().enumerate() {
                     let mut values = mem.dense_f32(buf);
                     for (i, (value, own)) in values.iter_mut().zip(&own).enumerate() {
-                        carried = common::worst([carried, f64::from((*value - right[i]).abs())]);
+                        // What was moved out of a kernel's domain, as a variance below zero, is no number and allows nothing.
+                        carried = carried.max(f64::from((*value - right[i]).abs()));
                         let up = pattern == 0 || threefry([pattern as u32, self.outputs], [i as u32, 0])[0] & 1 == 0;
                         // Away from zero if near it: what a ReLU passes is not to change.
                         let up = if f64::from(value.abs()) > *own { up } else { *value > 0.0 };
@@ -639,7 +640,7 @@ fn optimizer(case: &Case, engine: &Engine, optimizer: Optimizer) -> Vec<Found> {
     let mut arena = Arena::new(0, u64::MAX);
     let p = arena.param("p", 0, case.shape("in.p"), Fill::F32(case.f32s("in.p")));
     let steps = case.shape("in.grads").rows;
-    let (grad, clock) = (arena.grad(p), Clock::new(&mut arena, "", steps));
+    let (grad, clock) = (arena.grad(p), Clock::of_training(&mut arena, steps));
     let mut tape = Tape::new(&mut arena, "case", &[0]);
     ops::start_step(&mut tape, clock);
     ops::update(&mut tape, clock, &[0], optimizer);
@@ -681,7 +682,7 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
         masks: None,
         image: Image { height: 28, width: 28, channels: 1 },
     };
-    let (clock, ring) = (Clock::new(&mut arena, "", 1), arena.state("ring", Dtype::F32, shape(steps, 4)));
+    let (clock, ring) = (Clock::of_pass(&mut arena, "", 1), arena.buffer("ring", Role::State, Dtype::F32, shape(steps, 4), Fill::Zero));
     let mut tape = Tape::new(&mut arena, "train", &[0, 1]);
     ops::start_step(&mut tape, clock);
     let chosen = ops::batch_indices(&mut tape, data, clock.clock, order, batch);

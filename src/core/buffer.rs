@@ -90,6 +90,8 @@ pub enum Role {
     Statistic { group: u8 },
     /// What a later step needs of an earlier one: momentum, the clock.
     State,
+    /// What a later step of the same pass needs, such as the clock of an evaluation, which starts over each time. It is not saved.
+    Transient,
     /// Written by the host: data, schedules. Whatever differs between steps must be one of these.
     Input,
     /// Written and read within a step.
@@ -149,6 +151,7 @@ pub struct Arena {
     allocs: Vec<u64>,
     bufs: Vec<NamedBuf>,
     by_name: HashMap<String, usize>,
+    by_place: HashMap<(u16, u32, Shape), usize>,
     /// The allocation of second moments, if some optimiser asked for them.
     second_moments: Option<u16>,
     /// The layer at which training begins, as long as no parameter of it was declared.
@@ -175,6 +178,7 @@ impl Arena {
             allocs: vec![0; 3],
             bufs: Vec::new(),
             by_name: HashMap::new(),
+            by_place: HashMap::new(),
             second_moments: None,
             frozen_until: None,
             too_large: None,
@@ -205,8 +209,7 @@ impl Arena {
 
     /// The name to print for a buffer; ranges over several buffers are named after the allocation.
     pub fn name(&self, buf: Buf) -> String {
-        let exact = self.bufs.iter().find(|b| b.buf.alloc == buf.alloc && b.buf.offset == buf.offset && b.buf.shape == buf.shape);
-        match (exact, buf.alloc) {
+        match (self.at(buf), buf.alloc) {
             (Some(b), _) => b.name.clone(),
             (None, PARAMS) => "params".into(),
             (None, GRADS) => "grads".into(),
@@ -222,7 +225,12 @@ impl Arena {
     }
 
     pub fn role(&self, buf: Buf) -> Option<Role> {
-        self.bufs.iter().find(|b| b.buf == buf).map(|b| b.role)
+        self.at(buf).filter(|b| b.buf == buf).map(|b| b.role)
+    }
+
+    /// The buffer at that place and of that shape.
+    fn at(&self, buf: Buf) -> Option<&NamedBuf> {
+        self.by_place.get(&(buf.alloc, buf.offset, buf.shape)).map(|&i| &self.bufs[i])
     }
 
     /// Words of every allocation, guards included.
@@ -343,10 +351,6 @@ impl Arena {
         buf
     }
 
-    pub fn state(&mut self, name: &str, dtype: Dtype, shape: Shape) -> Buf {
-        self.buffer(name, Role::State, dtype, shape, Fill::Zero)
-    }
-
     pub fn input(&mut self, name: &str, dtype: Dtype, shape: Shape) -> Buf {
         self.buffer(name, Role::Input, dtype, shape, Fill::Zero)
     }
@@ -377,6 +381,7 @@ impl Arena {
 
     fn insert(&mut self, name: String, role: Role, buf: Buf, tensor: Tensor, fill: Fill) {
         self.by_name.insert(name.clone(), self.bufs.len());
+        self.by_place.entry((buf.alloc, buf.offset, buf.shape)).or_insert(self.bufs.len());
         self.bufs.push(NamedBuf { name, role, buf, tensor, fill });
     }
 

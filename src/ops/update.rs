@@ -1,6 +1,6 @@
 //! Around the maths of a step: its clock and settings at the start, the parameter update and the report at the end.
 
-use crate::core::buffer::{Arena, Buf, Dtype, shape};
+use crate::core::buffer::{Arena, Buf, Dtype, Fill, Role, shape};
 use crate::core::tape::Tape;
 use crate::kernels::adam::{Adam, AdamSettings};
 use crate::kernels::metrics::Metrics;
@@ -69,10 +69,19 @@ impl Clock {
         row
     }
 
-    /// A clock of its own for `steps` steps; `name` keeps training's apart from evaluation's.
-    pub fn new(arena: &mut Arena, name: &str, steps: u32) -> Self {
+    /// The clock of training, for `steps` steps: part of the run's state.
+    pub fn of_training(arena: &mut Arena, steps: u32) -> Self {
+        Self::new(arena, "", Role::State, steps)
+    }
+
+    /// A clock of its own for a pass of `steps` steps; `name` begins the names of its buffers.
+    pub fn of_pass(arena: &mut Arena, name: &str, steps: u32) -> Self {
+        Self::new(arena, name, Role::Transient, steps)
+    }
+
+    fn new(arena: &mut Arena, name: &str, role: Role, steps: u32) -> Self {
         Clock {
-            clock: arena.state(&format!("{name}clock"), Dtype::U32, shape(1, 2)),
+            clock: arena.buffer(&format!("{name}clock"), role, Dtype::U32, shape(1, 2), Fill::Zero),
             schedule: arena.input(&format!("{name}{}", Self::SCHEDULE), Dtype::F32, shape(steps.max(1), Self::SETTINGS)),
             hyper: arena.scratch(&format!("{name}settings"), Dtype::F32, shape(1, Self::SETTINGS)),
         }

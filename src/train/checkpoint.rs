@@ -249,8 +249,7 @@ impl Record {
 fn saved_as(named: &NamedBuf) -> Option<String> {
     match named.role {
         Role::Param { .. } | Role::Statistic { .. } => Some(named.name.clone()),
-        // Evaluations have clocks of their own, which start over each time.
-        Role::State if !named.name.contains(' ') => Some(format!("state.{}", named.name)),
+        Role::State => Some(format!("state.{}", named.name)),
         _ => None,
     }
 }

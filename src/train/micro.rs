@@ -51,7 +51,7 @@ impl Training {
         let program = tape.finish()?;
         training.then(r, program, 1);
 
-        let own_clock = Clock::new(&mut r.arena, "encode ", 1).clock;
+        let own_clock = Clock::of_pass(&mut r.arena, "encode ", 1).clock;
         let still = r.arena.buffer("encode statistics rate", Role::Input, Dtype::F32, shape(1, 1), Fill::F32(vec![0.0]));
         let mut tape = Tape::new(&mut r.arena, PART, &[]);
         let t = &mut tape;
@@ -73,7 +73,7 @@ impl Training {
         training.then(r, program, 1);
 
         for (name, times, adds) in [("replay", 1, false), ("replay on", batches - 1, true)] {
-            let own_clock = Clock::new(&mut r.arena, "replay ", 1).clock;
+            let own_clock = Clock::of_pass(&mut r.arena, "replay ", 1).clock;
             let mut tape = Tape::new(&mut r.arena, PART, options.trained);
             let t = &mut tape;
             if adds {
@@ -113,7 +113,7 @@ const PART: &str = "micro-batch";
 impl Cached<'_> {
     /// Embeddings of the micro-batch whose turn it is by the clock called `clock`.
     fn embed_part(&self, t: &mut Tape<'_>, whole: &Whole, clock: &str, statistics: Statistics) -> Buf {
-        let clock = Clock::new(t.arena, clock, 1);
+        let clock = Clock::of_pass(t.arena, clock, 1);
         start_step(t, clock);
         let (clock, size, micro) = (clock.clock, whole.batch.indices.cols(), self.micro);
         let indices = t.scratch_of("indices", Dtype::U32, shape(1, micro));

@@ -46,7 +46,7 @@ impl Pass {
         forward: &dyn Fn(&mut Tape<'_>, Batch, Clock, u32) -> Buf,
     ) -> Result<Self, RecordError> {
         let batch = batch_of(samples, data.image);
-        let clock = Clock::new(&mut r.arena, &format!("{name} "), 1);
+        let clock = Clock::of_pass(&mut r.arena, &format!("{name} "), 1);
         let order = Order { samples, repeats: 1, batch_stride: batch, steps_per_epoch: samples.div_ceil(batch), shuffle_key: None };
         let mut work = Vec::new();
         for (part, size, times) in [("", batch, samples / batch), (" tail", samples % batch, 1)] {
@@ -153,7 +153,7 @@ impl Recalibration {
         }
         let batch = batch_of(samples, data.image);
         let batches = (samples / batch).min(Self::BATCHES);
-        let clock = Clock::new(&mut r.arena, "recalibration ", batches);
+        let clock = Clock::of_pass(&mut r.arena, "recalibration ", batches);
         let order = Order { samples, repeats: 1, batch_stride: batch, steps_per_epoch: batches, shuffle_key: None };
         let mut tape = Tape::new(&mut r.arena, "recalibration", &[]);
         let t = &mut tape;

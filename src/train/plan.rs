@@ -122,7 +122,7 @@ impl Training {
             None => (r.data("training", split), order),
             Some(windows) => (r.data("training", &windows.samples(0)), windows.order()),
         };
-        let clock = Clock::new(&mut r.arena, "", total_steps);
+        let clock = Clock::of_training(&mut r.arena, total_steps);
         let ring = r.arena.input("metrics", Dtype::F32, shape(RING, 4));
         let (full, tail) = (Vec::new(), Vec::new());
         let windows = windows.map(Arc::new);

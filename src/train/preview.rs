@@ -29,7 +29,7 @@ pub fn augmentation_sheet(device: &Device, images: &Split, ranges: Ranges, model
     let samples = shown.len();
     let mut r = Recording::new(seed, device.binding_limit());
     let data = r.data("preview", &shown);
-    let clock = Clock::new(&mut r.arena, "", 1);
+    let clock = Clock::of_pass(&mut r.arena, "", 1);
     let mut tape = Tape::new(&mut r.arena, "preview", &[]);
     let t = &mut tape;
     start_step(t, clock);

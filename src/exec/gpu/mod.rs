@@ -6,7 +6,7 @@ mod pace;
 mod plan;
 mod textures;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, mpsc};
 use std::time::Instant;
@@ -37,6 +37,8 @@ struct Prepared {
     /// Textures that it reads, with what they must hold, and the buffers that it writes.
     reads: Vec<(usize, Buf)>,
     writes: Vec<Buf>,
+    /// Textures that may hold what it overwrites.
+    outdated: Vec<usize>,
 }
 
 /// Some dispatches of a call: all of them, unless they are too much for one submission.
@@ -171,9 +173,14 @@ impl Gpu {
             let descriptor = wgpu::BindGroupDescriptor { label: Some(&call.label), layout: &pipeline.layout, entries: &entries };
             let bind_group = device.device.create_bind_group(&descriptor);
             let writes = call.kernel.outputs().into_iter().map(|(_, buf, _)| buf).collect();
-            Prepared { pipeline, bind_group, launches, work: call.kernel.work(), reads, writes }
+            Prepared { pipeline, bind_group, launches, work: call.kernel.work(), reads, writes, outdated: Vec::new() }
         };
-        let programs = programs.iter().map(|p| p.calls.iter().map(&mut prepare).collect()).collect();
+        let mut programs: Vec<Vec<Prepared>> = programs.iter().map(|p| p.calls.iter().map(&mut prepare).collect()).collect();
+        let held: Vec<(usize, Buf)> = programs.iter().flatten().flat_map(|call| call.reads.clone()).collect();
+        for call in programs.iter_mut().flatten() {
+            let overwritten = held.iter().filter(|(_, held)| call.writes.iter().any(|buf| buf.overlaps(*held)));
+            call.outdated = overwritten.map(|(texture, _)| *texture).collect::<BTreeSet<_>>().into_iter().collect();
+        }
         device.check()?;
         let (pace, stopwatch) = (Pace::new(device.class()), Stopwatch::new(&device));
         Ok(Gpu {
@@ -212,8 +219,9 @@ impl Gpu {
                     self.counts.texture_copies += 1;
                 }
             }
-            for texture in self.textures.iter_mut().filter(|t| t.current) {
-                texture.current = !prepared.writes.iter().any(|buf| buf.overlaps(texture.buf));
+            for &texture in &prepared.outdated {
+                let texture = &mut self.textures[texture];
+                texture.current &= !prepared.writes.iter().any(|buf| buf.overlaps(texture.buf));
             }
             let timestamp_writes = timestamps.map(|query_set| wgpu::ComputePassTimestampWrites {
                 query_set,
