@@ -1,9 +1,9 @@
 //! wgraft pretrains an encoder on unlabelled data and grafts it onto a task with few labels, on any vendor's GPU.
 //!
 //! The one idea: **a training step is data**, an ordered list of kernel calls over named buffers
-//! ([`program::Program`]). The GPU executor and the CPU executor both run it. So comparing after every call, printing and
+//! ([`program::Program`](core::program::Program)). The GPU executor and the CPU executor both run it. So comparing after every call, printing and
 //! replaying are functions over the list, not features inside a loop. A list is recorded once, by model code that reads like
-//! the maths ([`tape::Tape`]), and replayed; whatever differs from step to step lives in a buffer. A step needs nothing from
+//! the maths ([`tape::Tape`](core::tape::Tape)), and replayed; whatever differs from step to step lives in a buffer. A step needs nothing from
 //! the host: which samples form it, how they are augmented and at which learning rate is computed on the device from its clock.
 //!
 //! Rooms, each importing only from those below it (`tests/house.rs` looks):
