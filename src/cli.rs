@@ -11,8 +11,10 @@ use crate::data::{MOST_SIDE, Task};
 use crate::error::UsageError;
 use crate::exec::DeviceSpec;
 use crate::kernels::augment_draw::Ranges;
-use crate::models::{ModelKind, ModelSettings};
-use crate::train::{ClassWeights, Corruption, Method, OptimizerKind, RegressionLoss, RunSettings, Schedule, augment_preset, overlay};
+use crate::models::{ENCODERS, ModelKind, ModelSettings};
+use crate::train::{
+    ClassWeights, Corruption, Method, OptimizerKind, PretrainSettings, RegressionLoss, RunSettings, Schedule, augment_preset, overlay,
+};
 
 /// Pretrain on unlabelled data, fine-tune on a few labels, on any vendor's GPU.
 #[derive(Debug, Parser)]
@@ -652,13 +654,14 @@ impl OutputArgs {
 impl ModelArgs {
     /// What was given, as a tree. Where no run or file says which kind of network it is, what only one kind has does.
     pub fn settings(&self, known: bool) -> Value {
-        let implied = match (&self.hidden, self.width.or(self.features)) {
-            _ if known => None,
-            (Some(_), _) => Some(ModelKind::Mlp),
-            (None, Some(_)) => Some(ModelKind::Cnn),
-            (None, None) => None,
-        };
+        let given = self.given().into_iter().find(|(given, _)| *given && !known);
+        let implied = given.and_then(|(_, setting)| ModelKind::with(setting));
         json!({ "kind": self.model.or(implied), "hidden": self.hidden, "width": self.width, "features": self.features })
+    }
+
+    /// Which of the settings that only some encoders have were given.
+    fn given(&self) -> [(bool, &'static str); 3] {
+        [(self.hidden.is_some(), "hidden"), (self.width.is_some(), "width"), (self.features.is_some(), "features")]
     }
 
     /// Whether a number of features was asked for.
@@ -668,20 +671,20 @@ impl ModelArgs {
 
     /// Fails where the network that `of` is to have, or has, is not the one that was asked for.
     pub fn suits(&self, model: &ModelSettings, of: &str) -> Result<(), UsageError> {
-        let kind = self.model.is_some_and(|kind| kind != model.kind);
-        let hidden = self.hidden.as_ref().is_some_and(|hidden| model.kind != ModelKind::Mlp || *hidden != model.hidden);
-        let width = self.width.is_some_and(|width| model.kind != ModelKind::Cnn || width != model.width);
-        let features = self.features.is_some_and(|features| model.kind != ModelKind::Cnn || features != model.features);
-        let wrong = [
-            (kind, "--model"),
-            (hidden, "--hidden, which is for an mlp,"),
-            (width, "--width, which is for a cnn,"),
-            (features, "--features, which is for a cnn,"),
-        ];
-        match wrong.into_iter().find(|(wrong, _)| *wrong) {
-            Some((_, flag)) => Err(UsageError(format!("{of} is {model}: {flag} does not fit that"))),
-            None => Ok(()),
+        let misfit = |flag: &str| Err(UsageError(format!("{of} is {model}: {flag} does not fit that")));
+        if self.model.is_some_and(|kind| kind != model.kind) {
+            return misfit("--model");
         }
+        if let Some((_, setting)) = self.given().into_iter().find(|(given, setting)| *given && !model.kind.settings().contains(setting)) {
+            let whose: Vec<&str> = ENCODERS.iter().filter(|kind| kind.settings().contains(&setting)).map(|kind| kind.name()).collect();
+            return misfit(&format!("--{setting}, which is for {},", whose.join(" and ")));
+        }
+        let others = [
+            (self.hidden.as_ref().is_some_and(|hidden| *hidden != model.hidden), "--hidden"),
+            (self.width.is_some_and(|width| width != model.width), "--width"),
+            (self.features.is_some_and(|features| features != model.features), "--features"),
+        ];
+        others.into_iter().find(|(other, _)| *other).map_or(Ok(()), |(_, flag)| misfit(flag))
     }
 }
 
@@ -693,14 +696,11 @@ impl PretrainArgs {
 
     /// What was given, as a tree to lay over the settings.
     pub fn settings(&self) -> Result<Value, UsageError> {
-        let method = self.method.unwrap_or(Method::Simclr);
+        let method = self.method.unwrap_or(Method::SIMCLR);
         let no_file = self.output.config.is_none() && !self.output.resume;
-        let ignored = [
-            (self.temperature.is_some() && !matches!(method, Method::Simclr | Method::Supcon), "--temperature"),
-            (self.projection.is_some() && !method.compares(), "--projection"),
-        ];
-        if let Some((_, flag)) = ignored.into_iter().find(|(ignored, _)| *ignored && no_file) {
-            return Err(UsageError(format!("{flag} means nothing to --method {method}")));
+        let given = [(self.temperature.is_some(), "temperature"), (self.projection.is_some(), "projection")];
+        if let Some((_, setting)) = given.into_iter().find(|(given, setting)| *given && no_file && !method.settings().contains(setting)) {
+            return Err(UsageError(format!("--{setting} means nothing to --method {method}")));
         }
         let mut settings = json!({
             "method": self.method,
@@ -713,13 +713,9 @@ impl PretrainArgs {
             "augment": self.encoder.augment,
             "run": self.run,
         });
-        // Defaults of its own, where those for NT-Xent are no good to a method.
-        let mut own = match method {
-            Method::Autoencoder => json!({ "augment": augment_preset("none").ok(), "run": { "optimizer": "adamw", "lr": 0.001 } }),
-            Method::Vicreg => json!({ "run": { "lr": 0.05 } }),
-            Method::Simclr | Method::Supcon | Method::Supervised => Value::Null,
-        };
-        if no_file && !own.is_null() {
+        if no_file {
+            let PretrainSettings { augment, run, .. } = PretrainSettings::by(method);
+            let mut own = json!({ "augment": augment, "run": { "optimizer": run.optimizer, "lr": run.lr } });
             overlay(&mut own, settings);
             settings = own;
         }
@@ -739,7 +735,7 @@ impl FinetuneArgs {
         let mut model = self.encoder.model.settings(settled);
         if self.task == Some(Task::Segment) && model["kind"].is_null() && !settled {
             // Masks are made from maps, which the default network has none of.
-            model["kind"] = json!(ModelKind::Cnn);
+            model["kind"] = json!(ModelKind::CNN);
         }
         json!({
             "from": self.from,

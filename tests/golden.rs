@@ -51,7 +51,7 @@ const OPS: &[(&str, Op)] = &[
     ("global_avg_pool", global_avg_pool),
     ("upsample_nearest", upsample_nearest),
     ("residual_block", residual_block),
-    ("resnet18_forward", resnet18_forward),
+    ("resnet18_forward", |case, engine| resnet_forward(case, engine, [2, 2, 2, 2])),
     ("sgd", sgd),
     ("adam", adam),
     ("adamw", adam),
@@ -548,17 +548,13 @@ fn residual_block(case: &Case, engine: &Engine) -> Vec<Found> {
 }
 
 /// The model from images to logits, with weights by the formula that the case states.
-fn resnet18_forward(case: &Case, engine: &Engine) -> Vec<Found> {
+fn resnet_forward(case: &Case, engine: &Engine, blocks: [u32; 4]) -> Vec<Found> {
     const IMAGES: u32 = 2;
-    const PROBES: [(&str, &str); 5] = [
-        ("out.stem", "maxpool"),
-        ("out.layer1", "layer1.1"),
-        ("out.layer2", "layer2.1"),
-        ("out.layer3", "layer3.1"),
-        ("out.layer4", "layer4.1"),
-    ];
+    let layers = (1..).zip(blocks).map(|(layer, blocks)| (format!("out.layer{layer}"), format!("layer{layer}.{}", blocks - 1)));
+    let probes = std::iter::once(("out.stem".to_string(), "maxpool".to_string())).chain(layers);
     let image = Image { height: 224, width: 224, channels: 3 };
-    let model = ModelSettings { kind: ModelKind::Resnet18, ..ModelSettings::mlp(vec![1]) };
+    let kind = case.op.strip_suffix("_forward").and_then(ModelKind::named).expect("the case is called after a model");
+    let model = ModelSettings { kind, ..ModelSettings::mlp(vec![1]) };
     let salt = case.number("salt").expect("a salt") as u32;
     let classes = case.shape("out.logits").cols;
 
@@ -591,12 +587,14 @@ fn resnet18_forward(case: &Case, engine: &Engine) -> Vec<Found> {
         let largest = case.tensor(tensor).values.iter().fold(0.0_f64, |largest, v| common::worst([largest, v.abs()]));
         Found { tensor: tensor.into(), bounds: vec![1e-4 * largest; values.len()], values }
     };
-    let probes = PROBES.map(|(tensor, name)| {
-        let buf = arena.find(&format!("case/{name}")).unwrap_or_else(|| panic!("the model has no value `{name}`"));
-        let (pixels, channels) = ((buf.rows() / IMAGES) as usize, buf.cols() as usize);
-        let rows = read(&mut *executor, buf);
-        found(tensor, (0..64).map(|i| rows[i % pixels * channels + i / pixels]).collect())
-    });
+    let probes: Vec<Found> = probes
+        .map(|(tensor, name)| {
+            let buf = arena.find(&format!("case/{name}")).unwrap_or_else(|| panic!("the model has no value `{name}`"));
+            let (pixels, channels) = ((buf.rows() / IMAGES) as usize, buf.cols() as usize);
+            let rows = read(&mut *executor, buf);
+            found(&tensor, (0..64).map(|i| rows[i % pixels * channels + i / pixels]).collect())
+        })
+        .collect();
     let logits = found("out.logits", read(&mut *executor, logits));
     probes.into_iter().chain([logits]).collect()
 }

@@ -113,7 +113,7 @@ fn resnet18() -> Tensors {
 /// Features that `model` makes of images `x` (dense), with weights that depend on their names alone.
 fn features(model: &ModelSettings, image: Image, x: Vec<f32>) -> Vec<f32> {
     let mut arena = Arena::new(3, u64::MAX);
-    let shape = model.pixels().shape(2, image);
+    let shape = model.kind.pixels().shape(2, image);
     let x = arena.buffer("x", Role::Input, Dtype::F32, shape, Fill::F32(x));
     let mut tape = Tape::new(&mut arena, "encoder", &[]);
     let y = models::encoder(&mut tape, model, Place::evaluation(models::ENCODER), x, image);
@@ -127,7 +127,7 @@ fn features(model: &ModelSettings, image: Image, x: Vec<f32>) -> Vec<f32> {
 fn an_encoder_normalises_by_channel_before_it_pads() {
     let Normalization { mean, std } = Normalization::IMAGENET;
     let colour = Image { height: 9, width: 7, channels: 3 };
-    for kind in [ModelKind::Mlp, ModelKind::Cnn] {
+    for kind in [ModelKind::MLP, ModelKind::CNN] {
         let plain = ModelSettings { kind, width: 4, features: 5, ..ModelSettings::mlp(vec![5]) };
         let model = ModelSettings { normalize: Some(Normalization::IMAGENET), ..plain.clone() };
         for channels in [1, 3] {

@@ -96,7 +96,7 @@ fn runs_repeat_bit_for_bit_however_steps_are_batched() {
     let pretrains = [
         small_pretrain_by(OptimizerKind::Sgd, 12),
         small_pretrain_by(OptimizerKind::Adamw, 12),
-        large_batch(OptimizerKind::Sgd, ModelKind::Mlp, Some(16), 12),
+        large_batch(OptimizerKind::Sgd, ModelKind::MLP, Some(16), 12),
     ];
     for (device, plan) in devices().into_iter().flat_map(|device| pretrains.each_ref().map(|p| (device.clone(), &p.plan))) {
         let run = |chunk: u32| {
@@ -119,7 +119,7 @@ fn an_interrupted_run_ends_as_an_uninterrupted_one() {
     let kinds: [fn(u32) -> Pretrain; 3] = [
         |steps| small_pretrain_by(OptimizerKind::Sgd, steps),
         |steps| small_pretrain_by(OptimizerKind::Adam, steps),
-        |steps| large_batch(OptimizerKind::Sgd, ModelKind::Mlp, Some(16), steps / 3),
+        |steps| large_batch(OptimizerKind::Sgd, ModelKind::MLP, Some(16), steps / 3),
     ];
     for (device, kind) in devices().into_iter().flat_map(|device| kinds.map(|kind| (device.clone(), kind))) {
         let pretrain = kind(if matches!(device, Device::Cpu) { 1500 } else { 300 });
@@ -179,7 +179,7 @@ fn inputs_of(plan: &Plan, program: &Program) -> Vec<(String, wgraft::core::buffe
 
 /// A step of 64 images at once, or 16 at a time.
 fn large_batch(optimizer: OptimizerKind, model: ModelKind, micro_batch: Option<u32>, steps: u32) -> Pretrain {
-    large_batch_by(Method::Simclr, optimizer, model, micro_batch, steps)
+    large_batch_by(Method::SIMCLR, optimizer, model, micro_batch, steps)
 }
 
 fn large_batch_by(method: Method, optimizer: OptimizerKind, model: ModelKind, micro_batch: Option<u32>, steps: u32) -> Pretrain {
@@ -201,13 +201,13 @@ fn run_steps(plan: &Plan, device: &Device, steps: u32) -> Box<dyn Executor> {
 
 #[test]
 fn micro_batches_add_up_to_the_step_of_the_whole_batch() {
-    let methods = [Method::Simclr, Method::Vicreg, Method::Supcon];
+    let methods = [Method::SIMCLR, Method::VICREG, Method::SUPCON];
     for (device, method) in devices().into_iter().flat_map(|device| methods.map(|method| (device.clone(), method))) {
-        let [whole, parts] = [None, Some(16)].map(|micro| large_batch_by(method, OptimizerKind::Sgd, ModelKind::Mlp, micro, 4).plan);
+        let [whole, parts] = [None, Some(16)].map(|micro| large_batch_by(method, OptimizerKind::Sgd, ModelKind::MLP, micro, 4).plan);
         // Two steps: the second draws other samples and views.
         let mut ran = [&whole, &parts].map(|plan| run_steps(plan, &device, 2));
         // VICReg does not see what all embeddings have in common.
-        let unseen = |name: &str| method == Method::Vicreg && name == "projection.1.bias";
+        let unseen = |name: &str| method == Method::VICREG && name == "projection.1.bias";
         for b in whole.arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. }) && !unseen(&b.name)) {
             let same = parts.arena.find(&b.name).expect("both have the same parameters");
             let [x, y] = [(0, b.buf), (1, same)].map(|(i, buf)| ran[i].read(buf).expect("it reads"));
@@ -238,7 +238,7 @@ fn data_larger_than_a_buffer_change_no_bit() {
             let Pretrain { mut settings, .. } = small_pretrain(350);
             if matches!(device, Device::Cpu) {
                 // With statistics, which are of the images that come first.
-                settings.model = ModelSettings { kind: ModelKind::Cnn, width: 4, ..settings.model };
+                settings.model = ModelSettings { kind: ModelKind::CNN, width: 4, ..settings.model };
             }
             let pretrain = Pretrain::prepare(settings, &data, limit).expect("sound settings");
             pretrain.run(start("pre")).expect("it trains");
@@ -260,7 +260,7 @@ fn data_larger_than_a_buffer_change_no_bit() {
 
 #[test]
 fn statistics_move_in_the_replay_only() {
-    let plan = large_batch(OptimizerKind::Sgd, ModelKind::Cnn, Some(16), 4).plan;
+    let plan = large_batch(OptimizerKind::Sgd, ModelKind::CNN, Some(16), 4).plan;
     let mut exec = run_steps(&plan, &Device::Cpu, 0);
     let statistics: Vec<_> = plan.arena.bufs().iter().filter(|b| matches!(b.role, Role::Statistic { .. })).map(|b| b.buf).collect();
     let mut before: Vec<_> = statistics.iter().map(|&buf| exec.read(buf).expect("it reads")).collect();
@@ -421,7 +421,7 @@ fn memory_is_foretold() {
     };
     let autoencoder = |kind| {
         let Pretrain { mut settings, .. } = small_pretrain_by(OptimizerKind::Adam, 4);
-        (settings.method, settings.augment, settings.run.batch, settings.model.kind) = (Method::Autoencoder, Ranges::NONE, 8, kind);
+        (settings.method, settings.augment, settings.run.batch, settings.model.kind) = (Method::AUTOENCODER, Ranges::NONE, 8, kind);
         Pretrain::prepare(settings, &data, 1 << 30).expect("sound settings").plan
     };
     let segment = |kind| {
@@ -433,18 +433,18 @@ fn memory_is_foretold() {
         Finetune::prepare(settings, &data, None, 1 << 30).expect("sound settings").plan
     };
     let plans = [
-        autoencoder(ModelKind::Mlp),
-        autoencoder(ModelKind::Cnn),
-        segment(ModelKind::Cnn),
-        segment(ModelKind::Resnet18),
-        pretrain(ModelKind::Mlp, OptimizerKind::Sgd, 32, None),
-        pretrain(ModelKind::Mlp, OptimizerKind::Adam, 32, Some(16)),
-        finetune(ModelKind::Mlp, None),
-        pretrain(ModelKind::Cnn, OptimizerKind::Sgd, 32, None),
-        pretrain(ModelKind::Cnn, OptimizerKind::Sgd, 32, Some(16)),
-        finetune(ModelKind::Cnn, Some("encoder.layer2")),
-        pretrain(ModelKind::Resnet18, OptimizerKind::Adam, 4, None),
-        finetune(ModelKind::Resnet18, Some("layer3")),
+        autoencoder(ModelKind::MLP),
+        autoencoder(ModelKind::CNN),
+        segment(ModelKind::CNN),
+        segment(ModelKind::RESNET18),
+        pretrain(ModelKind::MLP, OptimizerKind::Sgd, 32, None),
+        pretrain(ModelKind::MLP, OptimizerKind::Adam, 32, Some(16)),
+        finetune(ModelKind::MLP, None),
+        pretrain(ModelKind::CNN, OptimizerKind::Sgd, 32, None),
+        pretrain(ModelKind::CNN, OptimizerKind::Sgd, 32, Some(16)),
+        finetune(ModelKind::CNN, Some("encoder.layer2")),
+        pretrain(ModelKind::RESNET18, OptimizerKind::Adam, 4, None),
+        finetune(ModelKind::RESNET18, Some("layer3")),
     ];
     for (device, plan) in devices().into_iter().flat_map(|device| plans.each_ref().map(|plan| (device.clone(), plan))) {
         let predicted = device.bytes_of(&plan.arena, &plan.programs);

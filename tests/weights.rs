@@ -81,7 +81,7 @@ const COLOUR: Image = Image { height: 65, width: 65, channels: 3 };
 
 fn finetune(data: &Dataset, file: Option<PathBuf>) -> anyhow::Result<Finetune> {
     let mut settings = FinetuneSettings { init_from: file, ..Default::default() };
-    settings.model.kind = ModelKind::Resnet18;
+    settings.model.kind = ModelKind::RESNET18;
     (settings.run.batch, settings.run.steps) = (2, Some(1));
     Finetune::prepare(settings, data, None, u64::MAX)
 }
@@ -140,7 +140,7 @@ fn weights_of_torchvision_go_in() {
 
     // Pretraining begins with them, too.
     let mut settings = PretrainSettings { init_from: Some(file), ..Default::default() };
-    settings.model.kind = ModelKind::Resnet18;
+    settings.model.kind = ModelKind::RESNET18;
     (settings.run.batch, settings.run.val, settings.run.steps) = (2, 0.0, Some(1));
     let pretrain = Pretrain::prepare(settings, &images(COLOUR, 5), u64::MAX).expect("it fits");
     let mem = begin(&pretrain.plan);
@@ -185,7 +185,7 @@ fn a_checkpoint_has_the_names_and_shapes_of_torchvision() {
 #[test]
 fn frozen_layers_keep_weights_and_statistics() {
     let mut settings = FinetuneSettings { labels_per_class: Some(4), freeze_until: Some("encoder.layer2".into()), ..Default::default() };
-    settings.model.kind = ModelKind::Cnn;
+    settings.model.kind = ModelKind::CNN;
     settings.model.width = 4;
     (settings.run.batch, settings.run.steps) = (16, Some(3));
     let data = Dataset::embedded();

@@ -43,7 +43,7 @@ impl Finished {
             let text = std::fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
             let invalid = |e: toml::de::Error| UsageError(format!("{}: {e}", config.display()));
             let mut all: Value = toml::from_str(&text).map_err(invalid)?;
-            with_labels = serde_json::from_value::<Method>(all["method"].take()).is_ok_and(Method::needs_labels);
+            with_labels = serde_json::from_value::<Method>(all["method"].take()).is_ok_and(|method| method.needs_labels());
             overlay(&mut settings, all["run"].take());
         }
         let settings = serde_json::from_value(settings).map_err(|e| UsageError(format!("{}: {e}", run.display())))?;

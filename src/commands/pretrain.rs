@@ -13,7 +13,7 @@ use crate::cli::PretrainArgs;
 use crate::data::Dataset;
 use crate::error::UsageError;
 use crate::say;
-use crate::train::{Method, Pretrain, PretrainSettings, augment_preset};
+use crate::train::{Pretrain, PretrainSettings, augment_preset};
 
 const COMMAND: &str = "pretrain";
 /// Channels of images in colour.
@@ -21,7 +21,7 @@ const COLOURS: u32 = 3;
 
 /// Where nobody chose an augmentation, the default one is for what is drawn in strokes; pictures in colour have another.
 pub(super) fn suit(settings: &mut PretrainSettings, chosen: bool, data: &Dataset) {
-    if !chosen && settings.method != Method::Autoencoder && data.train.image.channels == COLOURS {
+    if !chosen && settings.method.unaugmented().is_none() && data.train.image.channels == COLOURS {
         say!("augmentation: photos-strong, as the images are in colour (--augment names another)");
         settings.augment = augment_preset("photos-strong").expect("a preset");
     }
@@ -59,7 +59,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
     // With the normalisation of the weights that it begins with.
     opened.settings.model = pretrain.settings.model.clone();
     let settings = &opened.settings;
-    let model = match settings.method.compares() {
+    let model = match settings.method.comparison().is_some() {
         true => format!("{}, projection {:?}", settings.model, settings.projection),
         false => format!("{}, {}", settings.model, settings.method),
     };
@@ -78,7 +78,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
         return Ok(interrupted(COMMAND, &path, outcome));
     }
     let knn = done.knn_accuracy.map_or(String::new(), |knn| format!(", kNN accuracy {:.2} %", 100.0 * knn));
-    let held_out = done.reconstruction.map_or(String::new(), |error| format!(", {error:.4} on held-out images"));
+    let held_out = done.held_out_loss.map_or(String::new(), |error| format!(", {error:.4} on held-out images"));
     say!(
         "done in {}: loss {:.4}{held_out}{knn}, embedding spread {:.2} (0 is collapse, 1 is even)",
         duration(outcome),
@@ -93,7 +93,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
             "steps": outcome.steps,
             "final_loss": outcome.final_loss,
             "knn_accuracy": done.knn_accuracy,
-            "reconstruction": done.reconstruction,
+            "reconstruction": done.held_out_loss,
             "embedding_std": done.embedding_std,
             "device": device.name(),
             "seconds": outcome.seconds,

@@ -6,5 +6,6 @@ pub mod layout;
 pub mod memory;
 pub mod program;
 pub mod random;
+pub mod registry;
 pub mod shader;
 pub mod tape;

@@ -82,19 +82,32 @@ pub fn dense_norm(t: &mut Tape<'_>, [name, norm]: [&str; 2], place: Place, x: Bu
     normalized(t, norm, place, h, Activation::Relu)
 }
 
-/// The basic block of residual networks (He et al., 2016): two 3 x 3 convolutions with batch norm and a way around them, which
-/// is a 1 x 1 convolution where sizes change. Names are torchvision's.
+/// A block of a residual network: name, place, maps, channels, stride.
+pub type Block = fn(&mut Tape<'_>, &str, Place, Maps, u32, u32) -> Maps;
+
+/// The basic block of residual networks (He et al., 2016): two 3 x 3 convolutions with batch norm and a way around them. Names are
+/// torchvision's.
 pub fn residual_block(t: &mut Tape<'_>, name: &str, place: Place, x: Maps, outputs: u32, stride: u32) -> Maps {
-    let names = |a: &str, b: &str| [format!("{name}.{a}"), format!("{name}.{b}")];
-    let mut layer =
-        |names: [String; 2], x: Maps, geometry, activation| conv_norm(t, [&names[0], &names[1]], place, x, outputs, geometry, activation);
-    let h = layer(names("conv1", "bn1"), x, three_by_three(stride), Activation::Relu);
-    let h = layer(names("conv2", "bn2"), h, three_by_three(1), Activation::None);
-    let around = if stride == 1 && x.channels() == outputs {
-        x
-    } else {
-        let pointwise = Geometry { kernel: 1, stride, padding: 0 };
-        layer(names("downsample.0", "downsample.1"), x, pointwise, Activation::None)
+    around(t, name, place, x, stride, &[(outputs, three_by_three(stride)), (outputs, three_by_three(1))])
+}
+
+/// 1 x 1 taps.
+pub const POINTWISE: Geometry = Geometry { kernel: 1, stride: 1, padding: 0 };
+
+/// Convolutions with batch norm, called `conv1`, `bn1` and so on, and a way around them, which is a 1 x 1 convolution where sizes
+/// change.
+pub fn around(t: &mut Tape<'_>, name: &str, place: Place, x: Maps, stride: u32, layers: &[(u32, Geometry)]) -> Maps {
+    let mut layer = |conv: String, norm: String, x: Maps, (outputs, geometry): (u32, Geometry), activation| {
+        conv_norm(t, [&format!("{name}.{conv}"), &format!("{name}.{norm}")], place, x, outputs, geometry, activation)
+    };
+    let (mut h, mut outputs) = (x, x.channels());
+    for (i, &of) in (1..).zip(layers) {
+        let activation = if i < layers.len() { Activation::Relu } else { Activation::None };
+        (h, outputs) = (layer(format!("conv{i}"), format!("bn{i}"), h, of, activation), of.0);
+    }
+    let around = match stride == 1 && x.channels() == outputs {
+        true => x,
+        false => layer("downsample.0".into(), "downsample.1".into(), x, (outputs, Geometry { stride, ..POINTWISE }), Activation::None),
     };
     h.with(add(t, name, h.buf, around.buf, Activation::Relu))
 }

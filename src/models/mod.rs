@@ -1,29 +1,49 @@
-//! Networks, built from ops one line per layer. Parameter names and shapes are PyTorch's.
+//! Networks, built from ops one line per layer: a file for each encoder, and a line in [`ENCODERS`]. Parameter names and shapes are
+//! PyTorch's.
 
 mod cnn;
 mod decoder;
+mod encoder;
 mod layers;
-pub mod resnet;
+mod mlp;
+mod resnet;
+mod resnet18;
 
 use serde::{Deserialize, Serialize};
 
+pub use encoder::Encoder;
 pub use layers::{Place, residual_block};
 use layers::{dense, dense_norm};
 
+use crate::choice;
 use crate::core::buffer::{Arena, Buf, Dtype, Maps, Role};
 use crate::core::image::Image;
 use crate::core::tape::Tape;
-use crate::ops::{Activation, Batch, Pixels, Statistics, batch_images, normalize_pixels};
+use crate::ops::{Activation, Batch, Statistics, batch_images, normalize_pixels};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum ModelKind {
-    /// Linear layers with ReLU.
-    Mlp,
-    /// A small residual network, for images of 28 to 64 pixels a side.
-    Cnn,
-    /// ResNet-18, with torchvision's parameter names.
-    Resnet18,
+choice! {
+    /// A kind of encoder.
+    ModelKind of dyn encoder::Encoder, ENCODERS:
+    MLP = mlp::ENCODER,
+    CNN = cnn::ENCODER,
+    RESNET18 = resnet18::ENCODER,
+}
+
+impl ModelKind {
+    /// The encoder that published weights are of, by the names of the tensors that there are.
+    pub fn of_weights(has: &dyn Fn(&str) -> bool) -> Option<Self> {
+        const IMAGE: Image = Image { height: 224, width: 224, channels: 3 };
+        let published = ENCODERS.iter().filter(|kind| kind.published().is_some());
+        let layers = published.map(|kind| (encoder_layers(&ModelSettings { kind: *kind, ..ModelSettings::mlp(vec![1]) }, IMAGE), *kind));
+        // A smaller network's names may all be among a larger one's.
+        let whole = layers.filter(|(layers, _)| layers.iter().all(|layer| has(&format!("{layer}.weight"))));
+        whole.max_by_key(|(layers, _)| layers.len()).map(|(_, kind)| kind)
+    }
+
+    /// The first encoder to which a setting means something.
+    pub fn with(setting: &str) -> Option<Self> {
+        ENCODERS.iter().copied().find(|kind| kind.settings().contains(&setting))
+    }
 }
 
 /// How images are normalised before the first layer, channel by channel: `(x - mean) / std`, of values 0 to 1. Grey images are
@@ -93,7 +113,7 @@ impl ModelSettings {
     /// A multi-layer perceptron with these hidden layers.
     pub fn mlp(hidden: Vec<u32>) -> Self {
         let (width, features) = (Self::default_width(), Self::default_features());
-        ModelSettings { kind: ModelKind::Mlp, hidden, width, features, normalize: None }
+        ModelSettings { kind: ModelKind::MLP, hidden, width, features, normalize: None }
     }
 
     /// The first setting that makes no sense.
@@ -104,31 +124,11 @@ impl ModelSettings {
         let normalization = self.normalize.and_then(|normalization| normalization.problem());
         widths_problem(&self.hidden, "--hidden").or(beyond).or(normalization)
     }
-
-    /// The layer from features to logits.
-    pub fn classifier_name(&self) -> &'static str {
-        match self.kind {
-            ModelKind::Mlp | ModelKind::Cnn => "head",
-            ModelKind::Resnet18 => "fc",
-        }
-    }
-
-    /// How the encoder takes images.
-    pub fn pixels(&self) -> Pixels {
-        match self.kind {
-            ModelKind::Mlp => Pixels::Flat,
-            ModelKind::Cnn | ModelKind::Resnet18 => Pixels::Rows,
-        }
-    }
 }
 
 impl std::fmt::Display for ModelSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.kind {
-            ModelKind::Mlp => write!(f, "mlp {:?}", self.hidden),
-            ModelKind::Cnn => write!(f, "cnn of width {} and {} features", self.width, self.features),
-            ModelKind::Resnet18 => write!(f, "resnet18"),
-        }
+        f.write_str(&self.kind.describe(self))
     }
 }
 
@@ -137,16 +137,15 @@ pub const ENCODER: u8 = 0;
 /// Parameter group of heads: projection heads in pretraining, classifiers in fine-tuning.
 pub const HEAD: u8 = 1;
 
-/// Features of images `x`, which lie as [`ModelSettings::pixels`] says. Returns `[batch, features]`.
+/// Features of images `x`, which lie as [`Encoder::pixels`] says. Returns `[batch, features]`.
 pub fn encoder(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Buf, image: Image) -> Buf {
-    let Image { height, width, .. } = image;
     let x = normalized(t, model, x, image);
-    let maps = || Maps::new(x, x.rows() / (height * width), height, width);
-    match model.kind {
-        ModelKind::Mlp => mlp_encoder(t, &model.hidden, x),
-        ModelKind::Cnn => cnn::encoder(t, place, model.width, model.features, maps()),
-        ModelKind::Resnet18 => resnet::encoder(t, place, maps()),
-    }
+    model.kind.features(t, model, place, x, image)
+}
+
+/// Images whose pixels are rows, as maps.
+fn maps_of(x: Buf, image: Image) -> Maps {
+    Maps::new(x, x.rows() / (image.height * image.width), image.height, image.width)
 }
 
 /// Images as the first layer wants them.
@@ -159,23 +158,14 @@ fn normalized(t: &mut Tape<'_>, model: &ModelSettings, x: Buf, image: Image) -> 
 
 /// Features of a batch of samples as they are, in evaluation.
 pub fn features(t: &mut Tape<'_>, model: &ModelSettings, batch: Batch) -> Buf {
-    let x = batch_images(t, batch, model.pixels());
+    let x = batch_images(t, batch, model.kind.pixels());
     encoder(t, model, Place::evaluation(ENCODER), x, batch.data.image)
-}
-
-/// Maps of the encoder on its way to features, largest first. `None` if it has none.
-fn stages(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Maps) -> Option<Vec<Maps>> {
-    match model.kind {
-        ModelKind::Mlp => None,
-        ModelKind::Cnn => Some(cnn::stages(t, place, model.width, x)),
-        ModelKind::Resnet18 => Some(resnet::stages(t, place, x)),
-    }
 }
 
 /// Names of the layers that have parameters, in the order of the program, of what `output` makes of an image.
 pub fn layers(model: &ModelSettings, image: Image, output: &dyn Fn(&mut Tape<'_>, Buf)) -> Vec<String> {
     let mut arena = Arena::new(0, u64::MAX);
-    let x = arena.input("image", Dtype::F32, model.pixels().shape(1, image));
+    let x = arena.input("image", Dtype::F32, model.kind.pixels().shape(1, image));
     output(&mut Tape::new(&mut arena, "layers", &[]), x);
     let params = arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. }));
     let mut names: Vec<String> = params.filter_map(|b| Some(b.name.rsplit_once('.')?.0.to_string())).collect();
@@ -190,36 +180,30 @@ pub fn encoder_layers(model: &ModelSettings, image: Image) -> Vec<String> {
     })
 }
 
-/// A linear layer with ReLU for each width in `hidden`. Returns `[batch, last width]`.
-fn mlp_encoder(t: &mut Tape<'_>, hidden: &[u32], x: Buf) -> Buf {
-    hidden.iter().enumerate().fold(x, |x, (i, &width)| dense(t, &format!("encoder.{i}"), ENCODER, x, width, Activation::Relu))
-}
-
 /// SimCLR's head, dropped after pretraining: hidden layers with ReLU, and with batch norm if the encoder has it, and a linear
 /// one on top. Returns `[batch, last width]`.
 pub fn projection_head(t: &mut Tape<'_>, model: &ModelSettings, statistics: Statistics, widths: &[u32], features: Buf) -> Buf {
     let place = Place { group: HEAD, statistics };
     widths.iter().enumerate().fold(features, |x, (i, &width)| {
         let name = format!("projection.{i}");
-        match (i + 1 < widths.len(), model.kind) {
+        match (i + 1 < widths.len(), model.kind.has_batch_norm()) {
             (false, _) => dense(t, &name, HEAD, x, width, Activation::None),
-            (true, ModelKind::Mlp) => dense(t, &name, HEAD, x, width, Activation::Relu),
-            (true, _) => dense_norm(t, [&name, &format!("projection.bn{i}")], place, x, width),
+            (true, false) => dense(t, &name, HEAD, x, width, Activation::Relu),
+            (true, true) => dense_norm(t, [&name, &format!("projection.bn{i}")], place, x, width),
         }
     })
 }
 
 /// Logits `[batch, classes]`; for regression, numbers.
 pub fn classifier(t: &mut Tape<'_>, model: &ModelSettings, classes: u32, features: Buf) -> Buf {
-    dense(t, model.classifier_name(), HEAD, features, classes, Activation::None)
+    dense(t, model.kind.classifier(), HEAD, features, classes, Activation::None)
 }
 
 /// Logits of a class for each pixel, `[batch * height * width, classes]`, by the encoder's stages and a decoder. Panics if the
-/// encoder has none, which callers have ruled out by [`ModelSettings::pixels`].
+/// encoder has none, which callers have ruled out by [`Encoder::pixels`].
 pub fn segmenter(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Place; 2], classes: u32, x: Buf, image: Image) -> Buf {
     let x = normalized(t, model, x, image);
-    let maps = Maps::new(x, x.rows() / (image.height * image.width), image.height, image.width);
-    let stages = stages(t, model, encoder, maps).expect("an encoder of maps");
+    let stages = model.kind.stages(t, model, encoder, maps_of(x, image)).expect("an encoder of maps");
     let decoded = decoder::unet(t, head, &stages, image);
     dense(t, "head", head.group, decoded.buf, classes, Activation::None)
 }
@@ -227,4 +211,52 @@ pub fn segmenter(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Plac
 /// Images that an autoencoder makes of features, a pixel a row.
 pub fn reconstruction(t: &mut Tape<'_>, head: Place, features: Buf, image: Image) -> Buf {
     decoder::images(t, head, features, image)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Pixels;
+
+    const IMAGE: Image = Image { height: 28, width: 28, channels: 3 };
+
+    #[test]
+    fn entries_are_known_by_their_names_and_say_what_they_are() {
+        for kind in ENCODERS {
+            assert_eq!(ModelKind::named(kind.name()), Some(*kind), "names are not there twice");
+            assert!(kind.help().ends_with('.') && kind.help().len() > 10, "{kind:?}");
+            assert!(kind.settings().iter().all(|setting| ["hidden", "width", "features"].contains(setting)), "{kind:?}");
+            let model = ModelSettings { kind: *kind, ..ModelSettings::mlp(vec![7]) };
+            assert!(kind.describe(&model).starts_with(kind.name()), "{kind:?}");
+            let text = serde_json::to_string(&model).expect("plain data");
+            assert_eq!(serde_json::from_str::<ModelSettings>(&text).expect("as it was written"), model);
+        }
+        assert!(serde_json::from_str::<ModelKind>("\"vgg\"").expect_err("unknown").to_string().contains("mlp, cnn"));
+    }
+
+    #[test]
+    fn entries_make_features_of_images() {
+        for kind in ENCODERS {
+            let model = ModelSettings { kind: *kind, ..ModelSettings::mlp(vec![7]) };
+            let (mut arena, images) = (Arena::new(0, u64::MAX), 5);
+            let x = arena.input("images", Dtype::F32, kind.pixels().shape(images, IMAGE));
+            let mut tape = Tape::new(&mut arena, "features", &[]);
+            let features = encoder(&mut tape, &model, Place::evaluation(ENCODER), x, IMAGE);
+            assert!(features.rows() == images && features.cols() > 0, "{kind:?}");
+            if kind.pixels() == Pixels::Rows {
+                let maps = Maps::new(x, images, IMAGE.height, IMAGE.width);
+                let mut tape = Tape::new(&mut arena, "stages", &[]);
+                let stages = kind.stages(&mut tape, &model, Place::evaluation(ENCODER), maps).expect("an encoder of maps has stages");
+                assert!(stages.windows(2).all(|two| two[0].height >= two[1].height), "{kind:?}: largest first");
+            }
+            let layers = encoder_layers(&model, IMAGE);
+            assert!(!layers.is_empty(), "{kind:?}");
+            let norms = layers.iter().any(|layer| layer.contains("bn"));
+            assert_eq!(norms, kind.has_batch_norm(), "{kind:?}");
+            if kind.published().is_some() {
+                let names = layers.iter().map(|layer| format!("{layer}.weight")).collect::<Vec<_>>();
+                assert_eq!(ModelKind::of_weights(&|name| names.iter().any(|known| known == name)), Some(*kind), "it is known by its names");
+            }
+        }
+    }
 }

@@ -5,21 +5,21 @@ use anyhow::{Result, ensure};
 
 use super::checkpoint::{Checkpoint, Record, Stage};
 use super::driver::{Driver, Judgement, Outcome, Session};
+use super::methods;
+use super::methods::images;
 use super::passes::{Pass, Recalibration};
-use super::plan::{AUGMENT_STREAM, Plan, Training, TrainingOptions};
-use super::pretrain::images;
+use super::plan::{Plan, Training, TrainingOptions};
 use super::recording::Recording;
 use super::settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS};
 use super::shards::{BatchOutput, Shards, watched};
 use super::task::{self, Scores, Task};
 use super::weights::Weights;
 use crate::core::buffer::{Role, is_of};
-use crate::core::random;
 use crate::data::{self, Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
 use crate::models::{self, ModelSettings, Place};
-use crate::ops::{Augmentation, Clock, DataBufs, Pixels, Statistics, batch_images};
+use crate::ops::{Clock, DataBufs, Pixels, Statistics, batch_images};
 
 /// A fine-tuning run, recorded for one device.
 pub struct Finetune {
@@ -59,7 +59,7 @@ impl Known {
 fn outputs(r: &mut Recording, data: DataBufs, name: &str, count: u32, model: &ModelSettings, task: &dyn Task) -> Result<Pass> {
     let places = [models::ENCODER, models::HEAD].map(Place::evaluation);
     Ok(Pass::record(r, name, data, count, &|t, batch, _, _| {
-        let x = batch_images(t, batch, model.pixels());
+        let x = batch_images(t, batch, model.kind.pixels());
         task.output(t, model, places, x, batch.data.image)
     })?)
 }
@@ -129,7 +129,7 @@ impl Finetune {
             statistics: if options.trained.contains(&group) { statistics } else { Statistics::Running },
         };
         let training = Training::record(&mut r, &options, &|t, batch, clock| {
-            let augmentation = Augmentation { ranges: settings.augment, key: random::key(run.seed, AUGMENT_STREAM) };
+            let augmentation = methods::augmentation(settings.augment, run.seed);
             let statistics = Statistics::batch(t.arena);
             let x = images(t, batch, clock, augmentation, &settings.model);
             let output = task.output(t, &settings.model, both.map(|group| place(group, statistics)), x, batch.data.image);
@@ -149,7 +149,7 @@ impl Finetune {
                 false => training.first_samples(&mut r, "first training", all, count),
             };
             Recalibration::record(&mut r, images, count, &|t, batch, statistics| {
-                let x = batch_images(t, batch, settings.model.pixels());
+                let x = batch_images(t, batch, settings.model.kind.pixels());
                 task.output(t, &settings.model, both.map(|group| place(group, statistics)), x, batch.data.image)
             })?
         } else {
@@ -207,7 +207,7 @@ impl Finetune {
 /// Fails where settings ask of the data what they have not.
 fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
     let table = !data.train.features.is_empty();
-    let mapless = settings.model.pixels() != Pixels::Rows;
+    let mapless = settings.model.kind.pixels() != Pixels::Rows;
     let classes = data.classes > 1;
     let (known, what) = match settings.task {
         data::Task::Classify => (classes && data.train.labels.is_some(), "labels"),

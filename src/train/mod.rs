@@ -6,7 +6,9 @@ mod embed;
 mod finetune;
 mod folder;
 mod foreign;
+mod methods;
 mod micro;
+mod optimizer;
 mod passes;
 mod plan;
 mod presets;
@@ -24,6 +26,8 @@ pub use driver::{Driver, Judgement, Outcome, Session, Terminal};
 pub use embed::Features;
 pub use finetune::{Finetune, judge, predict_each, predict_images};
 pub use folder::{RUNS, RunFolder, checkpoint_path, config_of, find_checkpoint, latest, lock_run};
+pub use methods::{Corruption, METHODS, Method, PretrainMethod};
+pub use optimizer::OptimizerKind;
 pub use passes::{Evaluation, Pass};
 pub use plan::{Plan, RING, Training, TrainingOptions};
 pub use presets::augment_preset;
@@ -31,8 +35,7 @@ pub use pretrain::{Pretrain, Pretrained};
 pub use preview::augmentation_sheet;
 pub use recording::Recording;
 pub use settings::{
-    ClassWeights, Corruption, FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, Method, OptimizerKind, PretrainSettings, RegressionLoss,
-    RunSettings, Schedule, overlay,
+    ClassWeights, FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, PretrainSettings, RegressionLoss, RunSettings, Schedule, overlay,
 };
 pub use task::{Scores, Task};
 pub use weights::{Fitted, Weights};

@@ -22,9 +22,8 @@ pub const RING: u32 = 256;
 /// Views of a sample, at most.
 const MOST_VIEWS: u64 = 2;
 
-/// Random streams of a run, apart from each other.
-pub const SHUFFLE_STREAM: u32 = 2;
-pub const AUGMENT_STREAM: u32 = 3;
+/// The random stream of orders, apart from a run's others.
+const SHUFFLE_STREAM: u32 = 2;
 
 /// A recorded run: ready for any device whose limits it was recorded for.
 pub struct Plan {

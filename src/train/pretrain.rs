@@ -6,31 +6,22 @@ use super::checkpoint::{Record, Stage};
 use super::driver::{Driver, Judgement, Outcome, Session};
 use super::micro::Cached;
 use super::passes::{Evaluation, Pass, Recalibration};
-use super::plan::{AUGMENT_STREAM, Plan, Training, TrainingOptions};
+use super::plan::{Plan, Training, TrainingOptions};
 use super::recording::Recording;
-use super::settings::{Method, PretrainSettings};
+use super::settings::PretrainSettings;
 use super::shards::watched;
 use super::weights::Weights;
 use crate::core::buffer::{Buf, Role};
-use crate::core::image::Image;
-use crate::core::random;
 use crate::core::tape::Tape;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Executor, Programs};
-use crate::kernels::vicreg::VicregWeights;
 use crate::metrics::{embedding_std, knn_accuracy, unit_rows};
-use crate::models::{self, ModelSettings, Place};
-use crate::ops::{
-    Augmentation, Batch, Clock, Pixels, Statistics, augmented_views, batch_images, batch_labels, cross_entropy, mse, normalize, nt_xent,
-    pixels_of, sup_con, vicreg,
-};
+use crate::models::{self, Place};
+use crate::ops::{Batch, Clock};
 
 /// Labelled training images that held-out ones are compared with.
 const BANK: u32 = 5_000;
-
-/// The name of an autoencoder's error over held-out images.
-const RECONSTRUCTION: &str = "reconstruction";
 
 /// A pretraining run, recorded for one device.
 pub struct Pretrain {
@@ -47,8 +38,8 @@ pub struct Pretrain {
 pub struct Pretrained {
     pub outcome: Outcome,
     pub knn_accuracy: Option<f64>,
-    /// Of an autoencoder: mean squared error over held-out images.
-    pub reconstruction: Option<f64>,
+    /// Over held-out images, of a method that has one.
+    pub held_out_loss: Option<f64>,
     pub embedding_std: f64,
 }
 
@@ -59,8 +50,8 @@ struct Monitor {
     bank: Evaluation,
     bank_labels: Option<Vec<u32>>,
     held_out: Option<(Evaluation, Option<Vec<u32>>)>,
-    /// Leaves the mean squared error of a batch.
-    reconstruction: Option<Pass>,
+    /// Leaves the loss of a batch of held-out images; with its name.
+    loss: Option<(&'static str, Pass)>,
     classes: usize,
 }
 
@@ -83,14 +74,14 @@ impl Monitor {
             values.insert(0, ("knn_accuracy".into(), accuracy));
             score = Some(accuracy);
         }
-        if let Some(pass) = &self.reconstruction {
+        if let Some((name, pass)) = &self.loss {
             let (mut sum, mut count) = (0.0, 0.0);
             pass.each(exec, programs, &mut |samples, loss| {
                 sum += f64::from(samples) * loss.iter().map(|&loss| f64::from(loss)).sum::<f64>();
                 count += f64::from(samples);
                 Ok(())
             })?;
-            values.push((RECONSTRUCTION.into(), sum / count));
+            values.push((name.to_string(), sum / count));
             score = score.or(Some(-sum / count));
         }
         Ok(Judgement { score, values })
@@ -108,12 +99,13 @@ impl Pretrain {
                 format!("--batch {} is larger than the {} training images; the largest batch is {}", run.batch, train.len(), train.len());
             return Err(UsageError(text).into());
         }
-        if settings.method.compares() && run.batch < 2 {
+        if settings.method.comparison().is_some() && run.batch < 2 {
             return Err(UsageError("--batch 1 has nothing to compare an image with: at least 2 are needed".into()).into());
         }
         if settings.method.needs_labels() && train.labels.is_none() {
             return Err(UsageError(format!("{} has no labels, --method {} needs them", data.name, settings.method)).into());
         }
+        let (method, pretext) = (settings.method, settings.pretext(data.classes));
         let mut r = Recording::new(run.seed, binding_limit);
         let options = TrainingOptions {
             samples: &train,
@@ -125,14 +117,15 @@ impl Pretrain {
             total_steps: &|epoch| run.steps.unwrap_or(run.epochs.saturating_mul(epoch)),
         };
         let training = match settings.micro_batch {
-            None => Training::record(&mut r, &options, &|t, batch, clock| step(t, &settings, data.classes, batch, clock))?,
+            None => Training::record(&mut r, &options, &|t, batch, clock| method.step(t, &pretext, batch, clock))?,
             Some(micro) => {
+                let compare = method.comparison().ok_or_else(|| UsageError(format!("--micro-batch means nothing to --method {method}")))?;
                 let cached = Cached {
                     micro,
-                    augmentation: augmentation(&settings),
-                    pixels: settings.model.pixels(),
-                    embed: &|t, x, statistics| embed(t, &settings, statistics, x, train.image),
-                    loss: &|t, batch, embeddings, clock| compare(t, &settings, batch, embeddings, clock),
+                    augmentation: pretext.augmentation,
+                    pixels: settings.model.kind.pixels(),
+                    embed: &|t, x, statistics| pretext.embed(t, statistics, x, train.image),
+                    loss: &compare,
                 };
                 Training::record_cached(&mut r, &options, &cached)?
             }
@@ -149,30 +142,22 @@ impl Pretrain {
         let first = training.first_samples(&mut r, "first training", &train, bank_size.max(looked_at));
         let recalibration = Recalibration::record(&mut r, first, looked_at, &|t, batch, statistics| {
             let places = [models::ENCODER, models::HEAD].map(|group| Place { group, statistics });
-            match settings.method {
-                Method::Autoencoder => reconstruct(t, &settings.model, places, batch, None)[0],
-                _ => {
-                    let x = batch_images(t, batch, settings.model.pixels());
-                    models::encoder(t, &settings.model, places[0], x, batch.data.image)
-                }
-            }
+            method.forward(t, &pretext, places, batch)
         })?;
         let held_out = held_out.first(watched(&held_out, u32::MAX));
         let features = |t: &mut Tape<'_>, batch: Batch| models::features(t, &settings.model, batch);
         let bank = Evaluation::record(&mut r, "bank", first, bank_size, &features)?;
-        let reconstruction = if settings.method == Method::Autoencoder && !held_out.is_empty() {
-            let data = r.data("given back", &held_out.bare());
-            let places = [models::ENCODER, models::HEAD].map(Place::evaluation);
-            Some(Pass::record(&mut r, "reconstruction", data, held_out.len(), &|t, batch, _, _| {
-                let [images, wanted] = reconstruct(t, &settings.model, places, batch, None);
-                mse(t, "loss", images, wanted)
-            })?)
-        } else {
-            None
+        let loss = match method.held_out_loss().filter(|_| !held_out.is_empty()) {
+            Some((name, loss)) => {
+                let data = r.data("given back", &held_out.bare());
+                let pass = Pass::record(&mut r, name, data, held_out.len(), &|t, batch, _, _| loss(t, &pretext, batch))?;
+                Some((name, pass))
+            }
+            None => None,
         };
         let held_out = evaluate_split(&mut r, "held-out", &held_out, &features)?;
         let bank_labels = train.labels.as_ref().map(|labels| labels[..bank_size as usize].to_vec());
-        let monitor = Monitor { recalibration, bank, bank_labels, held_out, reconstruction, classes: data.classes as usize };
+        let monitor = Monitor { recalibration, bank, bank_labels, held_out, loss, classes: data.classes as usize };
         let plan = Plan::new(r, training, settings.run.clone(), record);
         Ok(Pretrain { plan, samples: train.len(), notes, monitor, settings })
     }
@@ -195,89 +180,10 @@ impl Pretrain {
         let value = |name: &str| last.values.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
         Ok(Pretrained {
             knn_accuracy: value("knn_accuracy"),
-            reconstruction: value(RECONSTRUCTION),
+            held_out_loss: self.monitor.loss.as_ref().and_then(|(name, _)| value(name)),
             embedding_std: value("embedding_std").unwrap_or(0.0),
             outcome,
         })
-    }
-}
-
-fn augmentation(settings: &PretrainSettings) -> Augmentation {
-    Augmentation { ranges: settings.augment, key: random::key(settings.run.seed, AUGMENT_STREAM) }
-}
-
-/// From images to embeddings.
-fn embed(t: &mut Tape<'_>, settings: &PretrainSettings, statistics: Statistics, x: Buf, image: Image) -> Buf {
-    let features = models::encoder(t, &settings.model, Place { group: models::ENCODER, statistics }, x, image);
-    models::projection_head(t, &settings.model, statistics, &settings.projection, features)
-}
-
-/// From embeddings of two views to loss, by a method that compares them.
-fn compare(t: &mut Tape<'_>, settings: &PretrainSettings, batch: Batch, embeddings: Buf, clock: Clock) -> Buf {
-    match settings.method {
-        Method::Vicreg => vicreg(t, "loss", embeddings, VicregWeights::default()),
-        Method::Supcon => {
-            let labels = batch_labels(t, batch);
-            let z = normalize(t, "unit embeddings", embeddings);
-            sup_con(t, "loss", z, labels, clock.hyper)
-        }
-        Method::Simclr => {
-            let z = normalize(t, "unit embeddings", embeddings);
-            nt_xent(t, "loss", z, clock.hyper)
-        }
-        Method::Supervised | Method::Autoencoder => unreachable!("these compare no views"),
-    }
-}
-
-/// One step from batch to loss.
-fn step(t: &mut Tape<'_>, settings: &PretrainSettings, classes: u32, batch: Batch, clock: Clock) -> Buf {
-    let (model, image, augmentation) = (&settings.model, batch.data.image, augmentation(settings));
-    match settings.method {
-        Method::Simclr | Method::Vicreg | Method::Supcon => {
-            let x = augmented_views(t, batch, clock.clock, 2, augmentation, model.pixels());
-            let statistics = Statistics::batch(t.arena);
-            let embeddings = embed(t, settings, statistics, x, image);
-            compare(t, settings, batch, embeddings, clock)
-        }
-        Method::Supervised => {
-            let targets = batch_labels(t, batch);
-            let x = images(t, batch, clock, augmentation, model);
-            let place = Place::training(t, models::ENCODER);
-            let features = models::encoder(t, model, place, x, image);
-            let logits = models::classifier(t, model, classes, features);
-            cross_entropy(t, "loss", logits, targets, 0.0)
-        }
-        Method::Autoencoder => {
-            let corruption = Augmentation { ranges: settings.corrupt.ranges(image.height, image.width), ..augmentation };
-            let places = [models::ENCODER, models::HEAD].map(|group| Place::training(t, group));
-            let [images, wanted] = reconstruct(t, model, places, batch, Some((clock, corruption)));
-            mse(t, "loss", images, wanted)
-        }
-    }
-}
-
-/// What an autoencoder makes of a batch, spoilt if told so, and the batch as it is: a pixel a row.
-fn reconstruct(
-    t: &mut Tape<'_>,
-    model: &ModelSettings,
-    [encoder, head]: [Place; 2],
-    batch: Batch,
-    spoilt: Option<(Clock, Augmentation)>,
-) -> [Buf; 2] {
-    let x = match spoilt {
-        Some((clock, corruption)) => images(t, batch, clock, corruption, model),
-        None => batch_images(t, batch, model.pixels()),
-    };
-    let wanted = pixels_of(t, "images to give back", batch, Pixels::Rows);
-    let features = models::encoder(t, model, encoder, x, batch.data.image);
-    [models::reconstruction(t, head, features, batch.data.image), wanted]
-}
-
-/// The batch as it is, or augmented.
-pub(super) fn images(t: &mut Tape<'_>, batch: Batch, clock: Clock, augmentation: Augmentation, model: &ModelSettings) -> Buf {
-    match augmentation.ranges.is_none() {
-        true => batch_images(t, batch, model.pixels()),
-        false => augmented_views(t, batch, clock.clock, 1, augmentation, model.pixels()),
     }
 }
 

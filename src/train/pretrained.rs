@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::folder::config_of;
-use super::settings::{FinetuneSettings, OptimizerKind, RunSettings, Schedule};
+use super::optimizer::OptimizerKind;
+use super::settings::{FinetuneSettings, RunSettings, Schedule};
 use crate::data::Task;
 use crate::error::UsageError;
 use crate::kernels::augment_draw::Ranges;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use image::RgbImage;
 
-use super::plan::AUGMENT_STREAM;
+use super::methods;
 use super::recording::Recording;
 use crate::core::buffer::unpad_rows;
 use crate::core::random;
@@ -15,7 +15,7 @@ use crate::exec::{Device, repeat};
 use crate::host::views::Ranges;
 use crate::kernels::shuffle::Order;
 use crate::models::ModelSettings;
-use crate::ops::{Augmentation, Clock, augmented_views, batch_indices, start_step};
+use crate::ops::{Clock, augmented_views, batch_indices, start_step};
 use crate::report::{Sheet, Tile, Tone};
 
 /// Images shown, and augmented versions of each.
@@ -35,8 +35,8 @@ pub fn augmentation_sheet(device: &Device, images: &Split, ranges: Ranges, model
     start_step(t, clock);
     let order = Order { samples, repeats: 1, batch_stride: samples, steps_per_epoch: 1, shuffle_key: None };
     let batch = batch_indices(t, data, clock.clock, order, samples);
-    let augmentation = Augmentation { ranges, key: random::key(seed, AUGMENT_STREAM) };
-    let views = augmented_views(t, batch, clock.clock, VERSIONS, augmentation, model.pixels());
+    let augmentation = methods::augmentation(ranges, seed);
+    let views = augmented_views(t, batch, clock.clock, VERSIONS, augmentation, model.kind.pixels());
     let programs = Arc::new(vec![tape.finish()?]);
     let mut exec = device.load(&r.arena, r.memory(), programs.clone())?;
     exec.run(&repeat(&programs, 0, 1))?;

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checkpoint::Record;
+use super::methods::{self, Corruption, Method, Pretext};
+use super::optimizer::OptimizerKind;
 use super::presets::augment_preset;
 use crate::cache;
 use crate::data::{MOST_SIDE, ReadOptions, Split, Task};
@@ -23,73 +25,6 @@ pub enum Schedule {
     Constant,
     /// Half a cosine from the full rate to zero.
     Cosine,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Method {
-    /// Two augmented views of each image attract, all others repel (NT-Xent). Needs no labels.
-    Simclr,
-    /// Two augmented views of each image agree, features vary and differ from each other (VICReg): no image repels another.
-    /// Needs no labels.
-    Vicreg,
-    /// Views of all images of a class attract, all others repel (SupCon). Needs labels.
-    Supcon,
-    /// Cross-entropy with all labels; the classifier is dropped afterwards.
-    Supervised,
-    /// Images from features: mean squared error of what a decoder makes of them. Needs no labels.
-    Autoencoder,
-}
-
-impl std::fmt::Display for Method {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let value = clap::ValueEnum::to_possible_value(self).expect("no method is hidden");
-        write!(f, "{}", value.get_name())
-    }
-}
-
-impl Method {
-    /// Whether it compares the images of a batch, by two views of each.
-    pub fn compares(self) -> bool {
-        matches!(self, Method::Simclr | Method::Vicreg | Method::Supcon)
-    }
-
-    pub fn needs_labels(self) -> bool {
-        matches!(self, Method::Supcon | Method::Supervised)
-    }
-}
-
-/// What an autoencoder's encoder sees of an image, all of which its decoder is to give back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Corruption {
-    /// All of it.
-    None,
-    /// All but a square of half the height and width, somewhere (Pathak et al., 2016).
-    Mask,
-    /// All of it under noise of standard deviation 0.3 (Vincent et al., 2008).
-    Noise,
-}
-
-impl Corruption {
-    /// As an augmentation of images of these sides.
-    pub fn ranges(self, height: u32, width: u32) -> Ranges {
-        match self {
-            Corruption::None => Ranges::NONE,
-            Corruption::Mask => Ranges { erase: height.min(width).div_ceil(2), ..Ranges::NONE },
-            Corruption::Noise => Ranges { noise: 0.3, ..Ranges::NONE },
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimizerKind {
-    Sgd,
-    /// Weight decay is an L2 penalty, added to gradients.
-    Adam,
-    /// Weight decay shrinks the weights themselves, apart from the gradients.
-    Adamw,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -254,13 +189,13 @@ fn reference_run() -> RunSettings {
 impl Default for PretrainSettings {
     fn default() -> Self {
         PretrainSettings {
-            method: Method::Simclr,
+            method: Method::SIMCLR,
             temperature: 0.2,
             corrupt: Corruption::None,
             projection: vec![256, 64],
             init_from: None,
             micro_batch: None,
-            model: ModelSettings { kind: ModelKind::Cnn, ..ModelSettings::mlp(vec![256, 128]) },
+            model: ModelSettings { kind: ModelKind::CNN, ..ModelSettings::mlp(vec![256, 128]) },
             run: RunSettings {
                 epochs: 4,
                 batch: 128,
@@ -383,17 +318,33 @@ impl RunSettings {
 }
 
 impl PretrainSettings {
+    /// The defaults of a method.
+    pub fn by(method: Method) -> Self {
+        let settings = Self::default();
+        let recipe = method.recipe();
+        PretrainSettings {
+            augment: if method.unaugmented().is_some() { Ranges::NONE } else { settings.augment },
+            run: RunSettings { optimizer: recipe.optimizer, lr: recipe.lr, ..settings.run },
+            method,
+            ..settings
+        }
+    }
+
+    /// What its method knows of a run over so many classes.
+    pub fn pretext(&self, classes: u32) -> Pretext<'_> {
+        let augmentation = methods::augmentation(self.augment, self.run.seed);
+        Pretext { model: &self.model, projection: &self.projection, augmentation, corrupt: self.corrupt, classes }
+    }
+
     /// The first setting that makes no sense.
     pub fn problem(&self) -> Option<String> {
         let cold = !(self.temperature.is_finite() && self.temperature >= 0.01);
         let temperature = cold.then(|| "--temperature must be at least 0.01".to_string());
         let widths = self.model.problem().or_else(|| widths_problem(&self.projection, "--projection"));
-        let autoencoder = self.method == Method::Autoencoder;
-        let checks = [
-            (autoencoder && !self.augment.is_none(), "an autoencoder gives images back as they are: --augment none, and perhaps --corrupt"),
-            (!autoencoder && self.corrupt != Corruption::None, "--corrupt is for --method autoencoder"),
-        ];
-        let method = checks.iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string());
+        let corrupts = |method: &Method| method.settings().contains(&"corrupt");
+        let corrupt = self.corrupt != Corruption::None && !corrupts(&self.method);
+        let corrupt = corrupt.then(|| format!("--corrupt is for --method {}", Method::which(corrupts)));
+        let method = self.method.unaugmented().filter(|_| !self.augment.is_none()).map(String::from).or(corrupt);
         let found = self.run.problem().or(temperature).or(widths).or(method);
         found.or_else(|| self.micro_batch_problem()).or_else(|| self.augment.problem())
     }
@@ -406,8 +357,9 @@ impl PretrainSettings {
         if !self.run.batch.is_multiple_of(micro) {
             return Some(format!("--batch {} is no multiple of --micro-batch {micro}", self.run.batch));
         }
-        let other = !self.method.compares();
-        other.then(|| "--micro-batch is for losses that compare all images of a batch: --method simclr, vicreg or supcon".into())
+        let compares = |method: &Method| method.comparison().is_some();
+        let other = !compares(&self.method);
+        other.then(|| format!("--micro-batch is for losses that compare all images of a batch: --method {}", Method::which(compares)))
     }
 }
 
@@ -471,11 +423,11 @@ mod tests {
             settings.run.batch = batch;
             settings.problem().unwrap_or_default()
         };
-        assert_eq!(micro(32, 128, Method::Simclr), "");
-        assert!(micro(24, 48, Method::Simclr).contains("--micro-batch must be a multiple of 16"));
-        assert!(micro(0, 48, Method::Simclr).contains("--micro-batch must be a multiple of 16"));
-        assert!(micro(32, 48, Method::Simclr).contains("--batch 48 is no multiple of --micro-batch 32"));
-        assert!(micro(32, 128, Method::Supervised).contains("--method simclr"));
+        assert_eq!(micro(32, 128, Method::SIMCLR), "");
+        assert!(micro(24, 48, Method::SIMCLR).contains("--micro-batch must be a multiple of 16"));
+        assert!(micro(0, 48, Method::SIMCLR).contains("--micro-batch must be a multiple of 16"));
+        assert!(micro(32, 48, Method::SIMCLR).contains("--batch 48 is no multiple of --micro-batch 32"));
+        assert!(micro(32, 128, Method::SUPERVISED).contains("--method simclr"));
 
         let problem = |settings: FinetuneSettings| settings.problem().unwrap_or_default();
         let frozen = FinetuneSettings { freeze: true, freeze_until: Some("encoder.1".into()), ..Default::default() };

@@ -64,7 +64,7 @@ impl Weights {
     fn settle(&mut self, model: &mut ModelSettings, image: Image) {
         let stem = self.layers.first().and_then(|layer| self.tensors.get(&format!("{layer}.weight")));
         let in_colour = stem.is_some_and(|(shape, ..)| shape.len() == 4 && shape[1] == COLOURS);
-        let published = (model.kind == ModelKind::Resnet18 && in_colour).then_some(Normalization::IMAGENET);
+        let published = model.kind.published().filter(|_| in_colour);
         let known = self.record.as_ref().map_or(published, |record| record.model.normalize);
         let grey = in_colour && image.channels == 1;
         let note = match (model.normalize, known) {
@@ -101,7 +101,7 @@ impl Weights {
                 Err(problem) => problems.push(problem),
             }
         }
-        let layer = format!("{}.", run.model.classifier_name());
+        let layer = format!("{}.", run.model.kind.classifier());
         let classifier: Vec<_> = head.into_iter().filter(|b| b.name.starts_with(&layer)).collect();
         let mut notes = self.notes.clone();
         match self.classifier(&classifier, run) {
@@ -203,7 +203,8 @@ impl Weights {
         let more = problems.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(", and {more} more") } else { String::new() };
         let named = problems[..problems.len().min(NAMED)].join("; ");
-        let residual = self.tensors.contains_key("layer1.0.conv1.weight");
+        let another = ModelKind::of_weights(&|name| self.tensors.contains_key(name)).filter(|kind| *kind != model.kind);
+        let say_model = another.map_or(String::new(), |kind| format!("; these are weights of {0}: say --model {0}", kind.name()));
         let shapes = |b: &&NamedBuf| Some((b.tensor.torch_shape(), self.tensors.get(&b.name)?.0.clone()));
         let stem = encoder.iter().find(|b| matches!(b.role, Role::Param { .. })).and_then(shapes);
         let transformers = self.tensors.keys().any(|name| name.ends_with("embedder.convolution.weight"));
@@ -212,7 +213,7 @@ impl Weights {
                 "; these are the names of Hugging Face's transformers: the same network has torchvision's names, which are wanted here, in \
                  timm's files"
             }
-            _ if residual && model.kind != ModelKind::Resnet18 => "; these are weights of a residual network: say --model resnet18",
+            _ if another.is_some() => &say_model,
             Some((ours, theirs)) if ours.ends_with(&[3, 3]) && theirs.ends_with(&[7, 7]) => {
                 "; images of up to 64 pixels a side get a smaller first layer than these weights have: say --size 224"
             }

@@ -1,0 +1,45 @@
+//! Linear layers with ReLU.
+
+use super::ModelSettings;
+use super::encoder::Encoder;
+use super::layers::{Place, dense};
+use crate::core::buffer::Buf;
+use crate::core::image::Image;
+use crate::core::tape::Tape;
+use crate::ops::{Activation, Pixels};
+
+pub(super) static ENCODER: Mlp = Mlp;
+
+pub(super) struct Mlp;
+
+impl Encoder for Mlp {
+    fn name(&self) -> &'static str {
+        "mlp"
+    }
+
+    fn help(&self) -> &'static str {
+        "Linear layers with ReLU."
+    }
+
+    fn settings(&self) -> &'static [&'static str] {
+        &["hidden"]
+    }
+
+    fn pixels(&self) -> Pixels {
+        Pixels::Flat
+    }
+
+    fn describe(&self, model: &ModelSettings) -> String {
+        format!("mlp {:?}", model.hidden)
+    }
+
+    /// A layer for each of the hidden widths.
+    fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, _place: Place, x: Buf, _image: Image) -> Buf {
+        let layer = |x, (i, &width): (usize, &u32)| dense(t, &format!("encoder.{i}"), super::ENCODER, x, width, Activation::Relu);
+        model.hidden.iter().enumerate().fold(x, layer)
+    }
+
+    fn has_batch_norm(&self) -> bool {
+        false
+    }
+}

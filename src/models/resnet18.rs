@@ -1,0 +1,7 @@
+//! ResNet-18, with torchvision's names and shapes of parameters.
+
+use super::layers::residual_block;
+use super::resnet::Resnet;
+
+pub(super) static ENCODER: Resnet =
+    Resnet { name: "resnet18", help: "ResNet-18, with torchvision's parameter names.", blocks: [2, 2, 2, 2], block: residual_block };

@@ -1,0 +1,161 @@
+//! The registry of methods of pretraining: a file each, and a line in [`METHODS`].
+
+mod autoencoder;
+mod simclr;
+mod supcon;
+mod supervised;
+mod vicreg;
+
+pub use autoencoder::Corruption;
+
+use super::optimizer::OptimizerKind;
+use crate::choice;
+use crate::core::buffer::Buf;
+use crate::core::image::Image;
+use crate::core::random;
+use crate::core::tape::Tape;
+use crate::host::views::Ranges;
+use crate::models::{self, ModelSettings, Place};
+use crate::ops::{Augmentation, Batch, Clock, Statistics, augmented_views, batch_images};
+
+/// The loss of embeddings `[2 * batch, width]`: of the first views of a batch, then of the second ones.
+pub type Comparison = fn(&mut Tape<'_>, Batch, Buf, Clock) -> Buf;
+
+/// The loss of a batch of images as they are, a mean over samples.
+pub type Loss = fn(&mut Tape<'_>, &Pretext<'_>, Batch) -> Buf;
+
+/// A method of pretraining an encoder.
+pub trait PretrainMethod: Sync {
+    /// What `--method` and settings call it.
+    fn name(&self) -> &'static str;
+
+    /// A sentence or two for `--help`.
+    fn help(&self) -> &'static str;
+
+    /// What it does without labels, it does with them too.
+    fn needs_labels(&self) -> bool {
+        false
+    }
+
+    /// Of the settings of pretraining, those that mean something to it: `temperature`, `projection`, `corrupt`.
+    fn settings(&self) -> &'static [&'static str];
+
+    /// Why images must be as they are; `None` where they may be augmented.
+    fn unaugmented(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Defaults of its own.
+    fn recipe(&self) -> Recipe {
+        Recipe { optimizer: OptimizerKind::Sgd, lr: 0.2 }
+    }
+
+    /// How it compares the images of a batch, if it does so by two views of each.
+    fn comparison(&self) -> Option<Comparison> {
+        None
+    }
+
+    /// One step from batch to loss.
+    fn step(&self, t: &mut Tape<'_>, pretext: &Pretext<'_>, batch: Batch, clock: Clock) -> Buf {
+        let compare = self.comparison().expect("what compares no views has a step of its own");
+        let x = augmented_views(t, batch, clock.clock, 2, pretext.augmentation, pretext.model.kind.pixels());
+        let statistics = Statistics::batch(t.arena);
+        let embeddings = pretext.embed(t, statistics, x, batch.data.image);
+        compare(t, batch, embeddings, clock)
+    }
+
+    /// What running statistics are re-estimated for: all of the network that is kept, in the given places.
+    fn forward(&self, t: &mut Tape<'_>, pretext: &Pretext<'_>, [encoder, _]: [Place; 2], batch: Batch) -> Buf {
+        let x = batch_images(t, batch, pretext.model.kind.pixels());
+        models::encoder(t, pretext.model, encoder, x, batch.data.image)
+    }
+
+    /// A loss of held-out images by which checkpoints can be chosen without labels, and what it is called.
+    fn held_out_loss(&self) -> Option<(&'static str, Loss)> {
+        None
+    }
+}
+
+/// Defaults that differ from method to method.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Recipe {
+    pub optimizer: OptimizerKind,
+    pub lr: f32,
+}
+
+/// What a method knows of the run.
+pub struct Pretext<'a> {
+    pub model: &'a ModelSettings,
+    /// Widths of the projection head.
+    pub projection: &'a [u32],
+    pub augmentation: Augmentation,
+    pub corrupt: Corruption,
+    /// Of the training data.
+    pub classes: u32,
+}
+
+impl Pretext<'_> {
+    /// From images to embeddings.
+    pub fn embed(&self, t: &mut Tape<'_>, statistics: Statistics, x: Buf, image: Image) -> Buf {
+        let features = models::encoder(t, self.model, Place { group: models::ENCODER, statistics }, x, image);
+        models::projection_head(t, self.model, statistics, self.projection, features)
+    }
+}
+
+/// How a run of this seed varies images.
+pub fn augmentation(ranges: Ranges, seed: u64) -> Augmentation {
+    /// Apart from a run's other random streams.
+    const STREAM: u32 = 3;
+    Augmentation { ranges, key: random::key(seed, STREAM) }
+}
+
+/// The batch as it is, or augmented.
+pub fn images(t: &mut Tape<'_>, batch: Batch, clock: Clock, augmentation: Augmentation, model: &ModelSettings) -> Buf {
+    match augmentation.ranges.is_none() {
+        true => batch_images(t, batch, model.kind.pixels()),
+        false => augmented_views(t, batch, clock.clock, 1, augmentation, model.kind.pixels()),
+    }
+}
+
+choice! {
+    /// A method of pretraining.
+    Method of dyn PretrainMethod, METHODS:
+    SIMCLR = simclr::METHOD,
+    VICREG = vicreg::METHOD,
+    SUPCON = supcon::METHOD,
+    SUPERVISED = supervised::METHOD,
+    AUTOENCODER = autoencoder::METHOD,
+}
+
+impl Method {
+    /// Names of the methods that are so, for a sentence.
+    pub fn which(are: impl Fn(&Method) -> bool) -> String {
+        let names: Vec<&str> = METHODS.iter().filter(|method| are(method)).map(|method| method.name()).collect();
+        match names.as_slice() {
+            [] => "none".into(),
+            [one] => (*one).into(),
+            [first @ .., last] => format!("{} or {last}", first.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_known_by_their_names_and_say_what_they_are() {
+        for method in METHODS {
+            assert_eq!(Method::named(method.name()), Some(*method), "names are not there twice");
+            assert!(method.help().ends_with('.') && method.help().len() > 20, "{method}");
+            assert!(method.settings().iter().all(|setting| ["temperature", "projection", "corrupt"].contains(setting)), "{method}");
+            assert_eq!(
+                method.comparison().is_some(),
+                method.settings().contains(&"projection"),
+                "{method}: views are compared behind a head"
+            );
+            assert!(method.recipe().lr > 0.0, "{method}");
+        }
+        assert_eq!(Method::which(|method| method.needs_labels()), "supcon or supervised");
+    }
+}

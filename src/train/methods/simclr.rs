@@ -1,0 +1,29 @@
+//! SimCLR (Chen et al., 2020).
+
+use super::{Comparison, PretrainMethod};
+use crate::ops::{normalize, nt_xent};
+
+pub(super) static METHOD: Simclr = Simclr;
+
+pub(super) struct Simclr;
+
+impl PretrainMethod for Simclr {
+    fn name(&self) -> &'static str {
+        "simclr"
+    }
+
+    fn help(&self) -> &'static str {
+        "Two augmented views of each image attract, all others repel (NT-Xent). Needs no labels."
+    }
+
+    fn settings(&self) -> &'static [&'static str] {
+        &["temperature", "projection"]
+    }
+
+    fn comparison(&self) -> Option<Comparison> {
+        Some(|t, _, embeddings, clock| {
+            let z = normalize(t, "unit embeddings", embeddings);
+            nt_xent(t, "loss", z, clock.hyper)
+        })
+    }
+}
