@@ -8,6 +8,7 @@ mod layers;
 mod mlp;
 mod resnet;
 mod resnet18;
+mod resnet34;
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +28,7 @@ choice! {
     MLP = mlp::ENCODER,
     CNN = cnn::ENCODER,
     RESNET18 = resnet18::ENCODER,
+    RESNET34 = resnet34::ENCODER,
 }
 
 impl ModelKind {
