@@ -53,6 +53,7 @@ const OPS: &[(&str, Op)] = &[
     ("residual_block", residual_block),
     ("resnet18_forward", |case, engine| resnet_forward(case, engine, [2, 2, 2, 2])),
     ("resnet34_forward", |case, engine| resnet_forward(case, engine, [3, 4, 6, 3])),
+    ("resnet50_forward", |case, engine| resnet_forward(case, engine, [3, 4, 6, 3])),
     ("sgd", sgd),
     ("adam", adam),
     ("adamw", adam),

@@ -9,6 +9,7 @@ mod mlp;
 mod resnet;
 mod resnet18;
 mod resnet34;
+mod resnet50;
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +30,7 @@ choice! {
     CNN = cnn::ENCODER,
     RESNET18 = resnet18::ENCODER,
     RESNET34 = resnet34::ENCODER,
+    RESNET50 = resnet50::ENCODER,
 }
 
 impl ModelKind {

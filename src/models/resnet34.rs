@@ -3,9 +3,5 @@
 use super::layers::residual_block;
 use super::resnet::Resnet;
 
-pub(super) static ENCODER: Resnet = Resnet {
-    name: "resnet34",
-    help: "ResNet-34, with torchvision's parameter names.",
-    blocks: [3, 4, 6, 3],
-    block: residual_block,
-};
+pub(super) static ENCODER: Resnet =
+    Resnet { name: "resnet34", help: "ResNet-34, with torchvision's parameter names.", blocks: [3, 4, 6, 3], block: residual_block };

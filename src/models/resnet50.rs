@@ -1,0 +1,17 @@
+//! ResNet-50, with torchvision's names and shapes of parameters.
+
+use super::layers::{POINTWISE, Place, around, three_by_three};
+use super::resnet::Resnet;
+use crate::core::buffer::Maps;
+use crate::core::tape::Tape;
+
+pub(super) static ENCODER: Resnet =
+    Resnet { name: "resnet50", help: "ResNet-50, with torchvision's parameter names.", blocks: [3, 4, 6, 3], block: bottleneck_block };
+
+/// The block of deep residual networks (He et al., 2016): to `channels` by 1 x 1, 3 x 3 with the stride, and by 1 x 1 to four times
+/// as many, with batch norm and a way around them. Names are torchvision's.
+fn bottleneck_block(t: &mut Tape<'_>, name: &str, place: Place, x: Maps, channels: u32, stride: u32) -> Maps {
+    const EXPANSION: u32 = 4;
+    let layers = [(channels, POINTWISE), (channels, three_by_three(stride)), (EXPANSION * channels, POINTWISE)];
+    around(t, name, place, x, stride, &layers)
+}
