@@ -88,6 +88,10 @@ impl Finished {
         }
         let data = load_known_data(&run, task, options, |data| match &known_classes {
             Some(names) => data.with_classes(names),
+            // Data may lack some of the numbers.
+            None if task == Task::Classify && data.classes > 0 && data.class_names.iter().all(|name| name.parse::<u32>().is_ok()) => {
+                data.with_classes(&(0..record.classes).map(|class| class.to_string()).collect::<Vec<_>>())
+            }
             None => Ok(data),
         })?;
         if let Some(test) = data.test.as_ref().filter(|_| run.data != self.settings.data) {

@@ -32,7 +32,7 @@ pub trait PretrainMethod: Sync {
     /// A sentence or two for `--help`.
     fn help(&self) -> &'static str;
 
-    /// What it does without labels, it does with them too.
+    /// Whether it learns from labels, which the data must have then.
     fn needs_labels(&self) -> bool {
         false
     }
