@@ -5,14 +5,14 @@ mod common;
 use std::sync::Arc;
 
 use wgraft::core::buffer::{Buf, unpad_rows};
-use wgraft::core::image::Image;
 use wgraft::core::random::threefry;
+use wgraft::core::sample::Image;
 use wgraft::core::tape::Tape;
 use wgraft::data::Split;
 use wgraft::exec::{Cpu, Executor, Gpu, repeat};
 use wgraft::host::views::Ranges;
 use wgraft::kernels::shuffle::Order;
-use wgraft::ops::{Augmentation, Clock, Pixels, augmented_views, batch_indices, start_step};
+use wgraft::ops::{Augmentation, Clock, Form, augmented_views, batch_indices, start_step};
 use wgraft::train::{Recording, augment_preset};
 
 const SAMPLES: u32 = 3;
@@ -25,7 +25,7 @@ fn images(image: Image) -> Split {
 }
 
 /// Versions of all images, from each path; (image, values 0 to 1, view).
-fn views(split: &Split, ranges: Ranges, pixels: Pixels) -> Vec<Vec<(Vec<f32>, Vec<f32>)>> {
+fn views(split: &Split, ranges: Ranges, form: Form) -> Vec<Vec<(Vec<f32>, Vec<f32>)>> {
     let mut r = Recording::new(1, 1 << 27);
     let data = r.data("samples", split);
     let clock = Clock::of_pass(&mut r.arena, "", 1);
@@ -34,7 +34,7 @@ fn views(split: &Split, ranges: Ranges, pixels: Pixels) -> Vec<Vec<(Vec<f32>, Ve
     start_step(t, clock);
     let order = Order { samples: SAMPLES, repeats: 1, batch_stride: SAMPLES, steps_per_epoch: 1, shuffle_key: None };
     let batch = batch_indices(t, data, clock.clock, order, SAMPLES);
-    let x: Buf = augmented_views(t, batch, clock.clock, VERSIONS, Augmentation { ranges, key: [3, 1] }, pixels);
+    let x: Buf = augmented_views(t, batch, clock.clock, VERSIONS, Augmentation { ranges, key: [3, 1] }, form).buf();
     let programs = Arc::new(vec![tape.finish().expect("a sound program")]);
     let mut paths: Vec<Box<dyn Executor>> =
         vec![Box::new(Cpu::reference(r.memory(), programs.clone())), Box::new(Cpu::new(r.memory(), programs.clone()))];
@@ -42,8 +42,8 @@ fn views(split: &Split, ranges: Ranges, pixels: Pixels) -> Vec<Vec<(Vec<f32>, Ve
         let gpu = Gpu::load(device, &r.arena, &r.memory(), programs.clone(), &Default::default()).expect("it loads");
         paths.push(Box::new(gpu));
     }
-    let size = split.image.len() as usize;
-    let originals: Vec<Vec<f32>> = split.images.chunks(size).map(|image| image.iter().map(|&b| f32::from(b) / 255.0).collect()).collect();
+    let size = split.kind().len() as usize;
+    let originals: Vec<Vec<f32>> = (0..split.len()).map(|image| split.samples.numbers(image)).collect();
     let run = |mut exec: Box<dyn Executor>| {
         exec.run(&repeat(&programs, 0, 1)).expect("it runs");
         let words = unpad_rows(x.shape, &exec.read(x).expect("it reads"));
@@ -59,7 +59,7 @@ fn close(a: &[f32], b: &[f32]) -> bool {
 
 /// Calls `f` with all images and views of all paths and forms.
 fn each(image: Image, ranges: Ranges, f: impl Fn(&[(Vec<f32>, Vec<f32>)])) {
-    for pixels in [Pixels::Flat, Pixels::Rows] {
+    for pixels in [Form::Rows, Form::Maps] {
         views(&images(image), ranges, pixels).iter().for_each(|views| f(views));
     }
 }
@@ -194,8 +194,8 @@ fn colours_turn_fade_and_vanish() {
     });
     // Grey stays grey whatever is done to colours, and one channel has none.
     let jitter = Ranges { hue: 90.0, saturation: 1.0, grey: 0.5, ..Ranges::NONE };
-    let grey = Split::unlabelled(images(COLOUR).images.iter().step_by(3).flat_map(|&byte| [byte; 3]).collect(), COLOUR);
-    for views in views(&grey, jitter, Pixels::Rows) {
+    let grey = Split::unlabelled(common::files::pixels_of(&images(COLOUR)).iter().step_by(3).flat_map(|&byte| [byte; 3]).collect(), COLOUR);
+    for views in views(&grey, jitter, Form::Maps) {
         assert!(views.iter().all(|(image, view)| close(image, view)));
     }
     each(GREY, jitter, |views| assert!(views.iter().all(|(image, view)| close(image, view))));
@@ -207,7 +207,7 @@ fn presets_are_sound_and_paths_agree_on_them() {
         let ranges = augment_preset(name).expect("a preset");
         assert_eq!(ranges.problem(), None, "{name}");
         for image in [GREY, COLOUR] {
-            for pixels in [Pixels::Flat, Pixels::Rows] {
+            for pixels in [Form::Rows, Form::Maps] {
                 let paths = views(&images(image), ranges, pixels);
                 for (path, views) in paths.iter().enumerate().skip(1) {
                     let differ =

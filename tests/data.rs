@@ -5,11 +5,13 @@ mod common;
 use std::fs;
 use std::path::Path;
 
-use common::files::{even, folder, gzipped, labelled, load, noted, put, refused, target, test_of, two_classes};
+use common::files::{
+    even, folder, gzipped, image_of, labelled, load, masks_of, noted, pixels_of, put, refused, target, test_of, two_classes,
+};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use wgraft::core::image::Image;
-use wgraft::data::{Format, ReadOptions, Split, Task, recognise};
+use wgraft::core::sample::Image;
+use wgraft::data::{Format, ReadOptions, Samples, SharedRows, Split, Task, Truth, recognise};
 
 #[test]
 fn class_folders_give_labels_and_a_fifth_of_each_class_is_test_pictures() {
@@ -20,12 +22,12 @@ fn class_folders_give_labels_and_a_fifth_of_each_class_is_test_pictures() {
     put(dir.path(), "cats/old.jxl", "no picture that is read");
     let data = load(dir.path(), &labelled());
     assert_eq!(data.class_names, ["cats", "dogs"]);
-    assert_eq!((data.classes, data.train.image), (2, Image { height: 4, width: 5, channels: 1 }));
-    assert_eq!(data.train.labels.as_deref(), Some(&[0, 0, 0, 0, 1, 1, 1, 1][..]));
-    assert_eq!(test_of(&data).labels.as_deref(), Some(&[0, 1][..]));
+    assert_eq!((data.classes, image_of(&data.train)), (2, Image { height: 4, width: 5, channels: 1 }));
+    assert_eq!(data.train.truth.labels.as_deref(), Some(&[0, 0, 0, 0, 1, 1, 1, 1][..]));
+    assert_eq!(test_of(&data).truth.labels.as_deref(), Some(&[0, 1][..]));
     let value = |name: &str, first: u8| first + name.rsplit('/').next().and_then(|file| file[..1].parse::<u8>().ok()).expect("a number");
     let of = test_of(&data).names.iter().zip([10, 20]).map(|(name, first)| [value(name, first); 20]);
-    assert_eq!(test_of(&data).images, of.collect::<Vec<_>>().concat(), "pictures are those of their names");
+    assert_eq!(pixels_of(test_of(&data)), of.collect::<Vec<_>>().concat(), "pictures are those of their names");
     noted(&data, "2 of 10 pictures are test pictures, drawn from each class, the same in all runs");
     noted(&data, "1 pictures in JPEG XL are left out (`djxl` makes PNG of it): cats/old.jxl");
     noted(&data, "1 files that are no pictures are left out: cats/notes.txt");
@@ -55,7 +57,7 @@ fn folders_called_train_and_test_are_the_split() {
     fs::remove_dir_all(dir.path().join("set/val")).expect("it is removed");
     put(dir.path(), "set/test/1.png", even(1));
     let data = load(dir.path(), &labelled());
-    assert!(test_of(&data).labels.is_none() && data.train.labels.is_some());
+    assert!(test_of(&data).truth.labels.is_none() && data.train.truth.labels.is_some());
     noted(&data, "the test pictures have no classes");
 }
 
@@ -64,7 +66,7 @@ fn pictures_without_labels_are_for_pretraining_alone() {
     let dir = folder();
     (0..6).for_each(|i| put(dir.path(), &format!("{i}.png"), even(i)));
     let data = load(dir.path(), &ReadOptions::default());
-    assert!(data.train.len() == 6 && data.train.labels.is_none() && data.test.is_none() && data.classes == 0);
+    assert!(data.train.len() == 6 && data.train.truth.labels.is_none() && data.test.is_none() && data.classes == 0);
     refused(dir.path(), &labelled(), &["no class folders", "--target"]);
     put(dir.path(), "cats/1.png", even(1));
     assert_eq!(load(dir.path(), &ReadOptions::default()).train.len(), 7);
@@ -81,14 +83,17 @@ fn bad_class_folders_are_named() {
     fs::create_dir(dir.path().join("dogs")).expect("it is made");
     refused(dir.path(), &labelled(), &["class folder `dogs`", "holds no PNG or JPEG"]);
     let data = load(dir.path(), &ReadOptions::default());
-    assert!(data.train.labels.is_none());
+    assert!(data.train.truth.labels.is_none());
     noted(&data, "class folder `dogs`");
     noted(&data, "there are no labels: ");
     noted(&data, "one class, `cats`");
     // The only picture of its class is for training.
     put(dir.path(), "dogs/1.png", even(1));
     let data = load(dir.path(), &labelled());
-    assert_eq!((data.train.labels.as_deref(), test_of(&data).labels.as_deref()), (Some(&[0, 0, 0, 0, 0, 1][..]), Some(&[0][..])));
+    assert_eq!(
+        (data.train.truth.labels.as_deref(), test_of(&data).truth.labels.as_deref()),
+        (Some(&[0, 0, 0, 0, 0, 1][..]), Some(&[0][..]))
+    );
     fs::remove_dir_all(dir.path().join("dogs")).and_then(|()| fs::create_dir(dir.path().join("dogs"))).expect("it is emptied");
     refused(dir.path(), &target("age"), &["no index.csv", "age"]);
     refused(dir.path(), &ReadOptions { task: Some(Task::Segment), ..labelled() }, &["no masks"]);
@@ -104,21 +109,21 @@ fn an_index_gives_classes_numbers_and_the_split() {
     put(dir.path(), "index.csv", index);
     let data = load(dir.path(), &target("kind"));
     assert_eq!(data.class_names, ["a", "b"]);
-    assert_eq!(data.train.labels.as_deref(), Some(&[1, 0, 0, 0][..]));
-    assert_eq!(test_of(&data).names, ["images/2.png"]);
+    assert_eq!(data.train.truth.labels.as_deref(), Some(&[1, 0, 0, 0][..]));
+    assert_eq!((test_of(&data).names.len(), test_of(&data).name(0)), (1, "images/2.png"));
     noted(&data, "unlisted.png");
     let data = load(dir.path(), &target("age"));
-    assert_eq!((data.train.targets.as_deref(), data.classes), (Some(&[1.5, 2.0, 4.0][..]), 0));
-    assert_eq!(test_of(&data).targets.as_deref(), Some(&[3.0][..]));
+    assert_eq!((data.train.truth.targets.as_deref(), data.classes), (Some(&[1.5, 2.0, 4.0][..]), 0));
+    assert_eq!(test_of(&data).truth.targets.as_deref(), Some(&[3.0][..]));
     noted(&data, "1 pictures without a value in column `age`");
     // Numbers are classes where the task says so.
     put(dir.path(), "index.csv", "file,floor\n0,10\n1,9\n2,9\n3,10\n4,9\n5,9\n");
     let data = load(dir.path(), &ReadOptions { task: Some(Task::Classify), ..target("floor") });
-    assert_eq!((&data.train.targets, &data.class_names[..]), (&None, &["9", "10"].map(String::from)[..]));
+    assert_eq!((&data.train.truth.targets, &data.class_names[..]), (&None, &["9", "10"].map(String::from)[..]));
     let floor = |split: &Split, i: usize| [1, 0, 0, 1, 0, 0][split.names[i].as_bytes()["images/".len()] as usize - b'0' as usize];
     for split in [&data.train, test_of(&data)] {
         let floors: Vec<u32> = (0..split.names.len()).map(|i| floor(split, i)).collect();
-        assert_eq!(split.labels.as_deref(), Some(&floors[..]));
+        assert_eq!(split.truth.labels.as_deref(), Some(&floors[..]));
     }
     assert_eq!((data.train.len(), test_of(&data).len()), (5, 1));
 }
@@ -167,8 +172,8 @@ fn an_archive_is_read_as_the_folder_in_it() {
     let whole = archive(dir.path());
     put(packed.path(), "set.tar.gz", &whole);
     let (a, b) = (load(dir.path(), &labelled()), load(&packed.path().join("set.tar.gz"), &labelled()));
-    assert_eq!((&a.train.images, &a.train.labels, &a.class_names), (&b.train.images, &b.train.labels, &b.class_names));
-    assert_eq!(b.train.names[0], "top/cats/0.png");
+    assert_eq!((pixels_of(&a.train), &a.train.truth.labels, &a.class_names), (pixels_of(&b.train), &b.train.truth.labels, &b.class_names));
+    assert_eq!(b.train.name(0), "top/cats/0.png");
     // A folder with nothing but the archive means the archive.
     assert_eq!(recognise(packed.path()).expect("it is known").0, Format::Archive);
     put(packed.path(), "other.csv", "a,b\n1,2\n");
@@ -196,13 +201,13 @@ fn cifars_records_give_colour_images_of_the_side_that_fits() {
         put(dir.path(), "test_batch.bin", record(1, side));
         put(dir.path(), "batches.meta.txt", "red\ngreen\nblue\n\n");
         let data = load(dir.path(), &labelled());
-        assert_eq!(data.train.image, Image { height: side, width: side, channels: 3 });
-        assert_eq!((data.train.labels.as_deref(), data.classes), (Some(&[0, 2, 1][..]), 3));
+        assert_eq!(image_of(&data.train), Image { height: side, width: side, channels: 3 });
+        assert_eq!((data.train.truth.labels.as_deref(), data.classes), (Some(&[0, 2, 1][..]), 3));
         assert_eq!(data.class_names, ["red", "green", "blue"]);
         let (bytes, plane) = (record(1, side), (side * side) as usize);
-        assert_eq!(test_of(&data).images[3..6], [bytes[2], bytes[2 + plane], bytes[2 + 2 * plane]]);
+        assert_eq!(pixels_of(test_of(&data))[3..6], [bytes[2], bytes[2 + plane], bytes[2 + 2 * plane]]);
         let grey = load(dir.path(), &ReadOptions { grey: Some(true), size: Some([4, 4]), ..labelled() });
-        assert_eq!((grey.train.image.len(), grey.train.images.len()), (16, 48));
+        assert_eq!((grey.train.kind().len(), pixels_of(&grey.train).len()), (16, 48));
         put(dir.path(), "test_batch.bin", &record(1, side)[1..]);
         refused(dir.path(), &labelled(), &["_batch", "bytes", "cut off"]);
         put(dir.path(), "test_batch.bin", record(3, side));
@@ -222,10 +227,10 @@ fn idx_without_a_test_pair_is_divided() {
     put(dir.path(), "images-idx3-ubyte.gz", gzipped(&images));
     put(dir.path(), "labels-idx1-ubyte", labels);
     let data = load(dir.path(), &ReadOptions { size: Some([1, 2]), ..labelled() });
-    assert_eq!((data.train.len(), data.classes, test_of(&data).labels.as_deref()), (8, 2, Some(&[0, 1][..])));
+    assert_eq!((data.train.len(), data.classes, test_of(&data).truth.labels.as_deref()), (8, 2, Some(&[0, 1][..])));
     noted(&data, "2 of 10 images are test images, drawn from each class");
     refused(dir.path(), &target("age"), &["--target age"]);
-    assert_eq!(load(dir.path(), &ReadOptions { grey: Some(false), ..labelled() }).train.image.channels, 3);
+    assert_eq!(load(dir.path(), &ReadOptions { grey: Some(false), ..labelled() }).train.kind().channels(), 3);
     refused(&dir.path().join("labels-idx1-ubyte"), &labelled(), &["name the folder"]);
     refused(&dir.path().join("nowhere"), &labelled(), &["there is no ", "nowhere"]);
 }
@@ -233,25 +238,25 @@ fn idx_without_a_test_pair_is_divided() {
 #[test]
 fn what_belongs_to_a_sample_stays_with_it() {
     let image = Image { height: 1, width: 2, channels: 3 };
-    let split = Split {
-        images: (0..60).collect(),
-        image,
+    let truth = Truth {
         labels: Some((0..10).map(|i| i % 2).collect()),
         targets: Some((0..10).map(|i| i as f32).collect()),
-        masks: Some((0..20).collect()),
-        features: Vec::new(),
-        names: (0..10).map(|i| i.to_string()).collect(),
+        masks: Some(SharedRows::new((0..20).collect(), 2)),
     };
+    let names = (0..10).map(|i| i.to_string().into()).collect();
+    let split = Split { names, ..Split::new(Samples::images((0..60).collect(), image), truth) };
     let (rest, held) = split.hold_out(0.4, 3);
     let few = split.per_class(2, &["even", "odd"].map(String::from), 1).expect("there are enough");
     assert_eq!((rest.len(), held.len(), few.len()), (6, 4, 4));
+    let stored = |split: &Split| split.samples.as_images().expect("images").0.clone();
     for part in [rest, held, few] {
+        assert!(stored(&part).shares(&stored(&split)), "no sample is copied");
         for (i, name) in part.names.iter().enumerate() {
             let n: u8 = name.parse().expect("a number");
-            assert_eq!(part.images[6 * i..6 * i + 6], [6 * n, 6 * n + 1, 6 * n + 2, 6 * n + 3, 6 * n + 4, 6 * n + 5]);
-            assert_eq!(part.labels.as_ref().expect("labels")[i], u32::from(n % 2));
-            assert_eq!(part.targets.as_ref().expect("targets")[i], f32::from(n));
-            assert_eq!(part.masks.as_ref().expect("masks")[2 * i..2 * i + 2], [2 * n, 2 * n + 1]);
+            assert_eq!(pixels_of(&part)[6 * i..6 * i + 6], [6 * n, 6 * n + 1, 6 * n + 2, 6 * n + 3, 6 * n + 4, 6 * n + 5]);
+            assert_eq!(part.truth.labels.as_ref().expect("labels")[i], u32::from(n % 2));
+            assert_eq!(part.truth.targets.as_ref().expect("targets")[i], f32::from(n));
+            assert_eq!(masks_of(&part)[2 * i..2 * i + 2], [2 * n, 2 * n + 1]);
         }
     }
 }

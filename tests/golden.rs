@@ -10,11 +10,11 @@ use std::sync::Arc;
 
 use safetensors::{Dtype as Element, SafeTensors};
 use wgraft::core::buffer::{Arena, Buf, Dtype, Fill, Maps, Role, Shape, Tensor, pad_rows, shape, unpad_rows};
-use wgraft::core::image::Image;
 use wgraft::core::layout::Taps;
 use wgraft::core::memory::HostMem;
 use wgraft::core::program::{EPSILON, Program, Tolerance};
 use wgraft::core::random::threefry;
+use wgraft::core::sample::{Image, SampleType};
 use wgraft::core::tape::Tape;
 use wgraft::exec::{Cpu, Executor, Gpu, GpuDevice, GpuOptions, Programs, repeat};
 use wgraft::kernels::adam::AdamSettings;
@@ -563,7 +563,8 @@ fn resnet_forward(case: &Case, engine: &Engine, blocks: [u32; 4]) -> Vec<Found> 
     let mut arena = Arena::new(0, u64::MAX);
     let x = arena.input("input", Dtype::F32, shape(IMAGES * image.height * image.width, image.channels));
     let mut tape = Tape::new(&mut arena, "case", &[]);
-    let features = models::encoder(&mut tape, &model, Place::evaluation(models::ENCODER), x, image);
+    let x = model.kind.form().value(x, SampleType::Image(image));
+    let features = models::encoder(&mut tape, &model, Place::evaluation(models::ENCODER), x);
     let logits = models::classifier(&mut tape, &model, classes, features);
     let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
     let mut executor = engine.load(&arena, &programs);
@@ -581,7 +582,7 @@ fn resnet_forward(case: &Case, engine: &Engine, blocks: [u32; 4]) -> Vec<Found> 
         executor.write(b.buf, &b.tensor.from_torch(&bits(&b.name, b.tensor.len(), &value))).expect("weights can be written");
     }
     let nchw = Tensor::Filters(Taps { outputs: IMAGES, inputs: image.channels, height: image.height, width: image.width });
-    executor.write(x, &nchw.from_torch(&bits("input", nchw.len(), &|u| 4.0 * u))).expect("images can be written");
+    executor.write(x.buf(), &nchw.from_torch(&bits("input", nchw.len(), &|u| 4.0 * u))).expect("images can be written");
     executor.run(&repeat(&programs, 0, 1)).expect("the program runs");
 
     // Of twenty layers' rounding errors together nothing is known but that they are small beside the largest value.
@@ -676,17 +677,17 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
 
     let mut arena = Arena::new(0, u64::MAX);
     let data = DataBufs {
-        images: arena.input("images", Dtype::U32, shape(pixels.rows, pixels.cols / 4)),
+        samples: arena.input("images", Dtype::U32, shape(pixels.rows, pixels.cols / 4)),
         labels: Some(arena.input("labels", Dtype::U32, case.shape("in.y"))),
         targets: None,
         masks: None,
-        image: Image { height: 28, width: 28, channels: 1 },
+        kind: SampleType::Image(Image { height: 28, width: 28, channels: 1 }),
     };
     let (clock, ring) = (Clock::of_pass(&mut arena, "", 1), arena.buffer("ring", Role::State, Dtype::F32, shape(steps, 4), Fill::Zero));
     let mut tape = Tape::new(&mut arena, "train", &[0, 1]);
     ops::start_step(&mut tape, clock);
     let chosen = ops::batch_indices(&mut tape, data, clock.clock, order, batch);
-    let (x, targets) = (ops::batch_images(&mut tape, chosen, ops::Pixels::Flat), ops::batch_labels(&mut tape, chosen));
+    let (x, targets) = (ops::batch_samples(&mut tape, chosen, ops::Form::Rows).buf(), ops::batch_labels(&mut tape, chosen));
     let names = ["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"];
     let weights = [0, 1, 2, 3].map(|i| tape.param(names[i], i as u8 / 2, case.shape(&format!("in.{}", names[i])), Fill::Zero));
     let hidden = ops::linear(&mut tape, "fc1", x, weights[0], weights[1], Activation::Relu);
@@ -699,7 +700,7 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
 
     let mut executor = engine.load(&arena, &programs);
     let packed: Vec<u32> = case.u32s("in.x").chunks(4).map(|b| b[0] | b[1] << 8 | b[2] << 16 | b[3] << 24).collect();
-    executor.write(data.images, &pad_rows(data.images.shape, &packed)).expect("the images can be written");
+    executor.write(data.samples, &pad_rows(data.samples.shape, &packed)).expect("the images can be written");
     let labels = data.labels.expect("declared above");
     executor.write(labels, &pad_rows(labels.shape, &case.u32s("in.y"))).expect("the labels can be written");
     write(&mut *executor, clock.schedule, &Clock::row(0.0, &[0.01, 0.01], &optimizer, 0));

@@ -45,8 +45,8 @@ fn pictures_are_found_by_what_an_index_calls_them() {
         indexed(&root, "file,label,split", name);
         let data = load(&root, &target("label"));
         assert_eq!(
-            (data.train.labels.as_deref(), &test_of(&data).names[..]),
-            (Some(&[0, 0, 0, 1, 1][..]), &["pics/b_5.png".to_string()][..])
+            (data.train.truth.labels.as_deref(), test_of(&data).names.len(), test_of(&data).name(0)),
+            (Some(&[0, 0, 0, 1, 1][..]), 1, "pics/b_5.png")
         );
         let odd: Vec<&String> = data.notes.iter().filter(|text| text.contains("are found")).collect();
         assert_eq!(odd.len(), usize::from(note > 0), "{case}: {odd:?}");
@@ -117,7 +117,7 @@ fn only_an_empty_cell_is_no_class() {
     noted(&data, "2 pictures without a value in column `label`");
     // Among numbers the words are no values.
     let data = load(&dir.join("data"), &target("size"));
-    assert_eq!(data.train.targets.as_ref().map(|targets| targets[1]), Some(1.5));
+    assert_eq!(data.train.truth.targets.as_ref().map(|targets| targets[1]), Some(1.5));
     noted(&data, "1 cells `NA` are taken as missing");
     noted(&data, "`size` is read with decimal commas");
     put(dir, "data/index.csv", "file,size\n0.png,1\n1.png,2\n2.png,1e300\n");

@@ -11,10 +11,10 @@ use common::files::{encoded, folder, gzipped, put};
 use image::{ImageFormat, Rgb, RgbImage};
 use safetensors::tensor::{Dtype as Element, SafeTensors, TensorView};
 use wgraft::core::buffer::{Arena, Dtype, Fill, Role};
-use wgraft::core::image::Image;
 use wgraft::core::memory::HostMem;
+use wgraft::core::sample::{Image, SampleType};
 use wgraft::core::tape::Tape;
-use wgraft::data::{Dataset, Split};
+use wgraft::data::{Dataset, Samples, Split, Truth};
 use wgraft::exec::{Cpu, Executor, repeat};
 use wgraft::models::{self, ModelKind, ModelSettings, Normalization, Place};
 use wgraft::ops::Clock;
@@ -46,7 +46,7 @@ fn tensor(shape: &[usize]) -> (Element, Vec<usize>, Vec<u8>) {
 
 /// An encoder of 6 features for the embedded digits.
 fn encoder() -> Tensors {
-    let pixels = Dataset::embedded().train.image.len() as usize;
+    let pixels = Dataset::embedded().train.kind().len() as usize;
     [("encoder.0.weight", vec![6, pixels]), ("encoder.0.bias", vec![6])].map(|(name, shape)| (name.to_string(), tensor(&shape))).into()
 }
 
@@ -113,10 +113,10 @@ fn resnet18() -> Tensors {
 /// Features that `model` makes of images `x` (dense), with weights that depend on their names alone.
 fn features(model: &ModelSettings, image: Image, x: Vec<f32>) -> Vec<f32> {
     let mut arena = Arena::new(3, u64::MAX);
-    let shape = model.kind.pixels().shape(2, image);
-    let x = arena.buffer("x", Role::Input, Dtype::F32, shape, Fill::F32(x));
+    let (form, kind) = (model.kind.form(), SampleType::Image(image));
+    let x = arena.buffer("x", Role::Input, Dtype::F32, form.shape(2, kind), Fill::F32(x));
     let mut tape = Tape::new(&mut arena, "encoder", &[]);
-    let y = models::encoder(&mut tape, model, Place::evaluation(models::ENCODER), x, image);
+    let y = models::encoder(&mut tape, model, Place::evaluation(models::ENCODER), form.value(x, kind));
     let programs = Arc::new(vec![tape.finish().expect("it is recorded")]);
     let mut cpu = Cpu::new(HostMem::new(&arena), programs.clone());
     cpu.run(&repeat(&programs, 0, 1)).expect("it runs");
@@ -249,7 +249,7 @@ fn a_classifier_goes_by_the_names_of_its_classes() {
     let file = dir.path().join("w.safetensors");
     let image = Image { height: 2, width: 2, channels: 1 };
     let data = |names: [&str; 3]| {
-        let train = Split { labels: Some(vec![0, 1, 2, 0]), ..Split::unlabelled((0..16).collect(), image) };
+        let train = Split::new(Samples::images((0..16).collect(), image), Truth::labels(vec![0, 1, 2, 0]));
         Dataset { train, test: None, classes: 3, class_names: names.map(String::from).to_vec(), ..Dataset::embedded() }
     };
     let prepared = |file: Option<&Path>, names| {

@@ -5,10 +5,11 @@ mod common;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
-use common::files::{encoded, even, folder, gzipped, labelled, load, noted, put, refused, test_of, two_classes};
+use common::files::{encoded, even, folder, gzipped, image_of, labelled, load, noted, pixels_of, put, refused, test_of, two_classes};
 use image::{ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
-use wgraft::core::image::Image;
+use wgraft::core::sample::Image;
 use wgraft::data::{Dataset, PictureOptions, ReadOptions, load_picture};
 
 /// Five pictures of each of two classes below each of these folders.
@@ -78,7 +79,7 @@ fn one_picture_or_folder_too_many_takes_no_labels_away() {
     put(dir.path(), "stray.png", even(1));
     fs::create_dir(dir.path().join("empty")).expect("it is made");
     let data = load(dir.path(), &ReadOptions::default());
-    assert!(data.train.labels.is_some() && data.class_names == ["cats", "dogs"]);
+    assert!(data.train.truth.labels.is_some() && data.class_names == ["cats", "dogs"]);
     noted(&data, "1 pictures lie outside of the class folders and are left out: stray.png");
     noted(&data, "the class folder `empty`");
     refused(dir.path(), &labelled(), &["1 pictures lie outside", "stray.png"]);
@@ -114,7 +115,7 @@ fn pictures_win_over_files_that_look_like_records() {
     put(dir.path(), "my_train_model.bin", [1; 3073]);
     put(dir.path(), "cats/train.bin", [1; 3073]);
     let data = load(dir.path(), &labelled());
-    assert_eq!((sizes(&data), data.train.image), ((8, 2), Image { height: 4, width: 5, channels: 1 }));
+    assert_eq!((sizes(&data), image_of(&data.train)), ((8, 2), Image { height: 4, width: 5, channels: 1 }));
     noted(&data, "2 files that are no pictures are left out: cats/train.bin, my_train_model.bin");
 }
 
@@ -148,7 +149,7 @@ fn mnists_files_are_known_by_all_names_that_they_are_published_under() {
             }
             let data = load(dir.path(), &labelled());
             assert_eq!((sizes(&data), data.classes), ((9, 3), 3), "{names:?}");
-            assert_eq!(test_of(&data).labels.as_deref(), Some(&[0, 1, 2][..]));
+            assert_eq!(test_of(&data).truth.labels.as_deref(), Some(&[0, 1, 2][..]));
         }
     }
     let dir = folder();
@@ -159,8 +160,11 @@ fn mnists_files_are_known_by_all_names_that_they_are_published_under() {
     put(dir.path(), "my-test-set.bin", "something");
     let data = load(dir.path(), &labelled());
     assert_eq!((data.classes, &data.class_names[..]), (3, &["1", "2", "3"].map(String::from)[..]));
-    assert_eq!((data.train.image, &data.train.images[..6]), (Image { height: 3, width: 2, channels: 1 }, &[1, 4, 2, 5, 3, 6][..]));
-    assert_eq!(data.train.labels.as_deref().map(|labels| &labels[..4]), Some(&[0, 1, 2, 0][..]));
+    assert_eq!(
+        (image_of(&data.train), &pixels_of(&data.train)[..6]),
+        (Image { height: 3, width: 2, channels: 1 }, &[1, 4, 2, 5, 3, 6][..])
+    );
+    assert_eq!(data.train.truth.labels.as_deref().map(|labels| &labels[..4]), Some(&[0, 1, 2, 0][..]));
     noted(&data, "set upright");
     noted(&data, "1 other files are left out: my-test-set.bin");
     put(dir.path(), "emnist-letters-mapping.txt", "1 65 97\n2 66 98\n3 67 99\n");
@@ -178,9 +182,9 @@ fn cifar_100_has_two_labels_of_which_the_second_is_the_class() {
     put(dir.path(), "cifar-100-binary/fine_label_names.txt", "apple\nbear\nchair\n");
     put(dir.path(), "cifar-100-binary/coarse_label_names.txt", "thing\n");
     let data = load(dir.path(), &labelled());
-    assert_eq!((data.train.labels.as_deref(), test_of(&data).labels.as_deref()), (Some(&[0, 2][..]), Some(&[1][..])));
+    assert_eq!((data.train.truth.labels.as_deref(), test_of(&data).truth.labels.as_deref()), (Some(&[0, 2][..]), Some(&[1][..])));
     assert_eq!(
-        (&data.class_names[..], &data.train.images[..2]),
+        (&data.class_names[..], &pixels_of(&data.train)[..2]),
         (&["apple", "bear", "chair"].map(String::from)[..], &[0, (1024 % 251) as u8][..])
     );
     put(dir.path(), "cifar-100-binary/test.bin", &record(9, 1)[..3000]);
@@ -188,7 +192,7 @@ fn cifar_100_has_two_labels_of_which_the_second_is_the_class() {
     // Without names, sizes tell.
     put(dir.path(), "cifar-100-binary/test.bin", record(9, 1));
     fs::remove_file(dir.path().join("cifar-100-binary/fine_label_names.txt")).expect("it is removed");
-    assert_eq!(load(dir.path(), &labelled()).train.labels.as_deref(), Some(&[0, 2][..]));
+    assert_eq!(load(dir.path(), &labelled()).train.truth.labels.as_deref(), Some(&[0, 2][..]));
 }
 
 #[test]
@@ -203,8 +207,8 @@ fn tables_of_pixels_are_images() {
     put(dir.path(), "test.csv", table(4, false));
     put(dir.path(), "sample_submission.csv", "ImageId,Label\n1,0\n");
     let data = load(dir.path(), &labelled());
-    assert_eq!((sizes(&data), data.classes, data.train.image), ((8, 2), 2, Image { height: 2, width: 2, channels: 1 }));
-    assert_eq!((&data.train.images[4..8], data.train.labels.as_ref().map(|labels| labels[1])), (&[1, 2, 3, 4][..], Some(1)));
+    assert_eq!((sizes(&data), data.classes, image_of(&data.train)), ((8, 2), 2, Image { height: 2, width: 2, channels: 1 }));
+    assert_eq!((&pixels_of(&data.train)[4..8], data.train.truth.labels.as_ref().map(|labels| labels[1])), (&[1, 2, 3, 4][..], Some(1)));
     noted(&data, "test.csv has no labels to test by");
     put(dir.path(), "test.csv", table(4, true));
     assert_eq!(sizes(&load(dir.path(), &labelled())), (10, 4));
@@ -251,7 +255,7 @@ fn names_in_other_unicode_forms_are_the_same_names() {
         put(dir.path(), &format!("test/cafe\u{301}/{i}.png"), even(20 + i));
     }
     let data = load(dir.path(), &labelled());
-    assert_eq!((data.class_names.len(), test_of(&data).labels.as_deref()), (2, Some(&[1, 1, 1][..])));
+    assert_eq!((data.class_names.len(), test_of(&data).truth.labels.as_deref()), (2, Some(&[1, 1, 1][..])));
 }
 
 #[test]
@@ -265,7 +269,7 @@ fn pictures_are_known_by_their_contents() {
     }
     put(dir.path(), "a/@eaDir/w.webp/SYNOPHOTO_THUMB_S.jpg", encoded(picture(1), ImageFormat::Jpeg));
     let data = load(dir.path(), &labelled());
-    assert_eq!((sizes(&data), data.train.image), ((10, 2), Image { height: 4, width: 6, channels: 3 }));
+    assert_eq!((sizes(&data), image_of(&data.train)), ((10, 2), Image { height: 4, width: 6, channels: 3 }));
     noted(&data, "1 pictures in hidden places");
     put(dir.path(), "a/phone.jpg", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic");
     noted(&load(dir.path(), &labelled()), "a/phone.jpg is in HEIC: `heif-convert`");
@@ -305,9 +309,9 @@ fn what_decoding_cannot_keep_is_said() {
     (0..5).for_each(|i| put(dir.path(), &format!("b/{i}.tiff"), encoded(deep(100 + i), ImageFormat::Tiff)));
     let data = load(dir.path(), &labelled());
     noted(&data, "10 pictures of 16 bits have (nearly) no value above 4095 and are nearly black: --bits 12 stretches");
-    assert!(data.train.images.iter().all(|&value| value < 17));
+    assert!(pixels_of(&data.train).iter().all(|&value| value < 17));
     let stretched = load(dir.path(), &ReadOptions { bits: Some(12), ..labelled() });
-    assert_eq!(stretched.train.images.iter().max(), Some(&249));
+    assert_eq!(pixels_of(&stretched.train).iter().max(), Some(&249));
     noted(&load(dir.path(), &ReadOptions { bits: Some(11), ..labelled() }), "has values beyond --bits");
 
     // Black on nothing is laid on white, white on nothing on black.
@@ -319,7 +323,7 @@ fn what_decoding_cannot_keep_is_said() {
     }
     let data = load(dir.path(), &ReadOptions { grey: Some(true), ..ReadOptions::default() });
     noted(&data, "3 pictures of which each is dark on transparent ground: it lies on white, others on black");
-    for (name, pixels) in data.train.names.iter().zip(data.train.images.chunks(3)) {
+    for (name, pixels) in data.train.names.iter().zip(pixels_of(&data.train).chunks(3)) {
         assert_eq!(
             pixels.iter().filter(|&&value| value == if name.starts_with("black") { 0 } else { 255 }).count(),
             1,
@@ -378,7 +382,7 @@ fn archives_keep_links_and_zips_are_read() {
     let bytes = zip.finish().expect("it is packed").into_inner();
     put(packed.path(), "other.zip", &bytes);
     let data = load(&packed.path().join("other.zip"), &labelled());
-    assert_eq!((&data.train.images, &data.class_names), (&plain.train.images, &plain.class_names));
+    assert_eq!((pixels_of(&data.train), &data.class_names), (pixels_of(&plain.train), &plain.class_names));
     put(packed.path(), "other.zip", &bytes[..bytes.len() / 2]);
     refused(&packed.path().join("other.zip"), &labelled(), &["other.zip is damaged or cut off"]);
 }
@@ -403,7 +407,7 @@ fn copies_of_one_source_are_not_divided() {
     }
     let data = load(dir.path(), &labelled());
     assert_eq!(sizes(&data), (60, 20));
-    let source = |name: &String| name.split('_').next().map(String::from);
+    let source = |name: &Arc<str>| name.split('_').next().map(String::from);
     let trained: Vec<_> = data.train.names.iter().map(source).collect();
     assert!(test_of(&data).names.iter().all(|name| !trained.contains(&source(name))));
     noted(&data, "80 whose names begin alike (cats/00_aug0.png");
@@ -464,12 +468,12 @@ fn tables_of_pixels_come_in_many_forms() {
     // Each class in both parts.
     assert_eq!((sizes(&first), first.class_counts().expect("classes")), ((15, 5), "5 classes: 0 (3), 1 (3), 2 (3), 3 (3), 4 (3)".into()));
     let last = data(csv("id;px_1;px_2;px_3;px_4;label", &|i| format!("{i};{i};2;3;4;{}", i % 5)));
-    assert_eq!((&last.train.images, &last.train.labels), (&first.train.images, &first.train.labels));
+    assert_eq!((pixels_of(&last.train), &last.train.truth.labels), (pixels_of(&first.train), &first.train.truth.labels));
     let colour = data(csv("pixel0,pixel1,pixel2,pixel3,pixel4,pixel5,pixel6,pixel7,pixel8,pixel9,pixel10,pixel11,class", &|i| {
         format!("{}{}", "9,".repeat(12), 1 + 6 * (i % 2))
     }));
     assert_eq!(
-        (colour.train.image, &colour.class_names[..]),
+        (image_of(&colour.train), &colour.class_names[..]),
         (Image { height: 2, width: 2, channels: 3 }, &["1", "7"].map(String::from)[..])
     );
     noted(&colour, "labels are not all of 0 to 7: the classes are called 1, 7");

@@ -4,9 +4,11 @@ mod common;
 
 use std::fs;
 
-use common::files::{encoded, even, folder, labelled, load, mask, noted, put, refused, test_of, two_classes};
+use common::files::{
+    encoded, even, folder, image_of, labelled, load, mask, masks_of, noted, pixels_of, put, refused, test_of, two_classes,
+};
 use image::{GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
-use wgraft::core::image::Image;
+use wgraft::core::sample::Image;
 use wgraft::data::{PictureOptions, ReadOptions};
 
 #[test]
@@ -20,14 +22,14 @@ fn masks_give_a_class_per_pixel() {
     assert_eq!((data.classes, data.train.len(), test_of(&data).len()), (3, 8, 2));
     let class = |name: &str| name.as_bytes()["images/".len()] % 3;
     let expected: Vec<[u8; 20]> = test_of(&data).names.iter().map(|name| [class(name); 20]).collect();
-    assert_eq!(test_of(&data).masks.as_deref(), Some(&expected.concat()[..]));
+    assert_eq!(masks_of(test_of(&data)), expected.concat());
     let resized = load(dir.path(), &ReadOptions { size: Some([8, 8]), ..labelled() });
     let one = resized.train.names.iter().position(|name| class(name) == 1).expect("one of that class");
-    let first: &[u8] = &resized.train.masks.as_ref().expect("masks")[64 * one..64 * one + 64];
+    let first = &masks_of(&resized.train)[64 * one..64 * one + 64];
     // 4x5 fits 8x8 as 6x8, with a line of class 0 above and below.
     assert_eq!(first, [[0; 8], [1; 8], [1; 8], [1; 8], [1; 8], [1; 8], [1; 8], [0; 8]].concat());
     let only_images = load(dir.path(), &ReadOptions::default());
-    assert!(only_images.train.masks.is_none() && only_images.train.len() == 8, "pretraining spares the test images too");
+    assert!(only_images.train.truth.masks.is_none() && only_images.train.len() == 8, "pretraining spares the test images too");
 
     put(dir.path(), "masks/3.png", mask(5, 4, &[0; 20]));
     refused(dir.path(), &labelled(), &["masks/3.png is 5x4", "images/3.png is 4x5"]);
@@ -68,12 +70,12 @@ fn masks_are_read_as_they_are_stored() {
         let dir = folder();
         put(dir.path(), "images/a.png", mask(2, 3, &[1; 6]));
         put(dir.path(), "masks/a.png", lines);
-        assert_eq!(load(dir.path(), &labelled()).train.masks.as_deref(), Some(&expected[..]));
+        assert_eq!(masks_of(&load(dir.path(), &labelled()).train), expected);
         put(dir.path(), "masks/a.png", stored(ColorType::Grayscale, BitDepth::One, &[0b1010_0000, 0]));
-        assert_eq!(load(dir.path(), &labelled()).train.masks.as_deref(), Some(&[1, 0, 1, 0, 0, 0][..]));
+        assert_eq!(masks_of(&load(dir.path(), &labelled()).train), [1, 0, 1, 0, 0, 0]);
         put(dir.path(), "masks/a.png", mask(2, 3, &[255, 0, 0, 255, 0, 0]));
         let data = load(dir.path(), &labelled());
-        assert_eq!((data.train.masks.as_deref(), data.classes), (Some(&[1, 0, 0, 1, 0, 0][..]), 2));
+        assert_eq!((masks_of(&data.train), data.classes), (vec![1, 0, 0, 1, 0, 0], 2));
         noted(&data, "255 is class 1");
         put(dir.path(), "masks/a.png", mask(2, 3, &[0; 6]));
         refused(dir.path(), &labelled(), &["the one value 0"]);
@@ -102,15 +104,16 @@ fn every_kind_of_picture_is_seen_as_a_viewer_shows_it() {
     // Lying on its side: white is at the top when it stands.
     put(dir.path(), "a.jpg", oriented(6));
     let split = grey(dir.path());
-    assert_eq!(split.image, Image { height: 16, width: 8, channels: 1 });
-    assert!(split.images[..32].iter().all(|&v| v > 240) && split.images[96..].iter().all(|&v| v < 15), "{:?}", split.images);
+    assert_eq!(image_of(&split), Image { height: 16, width: 8, channels: 1 });
+    let pixels = pixels_of(&split);
+    assert!(pixels[..32].iter().all(|&v| v > 240) && pixels[96..].iter().all(|&v| v < 15), "{pixels:?}");
     put(dir.path(), "a.jpg", oriented(1));
-    assert_eq!(grey(dir.path()).image, Image { height: 8, width: 16, channels: 1 });
+    assert_eq!(image_of(&grey(dir.path())), Image { height: 8, width: 16, channels: 1 });
     fs::remove_file(dir.path().join("a.jpg")).expect("it is removed");
 
     let one = |bytes: Vec<u8>, options: &ReadOptions| {
         put(dir.path(), "a.png", bytes);
-        load(dir.path(), options).train.images
+        pixels_of(&load(dir.path(), options).train)
     };
     let plain = ReadOptions::default();
     assert_eq!(one(encoded(GrayImage::from_pixel(1, 1, Luma([7])), ImageFormat::Png), &plain), [7], "one pixel");
@@ -141,11 +144,11 @@ fn most_pictures_decide_on_size_and_colour() {
     put(dir.path(), "b.png", even(9));
     put(dir.path(), "c.png", encoded(RgbImage::from_pixel(5, 4, Rgb([9, 9, 9])), ImageFormat::Png));
     let data = load(dir.path(), &ReadOptions::default());
-    assert_eq!(data.train.image, Image { height: 4, width: 5, channels: 1 });
+    assert_eq!(image_of(&data.train), Image { height: 4, width: 5, channels: 1 });
     noted(&data, "2 of 3 pictures are grey");
     put(dir.path(), "b.png", encoded(RgbImage::from_pixel(300, 4, Rgb([9, 9, 9])), ImageFormat::Png));
     let data = load(dir.path(), &ReadOptions::default());
-    assert_eq!(data.train.image, Image { height: 32, width: 32, channels: 3 });
+    assert_eq!(image_of(&data.train), Image { height: 32, width: 32, channels: 3 });
     noted(&data, "of 2 sizes; resized to 32x32");
 }
 
@@ -167,7 +170,7 @@ fn unreadable_pictures_are_left_out_and_named() {
     put(dir.path(), "cats/2.png", giant());
     let data = load(dir.path(), &labelled());
     assert_eq!(data.train.len() + test_of(&data).len(), 7);
-    assert_eq!(data.train.labels.iter().flatten().filter(|&&label| label == 1).count(), 4);
+    assert_eq!(data.train.truth.labels.iter().flatten().filter(|&&label| label == 1).count(), 4);
     noted(&data, "3 of 10 pictures cannot be read");
     noted(&data, "cats/0.png is not a PNG or JPEG");
     noted(&data, "cats/2.png is 20000 x 20000 pixels large, 381 MiB when decoded; 256 MiB are allowed");
@@ -175,7 +178,7 @@ fn unreadable_pictures_are_left_out_and_named() {
     refused(dir.path(), &labelled(), &["no training picture of class `cats`", "can be read"]);
     put(dir.path(), "dogs/deep/0.png", "");
     refused(dir.path(), &labelled(), &["6 of 10 pictures", "cannot be read", "and 2 more"]);
-    let error = load_picture(&dir.path().join("cats/2.png"), data.train.image, false).expect_err("too large");
+    let error = load_picture(&dir.path().join("cats/2.png"), image_of(&data.train), false).expect_err("too large");
     assert!(format!("{error:#}").contains("20000 x 20000"), "{error:#}");
 }
 
@@ -187,8 +190,8 @@ fn training_and_prediction_see_the_same() {
     for grey in [true, false] {
         let options = ReadOptions { grey: Some(grey), size: Some([12, 9]), ..ReadOptions::default() };
         let split = load(dir.path(), &options).train;
-        let seen = |name| load_picture(&dir.path().join(name), split.image, false).expect("it is read");
-        assert_eq!(split.images, [seen("a.jpg"), seen("b.png")].concat());
+        let seen = |name| load_picture(&dir.path().join(name), image_of(&split), false).expect("it is read");
+        assert_eq!(pixels_of(&split), [seen("a.jpg"), seen("b.png")].concat());
     }
     // Transparent is zero on light paper too.
     put(dir.path(), "c.png", encoded(RgbaImage::from_fn(2, 1, |x, _| Rgba([30, 30, 30, [0, 255][x as usize]])), ImageFormat::Png));
@@ -219,7 +222,7 @@ fn decoded_copies_are_kept_until_a_file_changes() {
     assert_eq!(changed, load(dir.path(), &labelled()).train);
     // Another size is other data.
     let small = ReadOptions { size: Some([2, 2]), ..options.clone() };
-    assert_eq!(load(dir.path(), &small).train.image.height, 2);
+    assert_eq!(load(dir.path(), &small).train.kind().image().map(|image| image.height), Some(2));
     assert_eq!(kept().len(), 2);
     // A damaged store is no obstacle, and is written anew.
     let damaged = |change: &dyn Fn(&mut Vec<u8>)| {
@@ -269,7 +272,7 @@ fn masks_that_mean_different_things_are_refused() {
     let dir = with([mask_of(&[0, 255, 255, 0]), mask_of(&[255, 255, 0, 0])]);
     let known = ReadOptions { known_values: vec![0, 1], ..segment };
     let data = load(dir.path(), &known);
-    assert!(data.train.masks.as_ref().expect("masks").iter().all(|&class| class < 2));
+    assert!(masks_of(&data.train).iter().all(|&class| class < 2));
     noted(&data, "255 is the run's class 1");
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wgraft::core::buffer::{Buf, Dtype, Role};
 use wgraft::core::program::Program;
-use wgraft::data::{Dataset, Split, Task};
+use wgraft::data::{Dataset, SharedRows, Split, Task, Truth};
 use wgraft::error::DeviceError;
 use wgraft::exec::{Counts, Cpu, Device, Executor, Gpu, Span, Timing};
 use wgraft::host::views::Ranges;
@@ -425,8 +425,10 @@ fn memory_is_foretold() {
         Pretrain::prepare(settings, &data, 1 << 30).expect("sound settings").plan
     };
     let segment = |kind| {
-        let masks = data.train.images.iter().map(|&byte| u8::from(byte > 127)).collect();
-        let train = Split { masks: Some(masks), ..data.train.bare() };
+        let (pixels, image) = data.train.samples.as_images().expect("images");
+        let masks = pixels.iter().flatten().map(|&byte| u8::from(byte > 127)).collect();
+        let masks = Some(SharedRows::new(masks, image.height * image.width));
+        let train = Split { truth: Truth { masks, ..Truth::default() }, ..data.train.bare() };
         let data = Dataset { train, classes: 2, class_names: vec!["paper".into(), "ink".into()], ..data.clone() };
         let mut settings = FinetuneSettings { task: Task::Segment, ..Default::default() };
         (settings.run.batch, settings.model.kind) = (4, kind);

@@ -160,7 +160,7 @@ fn labels_that_do_not_belong_are_refused() {
         refused(dir, &["label", "pre", "--labels", "bad.csv", "--device", "cpu", "--out", "x"], 1, parts);
     };
     let data = load(&dir.join("sides"), &labelled());
-    let (trained, tested) = (data.train.names[0].as_str(), test_of(&data).names[0].as_str());
+    let (trained, tested) = (data.train.name(0), test_of(&data).name(0));
     tune(&format!("file,label\n{tested},left\n"), &["line 2", tested, "is a test image"]);
     tune("file,label\nleft/99.png,left\n", &["line 2", "none of the training images"]);
     tune("index,label\n60,left\n", &["`60` is none of the 60 training images"]);
@@ -206,9 +206,9 @@ fn embeddings_keep_their_names() {
     assert!(found["images"] == 75 && found["train"] == 60 && found["columns"] == 16, "{found}");
     let names = lines(&dir.join("all.files.csv"));
     let data = load(&dir.join("sides"), &labelled());
-    let first = |names: &[String], part: &str| format!("{},{part}", names[0]);
-    assert_eq!((names.len(), names[0].as_str(), &names[1]), (76, "file,split", &first(&data.train.names, "train")));
-    assert!(names[61..].iter().all(|line| line.ends_with(",test")) && names[61] == first(&test_of(&data).names, "test"), "{names:?}");
+    let first = |name: &str, part: &str| format!("{name},{part}");
+    assert_eq!((names.len(), names[0].as_str(), &names[1]), (76, "file,split", &first(data.train.name(0), "train")));
+    assert!(names[61..].iter().all(|line| line.ends_with(",test")) && names[61] == first(test_of(&data).name(0), "test"), "{names:?}");
     json(dir, &["embed", "tuned", "sides", "--out", "tuned.csv", "--device", "cpu"]);
     json(dir, &["embed", "pre", "sides", "--out", "all.csv", "--device", "cpu"]);
     let bytes = fs::read(dir.join("all.npy")).expect("it is there");

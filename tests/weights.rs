@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype as Element, SafeTensors, TensorView};
 use wgraft::core::buffer::{NamedBuf, Role};
-use wgraft::core::image::Image;
 use wgraft::core::memory::HostMem;
-use wgraft::data::{Dataset, Split};
+use wgraft::core::sample::Image;
+use wgraft::data::{Dataset, Samples, Split, Truth};
 use wgraft::exec::{Cpu, Device};
 use wgraft::models::ModelKind;
 use wgraft::ops::Clock;
@@ -73,7 +73,7 @@ fn write(path: &Path, shapes: &Shapes) {
 /// Few images of one size, labelled with the first and the last of so many classes.
 fn images(image: Image, classes: u32) -> Dataset {
     let bytes = (0..4 * image.len()).map(|i| (i * 37 % 251) as u8).collect();
-    let train = Split { labels: Some(vec![0, classes - 1, 0, classes - 1]), ..Split::unlabelled(bytes, image) };
+    let train = Split::new(Samples::images(bytes, image), Truth::labels(vec![0, classes - 1, 0, classes - 1]));
     Dataset { train, test: None, classes, ..Dataset::embedded() }
 }
 

@@ -7,7 +7,7 @@ use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, RgbImage, Rgba
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use wgraft::data::{Dataset, PictureOptions, ReadOptions, Split, Table, Task, load_picture, look_at};
-use wgraft::core::image::Image;
+use wgraft::core::sample::Image;
 use wgraft::models::ModelSettings;
 use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Stage, Weights, overlay};
 
@@ -148,7 +148,7 @@ fn read_table(root: &Path, input: &Input) -> bool {
 
 fn read_labels(root: &Path, input: &Input) -> bool {
     let image = Image { height: 1, width: 1, channels: 1 };
-    let train = Split { names: (0..6).map(|i| format!("{i}.png")).collect(), ..Split::unlabelled(vec![0; 6], image) };
+    let train = Split { names: (0..6).map(|i| format!("{i}.png").into()).collect(), ..Split::unlabelled(vec![0; 6], image) };
     let data = Dataset {
         name: "data".into(),
         root: std::path::PathBuf::new(),

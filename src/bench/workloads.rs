@@ -5,12 +5,12 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use crate::core::buffer::{Arena, Buf, Dtype, Fill, Role, shape};
-use crate::core::image::Image;
 use crate::core::memory::HostMem;
 use crate::core::program::{Program, RecordError};
 use crate::core::random;
+use crate::core::sample::Image;
 use crate::core::tape::Tape;
-use crate::data::Split;
+use crate::data::{Samples, Split, Truth};
 use crate::exec::{Programs, Span, repeat};
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::sgd::SgdSettings;
@@ -52,7 +52,8 @@ pub fn train_step(hidden: u32, batch: u32, binding_limit: u64) -> Result<Workloa
     let image = Image { height: 28, width: 28, channels: 1 };
     let samples = 8 * batch;
     let images = (0..samples * image.len()).map(|i| random::threefry([1, 2], [i, 0])[0] as u8).collect();
-    let split = Split { labels: Some((0..samples).map(|i| i % CLASSES).collect()), ..Split::unlabelled(images, image) };
+    let truth = Truth::labels((0..samples).map(|i| i % CLASSES).collect());
+    let split = Split::new(Samples::images(images, image), truth);
     let mut r = Recording::new(0, binding_limit);
     let model = ModelSettings::mlp(vec![hidden]);
     let optimizer = Optimizer::Sgd(SgdSettings { momentum: 0.9, weight_decay: 0.0, nesterov: false, max_norm: 0.0 });

@@ -37,7 +37,7 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
             .inputs(&images, &pictures.iter().map(|picture| Some(picture.path.as_path())).collect::<Vec<_>>())
             .declare(outputs(), args.overwrite)?;
         let record = &finished.checkpoint.record;
-        let options = PictureOptions { bits: record.bits, ..PictureOptions::plain(record.image) };
+        let options = PictureOptions { bits: record.bits, ..PictureOptions::plain(record.image()?) };
         let (read, samples) = inputs::read(&pictures, &options);
         if read.is_empty() {
             anyhow::bail!("there is nothing to embed");

@@ -54,7 +54,7 @@ fn device(args: &EvalArgs) -> Result<Device> {
 /// A classifier on test images.
 fn classifier(finished: &Finished, data: &Dataset, test: &Split, device: impl FnOnce() -> Result<Device>) -> Result<Value> {
     let classes = finished.checkpoint.record.classes;
-    let labels = test.labels.as_ref().with_context(|| format!("the test images of {} have no labels", data.name))?;
+    let labels = test.truth.labels.as_ref().with_context(|| format!("the test images of {} have no labels", data.name))?;
     ensure!(labels.iter().all(|&label| label < classes), "{} has {} classes, the checkpoint {classes}", data.name, data.classes);
     let device = device()?;
     let logits = predict_images(&device, &finished.checkpoint, test)?;
@@ -96,7 +96,7 @@ fn judged(args: &EvalArgs, data: &Dataset, bank: &Features, queries: &Features, 
     let test = test_samples(data)?;
     let (columns, classes) = (queries.columns, data.classes as usize);
     let (unit_bank, unit) = (unit_rows(&bank.values, columns), unit_rows(&queries.values, columns));
-    let labels = data.train.labels.as_deref().zip(test.labels.as_deref());
+    let labels = data.train.truth.labels.as_deref().zip(test.truth.labels.as_deref());
     let knn = labels.map(|(train, test)| knn_accuracy(&unit_bank, train, &unit, test, columns, classes)).transpose()?;
     let judged = Embeddings { samples: unit.len() / columns, columns, embedding_std: embedding_std(&unit, columns), knn_accuracy: knn };
     say!("{of}test images of {}: {judged}", data.name);

@@ -141,16 +141,16 @@ pub(super) fn apart(inputs: &[Input], of: impl Fn(&Input) -> PathBuf) -> Result<
 
 /// The pictures that can be read, as `options` want them; says which cannot.
 pub(super) fn read<'a>(inputs: &'a [Input], options: &PictureOptions) -> (Vec<&'a Input>, Split) {
-    let (mut kept, mut samples) = (Vec::new(), Split::unlabelled(Vec::new(), options.image));
+    let (mut kept, mut pixels) = (Vec::new(), Vec::new());
     for input in inputs {
         match load_picture(&input.path, options) {
             Ok((bytes, remarks)) => {
                 remarks.said(options.bits).iter().for_each(|said| say!("{}: {said}", input.path.display()));
-                samples.images.extend(bytes);
+                pixels.extend(bytes);
                 kept.push(input);
             }
             Err(error) => say!("error: {}", chain(&error)),
         }
     }
-    (kept, samples)
+    (kept, Split::unlabelled(pixels, options.image))
 }

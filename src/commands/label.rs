@@ -32,7 +32,7 @@ impl Start {
             return Ok(Start { draws: vec![given.labelled], class_names: given.class_names });
         }
         let count = args.labels_per_class.context("clap asks for one of the two")?;
-        let labels = data.train.labels.as_ref().with_context(|| {
+        let labels = data.train.truth.labels.as_ref().with_context(|| {
             UsageError(format!("{} has no labels to draw from: --labels FILE.csv names a few images and their classes", data.name))
         })?;
         let draw = |draw: u32| {
@@ -67,12 +67,12 @@ impl Spread {
         for labelled in &start.draws {
             let scores = graph.spread(labelled, classes)?;
             let assigned = scores.assigned();
-            if let Some(truth) = &data.train.labels {
+            if let Some(truth) = &data.train.truth.labels {
                 let mut others: Vec<bool> = vec![true; assigned.len()];
                 labelled.iter().for_each(|&(row, _)| others[row as usize] = false);
                 found.others.extend(share_right(&assigned, truth, |row| others[row]));
             }
-            if let (Some(voters), Some(truth)) = (&voters, data.test.as_ref().and_then(|test| test.labels.as_ref())) {
+            if let (Some(voters), Some(truth)) = (&voters, data.test.as_ref().and_then(|test| test.truth.labels.as_ref())) {
                 found.test.extend(share_right(&scores.vote(voters).assigned(), truth, |_| true));
             }
             if found.assigned.is_empty() {
@@ -129,7 +129,7 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     );
     let features = |images: &Split| finished.checkpoint.features(&device, images);
     // Test images without known classes need no vote.
-    let test = data.test.as_ref().filter(|test| test.labels.is_some());
+    let test = data.test.as_ref().filter(|test| test.truth.labels.is_some());
     let spread = Spread::over(&features(&data.train)?, test.map(features).transpose()?.as_ref(), &data, &start, &settings)?;
     let raw = match args.raw {
         true => Some(Spread::over(&Features::pixels(&data.train), test.map(Features::pixels).as_ref(), &data, &start, &settings)?),
@@ -178,7 +178,7 @@ fn write_labels(path: &Path, data: &Dataset, start: &Start, assigned: &[Assigned
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record([if names.is_empty() { "index" } else { "file" }, "label", "confidence", "source"])?;
     for (row, assigned) in (0..).zip(assigned) {
-        let sample = names.get(row as usize).map_or_else(|| row.to_string(), String::clone);
+        let sample = names.get(row as usize).map_or_else(|| row.to_string(), |name| name.to_string());
         let label = if assigned.confidence > 0.0 { &start.class_names[assigned.class as usize] } else { "" };
         let source = if given.contains(&row) { "given" } else { "spread" };
         csv.write_record([&sample, label, &format!("{:.4}", assigned.confidence), source])?;
@@ -196,16 +196,17 @@ fn ask_next(path: &Path, count: usize, data: &Dataset, start: &Start, assigned: 
     if order.is_empty() {
         return Ok(false);
     }
+    let (pixels, image) = data.train.samples.as_images()?;
     let tile = |&row: &u32| {
         let Assigned { class, confidence } = assigned[row as usize];
         let guess = match confidence > 0.0 {
             true => format!("{}? {:.0} %", start.class_names[class as usize], 100.0 * confidence),
             false => "unknown".into(),
         };
-        Tile { pixels: data.train.pixels(row), caption: format!("{guess}\n{}", name_of(&data.train, "", row)), tone: Tone::Plain }
+        Tile { pixels: pixels.row(row), caption: format!("{guess}\n{}", name_of(&data.train, "", row)), tone: Tone::Plain }
     };
     let title = format!("{}: what to label next, least certain first", data.name);
     let tiles: Vec<Tile<'_>> = order.iter().map(tile).collect();
-    save_png(&Sheet { title, image: data.train.image, columns: None, tiles }.draw()?, path)?;
+    save_png(&Sheet { title, image, columns: None, tiles }.draw()?, path)?;
     Ok(true)
 }

@@ -153,8 +153,8 @@ fn load_known_data(
             let anything = Dataset::load(path, &ReadOptions { task: None, ..options }).ok();
             let fitting = anything.and_then(|data| {
                 let of = [
-                    (data.train.masks.is_some(), Task::Segment, "segment"),
-                    (data.train.targets.is_some(), Task::Regress, "regress"),
+                    (data.train.truth.masks.is_some(), Task::Segment, "segment"),
+                    (data.train.truth.targets.is_some(), Task::Regress, "regress"),
                     (data.classes > 1, Task::Classify, "classify"),
                 ];
                 of.into_iter().find(|(fits, ..)| *fits).filter(|(_, fitting, _)| *fitting != task).map(|(.., name)| name)
@@ -304,7 +304,7 @@ fn percents(shares: &[f64]) -> String {
 /// What an image of a part of the data is called: its file, or where there are none, its place.
 fn name_of(split: &Split, part: &str, index: u32) -> String {
     match split.names.get(index as usize) {
-        Some(name) => name.clone(),
+        Some(name) => name.to_string(),
         None if part.is_empty() => format!("index {index}"),
         None => format!("{part}:{index}"),
     }

@@ -8,7 +8,7 @@ use super::inputs::{self, Input};
 use super::output::Inputs;
 use super::{open_device, print, print_json};
 use crate::cli::PredictArgs;
-use crate::data::{Encoding, Look, PictureOptions, Split, look_at, paint, restore};
+use crate::data::{Encoding, Look, PictureOptions, Samples, Split, Truth, look_at, paint, restore};
 use crate::error::UsageError;
 use crate::exec::Device;
 use crate::files;
@@ -43,13 +43,13 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
         let read = inputs.iter().map(|input| input.path.clone()).chain([find_checkpoint(&args.run)?]);
         Inputs::of(read).declare(inputs.iter().map(|input| folder.join(mask_name(input))), args.overwrite)?;
     }
-    let portion = if table.is_some() { inputs.len() } else { (PORTION / checkpoint.record.image.len() as usize).max(1) };
+    let portion = if table.is_some() { inputs.len() } else { (PORTION / checkpoint.record.samples.len() as usize).max(1) };
     let device = open_device(&args.device.device)?;
     let mut predictions = Vec::new();
     for inputs in inputs.chunks(portion) {
         let samples = match table {
             Some(encoding) => rows(inputs, encoding)?,
-            None => pictures(inputs, args, &checkpoint),
+            None => pictures(inputs, args, &checkpoint)?,
         };
         if table.is_none() {
             failed += inputs.len() - samples.names.len();
@@ -104,12 +104,12 @@ impl std::fmt::Display for Found {
 }
 
 /// One for each sample.
-fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, samples: &Samples<'_>) -> Result<Vec<Found>> {
+fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, samples: &Wanted<'_>) -> Result<Vec<Found>> {
     let record = &checkpoint.record;
     if let Some(folder) = &args.out {
         let mut masks = Vec::new();
         predict_each(device, checkpoint, &samples.samples, &mut |_, classes| {
-            for mask in classes.chunks((record.image.height * record.image.width) as usize) {
+            for mask in classes.chunks(record.samples.places() as usize) {
                 masks.push(write_mask(folder, samples.inputs[masks.len()], mask, record)?);
             }
             Ok(())
@@ -129,7 +129,7 @@ fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, samples: 
 }
 
 /// What is to be predicted for, with a name for each.
-struct Samples<'a> {
+struct Wanted<'a> {
     names: Vec<String>,
     /// Of pictures.
     inputs: Vec<&'a Input>,
@@ -137,14 +137,14 @@ struct Samples<'a> {
 }
 
 /// The pictures that can be read; says which cannot.
-fn pictures<'a>(inputs: &'a [Input], args: &PredictArgs, checkpoint: &Checkpoint) -> Samples<'a> {
-    let options = PictureOptions { invert: args.invert, bits: checkpoint.record.bits, ..PictureOptions::plain(checkpoint.record.image) };
+fn pictures<'a>(inputs: &'a [Input], args: &PredictArgs, checkpoint: &Checkpoint) -> Result<Wanted<'a>> {
+    let options = PictureOptions { invert: args.invert, bits: checkpoint.record.bits, ..PictureOptions::plain(checkpoint.record.image()?) };
     let (inputs, samples) = inputs::read(inputs, &options);
-    Samples { names: inputs.iter().map(|input| input.path.display().to_string()).collect(), inputs, samples }
+    Ok(Wanted { names: inputs.iter().map(|input| input.path.display().to_string()).collect(), inputs, samples })
 }
 
 /// The rows of all tables, counted from 1 below the header.
-fn rows<'a>(inputs: &'a [Input], encoding: &Encoding) -> Result<Samples<'a>> {
+fn rows<'a>(inputs: &'a [Input], encoding: &Encoding) -> Result<Wanted<'a>> {
     let columns = encoding.features().len();
     let (mut names, mut features) = (Vec::new(), Vec::new());
     for Input { path, .. } in inputs {
@@ -154,7 +154,8 @@ fn rows<'a>(inputs: &'a [Input], encoding: &Encoding) -> Result<Samples<'a>> {
         names.extend((1..=read.len() / columns).map(|row| format!("{}:{row}", path.display())));
         features.extend(read);
     }
-    Ok(Samples { names, inputs: Vec::new(), samples: Split::of_rows(features, None, columns as u32) })
+    let samples = Split::new(Samples::rows(features, columns as u32), Truth::default());
+    Ok(Wanted { names, inputs: Vec::new(), samples })
 }
 
 /// Where the mask of a picture goes, below the folder for masks: nowhere above it.
@@ -168,7 +169,7 @@ fn write_mask(folder: &Path, input: &Input, mask: &[f32], record: &Record) -> Re
     let path = folder.join(mask_name(input));
     let Look { height, width, turned, .. } = look_at(&input.path)?;
     let value = |&class: &f32| record.mask_values.get(class as usize).copied().unwrap_or(class as u8);
-    let values = restore(&mask.iter().map(value).collect::<Vec<u8>>(), record.image, height, width);
+    let values = restore(&mask.iter().map(value).collect::<Vec<u8>>(), record.image()?, height, width);
     if turned {
         say!("{}: its mask is for the picture as it lies upright (it is turned or mirrored by its EXIF orientation)", input.path.display());
     }

@@ -21,7 +21,7 @@ const COLOURS: u32 = 3;
 
 /// Where nobody chose an augmentation, the default one is for what is drawn in strokes; pictures in colour have another.
 pub(super) fn suit(settings: &mut PretrainSettings, chosen: bool, data: &Dataset) {
-    if !chosen && settings.method.unaugmented().is_none() && data.train.image.channels == COLOURS {
+    if !chosen && settings.method.unaugmented().is_none() && data.train.kind().channels() == COLOURS {
         say!("augmentation: photos-strong, as the images are in colour (--augment names another)");
         settings.augment = augment_preset("photos-strong").expect("a preset");
     }
@@ -107,7 +107,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
 fn next(run: &Path, settings: &PretrainSettings, data: &Dataset) {
     let run = run.display();
     let of = settings.run.data.as_ref().map_or(String::new(), |path| format!(" --data {}", path.display()));
-    match &data.train.labels {
+    match &data.train.truth.labels {
         Some(labels) => {
             let mut counts = vec![0; data.classes as usize];
             labels.iter().for_each(|&label| counts[label as usize] += 1);

@@ -27,10 +27,10 @@ pub fn run(args: &SearchArgs) -> Result<u8> {
         Some(_) if args.invert => {
             return Err(UsageError(format!("--invert is for a picture of one's own, {text} is one of the data")).into());
         }
-        Some(at) => split_of(images[at].0).pixels(images[at].1).to_vec(),
+        Some(at) => split_of(images[at].0).samples.as_images()?.0.row(images[at].1).to_vec(),
         None if args.image.exists() => {
             let record = &finished.checkpoint.record;
-            let options = PictureOptions { invert: args.invert, bits: record.bits, ..PictureOptions::plain(record.image) };
+            let options = PictureOptions { invert: args.invert, bits: record.bits, ..PictureOptions::plain(record.image()?) };
             let (pixels, remarks) = load_picture(&args.image, &options)?;
             remarks.said(options.bits).iter().for_each(|said| say!("{text}: {said}"));
             pixels
@@ -45,13 +45,13 @@ pub fn run(args: &SearchArgs) -> Result<u8> {
     if let Some(test) = &data.test {
         bank.values.extend(finished.checkpoint.features(&device, test)?.values);
     }
-    let query = finished.checkpoint.features(&device, &Split::unlabelled(picture.clone(), data.train.image))?;
+    let query = finished.checkpoint.features(&device, &Split::unlabelled(picture.clone(), finished.checkpoint.record.image()?))?;
     let unit = |rows: &[f32]| unit_rows(rows, bank.columns);
     let nearest = nearest(&unit(&query.values), &unit(&bank.values), bank.columns, args.count + usize::from(own.is_some()))?;
     let found: Vec<(usize, f32)> = nearest.of(0).filter(|&(row, _)| Some(row) != own).take(args.count).collect();
     let class_of = |row: usize| {
         let (part, index, _) = &images[row];
-        let label = split_of(part).labels.as_ref().map(|labels| labels[*index as usize] as usize);
+        let label = split_of(part).truth.labels.as_ref().map(|labels| labels[*index as usize] as usize);
         label.and_then(|label| data.class_names.get(label))
     };
     if !args.device.json {
@@ -65,11 +65,12 @@ pub fn run(args: &SearchArgs) -> Result<u8> {
         let tile = |&(row, similarity): &(usize, f32)| {
             let (part, index, name) = &images[row];
             let class = class_of(row).map_or(String::new(), |class| format!("{class} · "));
-            Tile { pixels: split_of(part).pixels(*index), caption: format!("{class}{similarity:.3}\n{name}"), tone: Tone::Plain }
+            let pixels = split_of(part).samples.as_images()?.0.row(*index);
+            Ok(Tile { pixels, caption: format!("{class}{similarity:.3}\n{name}"), tone: Tone::Plain })
         };
-        let tiles = std::iter::once(query).chain(found.iter().map(tile)).collect();
+        let tiles = std::iter::once(Ok(query)).chain(found.iter().map(tile)).collect::<Result<_>>()?;
         let title = format!("nearest of {} images of {}", images.len(), data.name);
-        save_png(&Sheet { title, image: data.train.image, columns: None, tiles }.draw()?, path)?;
+        save_png(&Sheet { title, image: finished.checkpoint.record.image()?, columns: None, tiles }.draw()?, path)?;
         say!("{}: the query and its nearest", path.display());
     }
     print_json(args.device.json, || {

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::source::{self, Entry, Tree};
-use super::{Dataset, Split};
-use crate::core::image::Image;
+use super::{Dataset, Samples, Split, Truth};
+use crate::core::sample::Image;
 
 /// Sides that are thought of where several fit; CIFAR's own first.
 const LARGEST_SIDE: usize = 256;
@@ -130,5 +130,5 @@ fn split(files: &[Records], labels: usize, side: usize) -> Split {
     };
     let image = Image { height: side as u32, width: side as u32, channels: 3 };
     let classes = records().map(|record| u32::from(record[labels - 1])).collect();
-    Split { labels: Some(classes), ..Split::unlabelled(records().flat_map(pixels).collect(), image) }
+    Split::new(Samples::images(records().flat_map(pixels).collect(), image), Truth::labels(classes))
 }

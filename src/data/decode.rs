@@ -10,15 +10,16 @@ use image::codecs::webp::WebPDecoder;
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
 use image::{AnimationDecoder, DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, Rgb, RgbImage};
+use rayon::prelude::*;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::kinds::{HEAD, foreign, misnamed};
-use super::split::Split;
+use super::samples::{Samples, SharedRows};
 use super::tiff::Directory;
-use crate::core::image::Image;
+use crate::core::sample::Image;
 
 /// A picture may take this much memory when decoded (89 megapixels in colour): as many are in memory as there are cores.
 pub const MOST_BYTES: u64 = 256 << 20;
@@ -327,23 +328,22 @@ fn fit<P: Pixel<Subpixel = u8> + 'static>(picture: ImageBuffer<P, Vec<u8>>, imag
     canvas.into_raw()
 }
 
-impl Split {
-    /// The samples of a format without files of their own, in another size, grey or in colour.
-    pub(super) fn conform(self, image: Image) -> Split {
-        use rayon::prelude::*;
-        let Image { height, width, channels } = self.image;
-        if self.image == image {
-            return self;
-        }
-        let convert = |bytes: &[u8]| {
-            let picture = match channels {
-                1 => GrayImage::from_raw(width, height, bytes.to_vec()).map(DynamicImage::from),
-                _ => RgbImage::from_raw(width, height, bytes.to_vec()).map(DynamicImage::from),
-            };
-            let picture = picture.expect("a sample has the bytes of its size");
-            if image.channels == 1 { fit(picture.into_luma8(), image) } else { fit(picture.into_rgb8(), image) }
-        };
-        let images = self.images.par_chunks(self.image.len() as usize).flat_map_iter(convert).collect();
-        Split { images, image, ..self }
+/// Images of a format without files of their own, in another size, grey or in colour.
+pub(super) fn conform(samples: Samples, image: Image) -> Samples {
+    match samples {
+        Samples::Images { pixels, image: from } if from != image => Samples::images(converted(&pixels, from, image), image),
+        as_wanted => as_wanted,
     }
+}
+
+fn converted(pixels: &SharedRows<u8>, Image { height, width, channels }: Image, image: Image) -> Vec<u8> {
+    let convert = |bytes: &[u8]| {
+        let picture = match channels {
+            1 => GrayImage::from_raw(width, height, bytes.to_vec()).map(DynamicImage::from),
+            _ => RgbImage::from_raw(width, height, bytes.to_vec()).map(DynamicImage::from),
+        };
+        let picture = picture.expect("a sample has the bytes of its size");
+        if image.channels == 1 { fit(picture.into_luma8(), image) } else { fit(picture.into_rgb8(), image) }
+    };
+    (0..pixels.len()).into_par_iter().map(|sample| pixels.row(sample)).flat_map_iter(convert).collect()
 }

@@ -1,6 +1,7 @@
 //! Whether data are those that they were.
 
-use super::{Dataset, Split};
+use super::{Dataset, Samples, SharedRows, Split};
+use crate::core::sample::Image;
 
 /// Of data as a run sees them: samples and the truth about them. Equal for equal data, on every machine.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -48,12 +49,29 @@ impl Hash {
 
     /// The length first, so that what follows is never taken for a part of it.
     fn bytes(&mut self, bytes: &[u8]) {
-        self.word(bytes.len() as u64);
-        let words = bytes.chunks_exact(8);
-        let mut last = [0; 8];
-        last[..words.remainder().len()].copy_from_slice(words.remainder());
-        words.for_each(|word| self.word(u64::from_le_bytes(word.try_into().expect("eight bytes"))));
-        self.word(u64::from_le_bytes(last));
+        self.pieces(bytes.len() as u64, std::iter::once(bytes));
+    }
+
+    /// Rows of bytes, as if they lay one after the other.
+    fn rows(&mut self, rows: &SharedRows<u8>) {
+        self.pieces(u64::from(rows.len()) * u64::from(rows.width()), rows.iter());
+    }
+
+    fn pieces<'a>(&mut self, length: u64, pieces: impl Iterator<Item = &'a [u8]>) {
+        self.word(length);
+        let (mut word, mut held) = ([0; 8], 0);
+        for mut bytes in pieces {
+            while !bytes.is_empty() {
+                let (taken, rest) = bytes.split_at(bytes.len().min(word.len() - held));
+                word[held..held + taken.len()].copy_from_slice(taken);
+                (held, bytes) = (held + taken.len(), rest);
+                if held == word.len() {
+                    self.word(u64::from_le_bytes(word));
+                    (word, held) = ([0; 8], 0);
+                }
+            }
+        }
+        self.word(u64::from_le_bytes(word));
     }
 
     fn words(&mut self, count: usize, words: impl Iterator<Item = u32>) {
@@ -62,14 +80,21 @@ impl Hash {
     }
 
     fn split(&mut self, split: &Split) {
-        let image = split.image;
-        self.words(3, [image.height, image.width, image.channels].into_iter());
-        self.bytes(&split.images);
-        self.words(split.features.len(), split.features.iter().map(|value| value.to_bits()));
-        let labels = split.labels.as_deref().unwrap_or_default();
+        let Split { samples, truth, .. } = split;
+        let (image, none) = (samples.kind().image(), SharedRows::new(Vec::new(), 1));
+        let Image { height, width, channels } = image.unwrap_or(Image { height: 1, width: samples.kind().len(), channels: 1 });
+        self.words(3, [height, width, channels].into_iter());
+        let (pixels, rows) = match samples {
+            Samples::Images { pixels, .. } => (pixels, None),
+            Samples::Rows(rows) => (&none, Some(rows)),
+        };
+        self.rows(pixels);
+        let numbers = || rows.iter().flat_map(|rows| rows.iter().flatten());
+        self.words(numbers().count(), numbers().map(|value| value.to_bits()));
+        let labels = truth.labels.as_deref().unwrap_or_default();
         self.words(labels.len(), labels.iter().copied());
-        let targets = split.targets.as_deref().unwrap_or_default();
+        let targets = truth.targets.as_deref().unwrap_or_default();
         self.words(targets.len(), targets.iter().map(|value| value.to_bits()));
-        self.bytes(split.masks.as_deref().unwrap_or_default());
+        self.rows(truth.masks.as_ref().unwrap_or(&none));
     }
 }

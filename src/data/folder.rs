@@ -5,13 +5,13 @@ use anyhow::{Context, Result, ensure};
 use super::decode::{Remarks, Seen};
 use super::layout::{Layout, Placed};
 use super::names::some_of;
+use super::picture_truth::{self, PictureTruth, Sample};
 use super::sheet::Sheet;
 use super::source::{self, Entry, Tree};
 use super::split::Part;
 use super::store::{Codec, Decoded, Read, Store, decode_all};
-use super::truth::{self, Sample, Truth};
-use super::{Dataset, ReadOptions, Split, decode, index, mask};
-use crate::core::image::Image;
+use super::{Dataset, ReadOptions, Samples, SharedRows, Split, Truth, decode, index, mask};
+use crate::core::sample::Image;
 
 /// The size of pictures that have no size in common, unless the user names one.
 const USUAL_SIDE: u32 = 32;
@@ -31,7 +31,7 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let layout = Layout::of(tree)?;
     let mut notes = layout.notes.clone();
     let samples = samples(&name, &layout, options, &mut notes)?;
-    let mut truth = truth::of(&name, &layout, &samples, options, &mut notes)?;
+    let mut truth = picture_truth::of(&name, &layout, &samples, options, &mut notes)?;
     let store = |codec: &Codec| {
         let asked = format!("size {:?}, grey {:?}, bits {:?}", options.size, options.grey, options.bits);
         options.cache.as_ref().map(|folder| Store::new(folder, &tree.root, codec.kind, &asked))
@@ -40,7 +40,7 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let pictures = decode_all(&entries, &PICTURE, store(&PICTURE).as_ref(), options, |looks| choose(looks, options, &mut notes));
     let mut masks = None;
     let mut bad: Vec<(&str, String)> = failures(&entries, &pictures);
-    if let Truth::Masks(entries) = &truth {
+    if let PictureTruth::Masks(entries) = &truth {
         let frame = Image { channels: 1, ..pictures.image };
         let decoded = decode_all(entries, &MASK, store(&MASK).as_ref(), options, |_| frame);
         bad.extend(failures(entries, &decoded));
@@ -60,7 +60,7 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let whole = |i: &usize| pictures.files[*i].is_ok() && masks.as_ref().is_none_or(|masks| masks.files[*i].is_ok());
     let kept: Vec<usize> = (0..samples.len()).filter(whole).collect();
     let (mut classes, mut values, mut palette) = (Vec::new(), Vec::new(), Vec::new());
-    if let (Some(masks), Truth::Masks(entries)) = (&mut masks, &truth) {
+    if let (Some(masks), PictureTruth::Masks(entries)) = (&mut masks, &truth) {
         values = if options.known_values.is_empty() {
             number_masks(masks, entries, &mut notes)?
         } else {
@@ -71,7 +71,7 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         classes = (0..values.len()).map(|class| class.to_string()).collect();
         palette = common_palette(entries, masks, &values, &options.known_palette).context(name.clone())?;
     }
-    if let Truth::Classes(labels, names) = &mut truth {
+    if let PictureTruth::Classes(labels, names) = &mut truth {
         let trained = |class: u32| kept.iter().any(|&i| samples[i].part == Part::Train && labels[i] == Some(class));
         let lost = (0..names.len()).find(|&class| !trained(class as u32));
         ensure!(
@@ -87,19 +87,20 @@ pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
             let parts: Vec<&[u8]> = of_part.iter().filter_map(|&i| Some(decoded.files[i].as_ref().ok()?.seen.bytes.as_slice())).collect();
             parts.concat()
         };
-        Split {
+        let image = pictures.image;
+        let truth = Truth {
             labels: match &truth {
-                Truth::Classes(labels, _) => of_part.iter().map(|&i| labels[i]).collect(),
+                PictureTruth::Classes(labels, _) => of_part.iter().map(|&i| labels[i]).collect(),
                 _ => None,
             },
             targets: match &truth {
-                Truth::Numbers(targets) => Some(of_part.iter().map(|&i| targets[i]).collect()),
+                PictureTruth::Numbers(targets) => Some(of_part.iter().map(|&i| targets[i]).collect()),
                 _ => None,
             },
-            masks: masks.as_ref().map(bytes),
-            names: of_part.iter().map(|&i| samples[i].placed.entry.name.clone()).collect(),
-            ..Split::unlabelled(bytes(&pictures), pictures.image)
-        }
+            masks: masks.as_ref().map(|masks| SharedRows::new(bytes(masks), image.height * image.width)),
+        };
+        let names = of_part.iter().map(|&i| samples[i].placed.entry.name.as_str().into()).collect();
+        Split { names, ..Split::new(Samples::images(bytes(&pictures), image), truth) }
     };
     let test = Some(split(Part::Test)).filter(|test| !test.is_empty());
     let mut data = Dataset::new(source::name_of(&tree.root), split(Part::Train), test).context(name)?;

@@ -11,7 +11,7 @@ use super::names::{normalized, some_of};
 use super::number::Notation;
 use super::sheet::Sheet;
 use super::split::Part;
-use super::{Dataset, index, source, truth};
+use super::{Dataset, index, picture_truth, source};
 
 /// Labels of training samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,7 +137,7 @@ impl Dataset {
     pub fn labelled_by(mut self, given: &GivenLabels) -> Dataset {
         let (rows, labels): (Vec<u32>, Vec<u32>) = given.labelled.iter().copied().unzip();
         self.train = self.train.select(&rows);
-        self.train.labels = Some(labels);
+        self.train.truth.labels = Some(labels);
         (self.classes, self.class_names) = (given.class_names.len() as u32, given.class_names.clone());
         self
     }
@@ -146,7 +146,7 @@ impl Dataset {
     fn samples_by_name<'a>(&'a self, sheet: &'a Sheet, label: usize, has: impl Fn() -> String) -> Result<Named<'a>> {
         if let Some(column) = index::file_column(sheet, Some(label)).filter(|_| !self.train.names.is_empty()) {
             let names = self.train.names.iter().chain(self.test.iter().flat_map(|test| &test.names));
-            let finder = Finder::new(names.map(|name| [name.as_str(); 2]), &self.root);
+            let finder = Finder::new(names.map(|name| [&**name; 2]), &self.root);
             return Ok(Named { data: self, sheet, column, finder: Some(finder) });
         }
         let column = sheet.find("index").with_context(|| match self.train.names.is_empty() {
@@ -161,6 +161,6 @@ impl Dataset {
         if self.classes > 0 {
             return self.class_names.clone();
         }
-        truth::in_order(given.map(|name| normalized(name).into_owned()).collect())
+        picture_truth::in_order(given.map(|name| normalized(name).into_owned()).collect())
     }
 }

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use super::names::some_of;
 use super::source::{self, Entry, Tree};
 use super::split::Part;
-use super::{Dataset, Split};
-use crate::core::image::Image;
+use super::{Dataset, Samples, Split, Truth};
+use crate::core::sample::Image;
 
 /// Ends of the names of images and labels; some copies have dots for hyphens.
 const KINDS: [&str; 2] = ["images-idx3-ubyte", "labels-idx1-ubyte"];
@@ -87,8 +87,9 @@ pub(super) fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
         }
         (None, Some(_)) => bail!("{path} holds no train-{}, plain or .gz", KINDS[0]),
     };
-    let upright = |split: Split| if set.starts_with(TRANSPOSED) { transposed(split) } else { split };
-    if set.starts_with(TRANSPOSED) {
+    let lying = set.starts_with(TRANSPOSED);
+    let upright = |split: Split| Split { samples: if lying { transposed(split.samples) } else { split.samples }, ..split };
+    if lying {
         notes.push("EMNIST's images are stored lying: they are set upright".into());
     }
     let mut data = Dataset::new(name, upright(train), test.map(upright)).with_context(|| path.to_string())?;
@@ -112,12 +113,11 @@ fn characters(mapping: &Entry) -> Result<BTreeMap<u32, String>> {
 }
 
 /// Images with rows and columns exchanged.
-fn transposed(split: Split) -> Split {
-    let Image { height, width, channels } = split.image;
+fn transposed(samples: Samples) -> Samples {
+    let Samples::Images { pixels, image: Image { height, width, channels } } = samples else { return samples };
     let (lines, columns) = (height as usize, width as usize);
     let turn = |image: &[u8]| (0..columns).flat_map(|x| (0..lines).map(move |y| y * columns + x)).map(|at| image[at]).collect::<Vec<_>>();
-    let images = split.images.chunks(lines * columns).flat_map(turn).collect();
-    Split { images, image: Image { height: width, width: height, channels }, ..split }
+    Samples::images(pixels.iter().flat_map(turn).collect(), Image { height: width, width: height, channels })
 }
 
 /// Images with the labels that belong to them.
@@ -142,7 +142,7 @@ pub(super) fn split(images: Source<'_>, labels: Option<Source<'_>>) -> Result<Sp
             Some(labels.iter().map(|&label| u32::from(label)).collect())
         }
     };
-    Ok(Split { labels, ..Split::unlabelled(pixels.to_vec(), image) })
+    Ok(Split::new(Samples::images(pixels.to_vec(), image), Truth { labels, ..Truth::default() }))
 }
 
 fn contents(source: Source<'_>) -> Result<(String, Vec<u8>)> {

@@ -7,7 +7,7 @@ use png::{BitDepth, ColorType, Decoder, Limits, Reader, Transformations};
 
 use super::decode::{Look, MOST_BYTES, ensure_memory, place};
 use super::names::some_of;
-use crate::core::image::Image;
+use crate::core::sample::Image;
 
 fn open(bytes: &[u8], most: u64) -> Result<Reader<Cursor<&[u8]>>> {
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: most as usize });

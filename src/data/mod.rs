@@ -18,14 +18,15 @@ mod mask;
 mod names;
 mod number;
 mod picture;
+mod picture_truth;
 mod pixel_table;
+mod samples;
 mod sheet;
 mod source;
 mod split;
 mod store;
 mod table;
 mod tiff;
-mod truth;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -38,11 +39,12 @@ pub use given::GivenLabels;
 pub use kinds::misnamed;
 pub use mask::{paint, restore};
 pub use picture::{Look, PictureOptions, Remarks, load_picture, look_at, looks_like_picture};
+pub use samples::{Samples, SharedRows};
 pub use source::leads_above;
-pub use split::Split;
+pub use split::{Split, Truth};
 pub use table::{Encoding, Rows, Scale, Table};
 
-use crate::core::image::Image;
+use crate::core::sample::Image;
 
 /// Sides of images are at most this.
 pub const MOST_SIDE: u32 = 4096;
@@ -249,7 +251,7 @@ impl Dataset {
     pub fn class_counts(&self) -> Option<String> {
         /// All of these are named; of more classes, these with the fewest samples.
         const NAMED: usize = 12;
-        let labels = self.train.labels.as_ref()?;
+        let labels = self.train.truth.labels.as_ref()?;
         let mut counts = vec![0; self.class_names.len()];
         labels.iter().for_each(|&label| counts[label as usize] += 1);
         let mut classes: Vec<(usize, &String)> = counts.into_iter().zip(&self.class_names).collect();
@@ -266,7 +268,7 @@ impl Dataset {
     fn note_repeated(&mut self) {
         let Some(test) = &self.test else { return };
         let trained: HashMap<Cow<'_, [u8]>, u32> = (0..self.train.len()).map(|i| (self.train.bytes(i), i)).collect();
-        let name = |split: &Split, i: u32| split.names.get(i as usize).cloned().unwrap_or_else(|| format!("index {i}"));
+        let name = |split: &Split, i: u32| split.names.get(i as usize).map_or_else(|| format!("index {i}"), |name| name.to_string());
         let equal = |i: u32| Some(format!("{} = {}", name(test, i), name(&self.train, *trained.get(&test.bytes(i))?)));
         let equal: Vec<String> = (0..test.len()).filter_map(equal).collect();
         if !equal.is_empty() {
@@ -282,7 +284,10 @@ impl Dataset {
     /// Rows of a table, as samples without images.
     pub fn of_table(table: Table) -> Result<Self> {
         let features = table.columns.len() as u32;
-        let split = |rows: Rows| Split::of_rows(rows.features, Some(rows.targets), features);
+        let split = |rows: Rows| {
+            let truth = Truth { targets: Some(rows.targets), ..Truth::default() };
+            Split::new(Samples::rows(rows.features, features), truth)
+        };
         let data = Self::new(table.name, split(table.train), table.test.map(split))?;
         let mut data = Dataset { notes: table.notes, encoding: Some(table.encoding), ..data };
         data.note_repeated();
@@ -295,7 +300,8 @@ impl Dataset {
             bail!("--target {target} is for tables and for image folders with an index.csv; {} is neither", self.name);
         }
         ensure!(options.bits.is_none(), "--bits is for files of pictures, {} has none", self.name);
-        let Image { height, width, channels } = self.train.image;
+        let image = self.train.kind().image();
+        let Image { height, width, channels } = image.with_context(|| format!("{} has no images to resize", self.name))?;
         let [wanted_height, wanted_width] = options.size.unwrap_or([height, width]);
         let image =
             Image { height: wanted_height, width: wanted_width, channels: options.grey.map_or(channels, |grey| if grey { 1 } else { 3 }) };
@@ -313,19 +319,21 @@ impl Dataset {
             height = image.height,
             width = image.width
         );
-        self.train = self.train.conform(image);
-        self.test = self.test.map(|test| test.conform(image));
+        let conform = |split: Split| Split { samples: decode::conform(split.samples, image), ..split };
+        self.train = conform(self.train);
+        self.test = self.test.map(conform);
         Ok(self)
     }
 
     /// Classes are counted from 0, labels may not be, or leave numbers out: what occurs nowhere is no class. `named` are the names of
     /// some.
     fn number_classes(&mut self, named: &BTreeMap<u32, String>) {
-        let labels = || [Some(&self.train), self.test.as_ref()].into_iter().flatten().filter_map(|split| split.labels.as_ref()).flatten();
+        let labels =
+            || [Some(&self.train), self.test.as_ref()].into_iter().flatten().filter_map(|split| split.truth.labels.as_ref()).flatten();
         let used: BTreeSet<u32> = labels().copied().collect();
         let class: HashMap<u32, u32> = used.iter().copied().zip(0..).collect();
         for split in [Some(&mut self.train), self.test.as_mut()].into_iter().flatten() {
-            split.labels.iter_mut().flatten().for_each(|label| *label = class[label]);
+            split.truth.labels.iter_mut().flatten().for_each(|label| *label = class[label]);
         }
         self.class_names = used.iter().map(|label| named.get(label).cloned().unwrap_or_else(|| label.to_string())).collect();
         if used.len() < self.classes as usize {
@@ -341,10 +349,10 @@ impl Dataset {
     fn new(name: String, train: Split, test: Option<Split>) -> Result<Self> {
         ensure!(!train.is_empty(), "there are no training samples");
         if let Some(test) = &test {
-            let (ours, theirs) = (train.image, test.image);
+            let (ours, theirs) = (train.kind(), test.kind());
             ensure!(ours == theirs, "training images are of {ours}, test images of {theirs}");
         }
-        let labels = || [Some(&train), test.as_ref()].into_iter().flatten().filter_map(|s| s.labels.as_ref()).flatten();
+        let labels = || [Some(&train), test.as_ref()].into_iter().flatten().filter_map(|s| s.truth.labels.as_ref()).flatten();
         let classes = labels().max().map_or(0, |largest| largest + 1);
         let class_names = (0..classes).map(|class| class.to_string()).collect();
         Ok(Dataset {

@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::source::{self, Entry, Tree};
 use super::split::Part;
-use super::{Dataset, Split};
-use crate::core::image::Image;
+use super::{Dataset, Samples, Split, Truth};
+use crate::core::sample::Image;
 
 /// Names of the column with the class.
 const LABELS: [&str; 4] = ["label", "class", "y", "target"];
@@ -98,7 +98,7 @@ pub(super) fn of_tree(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
     let mut notes = Vec::new();
     for (entry, part) in tables(tree) {
         let split = table(&entry.unpacked()?).with_context(|| entry.name.clone())?;
-        if part != Part::Train && split.labels.is_none() {
+        if part != Part::Train && split.truth.labels.is_none() {
             notes.push(format!("{} has no labels to test by", entry.name));
         } else if let Some((other, _)) = of_part.insert(part, (entry, split)) {
             bail!(
@@ -168,5 +168,6 @@ fn table(bytes: &[u8]) -> Result<Split> {
             labels.push(label.with_context(|| format!("line {}: `{}` is no class, which are whole numbers", line + 1, cells[at]))?);
         }
     }
-    Ok(Split { labels: columns.label.map(|_| labels), ..Split::unlabelled(images, columns.image) })
+    let truth = Truth { labels: columns.label.map(|_| labels), ..Truth::default() };
+    Ok(Split::new(Samples::images(images, columns.image), truth))
 }

@@ -1,138 +1,114 @@
-//! Samples of one size with everything known about them, and how they are divided.
+//! Samples with everything known about them, and how they are divided.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
 use super::names::some_of;
-use crate::core::buffer::{Dtype, Shape, pad_rows, shape};
-use crate::core::image::Image;
+use super::samples::{Samples, SharedRows};
 use crate::core::random;
+use crate::core::sample::{Image, SampleType};
 
-/// Samples of one size, one after the other, and the truth about them, where it is known.
+/// Samples, and what is known of them. It is a view: those that are made of it share its samples.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Split {
-    /// Bytes of each sample line by line, channels innermost.
-    pub images: Vec<u8>,
-    pub image: Image,
+    pub samples: Samples,
+    pub truth: Truth,
+    /// File names; empty where samples have none.
+    pub names: Vec<Arc<str>>,
+}
+
+/// What is known of samples, in their order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Truth {
     /// A class per sample.
     pub labels: Option<Vec<u32>>,
     /// A number per sample.
     pub targets: Option<Vec<f32>>,
     /// A class per pixel.
-    pub masks: Option<Vec<u8>>,
-    /// Of rows of a table, which have no images: as many numbers each as `image` is wide.
-    pub features: Vec<f32>,
-    /// File names; empty where samples have none.
-    pub names: Vec<String>,
+    pub masks: Option<SharedRows<u8>>,
+}
+
+impl Truth {
+    pub fn labels(labels: Vec<u32>) -> Self {
+        Truth { labels: Some(labels), ..Truth::default() }
+    }
+
+    /// Of the samples with these indices.
+    fn select(&self, indices: &[u32]) -> Self {
+        fn chosen<T: Copy>(values: &[T], indices: &[u32]) -> Vec<T> {
+            indices.iter().map(|&i| values[i as usize]).collect()
+        }
+        Truth {
+            labels: self.labels.as_ref().map(|labels| chosen(labels, indices)),
+            targets: self.targets.as_ref().map(|targets| chosen(targets, indices)),
+            masks: self.masks.as_ref().map(|masks| masks.select(indices)),
+        }
+    }
 }
 
 impl Split {
-    /// Samples of which nothing else is known.
-    pub fn unlabelled(images: Vec<u8>, image: Image) -> Self {
-        Split { images, image, labels: None, targets: None, masks: None, features: Vec::new(), names: Vec::new() }
+    /// Samples without names.
+    pub fn new(samples: Samples, truth: Truth) -> Self {
+        Split { samples, truth, names: Vec::new() }
     }
 
-    /// Rows of a table, `features` numbers each.
-    pub fn of_rows(rows: Vec<f32>, targets: Option<Vec<f32>>, features: u32) -> Self {
-        let image = Image { height: 1, width: features, channels: 1 };
-        Split { features: rows, targets, ..Split::unlabelled(Vec::new(), image) }
+    /// Images of which nothing else is known.
+    pub fn unlabelled(pixels: Vec<u8>, image: Image) -> Self {
+        Split::new(Samples::images(pixels, image), Truth::default())
     }
 
     pub fn len(&self) -> u32 {
-        (self.images.len().max(self.features.len()) / self.image.len() as usize) as u32
+        self.samples.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// The type of its samples.
+    pub fn kind(&self) -> SampleType {
+        self.samples.kind()
+    }
+
     /// The samples themselves, without names and what is known of them.
     pub fn bare(&self) -> Split {
-        Split { features: self.features.clone(), ..Split::unlabelled(self.images.clone(), self.image) }
+        Split::new(self.samples.clone(), Truth::default())
     }
 
-    /// The bytes of one sample.
-    pub fn pixels(&self, sample: u32) -> &[u8] {
-        let size = self.image.len() as usize;
-        &self.images[sample as usize * size..(sample as usize + 1) * size]
+    /// What a sample is called; empty where samples have no names.
+    pub fn name(&self, sample: u32) -> &str {
+        self.names.get(sample as usize).map_or("", |name| name)
     }
 
-    /// What tells a sample from others: its pixels, or its features with what is to be predicted.
+    /// What tells a sample from others: itself, and of numbers also what is to be predicted.
     pub(super) fn bytes(&self, sample: u32) -> Cow<'_, [u8]> {
-        if self.features.is_empty() {
-            return Cow::Borrowed(self.pixels(sample));
-        }
-        let (at, size) = (sample as usize, self.image.len() as usize);
-        let target = self.targets.as_ref().map(|targets| targets[at]);
-        self.features[at * size..(at + 1) * size].iter().chain(&target).flat_map(|value| value.to_le_bytes()).collect()
-    }
-
-    /// Shape of the packed images in device memory.
-    pub fn packed_shape(&self) -> Shape {
-        shape(self.len(), self.image.len().div_ceil(4))
-    }
-
-    /// Rows of bytes packed in words, lowest byte first, padded.
-    pub fn packed(&self) -> Vec<u32> {
-        packed(&self.images, self.image.len())
-    }
-
-    /// How samples lie in device memory: as packed bytes, or as the numbers of a table.
-    pub fn stored_as(&self) -> (Dtype, Shape) {
-        match self.features.is_empty() {
-            true => (Dtype::U32, self.packed_shape()),
-            false => (Dtype::F32, shape(self.len(), self.image.len())),
+        let bytes = self.samples.bytes(sample);
+        match (&self.samples, &self.truth.targets) {
+            (Samples::Rows(_), Some(targets)) => [&*bytes, &targets[sample as usize].to_le_bytes()].concat().into(),
+            _ => bytes,
         }
     }
 
-    /// The words of [`stored_as`](Self::stored_as), padded.
-    pub fn stored(&self) -> Vec<u32> {
-        if self.features.is_empty() {
-            return self.packed();
-        }
-        let words: Vec<u32> = self.features.iter().map(|value| value.to_bits()).collect();
-        pad_rows(self.stored_as().1, &words)
-    }
-
-    /// Shape of packed masks.
-    pub fn masks_shape(&self) -> Shape {
-        shape(self.len(), (self.image.height * self.image.width).div_ceil(4))
-    }
-
-    /// Masks as images are packed, if there are any.
-    pub fn packed_masks(&self) -> Option<Vec<u32>> {
-        self.masks.as_ref().map(|masks| packed(masks, self.image.height * self.image.width))
-    }
-
-    /// Samples next to each other.
+    /// A view of samples next to each other.
     pub fn range(&self, indices: Range<u32>) -> Split {
         self.select(&indices.collect::<Vec<_>>())
     }
 
-    /// The first `count` samples, or all if there are no more.
+    /// A view of the first `count` samples, or of all if there are no more.
     pub fn first(&self, count: u32) -> Split {
         if count < self.len() { self.range(0..count) } else { self.clone() }
     }
 
-    /// The samples with these indices, in this order.
+    /// A view of the samples with these indices, in this order.
     pub fn select(&self, indices: &[u32]) -> Split {
-        /// Rows of `size` values each.
-        fn rows<T: Clone>(values: &[T], size: u32, indices: &[u32]) -> Vec<T> {
-            let size = size as usize;
-            indices.iter().map(|&i| &values[i as usize * size..(i as usize + 1) * size]).collect::<Vec<_>>().concat()
-        }
-        let pixels = self.image.height * self.image.width;
         Split {
-            images: if self.images.is_empty() { Vec::new() } else { rows(&self.images, self.image.len(), indices) },
-            features: if self.features.is_empty() { Vec::new() } else { rows(&self.features, self.image.len(), indices) },
-            image: self.image,
-            labels: self.labels.as_ref().map(|labels| rows(labels, 1, indices)),
-            targets: self.targets.as_ref().map(|targets| rows(targets, 1, indices)),
-            masks: self.masks.as_ref().map(|masks| rows(masks, pixels, indices)),
-            names: if self.names.is_empty() { Vec::new() } else { rows(&self.names, 1, indices) },
+            samples: self.samples.select(indices),
+            truth: self.truth.select(indices),
+            names: if self.names.is_empty() { Vec::new() } else { indices.iter().map(|&i| self.names[i as usize].clone()).collect() },
         }
     }
 
@@ -171,10 +147,10 @@ impl Split {
 
     /// Samples of a class, or without labels of a folder, that their names hold together.
     fn groups(&self) -> Vec<Vec<usize>> {
-        let paths: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        let paths: Vec<&str> = self.names.iter().map(|name| &**name).collect();
         let mut strata: BTreeMap<(u32, &str), Vec<usize>> = BTreeMap::new();
         for (i, path) in paths.iter().enumerate() {
-            let stratum = match &self.labels {
+            let stratum = match &self.truth.labels {
                 Some(labels) => (labels[i], ""),
                 None => (0, path.rsplit_once('/').map_or("", |(folder, _)| folder)),
             };
@@ -200,7 +176,7 @@ impl Split {
     /// The indices of [`per_class`](Self::per_class), class by class.
     pub fn draw_per_class(&self, count: u32, classes: &[String], seed: u64) -> Result<Vec<u32>> {
         const STREAM: u32 = 1000;
-        let labels = self.labels.as_ref().context("the training images have no labels to choose from")?;
+        let labels = self.truth.labels.as_ref().context("the training images have no labels to choose from")?;
         let mut chosen = Vec::new();
         for (class, name) in (0..).zip(classes) {
             let members: Vec<u32> = (0..self.len()).filter(|&i| labels[i as usize] == class).collect();
@@ -218,7 +194,7 @@ impl Split {
     /// Training and test samples as [`Part::divide`] draws them; no test samples where there are too few for one. `what` a sample is
     /// called, for what is said of it.
     pub(super) fn divide(&self, what: &str) -> (Split, Option<Split>, String) {
-        let classes: Vec<String> = match &self.labels {
+        let classes: Vec<String> = match &self.truth.labels {
             Some(labels) => labels.iter().map(u32::to_string).collect(),
             None => vec![String::new(); self.len() as usize],
         };
@@ -227,18 +203,6 @@ impl Split {
         let test = of(Part::Test);
         (self.select(&of(Part::Train)), (!test.is_empty()).then(|| self.select(&test)), divided.note(what))
     }
-}
-
-/// Rows of `size` bytes packed in words, lowest byte first, padded.
-fn packed(bytes: &[u8], size: u32) -> Vec<u32> {
-    let rows = shape((bytes.len() / size as usize) as u32, size.div_ceil(4));
-    let mut words = vec![0_u32; rows.words() as usize];
-    for (row, bytes) in words.chunks_mut(rows.stride() as usize).zip(bytes.chunks(size as usize)) {
-        for (i, &byte) in bytes.iter().enumerate() {
-            row[i / 4] |= u32::from(byte) << (8 * (i % 4));
-        }
-    }
-    words
 }
 
 /// What a sample is for.

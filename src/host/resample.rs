@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::core::image::Image;
+use crate::core::sample::Image;
 use crate::host::views::{Column, Ranges};
 
 /// Zeros around the copy: positions are drawn in to one pixel beyond the edge, and have taps around them.

@@ -6,9 +6,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::core::buffer::{Buf, shape};
-use crate::core::image::Image;
 use crate::core::memory::HostMem;
 use crate::core::random::{bell, threefry};
+use crate::core::sample::Image;
 
 /// How far views may differ from their image. Zero everywhere is no augmentation; what a file leaves out is zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

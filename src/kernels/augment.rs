@@ -2,7 +2,7 @@
 
 use super::augment_draw::CASE_RANGES;
 use super::{Cases, has, quads, row_quads};
-use crate::core::image::Image;
+use crate::core::sample::Image;
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};

@@ -1,7 +1,7 @@
 //! What in augmented views depends on a pixel's neighbours: the thickness of strokes, and blur.
 
 use super::augment::{CASE_SIZES, case_draws};
-use crate::core::image::Image;
+use crate::core::sample::Image;
 use super::augment_draw::CASE_RANGES;
 use super::{Cases, has, quads, row_quads, same};
 use crate::core::buffer::Buf;

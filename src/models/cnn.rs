@@ -1,12 +1,11 @@
 //! A small residual network for images of 28 to 64 pixels a side.
 
+use super::ModelSettings;
 use super::encoder::Encoder;
 use super::layers::{Place, conv_norm, flat_norm, residual_block, three_by_three};
-use super::{ModelSettings, maps_of};
 use crate::core::buffer::{Buf, Maps};
-use crate::core::image::Image;
 use crate::core::tape::Tape;
-use crate::ops::Activation;
+use crate::ops::{Activation, Value};
 
 /// Maps of at most this many pixels a side have a residual block: larger ones make it expensive.
 const BLOCK_SIDE: u32 = 8;
@@ -35,8 +34,8 @@ impl Encoder for Cnn {
     }
 
     /// A linear layer on the last maps: at these sizes better than averages over them.
-    fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Buf, image: Image) -> Buf {
-        let last = *stages(t, place, model.width, maps_of(x, image)).last().expect("the first convolution");
+    fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
+        let last = *stages(t, place, model.width, x.maps()).last().expect("the first convolution");
         flat_norm(t, ["encoder.fc", "encoder.bn2"], place, last, model.features)
     }
 

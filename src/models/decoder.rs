@@ -2,7 +2,7 @@
 
 use super::layers::{Place, conv_norm, dense, three_by_three};
 use crate::core::buffer::{Buf, Maps};
-use crate::core::image::Image;
+use crate::core::sample::Image;
 use crate::core::tape::Tape;
 use crate::ops::{Activation, concat, unflatten, upsample_to};
 
@@ -34,8 +34,8 @@ fn sizes_up_to(image: [u32; 2], from: [u32; 2]) -> Vec<[u32; 2]> {
 }
 
 /// What becomes of `stages`, largest maps first (Ronneberger et al., 2015): the smallest are enlarged step by step, beside them
-/// what the encoder had at that size. Returns maps of `image`'s size; a stem that made them smaller has no counterpart.
-pub fn unet(t: &mut Tape<'_>, place: Place, stages: &[Maps], image: Image) -> Maps {
+/// what the encoder had at that size. Returns maps of `size`, height and width; a stem that made them smaller has no counterpart.
+pub fn unet(t: &mut Tape<'_>, place: Place, stages: &[Maps], size: [u32; 2]) -> Maps {
     let mut stages = stages.iter().rev().copied();
     let mut x = stages.next().expect("an encoder has stages");
     // Of several stages of one size, the last one has seen the most.
@@ -48,7 +48,7 @@ pub fn unet(t: &mut Tape<'_>, place: Place, stages: &[Maps], image: Image) -> Ma
         let joined = concat(t, &format!("{name}.joined"), up, skip);
         x = block(t, &name, place, joined, skip.channels());
     }
-    for size in sizes_up_to([image.height, image.width], [x.height, x.width]) {
+    for size in sizes_up_to(size, [x.height, x.width]) {
         let name = format!("decoder.{}x{}", size[0], size[1]);
         let up = doubled(t, &name, x, size);
         x = block(t, &name, place, up, (x.channels() / 2).max(LEAST_CHANNELS));

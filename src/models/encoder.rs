@@ -3,9 +3,8 @@
 use super::layers::Place;
 use super::{ModelSettings, Normalization};
 use crate::core::buffer::{Buf, Maps};
-use crate::core::image::Image;
 use crate::core::tape::Tape;
-use crate::ops::Pixels;
+use crate::ops::{Form, Value};
 
 /// A kind of encoder.
 pub trait Encoder: Sync {
@@ -20,9 +19,9 @@ pub trait Encoder: Sync {
         &[]
     }
 
-    /// How it takes images.
-    fn pixels(&self) -> Pixels {
-        Pixels::Rows
+    /// How it takes samples.
+    fn form(&self) -> Form {
+        Form::Maps
     }
 
     /// What it is, with its settings, for a sentence.
@@ -30,8 +29,8 @@ pub trait Encoder: Sync {
         self.name().into()
     }
 
-    /// Features of images `x`, which lie as [`pixels`](Self::pixels) says. Returns `[batch, features]`.
-    fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Buf, image: Image) -> Buf;
+    /// Features of samples `x`, which have the [`form`](Self::form) that it takes. Returns `[batch, features]`.
+    fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf;
 
     /// Maps on its way to features, largest first, for a decoder that makes masks of them. `None` if it has none.
     fn stages(&self, _t: &mut Tape<'_>, _model: &ModelSettings, _place: Place, _x: Maps) -> Option<Vec<Maps>> {

@@ -4,9 +4,8 @@ use super::ModelSettings;
 use super::encoder::Encoder;
 use super::layers::{Place, dense};
 use crate::core::buffer::Buf;
-use crate::core::image::Image;
 use crate::core::tape::Tape;
-use crate::ops::{Activation, Pixels};
+use crate::ops::{Activation, Form, Value};
 
 pub(super) static ENCODER: Mlp = Mlp;
 
@@ -25,8 +24,8 @@ impl Encoder for Mlp {
         &["hidden"]
     }
 
-    fn pixels(&self) -> Pixels {
-        Pixels::Flat
+    fn form(&self) -> Form {
+        Form::Rows
     }
 
     fn describe(&self, model: &ModelSettings) -> String {
@@ -34,9 +33,9 @@ impl Encoder for Mlp {
     }
 
     /// A layer for each of the hidden widths.
-    fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, _place: Place, x: Buf, _image: Image) -> Buf {
+    fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, _place: Place, x: Value) -> Buf {
         let layer = |x, (i, &width): (usize, &u32)| dense(t, &format!("encoder.{i}"), super::ENCODER, x, width, Activation::Relu);
-        model.hidden.iter().enumerate().fold(x, layer)
+        model.hidden.iter().enumerate().fold(x.buf(), layer)
     }
 
     fn has_batch_norm(&self) -> bool {

@@ -18,10 +18,10 @@ pub use layers::{Place, residual_block};
 use layers::{dense, dense_norm};
 
 use crate::choice;
-use crate::core::buffer::{Arena, Buf, Dtype, Maps, Role};
-use crate::core::image::Image;
+use crate::core::buffer::{Arena, Buf, Dtype, Role};
+use crate::core::sample::{Image, SampleType};
 use crate::core::tape::Tape;
-use crate::ops::{Activation, Batch, Statistics, batch_images, normalize_pixels};
+use crate::ops::{Activation, Batch, Statistics, Value, batch_samples, normalize_pixels};
 
 choice! {
     /// A kind of encoder.
@@ -36,7 +36,7 @@ choice! {
 impl ModelKind {
     /// The encoder that published weights are of, by the names of the tensors that there are.
     pub fn of_weights(has: &dyn Fn(&str) -> bool) -> Option<Self> {
-        const IMAGE: Image = Image { height: 224, width: 224, channels: 3 };
+        const IMAGE: SampleType = SampleType::Image(Image { height: 224, width: 224, channels: 3 });
         let published = ENCODERS.iter().filter(|kind| kind.published().is_some());
         let layers = published.map(|kind| (encoder_layers(&ModelSettings { kind: *kind, ..ModelSettings::mlp(vec![1]) }, IMAGE), *kind));
         // A smaller network's names may all be among a larger one's.
@@ -141,35 +141,31 @@ pub const ENCODER: u8 = 0;
 /// Parameter group of heads: projection heads in pretraining, classifiers in fine-tuning.
 pub const HEAD: u8 = 1;
 
-/// Features of images `x`, which lie as [`Encoder::pixels`] says. Returns `[batch, features]`.
-pub fn encoder(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Buf, image: Image) -> Buf {
-    let x = normalized(t, model, x, image);
-    model.kind.features(t, model, place, x, image)
+/// Features of samples `x`, which have the [`Encoder::form`] that it takes. Returns `[batch, features]`.
+pub fn encoder(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
+    let x = normalized(t, model, x);
+    model.kind.features(t, model, place, x)
 }
 
-/// Images whose pixels are rows, as maps.
-fn maps_of(x: Buf, image: Image) -> Maps {
-    Maps::new(x, x.rows() / (image.height * image.width), image.height, image.width)
-}
-
-/// Images as the first layer wants them.
-fn normalized(t: &mut Tape<'_>, model: &ModelSettings, x: Buf, image: Image) -> Buf {
+/// Samples as the first layer wants them.
+fn normalized(t: &mut Tape<'_>, model: &ModelSettings, x: Value) -> Value {
     match model.normalize {
         None => x,
-        Some(Normalization { mean, std }) => normalize_pixels(t, "normalised images", x, image.channels, [mean, std]),
+        Some(Normalization { mean, std }) => normalize_pixels(t, "normalised images", x, [mean, std]),
     }
 }
 
 /// Features of a batch of samples as they are, in evaluation.
 pub fn features(t: &mut Tape<'_>, model: &ModelSettings, batch: Batch) -> Buf {
-    let x = batch_images(t, batch, model.kind.pixels());
-    encoder(t, model, Place::evaluation(ENCODER), x, batch.data.image)
+    let x = batch_samples(t, batch, model.kind.form());
+    encoder(t, model, Place::evaluation(ENCODER), x)
 }
 
-/// Names of the layers that have parameters, in the order of the program, of what `output` makes of an image.
-pub fn layers(model: &ModelSettings, image: Image, output: &dyn Fn(&mut Tape<'_>, Buf)) -> Vec<String> {
-    let mut arena = Arena::new(0, u64::MAX);
-    let x = arena.input("image", Dtype::F32, model.kind.pixels().shape(1, image));
+/// Names of the layers that have parameters, in the order of the program, of what `output` makes of a sample. Panics where the
+/// encoder does not take samples of this type.
+pub fn layers(model: &ModelSettings, kind: SampleType, output: &dyn Fn(&mut Tape<'_>, Value)) -> Vec<String> {
+    let (mut arena, form) = (Arena::new(0, u64::MAX), model.kind.form());
+    let x = form.value(arena.input("sample", Dtype::F32, form.shape(1, kind)), kind);
     output(&mut Tape::new(&mut arena, "layers", &[]), x);
     let params = arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. }));
     let mut names: Vec<String> = params.filter_map(|b| Some(b.name.rsplit_once('.')?.0.to_string())).collect();
@@ -178,9 +174,9 @@ pub fn layers(model: &ModelSettings, image: Image, output: &dyn Fn(&mut Tape<'_>
 }
 
 /// [`layers`] of the encoder, up to its features.
-pub fn encoder_layers(model: &ModelSettings, image: Image) -> Vec<String> {
-    layers(model, image, &|t, x| {
-        encoder(t, model, Place::evaluation(ENCODER), x, image);
+pub fn encoder_layers(model: &ModelSettings, kind: SampleType) -> Vec<String> {
+    layers(model, kind, &|t, x| {
+        encoder(t, model, Place::evaluation(ENCODER), x);
     })
 }
 
@@ -204,11 +200,11 @@ pub fn classifier(t: &mut Tape<'_>, model: &ModelSettings, classes: u32, feature
 }
 
 /// Logits of a class for each pixel, `[batch * height * width, classes]`, by the encoder's stages and a decoder. Panics if the
-/// encoder has none, which callers have ruled out by [`Encoder::pixels`].
-pub fn segmenter(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Place; 2], classes: u32, x: Buf, image: Image) -> Buf {
-    let x = normalized(t, model, x, image);
-    let stages = model.kind.stages(t, model, encoder, maps_of(x, image)).expect("an encoder of maps");
-    let decoded = decoder::unet(t, head, &stages, image);
+/// encoder has none, which callers have ruled out by [`Encoder::form`].
+pub fn segmenter(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Place; 2], classes: u32, x: Value) -> Buf {
+    let x = normalized(t, model, x).maps();
+    let stages = model.kind.stages(t, model, encoder, x).expect("an encoder of maps");
+    let decoded = decoder::unet(t, head, &stages, [x.height, x.width]);
     dense(t, "head", head.group, decoded.buf, classes, Activation::None)
 }
 
@@ -220,9 +216,9 @@ pub fn reconstruction(t: &mut Tape<'_>, head: Place, features: Buf, image: Image
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::Pixels;
+    use crate::ops::Form;
 
-    const IMAGE: Image = Image { height: 28, width: 28, channels: 3 };
+    const IMAGE: SampleType = SampleType::Image(Image { height: 28, width: 28, channels: 3 });
 
     #[test]
     fn entries_are_known_by_their_names_and_say_what_they_are() {
@@ -243,14 +239,14 @@ mod tests {
         for kind in ENCODERS {
             let model = ModelSettings { kind: *kind, ..ModelSettings::mlp(vec![7]) };
             let (mut arena, images) = (Arena::new(0, u64::MAX), 5);
-            let x = arena.input("images", Dtype::F32, kind.pixels().shape(images, IMAGE));
+            let buf = arena.input("images", Dtype::F32, kind.form().shape(images, IMAGE));
+            let x = kind.form().value(buf, IMAGE);
             let mut tape = Tape::new(&mut arena, "features", &[]);
-            let features = encoder(&mut tape, &model, Place::evaluation(ENCODER), x, IMAGE);
+            let features = encoder(&mut tape, &model, Place::evaluation(ENCODER), x);
             assert!(features.rows() == images && features.cols() > 0, "{kind:?}");
-            if kind.pixels() == Pixels::Rows {
-                let maps = Maps::new(x, images, IMAGE.height, IMAGE.width);
+            if kind.form() == Form::Maps {
                 let mut tape = Tape::new(&mut arena, "stages", &[]);
-                let stages = kind.stages(&mut tape, &model, Place::evaluation(ENCODER), maps).expect("an encoder of maps has stages");
+                let stages = kind.stages(&mut tape, &model, Place::evaluation(ENCODER), x.maps()).expect("an encoder of maps has stages");
                 assert!(stages.windows(2).all(|two| two[0].height >= two[1].height), "{kind:?}: largest first");
             }
             let layers = encoder_layers(&model, IMAGE);

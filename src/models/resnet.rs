@@ -2,13 +2,12 @@
 
 use super::encoder::Encoder;
 use super::layers::{Block, Place, conv_norm, three_by_three};
-use super::{ModelSettings, Normalization, maps_of};
+use super::{ModelSettings, Normalization};
 use crate::core::buffer::{Buf, Maps};
-use crate::core::image::Image;
 use crate::core::tape::Tape;
 use crate::kernels::conv2d::Geometry;
 use crate::kernels::max_pool2d::Window;
-use crate::ops::{Activation, global_avg_pool, max_pool2d};
+use crate::ops::{Activation, Value, global_avg_pool, max_pool2d};
 
 /// Larger images get the stem for ImageNet, which divides their sides by four.
 const SMALL_SIDE: u32 = 64;
@@ -32,8 +31,8 @@ impl Encoder for Resnet {
     }
 
     /// Averages over the last maps.
-    fn features(&self, t: &mut Tape<'_>, _model: &ModelSettings, place: Place, x: Buf, image: Image) -> Buf {
-        let last = *self.maps(t, place, maps_of(x, image)).last().expect("five stages");
+    fn features(&self, t: &mut Tape<'_>, _model: &ModelSettings, place: Place, x: Value) -> Buf {
+        let last = *self.maps(t, place, x.maps()).last().expect("five stages");
         global_avg_pool(t, "avgpool", last)
     }
 

@@ -1,7 +1,8 @@
 //! From packed data to the batch of a step: order, gathering, augmentation. Nothing here has a gradient.
 
-use crate::core::buffer::{Buf, Dtype, Fill, Role, Shape, shape};
-use crate::core::image::Image;
+use super::value::{Form, Value};
+use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
+use crate::core::sample::{Image, SampleType};
 use crate::core::tape::Tape;
 use crate::host::views::Column;
 use crate::kernels::augment::Augment;
@@ -16,33 +17,22 @@ use crate::kernels::shuffle::{Order, Shuffle};
 /// A data set on the device.
 #[derive(Clone, Copy, Debug)]
 pub struct DataBufs {
-    /// Packed bytes, `[samples, bytes / 4]`; of a table, features (f32), `[samples, features]`.
-    pub images: Buf,
+    /// A sample in each row, as [`SampleType::stored`] says.
+    pub samples: Buf,
     /// `[1, samples]`.
     pub labels: Option<Buf>,
     /// Numbers to predict, `[samples, targets]`.
     pub targets: Option<Buf>,
     /// A packed byte per pixel, `[samples, pixels / 4]`.
     pub masks: Option<Buf>,
-    pub image: Image,
+    /// The type of the samples.
+    pub kind: SampleType,
 }
 
-/// How images lie in a matrix.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pixels {
-    /// An image in each row: `[images, height * width * channels]`.
-    Flat,
-    /// A pixel in each row, as feature maps are: `[images * height * width, channels]`.
-    Rows,
-}
-
-impl Pixels {
-    /// Of a matrix with this many images.
-    pub fn shape(self, images: u32, image: Image) -> Shape {
-        match self {
-            Pixels::Flat => shape(images, image.len()),
-            Pixels::Rows => shape(images.saturating_mul(image.height * image.width), image.channels),
-        }
+impl DataBufs {
+    /// The size of the images. Panics where samples are none, which callers have ruled out.
+    pub fn image(&self) -> Image {
+        self.kind.image().expect("samples that are images")
     }
 }
 
@@ -60,30 +50,30 @@ pub fn batch_indices(t: &mut Tape<'_>, data: DataBufs, clock: Buf, order: Order,
     Batch { data, indices }
 }
 
-/// The samples as they are, values 0 to 1; the features of a table as they are.
-pub fn batch_images(t: &mut Tape<'_>, batch: Batch, pixels: Pixels) -> Buf {
-    pixels_of(t, "images", batch, pixels)
+/// The samples as they are; the values of images from 0 to 1.
+pub fn batch_samples(t: &mut Tape<'_>, batch: Batch, form: Form) -> Value {
+    samples_of(t, "images", batch, form)
 }
 
-/// [`batch_images`] by a name of its own, where a program needs them twice.
-pub fn pixels_of(t: &mut Tape<'_>, name: &str, batch: Batch, pixels: Pixels) -> Buf {
-    let x = t.scratch(name, pixels.shape(batch.indices.cols(), batch.data.image));
-    let (data, indices) = (batch.data.images, batch.indices);
-    match data.dtype {
-        Dtype::U32 => t.call(name, Gather { data, indices, x }),
-        Dtype::F32 => t.call(name, GatherRows { data, indices, x }),
+/// [`batch_samples`] by a name of its own, where a program needs them twice.
+pub fn samples_of(t: &mut Tape<'_>, name: &str, batch: Batch, form: Form) -> Value {
+    let Batch { data: DataBufs { samples: data, kind, .. }, indices } = batch;
+    let x = t.scratch(name, form.shape(indices.cols(), kind));
+    match kind {
+        SampleType::Image(_) => t.call(name, Gather { data, indices, x }),
+        SampleType::Row(_) => t.call(name, GatherRows { data, indices, x }),
     }
-    x
+    form.value(x, kind)
 }
 
-/// Images `x` of so many channels (1 or 3), in either layout, by the mean and the standard deviation of each of three channels,
-/// which they have from now on.
-pub fn normalize_pixels(t: &mut Tape<'_>, name: &str, x: Buf, channels: u32, mean_and_std: [[f32; 3]; 2]) -> Buf {
+/// Images of one channel or three by the mean and the standard deviation of each of three channels, which they have from now on.
+pub fn normalize_pixels(t: &mut Tape<'_>, name: &str, images: Value, mean_and_std: [[f32; 3]; 2]) -> Value {
+    let (x, channels) = (images.buf(), images.channels());
     let y = t.scratch(name, shape(x.rows(), x.cols() / channels * CHANNELS));
     let fill = Fill::F32(mean_and_std.concat());
     let mean_and_std = t.arena.buffer("mean and deviation of pixels", Role::Input, Dtype::F32, shape(2, CHANNELS), fill);
     t.call(name, NormalizePixels { x, mean_and_std, y, channels });
-    y
+    images.with(y, CHANNELS)
 }
 
 /// How samples are varied.
@@ -109,24 +99,23 @@ pub fn draw_views(t: &mut Tape<'_>, rows: u32, image: Image, clock: Buf, Augment
 }
 
 /// The views that were drawn: all first versions of the samples, then all second ones, and so on.
-pub fn views(t: &mut Tape<'_>, batch: Batch, Draws { draws, keys }: Draws, ranges: Ranges, pixels: Pixels) -> Buf {
-    let image = batch.data.image;
-    let x = t.scratch("views", pixels.shape(draws.rows(), image));
-    let (data, indices) = (batch.data.images, batch.indices);
+pub fn views(t: &mut Tape<'_>, batch: Batch, Draws { draws, keys }: Draws, ranges: Ranges, form: Form) -> Value {
+    let (data, kind, image, indices) = (batch.data.samples, batch.data.kind, batch.data.image(), batch.indices);
+    let x = t.scratch("views", form.shape(draws.rows(), kind));
     if !ranges.local() {
         t.call("augment", Augment { data, indices, draws, keys, x, image, ranges });
-        return x;
+        return form.value(x, kind);
     }
     let resampled = t.scratch("resampled views", x.shape);
     t.call("augment", Augment { data, indices, draws, keys, x: resampled, image, ranges: ranges.unfinished() });
     t.call("augment, neighbours", AugmentLocal { x: resampled, draws, keys, y: x, image, ranges });
-    x
+    form.value(x, kind)
 }
 
 /// `number` augmented versions of each sample: all first versions, then all second ones.
-pub fn augmented_views(t: &mut Tape<'_>, batch: Batch, clock: Buf, number: u32, augmentation: Augmentation, pixels: Pixels) -> Buf {
-    let draws = draw_views(t, number * batch.indices.cols(), batch.data.image, clock, augmentation);
-    views(t, batch, draws, augmentation.ranges, pixels)
+pub fn augmented_views(t: &mut Tape<'_>, batch: Batch, clock: Buf, number: u32, augmentation: Augmentation, form: Form) -> Value {
+    let draws = draw_views(t, number * batch.indices.cols(), batch.data.image(), clock, augmentation);
+    views(t, batch, draws, augmentation.ranges, form)
 }
 
 /// The labels of the samples, `[1, batch]`. Panics if the data have none, which callers have ruled out.

@@ -18,6 +18,7 @@ mod relu;
 mod resample;
 mod truth;
 mod update;
+mod value;
 mod vicreg;
 
 pub use activation::{gelu, sigmoid, tanh};
@@ -27,8 +28,8 @@ pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_wi
 pub use conv2d::conv2d;
 pub use cross_entropy::cross_entropy;
 pub use input::{
-    Augmentation, Batch, DataBufs, Draws, Pixels, augmented_views, batch_images, batch_indices, batch_labels, draw_views, normalize_pixels,
-    pixels_of, views,
+    Augmentation, Batch, DataBufs, Draws, augmented_views, batch_indices, batch_labels, batch_samples, draw_views, normalize_pixels,
+    samples_of, views,
 };
 pub use layer_norm::layer_norm;
 pub use linear::{Activation, flatten, linear, project, unflatten};
@@ -40,6 +41,7 @@ pub use relu::relu;
 pub use resample::{concat, upsample_nearest, upsample_to};
 pub use truth::{OUTSIDE, batch_masks, batch_targets};
 pub use update::{Clock, Optimizer, StepSettings, report, start_step, update};
+pub use value::{Form, Value};
 pub use vicreg::vicreg;
 
 use crate::core::buffer::{Buf, Fill, Shape, shape};

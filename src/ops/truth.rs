@@ -22,7 +22,7 @@ pub fn batch_targets(t: &mut Tape<'_>, batch: Batch) -> Buf {
 /// [`augmented_views`](super::augmented_views) has drawn in this program, which the pixels move with; none if it has drawn none.
 /// Panics if the data have no masks, which callers have ruled out.
 pub fn batch_masks(t: &mut Tape<'_>, batch: Batch, ranges: Ranges) -> Buf {
-    let (masks, image, count) = (batch.data.masks.expect("data with masks"), batch.data.image, batch.indices.cols());
+    let (masks, image, count) = (batch.data.masks.expect("data with masks"), batch.data.image(), batch.indices.cols());
     let of_draws = shape(count, Column::COUNT);
     let draws = match ranges.is_none() {
         true => {

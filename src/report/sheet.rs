@@ -5,7 +5,7 @@ use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
 use super::{HAIR, INK, PALE_INK, WHITE, text};
-use crate::core::image::Image;
+use crate::core::sample::Image;
 
 /// Small images are magnified, by a whole number, to about this width.
 const SHOWN: u32 = 96;

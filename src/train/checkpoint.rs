@@ -12,10 +12,11 @@ use anyhow::{Context, Result, bail, ensure};
 use safetensors::SafeTensorError;
 use safetensors::tensor::{Dtype as TensorType, SafeTensors, TensorInfo, TensorView};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::foreign;
 use crate::core::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
-use crate::core::image::Image;
+use crate::core::sample::{Image, SampleType};
 use crate::data::{Encoding, Fingerprint, MOST_SIDE, Scale};
 use crate::exec::Executor;
 use crate::models::ModelSettings;
@@ -54,7 +55,7 @@ pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<Record>
         e => format!("{source} is not a sound safetensors file ({e})"),
     };
     let (header_bytes, header) = SafeTensors::read_metadata(&bytes).map_err(|e| anyhow::Error::msg(damaged(e)))?;
-    let parse = |text: &String| serde_json::from_str(text).with_context(|| format!("{source}: the record cannot be read"));
+    let parse = |text: &String| Record::parse(text).with_context(|| format!("{source}: the record cannot be read"));
     let record: Option<Record> = header.metadata().as_ref().and_then(|m| m.get(KEY)).map(parse).transpose()?;
     if let Some(format) = record.as_ref().map(|record| record.format).filter(|&format| format != Record::FORMAT) {
         bail!("{source} has format {format}, this program reads {}", Record::FORMAT);
@@ -93,7 +94,8 @@ pub struct Record {
     pub format: u32,
     pub stage: Stage,
     pub model: ModelSettings,
-    pub image: Image,
+    /// The type of the samples that it takes.
+    pub samples: SampleType,
     /// Of the training data; 0 if they have no labels.
     pub classes: u32,
     /// Of what is predicted: a name for each class.
@@ -128,16 +130,34 @@ pub struct Record {
 }
 
 impl Record {
+    /// Reads a record of this format, or of the first one.
+    fn parse(text: &str) -> serde_json::Result<Self> {
+        let mut record: Value = serde_json::from_str(text)?;
+        if record["format"] == json!(1) {
+            // It had the size of images for all samples: a row of a table was as wide as it has numbers.
+            let image = record["image"].take();
+            record["samples"] = if record["encoding"].is_null() { json!({ "image": image }) } else { json!({ "row": image["width"] }) };
+            record["format"] = json!(Self::FORMAT);
+        }
+        serde_json::from_value(record)
+    }
+
+    /// The size of the images that it takes. Fails where it takes other samples.
+    pub fn image(&self) -> Result<Image> {
+        self.samples.image().with_context(|| format!("images are wanted here, this run takes samples of {}", self.samples))
+    }
+
     /// What makes no sense of one that was read from a file.
     fn problem(&self) -> Option<String> {
-        let Image { height, width, channels } = self.image;
-        let pictures = self.encoding.is_none();
-        let sides = !pictures || [height, width].iter().all(|side| (1..=MOST_SIDE).contains(side)) && matches!(channels, 1 | 3);
-        let row = pictures
-            || self.encoding.as_ref().is_some_and(|encoding| (height, channels, width as usize) == (1, 1, encoding.features().len()));
+        let sound = match self.samples {
+            SampleType::Image(Image { height, width, channels }) => {
+                [height, width].iter().all(|side| (1..=MOST_SIDE).contains(side)) && matches!(channels, 1 | 3) && self.encoding.is_none()
+            }
+            SampleType::Row(columns) => self.encoding.as_ref().is_some_and(|encoding| columns as usize == encoding.features().len()),
+        };
         let named = self.class_names.is_empty() || self.stage == Stage::Pretrained || self.class_names.len() == self.classes as usize;
         let checks = [
-            (!(sides && row), format!("samples of {}", self.image)),
+            (!sound, format!("samples of {}", self.samples)),
             (!named, format!("{} names for {} classes", self.class_names.len(), self.classes)),
             (self.classes > MOST_CLASSES, format!("{} classes", self.classes)),
             (!self.bits.is_none_or(|bits| (1..=16).contains(&bits)), "bits of pictures".into()),
@@ -218,16 +238,16 @@ impl Checkpoint {
 }
 
 impl Record {
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 
     /// Before the first step.
-    pub fn new(stage: Stage, model: &ModelSettings, image: Image, classes: u32, seed: u64) -> Self {
+    pub fn new(stage: Stage, model: &ModelSettings, samples: SampleType, classes: u32, seed: u64) -> Self {
         let none = (0.0, 0);
         Record {
             format: Self::FORMAT,
             stage,
             model: model.clone(),
-            image,
+            samples,
             classes,
             class_names: Vec::new(),
             mask_values: Vec::new(),

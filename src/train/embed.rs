@@ -30,8 +30,8 @@ pub struct Features {
 impl Features {
     /// Pixels as features, the control: what labels come to without an encoder.
     pub fn pixels(images: &Split) -> Self {
-        let values = images.images.iter().map(|&byte| f32::from(byte) / 255.0).collect();
-        Features { values, columns: images.image.len() as usize }
+        let values = (0..images.len()).flat_map(|sample| images.samples.numbers(sample)).collect();
+        Features { values, columns: images.kind().len() as usize }
     }
 
     /// The rows of these images, in this order.
@@ -73,9 +73,9 @@ impl Checkpoint {
         record: &dyn Fn(&mut Recording, DataBufs, u32) -> Result<P>,
         run: &mut RunPass<'_, P>,
     ) -> Result<()> {
-        let (ours, theirs) = (self.record.image, samples.image);
-        anyhow::ensure!(ours == theirs, "the checkpoint is for images of {ours}, these are of {theirs}");
-        anyhow::ensure!(!samples.is_empty(), "there are no images");
+        let (ours, theirs) = (self.record.samples, samples.kind());
+        anyhow::ensure!(ours == theirs, "the checkpoint is for samples of {ours}, these are of {theirs}");
+        anyhow::ensure!(!samples.is_empty(), "there are no samples");
         let mut r = Recording::new(0, device.binding_limit());
         let shards = Shards::declare(&mut r, "images", &samples.bare(), SHARD);
         let pass = record(&mut r, shards.data, shards.size)?;

@@ -19,7 +19,7 @@ use crate::data::{self, Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
 use crate::models::{self, ModelSettings, Place};
-use crate::ops::{Clock, DataBufs, Pixels, Statistics, batch_images};
+use crate::ops::{Clock, DataBufs, Form, Statistics, batch_samples};
 
 /// A fine-tuning run, recorded for one device.
 pub struct Finetune {
@@ -59,8 +59,8 @@ impl Known {
 fn outputs(r: &mut Recording, data: DataBufs, name: &str, count: u32, model: &ModelSettings, task: &dyn Task) -> Result<Pass> {
     let places = [models::ENCODER, models::HEAD].map(Place::evaluation);
     Ok(Pass::record(r, name, data, count, &|t, batch, _, _| {
-        let x = batch_images(t, batch, model.kind.pixels());
-        task.output(t, model, places, x, batch.data.image)
+        let x = batch_samples(t, batch, model.kind.form());
+        task.output(t, model, places, x)
     })?)
 }
 
@@ -80,8 +80,8 @@ impl Finetune {
     pub fn prepare(mut settings: FinetuneSettings, data: &Dataset, pretrained: Option<Checkpoint>, binding_limit: u64) -> Result<Self> {
         let run = settings.run.clone();
         if let Some(checkpoint) = &pretrained {
-            let (ours, theirs) = (data.train.image, checkpoint.record.image);
-            ensure!(ours == theirs, "{} was trained on images of {theirs}, {} has {ours}", settings.from, data.name);
+            let (ours, theirs) = (data.train.kind(), checkpoint.record.samples);
+            ensure!(ours == theirs, "{} was trained on samples of {theirs}, {} has {ours}", settings.from, data.name);
             settings.model = checkpoint.record.model.clone();
         }
         let weights = Weights::of(settings.init_from.as_deref(), &mut settings.model, &data.train)?;
@@ -98,15 +98,15 @@ impl Finetune {
                 format!("--batch {} is larger than the {} training images; the largest batch is {}", run.batch, train.len(), train.len());
             return Err(UsageError(text).into());
         }
-        let mut record = Record::new(Stage::Classifier, &settings.model, train.image, data.classes, run.seed);
+        let mut record = Record::new(Stage::Classifier, &settings.model, train.kind(), data.classes, run.seed);
         let task = task::of_run(&settings, data, &train, &mut record)?;
         record.encoding = data.encoding.clone();
         (record.data, record.bits) = (Some(data.fingerprint()), run.bits);
         let mut r = Recording::new(run.seed, binding_limit);
         let both = [models::ENCODER, models::HEAD];
         if let Some(layer) = &settings.freeze_until {
-            let layers = models::layers(&settings.model, train.image, &|t, x| {
-                task.output(t, &settings.model, both.map(Place::evaluation), x, train.image);
+            let layers = models::layers(&settings.model, train.kind(), &|t, x| {
+                task.output(t, &settings.model, both.map(Place::evaluation), x);
             });
             if !layers.iter().any(|name| is_of(name, layer)) {
                 return Err(UsageError(format!("there is no layer {layer} to --freeze-until; there are {}", outlined(&layers))).into());
@@ -132,7 +132,7 @@ impl Finetune {
             let augmentation = methods::augmentation(settings.augment, run.seed);
             let statistics = Statistics::batch(t.arena);
             let x = images(t, batch, clock, augmentation, &settings.model);
-            let output = task.output(t, &settings.model, both.map(|group| place(group, statistics)), x, batch.data.image);
+            let output = task.output(t, &settings.model, both.map(|group| place(group, statistics)), x);
             task.loss(t, batch, settings.augment, output)
         })?;
         if settings.head_steps >= training.total_steps && settings.head_steps > 0 {
@@ -149,8 +149,8 @@ impl Finetune {
                 false => training.first_samples(&mut r, "first training", all, count),
             };
             Recalibration::record(&mut r, images, count, &|t, batch, statistics| {
-                let x = batch_images(t, batch, settings.model.kind.pixels());
-                task.output(t, &settings.model, both.map(|group| place(group, statistics)), x, batch.data.image)
+                let x = batch_samples(t, batch, settings.model.kind.form());
+                task.output(t, &settings.model, both.map(|group| place(group, statistics)), x)
             })?
         } else {
             None
@@ -206,13 +206,13 @@ impl Finetune {
 
 /// Fails where settings ask of the data what they have not.
 fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
-    let table = !data.train.features.is_empty();
-    let mapless = settings.model.kind.pixels() != Pixels::Rows;
+    let table = data.train.kind().image().is_none();
+    let mapless = settings.model.kind.form() != Form::Maps;
     let classes = data.classes > 1;
     let (known, what) = match settings.task {
-        data::Task::Classify => (classes && data.train.labels.is_some(), "labels"),
-        data::Task::Regress => (data.train.targets.is_some(), "numbers"),
-        data::Task::Segment => (classes && data.train.masks.is_some(), "masks"),
+        data::Task::Classify => (classes && data.train.truth.labels.is_some(), "labels"),
+        data::Task::Regress => (data.train.truth.targets.is_some(), "numbers"),
+        data::Task::Segment => (classes && data.train.truth.masks.is_some(), "masks"),
     };
     let wrong = [
         (!known, format!("{} has no {what} to fine-tune on", data.name)),

@@ -9,7 +9,9 @@ use crate::core::program::{Program, RecordError};
 use crate::core::tape::Tape;
 use crate::kernels::collect::Collect;
 use crate::kernels::take_rows::TakeRows;
-use crate::ops::{Augmentation, Batch, Clock, Draws, Pixels, Statistics, batch_indices, draw_views, report, start_step, update, views};
+use crate::ops::{
+    Augmentation, Batch, Clock, Draws, Form, Statistics, Value, batch_indices, draw_views, report, start_step, update, views,
+};
 
 /// Views of a sample.
 const VIEWS: u32 = 2;
@@ -19,9 +21,9 @@ pub struct Cached<'a> {
     /// Samples that pass through the encoder at once; the batch is a multiple of it.
     pub micro: u32,
     pub augmentation: Augmentation,
-    pub pixels: Pixels,
+    pub form: Form,
     /// Embeddings of augmented images.
-    pub embed: &'a dyn Fn(&mut Tape<'_>, Buf, Statistics) -> Buf,
+    pub embed: &'a dyn Fn(&mut Tape<'_>, Value, Statistics) -> Buf,
     /// The loss over the embeddings of the batch: all first views, then all second ones.
     pub loss: &'a dyn Fn(&mut Tape<'_>, Batch, Buf, Clock) -> Buf,
 }
@@ -46,7 +48,7 @@ impl Training {
         let t = &mut tape;
         start_step(t, clock);
         let batch = batch_indices(t, training.data, clock.clock, order, size);
-        let draws = draw_views(t, VIEWS * size, options.samples.image, clock.clock, cached.augmentation);
+        let draws = draw_views(t, VIEWS * size, training.data.image(), clock.clock, cached.augmentation);
         let whole = Whole { batch, draws };
         let program = tape.finish()?;
         training.then(r, program, 1);
@@ -127,7 +129,7 @@ impl Cached<'_> {
             part
         };
         let draws = Draws { draws: part("augmentation", whole.draws.draws), keys: part("augmentation keys", whole.draws.keys) };
-        let x = views(t, Batch { indices, ..whole.batch }, draws, self.augmentation.ranges, self.pixels);
+        let x = views(t, Batch { indices, ..whole.batch }, draws, self.augmentation.ranges, self.form);
         (self.embed)(t, x, statistics)
     }
 }

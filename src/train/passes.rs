@@ -2,8 +2,8 @@
 
 use super::recording::Recording;
 use crate::core::buffer::{Buf, Dtype, Role, shape, unpad_rows};
-use crate::core::image::Image;
 use crate::core::program::RecordError;
+use crate::core::sample::SampleType;
 use crate::core::tape::Tape;
 use crate::error::DeviceError;
 use crate::exec::{Executor, Programs, repeat};
@@ -11,12 +11,12 @@ use crate::kernels::collect::Collect;
 use crate::kernels::shuffle::Order;
 use crate::ops::{Batch, Clock, DataBufs, Optimizer, Statistics, batch_indices, start_step};
 
-/// Samples that a batch without gradients has at most, and pixels.
+/// Samples that a batch without gradients has at most, and places of theirs.
 const MOST_SAMPLES: u32 = 250;
-const MOST_PIXELS: u32 = 1 << 18;
+const MOST_PLACES: u32 = 1 << 18;
 
-fn batch_of(samples: u32, image: Image) -> u32 {
-    samples.min(MOST_SAMPLES).min(MOST_PIXELS / (image.height * image.width)).max(1)
+fn batch_of(samples: u32, kind: SampleType) -> u32 {
+    samples.min(MOST_SAMPLES).min(MOST_PLACES / kind.places()).max(1)
 }
 
 /// A pass over a data set, one batch after the other.
@@ -45,7 +45,7 @@ impl Pass {
         samples: u32,
         forward: &dyn Fn(&mut Tape<'_>, Batch, Clock, u32) -> Buf,
     ) -> Result<Self, RecordError> {
-        let batch = batch_of(samples, data.image);
+        let batch = batch_of(samples, data.kind);
         let clock = Clock::of_pass(&mut r.arena, &format!("{name} "), 1);
         let order = Order { samples, repeats: 1, batch_stride: batch, steps_per_epoch: samples.div_ceil(batch), shuffle_key: None };
         let mut work = Vec::new();
@@ -151,7 +151,7 @@ impl Recalibration {
         if !r.arena.bufs().iter().any(|b| matches!(b.role, Role::Statistic { .. })) {
             return Ok(None);
         }
-        let batch = batch_of(samples, data.image);
+        let batch = batch_of(samples, data.kind);
         let batches = (samples / batch).min(Self::BATCHES);
         let clock = Clock::of_pass(&mut r.arena, "recalibration ", batches);
         let order = Order { samples, repeats: 1, batch_stride: batch, steps_per_epoch: batches, shuffle_key: None };

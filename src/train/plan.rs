@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::checkpoint::Record;
-use super::recording::{Recording, memory};
+use super::recording::{Contents, Recording, memory};
 use super::settings::RunSettings;
 use super::shards::Windows;
 use crate::core::buffer::{Arena, Buf, Dtype, TooLarge, shape};
@@ -33,7 +33,7 @@ pub struct Plan {
     pub settings: RunSettings,
     /// As it stands before the first step.
     pub record: Record,
-    contents: Vec<(Buf, Vec<u32>)>,
+    contents: Vec<(Buf, Contents)>,
 }
 
 impl Plan {
@@ -99,10 +99,10 @@ impl Training {
     /// Fails if `at_once` views, which one program makes, have more pixels than rows can be counted.
     pub(super) fn begin(r: &mut Recording, options: &TrainingOptions<'_>, at_once: u64) -> Result<(Self, Order), RecordError> {
         let TrainingOptions { samples: split, batch, trained, .. } = *options;
-        let rows = at_once * u64::from(split.image.height) * u64::from(split.image.width);
+        let rows = at_once * u64::from(split.kind().places());
         if u32::try_from(rows).is_err() {
             let too_large =
-                TooLarge { name: "views".into(), bytes: 4 * rows * u64::from(split.image.channels), limit: r.arena.binding_limit() };
+                TooLarge { name: "views".into(), bytes: 4 * rows * u64::from(split.kind().channels()), limit: r.arena.binding_limit() };
             return Err(RecordError::TooLarge { program: "train".into(), too_large });
         }
         let samples = split.len();

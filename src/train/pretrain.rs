@@ -102,7 +102,7 @@ impl Pretrain {
         if settings.method.comparison().is_some() && run.batch < 2 {
             return Err(UsageError("--batch 1 has nothing to compare an image with: at least 2 are needed".into()).into());
         }
-        if settings.method.needs_labels() && train.labels.is_none() {
+        if settings.method.needs_labels() && train.truth.labels.is_none() {
             return Err(UsageError(format!("{} has no labels, --method {} needs them", data.name, settings.method)).into());
         }
         let (method, pretext) = (settings.method, settings.pretext(data.classes));
@@ -123,14 +123,14 @@ impl Pretrain {
                 let cached = Cached {
                     micro,
                     augmentation: pretext.augmentation,
-                    pixels: settings.model.kind.pixels(),
-                    embed: &|t, x, statistics| pretext.embed(t, statistics, x, train.image),
+                    form: settings.model.kind.form(),
+                    embed: &|t, x, statistics| pretext.embed(t, statistics, x),
                     loss: &compare,
                 };
                 Training::record_cached(&mut r, &options, &cached)?
             }
         };
-        let mut record = Record::new(Stage::Pretrained, &settings.model, train.image, data.classes, run.seed);
+        let mut record = Record::new(Stage::Pretrained, &settings.model, train.kind(), data.classes, run.seed);
         (record.data, record.bits) = (Some(data.fingerprint()), settings.run.bits);
         let mut notes = r.begin_with(weights.as_ref(), &Record { class_names: data.class_names.clone(), ..record.clone() })?;
         notes.extend(run.nothing_held_out(&held_out, data.train.len()));
@@ -156,7 +156,7 @@ impl Pretrain {
             None => None,
         };
         let held_out = evaluate_split(&mut r, "held-out", &held_out, &features)?;
-        let bank_labels = train.labels.as_ref().map(|labels| labels[..bank_size as usize].to_vec());
+        let bank_labels = train.truth.labels.as_ref().map(|labels| labels[..bank_size as usize].to_vec());
         let monitor = Monitor { recalibration, bank, bank_labels, held_out, loss, classes: data.classes as usize };
         let plan = Plan::new(r, training, settings.run.clone(), record);
         Ok(Pretrain { plan, samples: train.len(), notes, monitor, settings })
@@ -198,5 +198,5 @@ fn evaluate_split(
         return Ok(None);
     }
     let bufs = r.data(name, split);
-    Ok(Some((Evaluation::record(r, name, bufs, split.len(), forward)?, split.labels.clone())))
+    Ok(Some((Evaluation::record(r, name, bufs, split.len(), forward)?, split.truth.labels.clone())))
 }

@@ -26,7 +26,7 @@ const PREVIEW_STREAM: u32 = 4;
 /// A sheet with a line for each of some images, drawn by `seed`: as it is, then augmented versions.
 pub fn augmentation_sheet(device: &Device, images: &Split, ranges: Ranges, model: &ModelSettings, seed: u64) -> Result<RgbImage> {
     let shown = images.select(&random::sample_without_replacement(random::key(seed, PREVIEW_STREAM), images.len(), IMAGES));
-    let samples = shown.len();
+    let (samples, (pixels, image)) = (shown.len(), shown.samples.as_images()?);
     let mut r = Recording::new(seed, device.binding_limit());
     let data = r.data("preview", &shown);
     let clock = Clock::of_pass(&mut r.arena, "", 1);
@@ -36,19 +36,18 @@ pub fn augmentation_sheet(device: &Device, images: &Split, ranges: Ranges, model
     let order = Order { samples, repeats: 1, batch_stride: samples, steps_per_epoch: 1, shuffle_key: None };
     let batch = batch_indices(t, data, clock.clock, order, samples);
     let augmentation = methods::augmentation(ranges, seed);
-    let views = augmented_views(t, batch, clock.clock, VERSIONS, augmentation, model.kind.pixels());
+    let views = augmented_views(t, batch, clock.clock, VERSIONS, augmentation, model.kind.form()).buf();
     let programs = Arc::new(vec![tape.finish()?]);
     let mut exec = device.load(&r.arena, r.memory(), programs.clone())?;
     exec.run(&repeat(&programs, 0, 1))?;
     // Beyond black and white there is more for an encoder than for eyes.
     let byte = |word: u32| (255.0 * f32::from_bits(word).clamp(0.0, 1.0)).round() as u8;
     let seen: Vec<u8> = unpad_rows(views.shape, &exec.read(views)?).into_iter().map(byte).collect();
-    let size = shown.image.len() as usize;
     // Images as they are, then all first versions, all second ones and so on.
-    let all: Vec<&[u8]> = shown.images.chunks(size).chain(seen.chunks(size)).collect();
+    let all: Vec<&[u8]> = pixels.iter().chain(seen.chunks(image.len() as usize)).collect();
     let line = |image: u32| (0..=VERSIONS).map(move |version| (version * samples + image) as usize);
     let tile = |index: usize| Tile { pixels: all[index], caption: String::new(), tone: Tone::Plain };
     let tiles = (0..samples).flat_map(line).map(tile).collect();
     let title = "Training images, and what the encoder sees of them".into();
-    Sheet { title, image: shown.image, columns: Some(1 + VERSIONS), tiles }.draw()
+    Sheet { title, image, columns: Some(1 + VERSIONS), tiles }.draw()
 }

@@ -1,18 +1,21 @@
 //! Recording: programs and the contents that their buffers begin with.
 
+use std::convert::Infallible;
+use std::ops::Range;
+
 use super::checkpoint::Record;
 use super::weights::{Fitted, Weights};
 use crate::core::buffer::{Arena, Buf, Dtype, pad_rows, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::Program;
-use crate::data::Split;
+use crate::data::{Samples, SharedRows, Split, Truth};
 use crate::ops::DataBufs;
 
 /// Programs in the making over one arena, and what its buffers will hold first.
 pub struct Recording {
     pub arena: Arena,
     pub programs: Vec<Program>,
-    pub(super) contents: Vec<(Buf, Vec<u32>)>,
+    pub(super) contents: Vec<(Buf, Contents)>,
 }
 
 impl Recording {
@@ -22,34 +25,34 @@ impl Recording {
 
     /// Declares a data set; its contents are written when the run is loaded.
     pub fn data(&mut self, name: &str, split: &Split) -> DataBufs {
-        let (image, samples) = (split.image, split.len());
-        let (dtype, shape_of_samples) = split.stored_as();
-        let images = self.arena.input(&format!("{name} images"), dtype, shape_of_samples);
-        let mut known = |what: &str, dtype, shape| self.arena.input(&format!("{name} {what}"), dtype, shape);
-        let labels = split.labels.as_ref().map(|_| known("labels", Dtype::U32, shape(1, samples)));
-        let targets = split.targets.as_ref().map(|values| known("targets", Dtype::F32, shape(samples, values.len() as u32 / samples)));
-        let masks = split.masks.as_ref().map(|_| known("masks", Dtype::U32, split.masks_shape()));
-        let bufs = DataBufs { images, labels, targets, masks, image };
+        let (kind, count, truth) = (split.kind(), split.len(), &split.truth);
+        let (dtype, words) = kind.stored();
+        let mut input = |what: &str, dtype, shape| self.arena.input(&format!("{name} {what}"), dtype, shape);
+        let samples = input("samples", dtype, shape(count, words));
+        let labels = truth.labels.as_ref().map(|_| input("labels", Dtype::U32, shape(1, count)));
+        let targets = truth.targets.as_ref().map(|values| input("targets", Dtype::F32, shape(count, values.len() as u32 / count)));
+        let masks = truth.masks.as_ref().map(|masks| input("masks", Dtype::U32, masks.packed_shape()));
+        let bufs = DataBufs { samples, labels, targets, masks, kind };
         self.contents.extend(contents(bufs, split));
         bufs
     }
 
     /// How many samples like these one buffer holds on this device.
     pub(super) fn fitting(&self, split: &Split) -> u32 {
-        let bytes = 4 * u64::from(split.stored_as().1.stride());
+        let bytes = 4 * u64::from(shape(1, split.kind().stored().1).stride());
         u32::try_from(self.arena.binding_limit() / bytes).unwrap_or(u32::MAX).max(1)
     }
 
     /// What a buffer holds first: padded words.
     pub fn fill(&mut self, buf: Buf, words: Vec<u32>) {
-        self.contents.push((buf, words));
+        self.contents.push((buf, Contents::Words(words)));
     }
 
     /// Lets the model of `record` begin with weights, if there are any. Returns what a user should know of them.
     pub fn begin_with(&mut self, weights: Option<&Weights>, record: &Record) -> anyhow::Result<Vec<String>> {
         let Some(weights) = weights else { return Ok(Vec::new()) };
         let Fitted { contents, notes } = weights.fit(&self.arena, record)?;
-        self.contents.extend(contents);
+        contents.into_iter().for_each(|(buf, words)| self.fill(buf, words));
         Ok(notes)
     }
 
@@ -59,19 +62,55 @@ impl Recording {
     }
 }
 
-pub(super) fn memory(arena: &Arena, contents: &[(Buf, Vec<u32>)]) -> HostMem {
+/// What a buffer holds first. Samples are packed when they are written, so that they are in memory once.
+#[derive(Clone)]
+pub(super) enum Contents {
+    /// Padded.
+    Words(Vec<u32>),
+    Samples(Samples),
+    /// Packed.
+    Bytes(SharedRows<u8>),
+}
+
+impl Contents {
+    /// Calls `write(part, words)` for one part of `buf` after the other.
+    pub fn write<E>(&self, buf: Buf, mut write: impl FnMut(Buf, &[u32]) -> Result<(), E>) -> Result<(), E> {
+        /// Words that are packed at a time, about; and rows that end where another buffer may begin.
+        const BLOCK: u32 = 1 << 22;
+        const UNIT: u32 = 16;
+        let rows = (BLOCK / buf.shape.stride()).max(UNIT) / UNIT * UNIT;
+        let mut each = |words: &dyn Fn(Range<u32>) -> Vec<u32>| {
+            (0..buf.rows()).step_by(rows as usize).try_for_each(|first| {
+                let count = rows.min(buf.rows() - first);
+                write(buf.some_rows(first, count), &words(first..first + count))
+            })
+        };
+        match self {
+            Contents::Samples(samples) => each(&|rows| samples.words(rows)),
+            Contents::Bytes(bytes) => each(&|rows| bytes.packed(rows)),
+            Contents::Words(words) => write(buf, words),
+        }
+    }
+}
+
+pub(super) fn memory(arena: &Arena, contents: &[(Buf, Contents)]) -> HostMem {
     let mem = HostMem::new(arena);
-    contents.iter().for_each(|(buf, words)| mem.write(*buf, words));
+    let write = |buf, words: &[u32]| {
+        mem.write(buf, words);
+        Ok::<(), Infallible>(())
+    };
+    contents.iter().try_for_each(|(buf, contents)| contents.write(*buf, write)).unwrap_or_else(|never| match never {});
     mem
 }
 
-/// Padded words of the buffers of a data set that has room for exactly these samples.
-pub(super) fn contents(bufs: DataBufs, split: &Split) -> Vec<(Buf, Vec<u32>)> {
-    let labels = bufs.labels.zip(split.labels.as_ref()).map(|(buf, labels)| (buf, pad_rows(buf.shape, labels)));
-    let targets = bufs.targets.zip(split.targets.as_ref()).map(|(buf, targets)| {
+/// What is in the buffers of a data set that has room for exactly these samples.
+pub(super) fn contents(bufs: DataBufs, split: &Split) -> Vec<(Buf, Contents)> {
+    let Truth { labels, targets, masks } = &split.truth;
+    let labels = bufs.labels.zip(labels.as_ref()).map(|(buf, labels)| (buf, Contents::Words(pad_rows(buf.shape, labels))));
+    let targets = bufs.targets.zip(targets.as_ref()).map(|(buf, targets)| {
         let words: Vec<u32> = targets.iter().map(|value| value.to_bits()).collect();
-        (buf, pad_rows(buf.shape, &words))
+        (buf, Contents::Words(pad_rows(buf.shape, &words)))
     });
-    let masks = bufs.masks.and_then(|buf| Some((buf, split.packed_masks()?)));
-    std::iter::once((bufs.images, split.stored())).chain(labels).chain(targets).chain(masks).collect()
+    let masks = bufs.masks.zip(masks.as_ref()).map(|(buf, masks)| (buf, Contents::Bytes(masks.clone())));
+    std::iter::once((bufs.samples, Contents::Samples(split.samples.clone()))).chain(labels).chain(targets).chain(masks).collect()
 }

@@ -258,8 +258,10 @@ impl RunSettings {
 
     /// Reads images as those that a checkpoint was trained on, unless told otherwise.
     pub fn read_as(&mut self, record: &Record) {
-        self.size.get_or_insert([record.image.height, record.image.width]);
-        self.grey.get_or_insert(record.image.channels == 1);
+        if let Some(image) = record.samples.image() {
+            self.size.get_or_insert([image.height, image.width]);
+            self.grey.get_or_insert(image.channels == 1);
+        }
         self.bits = self.bits.or(record.bits);
     }
 

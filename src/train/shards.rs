@@ -14,11 +14,11 @@ const WATCHED_BYTES: u32 = 64 << 20;
 
 /// How many of `samples` a run watches on its way, at most `most`.
 pub(super) fn watched(samples: &Split, most: u32) -> u32 {
-    samples.len().min(most).min((WATCHED_BYTES / samples.image.len()).max(1))
+    samples.len().min(most).min((WATCHED_BYTES / samples.kind().len()).max(1))
 }
 
 fn write(exec: &mut dyn Executor, bufs: DataBufs, split: &Split) -> Result<(), DeviceError> {
-    contents(bufs, split).into_iter().try_for_each(|(buf, words)| exec.write(buf, &words))
+    contents(bufs, split).into_iter().try_for_each(|(buf, contents)| contents.write(buf, |part, words| exec.write(part, words)))
 }
 
 /// Training samples in windows: what the steps of one see lies on the device in the order in which they see it, so that a

@@ -1,19 +1,18 @@
 //! What tells the tasks of fine-tuning apart: the head, the truth, the loss, and what predictions are worth.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::checkpoint::{Record, Stage, Target};
 use super::settings::{ClassWeights, FinetuneSettings, RegressionLoss};
 use super::shards::BatchOutput;
 use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
-use crate::core::image::Image;
 use crate::core::tape::Tape;
-use crate::data::{self, Dataset, Scale, Split};
+use crate::data::{self, Dataset, Scale, Split, Truth};
 use crate::error::UsageError;
 use crate::host::views::Ranges;
 use crate::metrics::{Confusion, Regression, Segmentation, accuracy_and_loss, first_largest};
 use crate::models::{self, ModelSettings, Place};
-use crate::ops::{Batch, OUTSIDE, batch_labels, batch_masks, batch_targets, cross_entropy, huber, mse, pixel_cross_entropy};
+use crate::ops::{Batch, OUTSIDE, Value, batch_labels, batch_masks, batch_targets, cross_entropy, huber, mse, pixel_cross_entropy};
 
 /// What predictions are worth.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +48,7 @@ pub trait Task {
     }
 
     /// What the network makes of samples `x`, with the encoder and the head in these places.
-    fn output(&self, t: &mut Tape<'_>, model: &ModelSettings, places: [Place; 2], x: Buf, image: Image) -> Buf;
+    fn output(&self, t: &mut Tape<'_>, model: &ModelSettings, places: [Place; 2], x: Value) -> Buf;
 
     /// `[1, 1]`. `ranges`: `output` is of the one view of each sample that this program has drawn within them; of the samples as
     /// they are if there are none.
@@ -128,11 +127,11 @@ impl Task for Classify {
     }
 
     fn knows(&self, split: &Split) -> bool {
-        split.labels.is_some()
+        split.truth.labels.is_some()
     }
 
-    fn output(&self, t: &mut Tape<'_>, model: &ModelSettings, [encoder, _]: [Place; 2], x: Buf, image: Image) -> Buf {
-        let features = models::encoder(t, model, encoder, x, image);
+    fn output(&self, t: &mut Tape<'_>, model: &ModelSettings, [encoder, _]: [Place; 2], x: Value) -> Buf {
+        let features = models::encoder(t, model, encoder, x);
         models::classifier(t, model, self.classes, features)
     }
 
@@ -142,7 +141,7 @@ impl Task for Classify {
     }
 
     fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Split) -> Result<Scores> {
-        let labels = truth.labels.as_deref().unwrap_or_default();
+        let labels = truth.truth.labels.as_deref().unwrap_or_default();
         let (accuracy, loss) = accuracy_and_loss(&all(outputs)?, self.classes as usize, labels);
         Ok(Scores {
             score: Some(accuracy),
@@ -156,7 +155,7 @@ impl Task for Classify {
 /// Mean and deviation of what is trained on.
 fn standardised(settings: &FinetuneSettings, train: &Split) -> Result<Target> {
     let name = settings.run.target.clone().unwrap_or_else(|| "target".into());
-    let values: Vec<f64> = train.targets.iter().flatten().map(|&value| f64::from(value)).collect();
+    let values: Vec<f64> = train.truth.targets.iter().flatten().map(|&value| f64::from(value)).collect();
     let scale = if values.is_empty() { Scale { mean: 0.0, std: 1.0 } } else { Scale::of(&values) };
     if scale.is_constant() {
         return Err(UsageError(format!("`{name}` is {} in all training samples; there is nothing to learn", scale.mean)).into());
@@ -189,16 +188,17 @@ impl Task for Regress {
     }
 
     fn knows(&self, split: &Split) -> bool {
-        split.targets.is_some()
+        split.truth.targets.is_some()
     }
 
     fn to_train_on(&self, split: &Split) -> Split {
         let scaled = |targets: Vec<f32>| self.each(targets, |value, scale| (value - scale.mean) / scale.std);
-        Split { targets: split.targets.clone().map(scaled), ..split.clone() }
+        let truth = Truth { targets: split.truth.targets.clone().map(scaled), ..split.truth.clone() };
+        Split { truth, ..split.clone() }
     }
 
-    fn output(&self, t: &mut Tape<'_>, model: &ModelSettings, [encoder, _]: [Place; 2], x: Buf, image: Image) -> Buf {
-        let features = models::encoder(t, model, encoder, x, image);
+    fn output(&self, t: &mut Tape<'_>, model: &ModelSettings, [encoder, _]: [Place; 2], x: Value) -> Buf {
+        let features = models::encoder(t, model, encoder, x);
         models::classifier(t, model, self.targets.len() as u32, features)
     }
 
@@ -217,7 +217,7 @@ impl Task for Regress {
     fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Split) -> Result<Scores> {
         let predicted = self.finished(all(outputs)?);
         let names: Vec<String> = self.targets.iter().map(|target| target.name.clone()).collect();
-        let found = Regression::of(&predicted, truth.targets.as_deref().unwrap_or_default(), names.len(), &names)?;
+        let found = Regression::of(&predicted, truth.truth.targets.as_deref().unwrap_or_default(), names.len(), &names)?;
         Ok(Scores {
             score: found.r2,
             samples: truth.len(),
@@ -230,7 +230,7 @@ impl Task for Regress {
 /// A weight for each class: all 1, or such that each class weighs as much as the others in the pixels of `train`.
 fn class_weights(weights: ClassWeights, classes: u32, train: &Split) -> Vec<f32> {
     let mut counts = vec![0_u64; classes as usize];
-    for &class in train.masks.iter().flatten() {
+    for &class in train.truth.masks.iter().flat_map(|masks| masks.iter().flatten()) {
         if let Some(count) = counts.get_mut(class as usize) {
             *count += 1;
         }
@@ -260,11 +260,11 @@ impl Task for Segment {
     }
 
     fn knows(&self, split: &Split) -> bool {
-        split.masks.is_some()
+        split.truth.masks.is_some()
     }
 
-    fn output(&self, t: &mut Tape<'_>, model: &ModelSettings, places: [Place; 2], x: Buf, image: Image) -> Buf {
-        models::segmenter(t, model, places, self.weights.len() as u32, x, image)
+    fn output(&self, t: &mut Tape<'_>, model: &ModelSettings, places: [Place; 2], x: Value) -> Buf {
+        models::segmenter(t, model, places, self.weights.len() as u32, x)
     }
 
     fn loss(&self, t: &mut Tape<'_>, batch: Batch, ranges: Ranges, output: Buf) -> Buf {
@@ -281,12 +281,14 @@ impl Task for Segment {
 
     fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Split) -> Result<Scores> {
         let mut confusion = Confusion::new(self.weights.len()).ignoring(OUTSIDE);
-        let mut masks = truth.masks.as_deref().unwrap_or_default();
+        let mut masks = truth.truth.masks.iter().flat_map(|masks| masks.iter());
         outputs(&mut |_, logits| {
             let predicted: Vec<u32> = logits.chunks(self.weights.len()).map(|logits| first_largest(logits) as u32).collect();
-            let (these, rest) = masks.split_at(predicted.len());
-            masks = rest;
-            confusion.add(&these.iter().map(|&class| u32::from(class)).collect::<Vec<_>>(), &predicted)
+            let mut known = Vec::new();
+            while known.len() < predicted.len() {
+                known.extend(masks.next().context("a mask for each sample")?.iter().map(|&class| u32::from(class)));
+            }
+            confusion.add(&known, &predicted)
         })?;
         let found = Segmentation::of(&confusion, &self.names)?;
         let (iou, dice) = (Some(found.mean_iou), Some(found.mean_dice));

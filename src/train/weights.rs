@@ -8,7 +8,7 @@ use safetensors::tensor::Dtype as TensorType;
 
 use super::checkpoint::{Record, Stage, StoredTensors, read_tensors};
 use crate::core::buffer::{Arena, Buf, NamedBuf, Role, is_of};
-use crate::core::image::Image;
+use crate::core::sample::Image;
 use crate::data::Split;
 use crate::error::UsageError;
 use crate::models::{self, ModelKind, ModelSettings, Normalization};
@@ -45,7 +45,7 @@ impl Weights {
     pub fn of(file: Option<&Path>, model: &mut ModelSettings, samples: &Split) -> Result<Option<Self>> {
         let Some(file) = file else { return Ok(None) };
         let (tensors, record) = read_tensors(file)?;
-        let (layers, source) = (models::encoder_layers(model, samples.image), file.display().to_string());
+        let (layers, source) = (models::encoder_layers(model, samples.kind()), file.display().to_string());
         let prefix = prefix(&tensors, &layers).with_context(|| format!("the weights in {source} cannot be told apart"))?;
         let mut weights = Weights { tensors, record, layers, source, notes: Vec::new() };
         if !prefix.is_empty() {
@@ -54,8 +54,8 @@ impl Weights {
             let stripped = inside.into_iter().map(|(name, tensor)| (name[prefix.len()..].to_string(), tensor));
             weights.tensors = outside.into_iter().chain(stripped).collect();
         }
-        if samples.features.is_empty() {
-            weights.settle(model, samples.image);
+        if let Some(image) = samples.kind().image() {
+            weights.settle(model, image);
         }
         Ok(Some(weights))
     }

@@ -10,6 +10,7 @@ use flate2::write::GzEncoder;
 use image::{DynamicImage, GrayImage, ImageFormat, Luma};
 use tempfile::TempDir;
 use walkdir::WalkDir;
+use wgraft::core::sample::Image;
 use wgraft::data::{Dataset, ReadOptions, Split};
 
 pub fn folder() -> TempDir {
@@ -82,6 +83,22 @@ pub fn refused(root: &Path, options: &ReadOptions, parts: &[&str]) {
 
 pub fn noted(data: &Dataset, part: &str) {
     assert!(data.notes.iter().any(|note| note.contains(part)), "no `{part}` in {:?}", data.notes);
+}
+
+/// The bytes of all images, one after the other.
+pub fn pixels_of(split: &Split) -> Vec<u8> {
+    let (pixels, _) = split.samples.as_images().expect("images");
+    pixels.iter().flatten().copied().collect()
+}
+
+/// The classes of all pixels.
+pub fn masks_of(split: &Split) -> Vec<u8> {
+    split.truth.masks.as_ref().expect("masks").iter().flatten().copied().collect()
+}
+
+/// The size of the images.
+pub fn image_of(split: &Split) -> Image {
+    split.kind().image().expect("images")
 }
 
 pub fn test_of(data: &Dataset) -> &Split {

@@ -93,7 +93,7 @@ impl Trials<'_> {
     /// Why a budget cannot be had, if it cannot.
     fn lacks(&self, budget: Budget) -> Option<String> {
         let (train, count) = (&self.testing.train, budget.per_class()?);
-        let of_class = |class: u32| train.labels.iter().flatten().filter(|&&label| label == class).count();
+        let of_class = |class: u32| train.truth.labels.iter().flatten().filter(|&&label| label == class).count();
         let (fewest, class) = (0..self.testing.classes).map(|class| (of_class(class), class)).min()?;
         (fewest < count as usize).then(|| {
             let name = &self.testing.class_names[class as usize];
@@ -124,7 +124,7 @@ fn settings(args: &CurveArgs, from: &Checkpoint, arm: Arm, budget: Budget, lr: f
 }
 
 fn labels_of(split: &Split) -> Result<&[u32]> {
-    split.labels.as_deref().context("images without labels cannot be compared")
+    split.truth.labels.as_deref().context("images without labels cannot be compared")
 }
 
 pub fn run(args: &CurveArgs) -> Result<u8> {
@@ -152,7 +152,7 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
     let _lock = finished.lock(args.out.as_deref())?;
     finished.inputs(&args.data, &[]).declare([&csv, &png], args.overwrite)?;
     let data = finished.data(&args.data, true)?;
-    ensure!(data.classes > 1 && data.train.labels.is_some(), "{} has no labels", data.name);
+    ensure!(data.classes > 1 && data.train.truth.labels.is_some(), "{} has no labels", data.name);
     let test = test_samples(&data)?;
     finished.own_up();
     let device = open_device(&args.device.device)?;

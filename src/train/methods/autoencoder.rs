@@ -8,7 +8,7 @@ use crate::core::buffer::Buf;
 use crate::core::tape::Tape;
 use crate::host::views::Ranges;
 use crate::models::{self, Place};
-use crate::ops::{Augmentation, Batch, Clock, Pixels, batch_images, mse, pixels_of};
+use crate::ops::{Augmentation, Batch, Clock, Form, batch_samples, mse, samples_of};
 
 /// What an autoencoder's encoder sees of an image, all of which its decoder is to give back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -59,7 +59,7 @@ impl PretrainMethod for Autoencoder {
     }
 
     fn step(&self, t: &mut Tape<'_>, pretext: &Pretext<'_>, batch: Batch, clock: Clock) -> Buf {
-        let image = batch.data.image;
+        let image = batch.data.image();
         let corruption = Augmentation { ranges: pretext.corrupt.ranges(image.height, image.width), ..pretext.augmentation };
         let places = [models::ENCODER, models::HEAD].map(|group| Place::training(t, group));
         let [images, wanted] = reconstruct(t, pretext, places, batch, Some((clock, corruption)));
@@ -89,9 +89,9 @@ fn reconstruct(
 ) -> [Buf; 2] {
     let x = match spoilt {
         Some((clock, corruption)) => images(t, batch, clock, corruption, pretext.model),
-        None => batch_images(t, batch, pretext.model.kind.pixels()),
+        None => batch_samples(t, batch, pretext.model.kind.form()),
     };
-    let wanted = pixels_of(t, "images to give back", batch, Pixels::Rows);
-    let features = models::encoder(t, pretext.model, encoder, x, batch.data.image);
-    [models::reconstruction(t, head, features, batch.data.image), wanted]
+    let wanted = samples_of(t, "images to give back", batch, Form::Maps).buf();
+    let features = models::encoder(t, pretext.model, encoder, x);
+    [models::reconstruction(t, head, features, batch.data.image()), wanted]
 }

@@ -11,12 +11,11 @@ pub use autoencoder::Corruption;
 use super::optimizer::OptimizerKind;
 use crate::choice;
 use crate::core::buffer::Buf;
-use crate::core::image::Image;
 use crate::core::random;
 use crate::core::tape::Tape;
 use crate::host::views::Ranges;
 use crate::models::{self, ModelSettings, Place};
-use crate::ops::{Augmentation, Batch, Clock, Statistics, augmented_views, batch_images};
+use crate::ops::{Augmentation, Batch, Clock, Statistics, Value, augmented_views, batch_samples};
 
 /// The loss of embeddings `[2 * batch, width]`: of the first views of a batch, then of the second ones.
 pub type Comparison = fn(&mut Tape<'_>, Batch, Buf, Clock) -> Buf;
@@ -58,16 +57,16 @@ pub trait PretrainMethod: Sync {
     /// One step from batch to loss.
     fn step(&self, t: &mut Tape<'_>, pretext: &Pretext<'_>, batch: Batch, clock: Clock) -> Buf {
         let compare = self.comparison().expect("what compares no views has a step of its own");
-        let x = augmented_views(t, batch, clock.clock, 2, pretext.augmentation, pretext.model.kind.pixels());
+        let x = augmented_views(t, batch, clock.clock, 2, pretext.augmentation, pretext.model.kind.form());
         let statistics = Statistics::batch(t.arena);
-        let embeddings = pretext.embed(t, statistics, x, batch.data.image);
+        let embeddings = pretext.embed(t, statistics, x);
         compare(t, batch, embeddings, clock)
     }
 
     /// What running statistics are re-estimated for: all of the network that is kept, in the given places.
     fn forward(&self, t: &mut Tape<'_>, pretext: &Pretext<'_>, [encoder, _]: [Place; 2], batch: Batch) -> Buf {
-        let x = batch_images(t, batch, pretext.model.kind.pixels());
-        models::encoder(t, pretext.model, encoder, x, batch.data.image)
+        let x = batch_samples(t, batch, pretext.model.kind.form());
+        models::encoder(t, pretext.model, encoder, x)
     }
 
     /// A loss of held-out images by which checkpoints can be chosen without labels, and what it is called.
@@ -95,9 +94,9 @@ pub struct Pretext<'a> {
 }
 
 impl Pretext<'_> {
-    /// From images to embeddings.
-    pub fn embed(&self, t: &mut Tape<'_>, statistics: Statistics, x: Buf, image: Image) -> Buf {
-        let features = models::encoder(t, self.model, Place { group: models::ENCODER, statistics }, x, image);
+    /// From samples to embeddings.
+    pub fn embed(&self, t: &mut Tape<'_>, statistics: Statistics, x: Value) -> Buf {
+        let features = models::encoder(t, self.model, Place { group: models::ENCODER, statistics }, x);
         models::projection_head(t, self.model, statistics, self.projection, features)
     }
 }
@@ -110,10 +109,10 @@ pub fn augmentation(ranges: Ranges, seed: u64) -> Augmentation {
 }
 
 /// The batch as it is, or augmented.
-pub fn images(t: &mut Tape<'_>, batch: Batch, clock: Clock, augmentation: Augmentation, model: &ModelSettings) -> Buf {
+pub fn images(t: &mut Tape<'_>, batch: Batch, clock: Clock, augmentation: Augmentation, model: &ModelSettings) -> Value {
     match augmentation.ranges.is_none() {
-        true => batch_images(t, batch, model.kind.pixels()),
-        false => augmented_views(t, batch, clock.clock, 1, augmentation, model.kind.pixels()),
+        true => batch_samples(t, batch, model.kind.form()),
+        false => augmented_views(t, batch, clock.clock, 1, augmentation, model.kind.form()),
     }
 }
 

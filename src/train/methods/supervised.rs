@@ -31,7 +31,7 @@ impl PretrainMethod for Supervised {
         let targets = batch_labels(t, batch);
         let x = images(t, batch, clock, pretext.augmentation, pretext.model);
         let place = Place::training(t, models::ENCODER);
-        let features = models::encoder(t, pretext.model, place, x, batch.data.image);
+        let features = models::encoder(t, pretext.model, place, x);
         let logits = models::classifier(t, pretext.model, pretext.classes, features);
         cross_entropy(t, "loss", logits, targets, 0.0)
     }

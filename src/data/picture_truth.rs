@@ -21,7 +21,7 @@ pub(super) struct Sample<'a> {
 }
 
 /// One for each sample.
-pub(super) enum Truth<'a> {
+pub(super) enum PictureTruth<'a> {
     Nothing,
     /// Classes and their names. Test samples may have none.
     Classes(Vec<Option<u32>>, Vec<String>),
@@ -36,7 +36,7 @@ pub(super) fn of<'a>(
     samples: &[Sample<'a>],
     options: &ReadOptions,
     notes: &mut Vec<String>,
-) -> Result<Truth<'a>> {
+) -> Result<PictureTruth<'a>> {
     let targets: Option<Vec<&(String, u32)>> = samples.iter().map(|sample| sample.target.as_ref()).collect();
     match (options.task, targets) {
         (Some(Task::Segment), _) => masks(name, layout, samples),
@@ -56,7 +56,7 @@ pub(super) fn of<'a>(
         }
         (Some(Task::Regress), None) => match options.want_labels {
             true => Err(anyhow::anyhow!("{name} has no numbers to learn: it needs an index.csv, and --target names a column of it")),
-            false => Ok(Truth::Nothing),
+            false => Ok(PictureTruth::Nothing),
         },
         (Some(Task::Classify) | None, None) => {
             match folders(name, layout, samples, options, notes).and_then(|c| numbered(name, samples, &c, options)) {
@@ -64,20 +64,20 @@ pub(super) fn of<'a>(
                 Err(error) if options.want_labels => Err(error),
                 Err(error) => {
                     notes.push(format!("there are no labels: {error:#}"));
-                    Ok(Truth::Nothing)
+                    Ok(PictureTruth::Nothing)
                 }
             }
         }
     }
 }
 
-fn numbers(options: &ReadOptions, targets: &[&(String, u32)]) -> Result<Truth<'static>> {
+fn numbers(options: &ReadOptions, targets: &[&(String, u32)]) -> Result<PictureTruth<'static>> {
     let column = options.target.as_deref().unwrap_or_default();
     let parse = |(text, line): &&(String, u32)| {
         let value = number(text).with_context(|| format!("index.csv, line {line}: `{text}` in column `{column}` is no number"))?;
         Ok(value as f32)
     };
-    Ok(Truth::Numbers(targets.iter().map(parse).collect::<Result<_>>()?))
+    Ok(PictureTruth::Numbers(targets.iter().map(parse).collect::<Result<_>>()?))
 }
 
 /// Class names of the folders that samples lie in.
@@ -122,7 +122,7 @@ pub(super) fn in_order<T: AsRef<str> + Ord>(names: BTreeSet<T>) -> Vec<T> {
 }
 
 /// Numbers classes [in order](in_order).
-fn numbered(name: &str, samples: &[Sample<'_>], classes: &[Option<&str>], options: &ReadOptions) -> Result<Truth<'static>> {
+fn numbered(name: &str, samples: &[Sample<'_>], classes: &[Option<&str>], options: &ReadOptions) -> Result<PictureTruth<'static>> {
     let names = in_order(classes.iter().flatten().copied().collect());
     let known = options.known_classes.is_some();
     ensure!(known || names.len() > 1, "{name} has one class, `{}`; there is nothing to tell apart", names.concat());
@@ -130,14 +130,14 @@ fn numbered(name: &str, samples: &[Sample<'_>], classes: &[Option<&str>], option
     let trained: BTreeSet<&str> = classes.iter().zip(samples).filter(|(_, s)| s.part == Part::Train).filter_map(|(c, _)| *c).collect();
     let untrained: Vec<&&str> = names.iter().filter(|name| !trained.contains(**name)).collect();
     ensure!(known || untrained.is_empty(), "{name} has no training pictures of class `{}`", untrained.first().map_or("", |name| name));
-    Ok(Truth::Classes(
+    Ok(PictureTruth::Classes(
         classes.iter().map(|class| class.map(|class| number[class])).collect(),
         names.iter().map(|n| n.to_string()).collect(),
     ))
 }
 
 /// The mask of each sample: a PNG of the same stem, and nothing without its counterpart.
-fn masks<'a>(name: &str, layout: &Layout<'a>, samples: &[Sample<'a>]) -> Result<Truth<'a>> {
+fn masks<'a>(name: &str, layout: &Layout<'a>, samples: &[Sample<'a>]) -> Result<PictureTruth<'a>> {
     ensure!(
         !layout.masks.is_empty(),
         "{name} has no masks: it needs a folder `masks` beside `images`, with a PNG of the same name for each picture"
@@ -163,5 +163,5 @@ fn masks<'a>(name: &str, layout: &Layout<'a>, samples: &[Sample<'a>]) -> Result<
         }
     }
     ensure!(bare.is_empty(), "{} pictures in {name} have no mask: {}", bare.len(), some_of(&bare));
-    Ok(Truth::Masks(of_sample))
+    Ok(PictureTruth::Masks(of_sample))
 }

@@ -1,0 +1,88 @@
+//! What samples are: the types that readers, programs, models and checkpoints agree on.
+
+use serde::{Deserialize, Serialize};
+
+use super::buffer::Dtype;
+
+/// The type that all samples of a data set have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SampleType {
+    /// Pictures of one size, a byte per value.
+    Image(Image),
+    /// Rows of so many numbers.
+    Row(u32),
+}
+
+impl SampleType {
+    /// Values of a sample.
+    pub fn len(self) -> u32 {
+        match self {
+            SampleType::Image(image) => image.len(),
+            SampleType::Row(columns) => columns,
+        }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The places that a sample has values at: pixels, or columns.
+    pub fn places(self) -> u32 {
+        self.len() / self.channels()
+    }
+
+    /// Values that each place has.
+    pub fn channels(self) -> u32 {
+        self.image().map_or(1, |image| image.channels)
+    }
+
+    /// The size of pictures; other samples have none.
+    pub fn image(self) -> Option<Image> {
+        match self {
+            SampleType::Image(image) => Some(image),
+            SampleType::Row(_) => None,
+        }
+    }
+
+    /// How a sample lies in device memory: the type of its words, and how many they are.
+    pub fn stored(self) -> (Dtype, u32) {
+        match self {
+            SampleType::Image(image) => (Dtype::U32, image.len().div_ceil(4)),
+            SampleType::Row(columns) => (Dtype::F32, columns),
+        }
+    }
+}
+
+impl std::fmt::Display for SampleType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SampleType::Image(image) => image.fmt(f),
+            SampleType::Row(columns) => write!(f, "{columns} numbers"),
+        }
+    }
+}
+
+/// Size of one picture, stored line by line, channels innermost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    pub height: u32,
+    pub width: u32,
+    pub channels: u32,
+}
+
+impl Image {
+    pub fn len(self) -> u32 {
+        self.height * self.width * self.channels
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl std::fmt::Display for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}x{} pixels{}", self.height, self.width, if self.channels == 1 { "" } else { " in colour" })
+    }
+}
