@@ -7,13 +7,13 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::data::{MOST_SIDE, Task};
+use crate::data::MOST_SIDE;
 use crate::error::UsageError;
 use crate::exec::DeviceSpec;
 use crate::kernels::augment_draw::Ranges;
 use crate::models::{ENCODERS, ModelKind, ModelSettings};
 use crate::train::{
-    ClassWeights, Corruption, Method, OptimizerKind, PretrainSettings, RegressionLoss, RunSettings, Schedule, augment_preset, overlay,
+    ClassWeights, Corruption, Method, OptimizerKind, PretrainSettings, RegressionLoss, RunSettings, Schedule, Task, augment_preset, overlay,
 };
 
 /// Pretrain on unlabelled data, fine-tune on a few labels, on any vendor's GPU.
@@ -733,9 +733,8 @@ impl FinetuneArgs {
     pub fn settings(&self) -> Value {
         let settled = self.output.settles("model");
         let mut model = self.encoder.model.settings(settled);
-        if self.task == Some(Task::Segment) && model["kind"].is_null() && !settled {
-            // Masks are made from maps, which the default network has none of.
-            model["kind"] = json!(ModelKind::CNN);
+        if let Some(task) = self.task.filter(|_| model["kind"].is_null() && !settled) {
+            model["kind"] = json!(task.default_model());
         }
         json!({
             "from": self.from,

@@ -11,7 +11,7 @@ use common::files::{
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use wgraft::core::sample::Image;
-use wgraft::data::{Format, ReadOptions, Samples, SharedRows, Split, Task, Truth, recognise};
+use wgraft::data::{Format, ReadOptions, Samples, SharedRows, Split, Truth, TruthKind, recognise};
 
 #[test]
 fn class_folders_give_labels_and_a_fifth_of_each_class_is_test_pictures() {
@@ -96,8 +96,8 @@ fn bad_class_folders_are_named() {
     );
     fs::remove_dir_all(dir.path().join("dogs")).and_then(|()| fs::create_dir(dir.path().join("dogs"))).expect("it is emptied");
     refused(dir.path(), &target("age"), &["no index.csv", "age"]);
-    refused(dir.path(), &ReadOptions { task: Some(Task::Segment), ..labelled() }, &["no masks"]);
-    refused(dir.path(), &ReadOptions { task: Some(Task::Regress), ..labelled() }, &["index.csv", "--target"]);
+    refused(dir.path(), &ReadOptions { truth: Some(TruthKind::Masks), ..labelled() }, &["no masks"]);
+    refused(dir.path(), &ReadOptions { truth: Some(TruthKind::Numbers), ..labelled() }, &["index.csv", "--target"]);
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn an_index_gives_classes_numbers_and_the_split() {
     noted(&data, "1 pictures without a value in column `age`");
     // Numbers are classes where the task says so.
     put(dir.path(), "index.csv", "file,floor\n0,10\n1,9\n2,9\n3,10\n4,9\n5,9\n");
-    let data = load(dir.path(), &ReadOptions { task: Some(Task::Classify), ..target("floor") });
+    let data = load(dir.path(), &ReadOptions { truth: Some(TruthKind::Classes), ..target("floor") });
     assert_eq!((&data.train.truth.targets, &data.class_names[..]), (&None, &["9", "10"].map(String::from)[..]));
     let floor = |split: &Split, i: usize| [1, 0, 0, 1, 0, 0][split.names[i].as_bytes()["images/".len()] as usize - b'0' as usize];
     for split in [&data.train, test_of(&data)] {
@@ -151,7 +151,7 @@ fn a_bad_index_is_named() {
     said("file,age,age\na/0.png,1,2\n", "age", &["two columns called `age`"]);
     said("file,age\na/0.png,\n", "age", &["column `age`", "is empty"]);
     put(dir.path(), "index.csv", "file,age\na/0.png,1\na/1.png,old\na/2.png,3\n");
-    refused(dir.path(), &ReadOptions { task: Some(Task::Regress), ..target("age") }, &["line 3", "`old`", "no number"]);
+    refused(dir.path(), &ReadOptions { truth: Some(TruthKind::Numbers), ..target("age") }, &["line 3", "`old`", "no number"]);
     said("file,id\na/0.png,p\na/1.png,q\na/2.png,r\na/3.png,s\n", "id", &["4 different values", "not a class"]);
     put(dir.path(), "index.csv", b"file,age\na/0.png,\xff\n");
     refused(dir.path(), &target("age"), &["line 2", "UTF-8"]);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::binary;
 use common::files::{even, folder, load, noted, put, refused, target, test_of};
-use wgraft::data::{ReadOptions, Task};
+use wgraft::data::{ReadOptions, TruthKind};
 
 /// Six pictures of the classes `a` and `b`, of which the last is a test picture, and an index of what `name` makes of their paths.
 fn indexed(root: &Path, header: &str, name: impl Fn(&str) -> String) {
@@ -112,7 +112,7 @@ fn only_an_empty_cell_is_no_class() {
         index += &format!("{i}.png,{label},{}\n", if i == 4 { "NA".into() } else { format!("\"{i},5\"") });
     }
     put(dir, "data/index.csv", &index);
-    let data = load(&dir.join("data"), &ReadOptions { task: Some(Task::Classify), ..target("label") });
+    let data = load(&dir.join("data"), &ReadOptions { truth: Some(TruthKind::Classes), ..target("label") });
     assert_eq!(data.class_names, ["?", "NA", "nan", "none", "null"]);
     noted(&data, "2 pictures without a value in column `label`");
     // Among numbers the words are no values.
@@ -121,7 +121,7 @@ fn only_an_empty_cell_is_no_class() {
     noted(&data, "1 cells `NA` are taken as missing");
     noted(&data, "`size` is read with decimal commas");
     put(dir, "data/index.csv", "file,size\n0.png,1\n1.png,2\n2.png,1e300\n");
-    refused(&dir.join("data"), &ReadOptions { task: Some(Task::Regress), ..target("size") }, &["line 4", "1e300", "too large"]);
+    refused(&dir.join("data"), &ReadOptions { truth: Some(TruthKind::Numbers), ..target("size") }, &["line 4", "1e300", "too large"]);
 
     // From the command line: labels by hand.
     (0..6).for_each(|i| put(dir, &format!("flat/{i}.png"), even(40 * i)));

@@ -251,7 +251,7 @@ fn masks_that_mean_different_things_are_refused() {
         encoder.write_header().and_then(|mut writer| writer.write_image_data(&[0, 1, 1, 0])).expect("it is encoded");
         bytes
     };
-    let segment = ReadOptions { task: Some(wgraft::data::Task::Segment), ..labelled() };
+    let segment = ReadOptions { truth: Some(wgraft::data::TruthKind::Masks), ..labelled() };
     let with = |masks: [Vec<u8>; 2]| {
         let dir = folder();
         for (i, mask) in masks.iter().cycle().take(6).enumerate() {

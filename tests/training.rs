@@ -8,14 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wgraft::core::buffer::{Buf, Dtype, Role};
 use wgraft::core::program::Program;
-use wgraft::data::{Dataset, SharedRows, Split, Task, Truth};
+use wgraft::data::{Dataset, SharedRows, Split, Truth};
 use wgraft::error::DeviceError;
 use wgraft::exec::{Counts, Cpu, Device, Executor, Gpu, Span, Timing};
 use wgraft::host::views::Ranges;
 use wgraft::models::{ModelKind, ModelSettings};
 use wgraft::ops::{Clock, StepSettings};
 use wgraft::train::{
-    Checkpoint, Finetune, FinetuneSettings, Method, OptimizerKind, Plan, Pretrain, PretrainSettings, RunFolder, Session, Terminal,
+    Checkpoint, Finetune, FinetuneSettings, Method, OptimizerKind, Plan, Pretrain, PretrainSettings, RunFolder, Session, Task, Terminal,
     augment_preset, checkpoint_path,
 };
 use wgraft::verify::{Lockstep, lockstep};
@@ -430,7 +430,7 @@ fn memory_is_foretold() {
         let masks = Some(SharedRows::new(masks, image.height * image.width));
         let train = Split { truth: Truth { masks, ..Truth::default() }, ..data.train.bare() };
         let data = Dataset { train, classes: 2, class_names: vec!["paper".into(), "ink".into()], ..data.clone() };
-        let mut settings = FinetuneSettings { task: Task::Segment, ..Default::default() };
+        let mut settings = FinetuneSettings { task: Task::SEGMENT, ..Default::default() };
         (settings.run.batch, settings.model.kind) = (4, kind);
         Finetune::prepare(settings, &data, None, 1 << 30).expect("sound settings").plan
     };

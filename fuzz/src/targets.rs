@@ -6,10 +6,10 @@ use std::path::Path;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, RgbImage, RgbaImage};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
-use wgraft::data::{Dataset, PictureOptions, ReadOptions, Split, Table, Task, load_picture, look_at};
-use wgraft::core::sample::Image;
+use wgraft::data::{Dataset, PictureOptions, ReadOptions, Split, Table, TruthKind, load_picture, look_at};
+use wgraft::core::sample::{Image, SampleType};
 use wgraft::models::ModelSettings;
-use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Stage, Weights, overlay};
+use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Task, Weights, overlay};
 
 use crate::mutate::{self, Input, Rng};
 
@@ -118,7 +118,7 @@ fn picture(root: &Path, input: &Input) -> bool {
 }
 
 fn read_masks(root: &Path, _: &Input) -> bool {
-    Dataset::load(root, &ReadOptions { task: Some(Task::Segment), ..options() }).is_ok()
+    Dataset::load(root, &ReadOptions { truth: Some(TruthKind::Masks), ..options() }).is_ok()
 }
 
 fn read_index(root: &Path, _: &Input) -> bool {
@@ -373,8 +373,8 @@ fn weights() -> Vec<Input> {
 
 fn checkpoints() -> Vec<Input> {
     let (model, image) = (PretrainSettings::default().model, Image { height: 4, width: 3, channels: 1 });
-    let record = |stage| Record::new(stage, &model, image, 3, 7);
-    let records = [Stage::Pretrained, Stage::Classifier, Stage::Segmenter].map(record);
+    let record = |task| Record::new(task, &model, SampleType::Image(image), 3, 7);
+    let records = [None, Some(Task::CLASSIFY), Some(Task::SEGMENT)].map(record);
     records.iter().flat_map(|record| stored(serde_json::to_string(record).ok())).collect()
 }
 

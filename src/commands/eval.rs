@@ -4,19 +4,17 @@ use serde_json::{Value, json};
 use super::finished::{Finished, test_samples};
 use super::{open_device, percents, print_json};
 use crate::cli::EvalArgs;
-use crate::data::{Dataset, Split, Task};
+use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::Device;
-use crate::metrics::{
-    Classification, Confusion, Embeddings, accuracy_and_loss, best, embedding_std, knn_accuracy, probe_accuracy, spread, unit_rows,
-};
+use crate::metrics::{Embeddings, embedding_std, knn_accuracy, probe_accuracy, spread, unit_rows};
 use crate::say;
-use crate::train::{Features, Stage, judge, predict_images};
+use crate::train::{Features, judge};
 
 pub fn run(args: &EvalArgs) -> Result<u8> {
     let finished = Finished::of_anything(&args.run)?;
-    let stage = finished.checkpoint.record.stage;
-    let pretrained = stage == Stage::Pretrained;
+    let task = finished.checkpoint.record.task;
+    let pretrained = task.is_none();
     if let Some(count) = args.labels_per_class.filter(|&count| !pretrained || count == 0 || args.draws == 0) {
         let text = match pretrained {
             true => format!("--labels-per-class {count} --draws {}: both must be at least 1", args.draws),
@@ -27,17 +25,14 @@ pub fn run(args: &EvalArgs) -> Result<u8> {
     if args.raw && !pretrained {
         return Err(UsageError("--raw is a control for pretrained runs; this one has learnt its task already".into()).into());
     }
-    let data = match stage {
-        Stage::Regressor => finished.task_data(&args.data, Task::Regress)?,
-        Stage::Segmenter => finished.task_data(&args.data, Task::Segment)?,
-        Stage::Classifier => finished.task_data(&args.data, Task::Classify)?,
-        Stage::Pretrained => finished.data(&args.data, false)?,
+    let data = match task {
+        Some(task) => finished.task_data(&args.data, task)?,
+        None => finished.data(&args.data, false)?,
     };
     let test = test_samples(&data)?;
-    let found = match stage {
-        Stage::Pretrained => encoder(args, &finished, &data, test, &device(args)?)?,
-        Stage::Classifier => classifier(&finished, &data, test, || device(args))?,
-        Stage::Regressor | Stage::Segmenter => numbers_or_masks(&finished, test, &device(args)?)?,
+    let found = match task {
+        Some(_) => predictions(&finished, &data, test, args)?,
+        None => encoder(args, &finished, &data, test, &device(args)?)?,
     };
     print_json(args.device.json, || {
         let mut all = json!({ "run": args.run, "samples": test.len() });
@@ -51,29 +46,20 @@ fn device(args: &EvalArgs) -> Result<Device> {
     open_device(&args.device.device)
 }
 
-/// A classifier on test images.
-fn classifier(finished: &Finished, data: &Dataset, test: &Split, device: impl FnOnce() -> Result<Device>) -> Result<Value> {
-    let classes = finished.checkpoint.record.classes;
-    let labels = test.truth.labels.as_ref().with_context(|| format!("the test images of {} have no labels", data.name))?;
-    ensure!(labels.iter().all(|&label| label < classes), "{} has {} classes, the checkpoint {classes}", data.name, data.classes);
-    let device = device()?;
-    let logits = predict_images(&device, &finished.checkpoint, test)?;
-    let predicted: Vec<u32> = logits.chunks(classes as usize).map(|row| best(row).0 as u32).collect();
-    let names = &finished.checkpoint.record.class_names;
-    let judged = Classification::of(&Confusion::of(labels, &predicted, classes as usize)?, names)?;
-    let (accuracy, loss) = accuracy_and_loss(&logits, classes as usize, labels);
-    say!("{judged}");
-    say!("test: accuracy {:.2} %, loss {loss:.4}, {} images", 100.0 * accuracy, labels.len());
-    Ok(json!({ "test_accuracy": accuracy, "test_loss": loss, "classification": judged, "device": device.name() }))
-}
-
-/// Predicted numbers or masks of test samples.
-fn numbers_or_masks(finished: &Finished, test: &Split, device: &Device) -> Result<Value> {
-    let scores = judge(device, &finished.checkpoint, test)?;
+/// What a run predicts for test samples.
+fn predictions(finished: &Finished, data: &Dataset, test: &Split, args: &EvalArgs) -> Result<Value> {
+    let known = finished.checkpoint.record.task.is_some_and(|task| test.truth.knows(task.truth()));
+    ensure!(known, "the test samples of {} have nothing to compare predictions with", data.name);
+    let device = device(args)?;
+    let scores = judge(&device, &finished.checkpoint, test).with_context(|| data.name.clone())?;
+    scores.details.iter().for_each(|details| say!("{}", details.text));
     say!("test: {}", scores.text);
     let mut found = json!({ "device": device.name() });
-    for (name, value) in scores.values {
+    for (name, value) in &scores.values {
         found[format!("test_{name}")] = json!(value);
+    }
+    if let Some(details) = scores.details {
+        found[details.name] = details.json;
     }
     Ok(found)
 }

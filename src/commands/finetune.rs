@@ -10,7 +10,7 @@ use super::{
     print_json, session, start_threads,
 };
 use crate::cli::FinetuneArgs;
-use crate::data::{Dataset, Task};
+use crate::data::Dataset;
 use crate::error::UsageError;
 use crate::say;
 use crate::train::{Checkpoint, Finetune, FinetuneSettings, RunSettings, find_checkpoint};
@@ -27,7 +27,7 @@ pub(super) fn load_pretrained(from: &str) -> Result<Option<Checkpoint>> {
 
 /// Settings with the defaults of a pretrained encoder, where `settings` begin with one, under what a file and flags say.
 pub(super) fn suited(settings: FinetuneSettings, args: &FinetuneArgs) -> Result<FinetuneSettings> {
-    if settings.from == "scratch" || settings.task != Task::Classify || args.repeats() {
+    if settings.from == "scratch" || !settings.task.has_gentle_defaults() || args.repeats() {
         return Ok(settings);
     }
     let defaults = FinetuneSettings::from_encoder(&settings.from, settings.task, settings.run.optimizer)?;
@@ -98,8 +98,9 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let inputs = [&settings.run.data, &settings.init_from, &settings.pseudo_labels, &args.output.config, &from].into_iter().flatten();
     opened.claim(&args.output, &Inputs::of(inputs))?;
     start_threads(settings.run.threads)?;
-    if settings.task == Task::Segment && args.encoder.model.chooses_features() {
-        return Err(UsageError("--features means nothing to --task segment, which makes masks from the maps before them".into()).into());
+    if settings.task.of_maps() && args.encoder.model.chooses_features() {
+        let text = format!("--features means nothing to --task {}, which is learnt from the maps before them", settings.task);
+        return Err(UsageError(text).into());
     }
     let data = labelled_data(settings)?;
     opened.same_data(&data)?;
@@ -117,7 +118,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     // With the normalisation of the weights that it begins with.
     opened.settings.model = finetune.settings.model.clone();
     let settings = &opened.settings;
-    let model = format!("{}, {}", settings.model, finetune.task.describe());
+    let model = format!("{}, {}", settings.model, finetune.objective.describe());
     if args.output.dry_run {
         return describe(&finetune.plan, &device, &model, args.output.json);
     }
@@ -156,7 +157,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
             "seconds": outcome.seconds,
             "device_busy": outcome.device_busy,
         });
-        for measure in finetune.task.measures() {
+        for measure in finetune.settings.task.measures() {
             result[format!("test_{measure}")] = json!(test.as_ref().and_then(|t| t.value(measure)));
         }
         result

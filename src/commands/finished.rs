@@ -8,11 +8,11 @@ use serde_json::Value;
 use super::output::Inputs;
 use super::{load_data, load_known_data};
 use crate::cli::DataArgs;
-use crate::data::{Dataset, ReadOptions, Split, Task};
+use crate::data::{Dataset, ReadOptions, Split, TruthKind};
 use crate::error::UsageError;
 use crate::files::{Lock, is_run_folder};
 use crate::say;
-use crate::train::{Checkpoint, FinetuneSettings, Method, RunSettings, Stage, config_of, find_checkpoint, lock_run, overlay};
+use crate::train::{Checkpoint, FinetuneSettings, Method, RunSettings, Task, config_of, find_checkpoint, lock_run, overlay};
 
 pub struct Finished {
     pub checkpoint: Checkpoint,
@@ -65,32 +65,33 @@ impl Finished {
 
     /// [`data`](Self::data) with what `task` is to predict. Fails where a table is not read as the run read its own.
     pub fn task_data(&self, args: &DataArgs, task: Task) -> Result<Dataset> {
-        let (record, mut run) = (&self.checkpoint.record, self.settings.clone());
+        let (record, mut run, truth) = (&self.checkpoint.record, self.settings.clone(), task.truth());
         args.lay_over(&mut run);
         if record.encoding.is_none() {
             run.read_as(record);
         }
         let known = self.settings.target.as_ref();
         // A class is known by its name, whatever the column is called.
-        if let Some(other) = args.target.as_ref().filter(|other| task != Task::Classify && known.is_some_and(|known| known != *other)) {
+        if let Some(other) = args.target.as_ref().filter(|other| truth != TruthKind::Classes && known.is_some_and(|known| known != *other))
+        {
             let text = format!("{} predicts `{}`, not `{other}`", self.path.display(), known.map_or("", String::as_str));
             return Err(UsageError(text).into());
         }
-        let known_classes = Some(record.class_names.clone()).filter(|names| task == Task::Classify && !names.is_empty());
+        let known_classes = Some(record.outputs.class_names.clone()).filter(|names| truth == TruthKind::Classes && !names.is_empty());
         let options = ReadOptions {
             known_classes: known_classes.clone(),
-            known_values: record.mask_values.clone(),
-            known_palette: record.mask_palette.clone(),
+            known_values: record.outputs.mask_values.clone(),
+            known_palette: record.outputs.mask_palette.clone(),
             ..run.read_options(true)
         };
-        if task != Task::Regress && record.class_names.is_empty() {
+        if truth != TruthKind::Numbers && record.outputs.class_names.is_empty() {
             say!("the checkpoint has no names of classes: they are taken by their numbers");
         }
         let data = load_known_data(&run, task, options, |data| match &known_classes {
             Some(names) => data.with_classes(names),
             // Data may lack some of the numbers.
-            None if task == Task::Classify && data.classes > 0 && data.class_names.iter().all(|name| name.parse::<u32>().is_ok()) => {
-                data.with_classes(&(0..record.classes).map(|class| class.to_string()).collect::<Vec<_>>())
+            None if truth == TruthKind::Classes && data.classes > 0 && data.class_names.iter().all(|name| name.parse::<u32>().is_ok()) => {
+                data.with_classes(&(0..record.outputs.classes).map(|class| class.to_string()).collect::<Vec<_>>())
             }
             None => Ok(data),
         })?;
@@ -129,7 +130,7 @@ impl Finished {
 
     /// Says so where the encoder knows more labels than those that it is about to be judged with.
     pub fn own_up(&self) {
-        if self.checkpoint.record.stage != Stage::Pretrained || self.with_labels {
+        if self.checkpoint.record.task.is_some() || self.with_labels {
             say!("{} was trained with labels: what follows says nothing about how few are enough", self.path.display());
         }
     }

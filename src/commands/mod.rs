@@ -32,7 +32,7 @@ use serde_json::Value;
 
 use crate::cli::Command;
 use crate::core::program::RecordError;
-use crate::data::{Dataset, Format, ReadOptions, Split, Table, Task, recognise};
+use crate::data::{Dataset, Format, ReadOptions, Split, Table, TruthKind, recognise};
 use crate::error::{DeviceError, UsageError};
 use crate::exec::Device;
 use crate::kernels::augment_draw::Ranges;
@@ -41,7 +41,7 @@ use crate::models::ModelSettings;
 use crate::ops::Clock;
 use crate::report::save_png;
 use crate::say;
-use crate::train::{Checkpoint, Outcome, Plan, RunFolder, RunSettings, Session, Terminal, augmentation_sheet, overlay};
+use crate::train::{Checkpoint, Outcome, Plan, RunFolder, RunSettings, Session, TASKS, Task, Terminal, augmentation_sheet, overlay};
 
 /// Exit code after Ctrl-C, so that scripts do not go on with half a run.
 const INTERRUPTED: u8 = 130;
@@ -137,12 +137,13 @@ fn load_known_data(
     options: ReadOptions,
     change: impl FnOnce(Dataset) -> Result<Dataset>,
 ) -> Result<Dataset> {
-    let options = ReadOptions { task: Some(task), ..options };
+    let options = ReadOptions { truth: Some(task.truth()), ..options };
     let data = match &run.data {
         None => Dataset::embedded().conform(&options)?,
         Some(path) if recognise(path)?.0 == Format::Table => {
-            if task != Task::Regress {
-                return Err(UsageError(format!("{} is a table, which is for --task regress", path.display())).into());
+            if task.truth() != TruthKind::Numbers {
+                let others = Task::which(|task| task.truth() == TruthKind::Numbers);
+                return Err(UsageError(format!("{} is a table, which is for --task {others}", path.display())).into());
             }
             if let Some(flag) = options.of_pictures() {
                 return Err(UsageError(format!("{flag} is for pictures, {} is a table", path.display())).into());
@@ -150,15 +151,8 @@ fn load_known_data(
             Dataset::of_table(Table::load(path, &options)?)?
         }
         Some(path) => Dataset::load(path, &options).map_err(|error| {
-            let anything = Dataset::load(path, &ReadOptions { task: None, ..options }).ok();
-            let fitting = anything.and_then(|data| {
-                let of = [
-                    (data.train.truth.masks.is_some(), Task::Segment, "segment"),
-                    (data.train.truth.targets.is_some(), Task::Regress, "regress"),
-                    (data.classes > 1, Task::Classify, "classify"),
-                ];
-                of.into_iter().find(|(fits, ..)| *fits).filter(|(_, fitting, _)| *fitting != task).map(|(.., name)| name)
-            });
+            let anything = Dataset::load(path, &ReadOptions { truth: None, ..options }).ok();
+            let fitting = anything.and_then(|data| TASKS.iter().find(|task| data.knows(task.truth()))).filter(|fitting| **fitting != task);
             match fitting {
                 Some(fitting) => UsageError(format!("{error:#}; these data are for --task {fitting}")).into(),
                 None => error,

@@ -8,20 +8,19 @@ use super::inputs::{self, Input};
 use super::output::Inputs;
 use super::{open_device, print, print_json};
 use crate::cli::PredictArgs;
-use crate::data::{Encoding, Look, PictureOptions, Samples, Split, Truth, look_at, paint, restore};
+use crate::data::{Encoding, Look, PictureOptions, Samples, Split, Truth, TruthKind, look_at, paint, restore};
 use crate::error::UsageError;
 use crate::exec::Device;
 use crate::files;
-use crate::metrics::best;
 use crate::say;
-use crate::train::{Checkpoint, Record, Stage, find_checkpoint, predict_each, predict_images};
+use crate::train::{Checkpoint, Prediction, Record, find_checkpoint, predict_each};
 
 /// Pictures are read, predicted and let go in portions of at most this many bytes.
 const PORTION: usize = 256 << 20;
 
 pub fn run(args: &PredictArgs) -> Result<u8> {
     let checkpoint = Checkpoint::load(&find_checkpoint(&args.run)?)?;
-    let segments = checkpoint.record.stage == Stage::Segmenter;
+    let segments = checkpoint.record.task.is_some_and(|task| task.truth() == TruthKind::Masks);
     if segments != args.out.is_some() {
         let text = match segments {
             true => "this run predicts masks: --out DIR says where they go",
@@ -71,20 +70,22 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
 
 /// What was predicted for a sample.
 enum Found {
-    /// With its probability, and its name where it has one.
-    Class(usize, f64, Option<String>),
-    /// By the names of what was predicted.
-    Numbers(Vec<(String, f32)>),
-    /// Where it was written.
-    Mask(PathBuf),
+    Said(Prediction),
+    /// A mask, and where it was written.
+    Written(PathBuf),
 }
 
 impl Found {
     fn json(&self, file: &str) -> Value {
         match self {
-            Found::Class(class, probability, name) => json!({ "file": file, "class": class, "name": name, "probability": probability }),
-            Found::Numbers(numbers) => json!({ "file": file, "values": numbers.iter().cloned().collect::<BTreeMap<_, _>>() }),
-            Found::Mask(path) => json!({ "file": file, "mask": path }),
+            Found::Said(Prediction::Class { class, probability, name }) => {
+                json!({ "file": file, "class": class, "name": name, "probability": probability })
+            }
+            Found::Said(Prediction::Numbers(numbers)) => {
+                json!({ "file": file, "values": numbers.iter().cloned().collect::<BTreeMap<_, _>>() })
+            }
+            Found::Said(Prediction::Mask(classes)) => json!({ "file": file, "classes": classes }),
+            Found::Written(path) => json!({ "file": file, "mask": path }),
         }
     }
 }
@@ -92,40 +93,31 @@ impl Found {
 impl std::fmt::Display for Found {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Found::Class(_, probability, Some(name)) => write!(f, "{name}  {probability:.4}"),
-            Found::Class(class, probability, None) => write!(f, "{class}  {probability:.4}"),
-            Found::Numbers(numbers) => {
+            Found::Said(Prediction::Class { probability, name: Some(name), .. }) => write!(f, "{name}  {probability:.4}"),
+            Found::Said(Prediction::Class { class, probability, name: None }) => write!(f, "{class}  {probability:.4}"),
+            Found::Said(Prediction::Numbers(numbers)) => {
                 let numbers = numbers.iter().map(|(name, number)| format!("{name} {number}"));
                 write!(f, "{}", numbers.collect::<Vec<_>>().join("  "))
             }
-            Found::Mask(path) => write!(f, "{}", path.display()),
+            Found::Said(Prediction::Mask(classes)) => write!(f, "{} pixels", classes.len()),
+            Found::Written(path) => write!(f, "{}", path.display()),
         }
     }
 }
 
 /// One for each sample.
 fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, samples: &Wanted<'_>) -> Result<Vec<Found>> {
-    let record = &checkpoint.record;
-    if let Some(folder) = &args.out {
-        let mut masks = Vec::new();
-        predict_each(device, checkpoint, &samples.samples, &mut |_, classes| {
-            for mask in classes.chunks(record.samples.places() as usize) {
-                masks.push(write_mask(folder, samples.inputs[masks.len()], mask, record)?);
+    let mut found = Vec::new();
+    predict_each(device, checkpoint, &samples.samples, &mut |prediction| {
+        found.push(match (prediction, &args.out) {
+            (Prediction::Mask(classes), Some(folder)) => {
+                Found::Written(write_mask(folder, samples.inputs[found.len()], &classes, &checkpoint.record)?)
             }
-            Ok(())
-        })?;
-        return Ok(masks.into_iter().map(Found::Mask).collect());
-    }
-    let outputs = predict_images(device, checkpoint, &samples.samples)?;
-    let numbers = |row: &[f32]| Found::Numbers(record.targets.iter().map(|target| target.name.clone()).zip(row.iter().copied()).collect());
-    let class = |logits: &[f32]| {
-        let (class, probability) = best(logits);
-        Found::Class(class, probability, record.class_names.get(class).cloned())
-    };
-    Ok(match record.stage {
-        Stage::Regressor => outputs.chunks(record.targets.len().max(1)).map(numbers).collect(),
-        _ => outputs.chunks(record.classes.max(1) as usize).map(class).collect(),
-    })
+            (said, _) => Found::Said(said),
+        });
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// What is to be predicted for, with a name for each.
@@ -165,15 +157,15 @@ fn mask_name(input: &Input) -> PathBuf {
 }
 
 /// Writes a mask of classes at the size of its picture, with the values that masks had in training; returns its path.
-fn write_mask(folder: &Path, input: &Input, mask: &[f32], record: &Record) -> Result<PathBuf> {
+fn write_mask(folder: &Path, input: &Input, mask: &[u8], record: &Record) -> Result<PathBuf> {
     let path = folder.join(mask_name(input));
     let Look { height, width, turned, .. } = look_at(&input.path)?;
-    let value = |&class: &f32| record.mask_values.get(class as usize).copied().unwrap_or(class as u8);
+    let value = |&class: &u8| record.outputs.mask_values.get(usize::from(class)).copied().unwrap_or(class);
     let values = restore(&mask.iter().map(value).collect::<Vec<u8>>(), record.image()?, height, width);
     if turned {
         say!("{}: its mask is for the picture as it lies upright (it is turned or mirrored by its EXIF orientation)", input.path.display());
     }
-    let bytes = paint(&values, height, width, &record.mask_palette)?;
+    let bytes = paint(&values, height, width, &record.outputs.mask_palette)?;
     files::write(&path, |file| file.write_all(&bytes))?;
     Ok(path)
 }

@@ -11,7 +11,7 @@ use super::names::{normalized, some_of};
 use super::number::{Guess, Notation, is_missing};
 use super::sheet::Sheet;
 use super::split::Part;
-use super::{ReadOptions, Task};
+use super::{ReadOptions, TruthKind};
 
 /// Columns that may name the picture, the usual one first.
 const FILE_COLUMNS: [&str; 16] = [
@@ -67,7 +67,7 @@ pub(super) fn rows(
     if let (None, Some(label)) = (target, label) {
         notes.push(format!("{name} has a column `{0}`, which `--target {0}` would predict", sheet.columns[label]));
     }
-    let targets = target.map(|column| targets(sheet, column, options.task, notes)).transpose()?;
+    let targets = target.map(|column| targets(sheet, column, options.truth, notes)).transpose()?;
     let parts = sheet.parts()?;
     if let Some((column, _)) = &parts {
         notes.push(format!("column `{}` of {name} says which pictures are for training and which for testing", sheet.columns[*column]));
@@ -104,15 +104,15 @@ pub(super) fn rows(
 }
 
 /// What is to be predicted in each row; `None` where nothing is, in a column of numbers also where a word such as `NA` says so.
-fn targets(sheet: &Sheet, column: usize, task: Option<Task>, notes: &mut Vec<String>) -> Result<Vec<Option<String>>> {
+fn targets(sheet: &Sheet, column: usize, truth: Option<TruthKind>, notes: &mut Vec<String>) -> Result<Vec<Option<String>>> {
     let texts = |sheet: &Sheet| sheet.column(column).map(|cell| (!cell.is_empty()).then(|| normalized(cell).into_owned())).collect();
     let (forms, names) = (sheet.column(column).collect::<BTreeSet<_>>(), sheet.column(column).map(normalized).collect::<BTreeSet<_>>());
     if names.len() < forms.len() {
         notes.push(format!("names in column `{}` of {} that differ in Unicode form only are one", sheet.columns[column], sheet.name));
     }
-    let Some(notation) = (match task {
-        Some(Task::Classify | Task::Segment) => None,
-        Some(Task::Regress) => Some(sheet.notation(column, sheet.guesses()[column])?.unwrap_or_default()),
+    let Some(notation) = (match truth {
+        Some(TruthKind::Classes | TruthKind::Masks) => None,
+        Some(TruthKind::Numbers) => Some(sheet.notation(column, sheet.guesses()[column])?.unwrap_or_default()),
         None => all_numbers(sheet, column)?,
     }) else {
         return Ok(texts(sheet));

@@ -52,16 +52,26 @@ pub const MOST_SIDE: u32 = 4096;
 /// Samples of a data set may take this much memory.
 const MOST_SAMPLE_BYTES: u64 = 64 << 30;
 
-/// What is to be learnt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Task {
-    /// A class per sample.
-    Classify,
-    /// A number per sample.
-    Regress,
-    /// A class per pixel.
-    Segment,
+/// What is to be known of samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TruthKind {
+    /// A class of each.
+    Classes,
+    /// A number of each.
+    Numbers,
+    /// A class of each pixel.
+    Masks,
+}
+
+impl TruthKind {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            TruthKind::Classes => "labels",
+            TruthKind::Numbers => "numbers",
+            TruthKind::Masks => "masks",
+        }
+    }
 }
 
 /// How data are to be read.
@@ -77,7 +87,7 @@ pub struct ReadOptions {
     /// Of each value of a picture, the bits that are used; they are stretched over the whole range.
     pub bits: Option<u32>,
     /// Without it the data decide: masks, a column of numbers, classes.
-    pub task: Option<Task>,
+    pub truth: Option<TruthKind>,
     /// Whether data without labels are an error.
     pub want_labels: bool,
     /// The classes that a run knows already, which the data need not all have.
@@ -245,6 +255,11 @@ impl Dataset {
             data.notes.push(format!("{} other files are left out: {}", others.len(), names::some_of(&others)));
         }
         data.conform(options)
+    }
+
+    /// Whether this is known of its training samples, and there is something to learn.
+    pub fn knows(&self, truth: TruthKind) -> bool {
+        self.train.truth.knows(truth) && (truth == TruthKind::Numbers || self.classes > 1)
     }
 
     /// The classes and how many training samples each has, for people; `None` without labels.

@@ -9,7 +9,7 @@ use super::names::some_of;
 use super::number::number;
 use super::source::Entry;
 use super::split::Part;
-use super::{ReadOptions, Task};
+use super::{ReadOptions, TruthKind};
 
 /// A picture with its part.
 #[derive(Clone)]
@@ -38,12 +38,12 @@ pub(super) fn of<'a>(
     notes: &mut Vec<String>,
 ) -> Result<PictureTruth<'a>> {
     let targets: Option<Vec<&(String, u32)>> = samples.iter().map(|sample| sample.target.as_ref()).collect();
-    match (options.task, targets) {
-        (Some(Task::Segment), _) => masks(name, layout, samples),
+    match (options.truth, targets) {
+        (Some(TruthKind::Masks), _) => masks(name, layout, samples),
         (None, None) if options.want_labels && !layout.masks.is_empty() => masks(name, layout, samples),
-        (Some(Task::Regress), Some(targets)) => numbers(options, &targets),
+        (Some(TruthKind::Numbers), Some(targets)) => numbers(options, &targets),
         (None, Some(targets)) if targets.iter().all(|(text, _)| number(text).is_some()) => numbers(options, &targets),
-        (Some(Task::Classify) | None, Some(targets)) => {
+        (Some(TruthKind::Classes) | None, Some(targets)) => {
             let classes: Vec<Option<&str>> = targets.iter().map(|(text, _)| Some(text.as_str())).collect();
             let distinct = classes.iter().flatten().collect::<BTreeSet<_>>().len();
             ensure!(
@@ -54,11 +54,11 @@ pub(super) fn of<'a>(
             );
             numbered(name, samples, &classes, options)
         }
-        (Some(Task::Regress), None) => match options.want_labels {
+        (Some(TruthKind::Numbers), None) => match options.want_labels {
             true => Err(anyhow::anyhow!("{name} has no numbers to learn: it needs an index.csv, and --target names a column of it")),
             false => Ok(PictureTruth::Nothing),
         },
-        (Some(Task::Classify) | None, None) => {
+        (Some(TruthKind::Classes) | None, None) => {
             match folders(name, layout, samples, options, notes).and_then(|c| numbered(name, samples, &c, options)) {
                 Ok(truth) => Ok(truth),
                 Err(error) if options.want_labels => Err(error),

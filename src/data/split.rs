@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 
+use super::TruthKind;
 use super::names::some_of;
 use super::samples::{Samples, SharedRows};
 use crate::core::random;
@@ -35,6 +36,15 @@ pub struct Truth {
 impl Truth {
     pub fn labels(labels: Vec<u32>) -> Self {
         Truth { labels: Some(labels), ..Truth::default() }
+    }
+
+    /// Whether this is known.
+    pub fn knows(&self, kind: TruthKind) -> bool {
+        match kind {
+            TruthKind::Classes => self.labels.is_some(),
+            TruthKind::Numbers => self.targets.is_some(),
+            TruthKind::Masks => self.masks.is_some(),
+        }
     }
 
     /// Of the samples with these indices.

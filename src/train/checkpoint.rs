@@ -15,9 +15,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::foreign;
+use super::outputs::Outputs;
+use super::tasks::{Objective, Task, stage};
 use crate::core::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
 use crate::core::sample::{Image, SampleType};
-use crate::data::{Encoding, Fingerprint, MOST_SIDE, Scale};
+use crate::data::{Encoding, Fingerprint, MOST_SIDE};
+use crate::error::UsageError;
 use crate::exec::Executor;
 use crate::models::ModelSettings;
 
@@ -30,8 +33,6 @@ pub(super) type StoredTensors = BTreeMap<String, (Vec<usize>, TensorType, Vec<u8
 /// A header takes many times its length in memory, which must not be much beside that of the tensors that it describes.
 const MOST_HEADER_BYTES: u64 = 8 << 20;
 const MOST_TENSORS: usize = 20_000;
-/// Of a record; labels are less.
-const MOST_CLASSES: u32 = 1 << 16;
 
 /// All tensors of a safetensors file, and our record if it has one.
 pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<Record>)> {
@@ -71,45 +72,18 @@ pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<Record>
     Ok((header.tensors().into_iter().map(tensor).collect(), record))
 }
 
-/// What a checkpoint's weights are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Stage {
-    Pretrained,
-    Classifier,
-    Regressor,
-    Segmenter,
-}
-
-/// A number that is predicted, and the mean and deviation that its values were standardised by.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Target {
-    pub name: String,
-    pub scale: Scale,
-}
-
 /// The host's side of a run's state. Holds no time, no path and nothing else that differs between equal runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     pub format: u32,
-    pub stage: Stage,
+    /// What it has learnt; nothing yet of a pretrained encoder.
+    #[serde(rename = "stage", with = "stage")]
+    pub task: Option<Task>,
     pub model: ModelSettings,
     /// The type of the samples that it takes.
     pub samples: SampleType,
-    /// Of the training data; 0 if they have no labels.
-    pub classes: u32,
-    /// Of what is predicted: a name for each class.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub class_names: Vec<String>,
-    /// Of a segmenter: the value that each class has in masks.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub mask_values: Vec<u8>,
-    /// Of a segmenter: the colours of those values, if its masks had a palette.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub mask_palette: Vec<u8>,
-    /// Of a regressor.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub targets: Vec<Target>,
+    #[serde(flatten)]
+    pub outputs: Outputs,
     /// Of pictures, where not all bits of their values are used: see [`PictureOptions`](crate::data::PictureOptions).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bits: Option<u32>,
@@ -147,6 +121,14 @@ impl Record {
         self.samples.image().with_context(|| format!("images are wanted here, this run takes samples of {}", self.samples))
     }
 
+    /// The objective that it was trained for. Fails with a [`UsageError`] of a pretrained encoder.
+    pub fn objective(&self) -> Result<Box<dyn Objective>> {
+        let task = self
+            .task
+            .ok_or_else(|| UsageError("this checkpoint is a pretrained encoder without a head; `finetune --from` it first".into()))?;
+        Ok(task.recall(&self.outputs))
+    }
+
     /// What makes no sense of one that was read from a file.
     fn problem(&self) -> Option<String> {
         let sound = match self.samples {
@@ -155,17 +137,18 @@ impl Record {
             }
             SampleType::Row(columns) => self.encoding.as_ref().is_some_and(|encoding| columns as usize == encoding.features().len()),
         };
-        let named = self.class_names.is_empty() || self.stage == Stage::Pretrained || self.class_names.len() == self.classes as usize;
+        let Outputs { classes, class_names, .. } = &self.outputs;
+        let named = class_names.is_empty() || self.task.is_none() || class_names.len() == *classes as usize;
         let checks = [
             (!sound, format!("samples of {}", self.samples)),
-            (!named, format!("{} names for {} classes", self.class_names.len(), self.classes)),
-            (self.classes > MOST_CLASSES, format!("{} classes", self.classes)),
+            (!named, format!("{} names for {classes} classes", class_names.len())),
             (!self.bits.is_none_or(|bits| (1..=16).contains(&bits)), "bits of pictures".into()),
-            (!self.mask_palette.len().is_multiple_of(3) || self.mask_palette.len() > 3 * 256, "a palette of masks".into()),
-            (!self.targets.iter().all(|target| target.scale.mean.is_finite() && target.scale.std.is_finite()), "a target's scale".into()),
         ];
         let found = checks.into_iter().find(|(wrong, _)| *wrong).map(|(_, what)| what);
-        found.or_else(|| self.encoding.as_ref().and_then(Encoding::problem)).or_else(|| self.model.problem())
+        found
+            .or_else(|| self.outputs.problem())
+            .or_else(|| self.encoding.as_ref().and_then(Encoding::problem))
+            .or_else(|| self.model.problem())
     }
 }
 
@@ -241,18 +224,14 @@ impl Record {
     pub const FORMAT: u32 = 2;
 
     /// Before the first step.
-    pub fn new(stage: Stage, model: &ModelSettings, samples: SampleType, classes: u32, seed: u64) -> Self {
+    pub fn new(task: Option<Task>, model: &ModelSettings, samples: SampleType, classes: u32, seed: u64) -> Self {
         let none = (0.0, 0);
         Record {
             format: Self::FORMAT,
-            stage,
+            task,
             model: model.clone(),
             samples,
-            classes,
-            class_names: Vec::new(),
-            mask_values: Vec::new(),
-            mask_palette: Vec::new(),
-            targets: Vec::new(),
+            outputs: Outputs::classes(classes),
             bits: None,
             encoding: None,
             data: None,

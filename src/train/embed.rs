@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::checkpoint::{Checkpoint, Stage};
+use super::checkpoint::Checkpoint;
 use super::passes::Evaluation;
 use super::recording::Recording;
 use super::shards::Shards;
@@ -46,7 +46,7 @@ pub(super) type RunPass<'a, P> = dyn FnMut(&mut dyn Executor, &Programs, &P, Sha
 impl Checkpoint {
     /// Features of `images`, as they are, in evaluation. Fails where they are not of the size that the encoder was trained on.
     pub fn features(&self, device: &Device, images: &Split) -> Result<Features> {
-        if self.record.stage == Stage::Segmenter {
+        if self.record.task.is_some_and(|task| task.of_maps()) {
             let text = "this run segments: its encoder ends in maps, not in features; the run that it began with may have them";
             return Err(UsageError(text.into()).into());
         }

@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::checkpoint::{Checkpoint, Record, Stage};
+use super::checkpoint::{Checkpoint, Record};
 use super::driver::{Driver, Judgement, Outcome, Session};
 use super::methods;
 use super::methods::images;
@@ -11,11 +11,11 @@ use super::passes::{Pass, Recalibration};
 use super::plan::{Plan, Training, TrainingOptions};
 use super::recording::Recording;
 use super::settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS};
-use super::shards::{BatchOutput, Shards, watched};
-use super::task::{self, Scores, Task};
+use super::shards::{Shards, watched};
+use super::tasks::{BatchOutput, Objective, Prediction, Scores, Task};
 use super::weights::Weights;
 use crate::core::buffer::{Role, is_of};
-use crate::data::{self, Dataset, Split};
+use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
 use crate::models::{self, ModelSettings, Place};
@@ -27,7 +27,7 @@ pub struct Finetune {
     pub plan: Plan,
     /// Labelled samples that are trained on.
     pub labelled: u32,
-    pub task: Box<dyn Task>,
+    pub objective: Box<dyn Objective>,
     /// What a user should know before it starts.
     pub notes: Vec<String>,
     pretrained: Option<Checkpoint>,
@@ -40,27 +40,34 @@ pub struct Finetune {
 struct Known {
     shards: Shards,
     pass: Pass,
-    truth: Split,
+    samples: Split,
 }
 
 impl Known {
     /// `None` if there are no samples or no truth about them.
-    fn record(r: &mut Recording, name: &str, split: &Split, model: &ModelSettings, task: &dyn Task) -> Result<Option<Self>> {
-        if split.is_empty() || !task.knows(split) {
+    fn record(
+        r: &mut Recording,
+        name: &str,
+        split: &Split,
+        model: &ModelSettings,
+        task: Task,
+        objective: &dyn Objective,
+    ) -> Result<Option<Self>> {
+        if split.is_empty() || !split.truth.knows(task.truth()) {
             return Ok(None);
         }
         let shards = Shards::declare(r, name, &split.bare(), u32::MAX);
-        let pass = outputs(r, shards.data, name, shards.size, model, task)?;
-        Ok(Some(Known { shards, pass, truth: split.clone() }))
+        let pass = outputs(r, shards.data, name, shards.size, model, objective)?;
+        Ok(Some(Known { shards, pass, samples: split.clone() }))
     }
 }
 
 /// A pass that leaves the outputs for the first `count` samples of `data`.
-fn outputs(r: &mut Recording, data: DataBufs, name: &str, count: u32, model: &ModelSettings, task: &dyn Task) -> Result<Pass> {
+fn outputs(r: &mut Recording, data: DataBufs, name: &str, count: u32, model: &ModelSettings, objective: &dyn Objective) -> Result<Pass> {
     let places = [models::ENCODER, models::HEAD].map(Place::evaluation);
     Ok(Pass::record(r, name, data, count, &|t, batch, _, _| {
         let x = batch_samples(t, batch, model.kind.form());
-        task.output(t, model, places, x)
+        objective.output(t, model, places, x)
     })?)
 }
 
@@ -98,22 +105,22 @@ impl Finetune {
                 format!("--batch {} is larger than the {} training images; the largest batch is {}", run.batch, train.len(), train.len());
             return Err(UsageError(text).into());
         }
-        let mut record = Record::new(Stage::Classifier, &settings.model, train.kind(), data.classes, run.seed);
-        let task = task::of_run(&settings, data, &train, &mut record)?;
+        let mut record = Record::new(Some(settings.task), &settings.model, train.kind(), data.classes, run.seed);
+        let objective = settings.task.begin(&settings.of_task(), data, &train.truth, &mut record.outputs)?;
         record.encoding = data.encoding.clone();
         (record.data, record.bits) = (Some(data.fingerprint()), run.bits);
         let mut r = Recording::new(run.seed, binding_limit);
         let both = [models::ENCODER, models::HEAD];
         if let Some(layer) = &settings.freeze_until {
             let layers = models::layers(&settings.model, train.kind(), &|t, x| {
-                task.output(t, &settings.model, both.map(Place::evaluation), x);
+                objective.output(t, &settings.model, both.map(Place::evaluation), x);
             });
             if !layers.iter().any(|name| is_of(name, layer)) {
                 return Err(UsageError(format!("there is no layer {layer} to --freeze-until; there are {}", outlined(&layers))).into());
             }
             r.arena.freeze_until(layer);
         }
-        let to_train_on = task.to_train_on(&train);
+        let to_train_on = Split { truth: objective.to_train_on(train.truth.clone()), ..train.clone() };
         let options = TrainingOptions {
             samples: &to_train_on,
             batch: run.batch,
@@ -132,8 +139,8 @@ impl Finetune {
             let augmentation = methods::augmentation(settings.augment, run.seed);
             let statistics = Statistics::batch(t.arena);
             let x = images(t, batch, clock, augmentation, &settings.model);
-            let output = task.output(t, &settings.model, both.map(|group| place(group, statistics)), x);
-            task.loss(t, batch, settings.augment, output)
+            let output = objective.output(t, &settings.model, both.map(|group| place(group, statistics)), x);
+            objective.loss(t, batch, settings.augment, output)
         })?;
         if settings.head_steps >= training.total_steps && settings.head_steps > 0 {
             let text = format!("--head-steps {} leaves none of the {} steps to the encoder", settings.head_steps, training.total_steps);
@@ -150,26 +157,26 @@ impl Finetune {
             };
             Recalibration::record(&mut r, images, count, &|t, batch, statistics| {
                 let x = batch_samples(t, batch, settings.model.kind.form());
-                task.output(t, &settings.model, both.map(|group| place(group, statistics)), x)
+                objective.output(t, &settings.model, both.map(|group| place(group, statistics)), x)
             })?
         } else {
             None
         };
         let mut notes = r.begin_with(weights.as_ref(), &record)?;
         notes.extend(run.nothing_held_out(&held_out, data.train.len()));
-        let held_out = Known::record(&mut r, "held-out", &held_out, &settings.model, &*task)?;
+        let held_out = Known::record(&mut r, "held-out", &held_out, &settings.model, settings.task, &*objective)?;
         let test = match &data.test {
-            Some(test) => Known::record(&mut r, "test", test, &settings.model, &*task)?,
+            Some(test) => Known::record(&mut r, "test", test, &settings.model, settings.task, &*objective)?,
             None => None,
         };
         let labelled = train.len();
         let plan = Plan::new(r, training, run, record);
-        Ok(Finetune { labelled, notes, recalibration, settings, plan, task, pretrained, held_out, test })
+        Ok(Finetune { labelled, notes, recalibration, settings, plan, objective, pretrained, held_out, test })
     }
 
     fn judge(&self, exec: &mut dyn Executor, known: &Known) -> Result<Scores> {
         let batches = |exec: &mut dyn Executor, f: &mut BatchOutput<'_>| known.pass.each(exec, &self.plan.programs, f);
-        self.task.judge(&mut |f| known.shards.outputs(exec, &known.truth, &batches, f), &known.truth)
+        self.objective.judge(&mut |f| known.shards.outputs(exec, &known.samples, &batches, f), &known.samples.truth)
     }
 
     /// Trains to the end, or until told to stop; then judges predictions for the test samples by the best weights.
@@ -208,17 +215,16 @@ impl Finetune {
 fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
     let table = data.train.kind().image().is_none();
     let mapless = settings.model.kind.form() != Form::Maps;
-    let classes = data.classes > 1;
-    let (known, what) = match settings.task {
-        data::Task::Classify => (classes && data.train.truth.labels.is_some(), "labels"),
-        data::Task::Regress => (data.train.truth.targets.is_some(), "numbers"),
-        data::Task::Segment => (classes && data.train.truth.masks.is_some(), "masks"),
-    };
     let wrong = [
-        (!known, format!("{} has no {what} to fine-tune on", data.name)),
+        (!data.knows(settings.task.truth()), format!("{} has no {} to fine-tune on", data.name, settings.task.truth().name())),
         (
-            settings.task == data::Task::Segment && mapless,
-            format!("--task segment needs a network of maps, {} is none: try --model cnn", settings.model),
+            settings.task.of_maps() && mapless,
+            format!(
+                "--task {} needs a network of maps, {} is none: try --model {}",
+                settings.task,
+                settings.model,
+                settings.task.default_model()
+            ),
         ),
         (table && !mapless, format!("{} is for images; a table needs --model mlp", settings.model)),
         (table && settings.model.normalize.is_some(), "[model.normalize] is for images, not for a table".to_string()),
@@ -228,8 +234,14 @@ fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
 }
 
 /// Calls `f` with the outputs of a fine-tuned checkpoint, a batch of `samples` at a time.
-fn outputs_each(device: &Device, checkpoint: &Checkpoint, task: &dyn Task, samples: &Split, f: &mut BatchOutput<'_>) -> Result<()> {
-    let record = |r: &mut Recording, data, count| outputs(r, data, "samples", count, &checkpoint.record.model, task);
+fn outputs_each(
+    device: &Device,
+    checkpoint: &Checkpoint,
+    objective: &dyn Objective,
+    samples: &Split,
+    f: &mut BatchOutput<'_>,
+) -> Result<()> {
+    let record = |r: &mut Recording, data, count| outputs(r, data, "samples", count, &checkpoint.record.model, objective);
     checkpoint.pass_over(device, samples, &record, &mut |exec, programs, pass, shards| {
         shards.outputs(exec, samples, &|exec, f| pass.each(exec, programs, f), f)
     })
@@ -237,24 +249,16 @@ fn outputs_each(device: &Device, checkpoint: &Checkpoint, task: &dyn Task, sampl
 
 /// What the predictions of a fine-tuned checkpoint for `samples` are worth. Fails where the truth about them is not known.
 pub fn judge(device: &Device, checkpoint: &Checkpoint, samples: &Split) -> Result<Scores> {
-    let task = task::of_record(&checkpoint.record)?;
-    ensure!(task.knows(samples), "nothing is known of these samples that predictions could be compared with");
-    task.judge(&mut |f| outputs_each(device, checkpoint, &*task, samples, f), samples)
+    let objective = checkpoint.record.objective()?;
+    let truth = checkpoint.record.task.map(|task| task.truth()).filter(|truth| !samples.truth.knows(*truth));
+    ensure!(truth.is_none(), "the samples have no {} to compare predictions with", truth.map_or("", |truth| truth.name()));
+    objective.judge(&mut |f| outputs_each(device, checkpoint, &*objective, samples, f), &samples.truth)
 }
 
-/// What a fine-tuned checkpoint predicts, a batch of `samples` at a time: `f` gets, dense, the logits of classes, or numbers in
-/// their own units, or the class of each pixel.
-pub fn predict_each(device: &Device, checkpoint: &Checkpoint, samples: &Split, f: &mut BatchOutput<'_>) -> Result<()> {
-    let task = task::of_record(&checkpoint.record)?;
-    outputs_each(device, checkpoint, &*task, samples, &mut |count, output| f(count, task.finished(output)))
-}
-
-/// All that [`predict_each`] finds: for a classifier logits, `[images, classes]`.
-pub fn predict_images(device: &Device, checkpoint: &Checkpoint, images: &Split) -> Result<Vec<f32>> {
-    let mut all = Vec::new();
-    predict_each(device, checkpoint, images, &mut |_, output| {
-        all.extend(output);
-        Ok(())
-    })?;
-    Ok(all)
+/// Calls `f` with what a fine-tuned checkpoint predicts for each of `samples`, in order.
+pub fn predict_each(device: &Device, checkpoint: &Checkpoint, samples: &Split, f: &mut dyn FnMut(Prediction) -> Result<()>) -> Result<()> {
+    let objective = checkpoint.record.objective()?;
+    outputs_each(device, checkpoint, &*objective, samples, &mut |count, output| {
+        objective.predictions(&output, count).into_iter().try_for_each(&mut *f)
+    })
 }

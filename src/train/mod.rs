@@ -9,6 +9,7 @@ mod foreign;
 mod methods;
 mod micro;
 mod optimizer;
+mod outputs;
 mod passes;
 mod plan;
 mod presets;
@@ -18,24 +19,23 @@ mod preview;
 mod recording;
 mod settings;
 mod shards;
-mod task;
+mod tasks;
 mod weights;
 
-pub use checkpoint::{Checkpoint, Record, Stage, Target};
+pub use checkpoint::{Checkpoint, Record};
 pub use driver::{Driver, Judgement, Outcome, Session, Terminal};
 pub use embed::Features;
-pub use finetune::{Finetune, judge, predict_each, predict_images};
+pub use finetune::{Finetune, judge, predict_each};
 pub use folder::{RUNS, RunFolder, checkpoint_path, config_of, find_checkpoint, latest, lock_run};
 pub use methods::{Corruption, METHODS, Method, PretrainMethod};
 pub use optimizer::OptimizerKind;
+pub use outputs::{Outputs, Target};
 pub use passes::{Evaluation, Pass};
 pub use plan::{Plan, RING, Training, TrainingOptions};
 pub use presets::augment_preset;
 pub use pretrain::{Pretrain, Pretrained};
 pub use preview::augmentation_sheet;
 pub use recording::Recording;
-pub use settings::{
-    ClassWeights, FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, PretrainSettings, RegressionLoss, RunSettings, Schedule, overlay,
-};
-pub use task::{Scores, Task};
+pub use settings::{FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, PretrainSettings, RunSettings, Schedule, overlay};
+pub use tasks::{ClassWeights, Details, FinetuneTask, Objective, Prediction, RegressionLoss, Scores, TASKS, Task};
 pub use weights::{Fitted, Weights};

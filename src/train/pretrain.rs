@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 
-use super::checkpoint::{Record, Stage};
+use super::checkpoint::Record;
 use super::driver::{Driver, Judgement, Outcome, Session};
 use super::micro::Cached;
+use super::outputs::Outputs;
 use super::passes::{Evaluation, Pass, Recalibration};
 use super::plan::{Plan, Training, TrainingOptions};
 use super::recording::Recording;
@@ -130,9 +131,12 @@ impl Pretrain {
                 Training::record_cached(&mut r, &options, &cached)?
             }
         };
-        let mut record = Record::new(Stage::Pretrained, &settings.model, train.kind(), data.classes, run.seed);
+        let mut record = Record::new(None, &settings.model, train.kind(), data.classes, run.seed);
         (record.data, record.bits) = (Some(data.fingerprint()), settings.run.bits);
-        let mut notes = r.begin_with(weights.as_ref(), &Record { class_names: data.class_names.clone(), ..record.clone() })?;
+        let mut notes = r.begin_with(
+            weights.as_ref(),
+            &Record { outputs: Outputs { class_names: data.class_names.clone(), ..record.outputs.clone() }, ..record.clone() },
+        )?;
         notes.extend(run.nothing_held_out(&held_out, data.train.len()));
         let statistics = r.arena.bufs().iter().any(|b| matches!(b.role, Role::Statistic { .. }));
         if let Some(micro) = settings.micro_batch.filter(|_| statistics) {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::folder::config_of;
 use super::optimizer::OptimizerKind;
 use super::settings::{FinetuneSettings, RunSettings, Schedule};
-use crate::data::Task;
+use super::tasks::Task;
 use crate::error::UsageError;
 use crate::kernels::augment_draw::Ranges;
 
@@ -16,7 +16,7 @@ impl FinetuneSettings {
     /// digits, clothes and flowers; for anything else, the defaults of `scratch`. Fails where the run's `config.toml` cannot be read.
     pub fn from_encoder(from: &str, task: Task, optimizer: OptimizerKind) -> Result<Self> {
         let settings = FinetuneSettings { from: from.into(), task, ..Default::default() };
-        if task != Task::Classify {
+        if !task.has_gentle_defaults() {
             return Ok(settings);
         }
         let lr = if optimizer == OptimizerKind::Sgd { 0.03 } else { 0.001 };

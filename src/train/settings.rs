@@ -11,8 +11,9 @@ use super::checkpoint::Record;
 use super::methods::{self, Corruption, Method, Pretext};
 use super::optimizer::OptimizerKind;
 use super::presets::augment_preset;
+use super::tasks::{ClassWeights, RegressionLoss, Task, TaskSettings};
 use crate::cache;
-use crate::data::{MOST_SIDE, ReadOptions, Split, Task};
+use crate::data::{MOST_SIDE, ReadOptions, Split, TruthKind};
 use crate::kernels::adam::AdamSettings;
 use crate::kernels::augment_draw::Ranges;
 use crate::kernels::sgd::SgdSettings;
@@ -25,24 +26,6 @@ pub enum Schedule {
     Constant,
     /// Half a cosine from the full rate to zero.
     Cosine,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum RegressionLoss {
-    /// The mean squared error.
-    Mse,
-    /// Squares up to one standard deviation, straight beyond: outliers count less.
-    Huber,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum ClassWeights {
-    /// Every pixel counts alike.
-    None,
-    /// Every class counts alike, however few pixels it has.
-    Balanced,
 }
 
 /// Settings that all training shares.
@@ -215,7 +198,7 @@ impl Default for FinetuneSettings {
     fn default() -> Self {
         FinetuneSettings {
             from: "scratch".into(),
-            task: Task::Classify,
+            task: Task::CLASSIFY,
             init_from: None,
             labels_per_class: None,
             labels: None,
@@ -251,9 +234,9 @@ pub fn overlay(base: &mut Value, over: Value) {
 impl RunSettings {
     /// How the data are read, for a run that needs labels or does not.
     pub fn read_options(&self, want_labels: bool) -> ReadOptions {
-        let task = want_labels.then_some(Task::Classify);
+        let truth = want_labels.then_some(TruthKind::Classes);
         let (target, size, grey, bits) = (self.target.clone(), self.size, self.grey, self.bits);
-        ReadOptions { target, size, grey, bits, task, want_labels, cache: cache::folder(), ..ReadOptions::default() }
+        ReadOptions { target, size, grey, bits, truth, want_labels, cache: cache::folder(), ..ReadOptions::default() }
     }
 
     /// Reads images as those that a checkpoint was trained on, unless told otherwise.
@@ -366,6 +349,12 @@ impl PretrainSettings {
 }
 
 impl FinetuneSettings {
+    /// Those that only some tasks have.
+    pub fn of_task(&self) -> TaskSettings<'_> {
+        let FinetuneSettings { label_smoothing, loss, class_weights, .. } = *self;
+        TaskSettings { target: self.run.target.as_deref(), label_smoothing, loss, class_weights }
+    }
+
     /// The learning rates of encoder and head in `step` (counted from 0) among `total`.
     pub fn lrs_at(&self, step: u32, total: u32) -> [f32; 2] {
         let lr = self.run.lr_at(step, total);
@@ -374,16 +363,23 @@ impl FinetuneSettings {
 
     /// The first setting that makes no sense.
     pub fn problem(&self) -> Option<String> {
-        let classify = self.task == Task::Classify;
+        let of_some_tasks = [
+            (self.labels_per_class.is_some(), "labels_per_class"),
+            (self.pseudo_labels.is_some(), "pseudo_labels"),
+            (self.label_smoothing != 0.0, "label_smoothing"),
+            (self.loss != RegressionLoss::Mse, "loss"),
+            (self.class_weights != ClassWeights::None, "class_weights"),
+        ];
+        let strange = of_some_tasks.into_iter().find(|(given, setting)| *given && !self.task.settings().contains(setting));
+        if let Some((_, setting)) = strange {
+            let (flag, tasks) = (setting.replace('_', "-"), Task::which(|task| task.settings().contains(&setting)));
+            let instead = if setting == "labels_per_class" { "; --labels says how many in all" } else { "" };
+            return Some(format!("--{flag} is for --task {tasks}{instead}"));
+        }
         let checks = [
             (self.labels_per_class == Some(0), "--labels-per-class must be at least 1"),
             (self.labels == Some(0), "--labels must be at least 1"),
             (self.labels.is_some() && self.labels_per_class.is_some(), "--labels and --labels-per-class say different things"),
-            (!classify && self.labels_per_class.is_some(), "--labels-per-class is for classes; --labels says how many in all"),
-            (!classify && self.label_smoothing > 0.0, "--label-smoothing is for --task classify"),
-            (self.task != Task::Regress && self.loss != RegressionLoss::Mse, "--loss is for --task regress"),
-            (self.task != Task::Segment && self.class_weights != ClassWeights::None, "--class-weights is for --task segment"),
-            (!classify && self.pseudo_labels.is_some(), "--pseudo-labels are classes, for --task classify"),
             (self.freeze && self.head_steps > 0, "--freeze trains the head only, throughout: leave out --head-steps, or --freeze"),
             (self.freeze && self.freeze_until.is_some(), "--freeze trains the classifier only: leave out --freeze-until, or --freeze"),
             (

@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::recording::{Recording, contents};
+use super::tasks::BatchOutput;
 use crate::data::Split;
 use crate::error::DeviceError;
 use crate::exec::Executor;
@@ -112,6 +113,3 @@ impl Shards {
         })
     }
 }
-
-/// Gets the number of samples of a batch and their outputs, dense.
-pub type BatchOutput<'a> = dyn FnMut(u32, Vec<f32>) -> Result<()> + 'a;

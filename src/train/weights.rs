@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use safetensors::tensor::Dtype as TensorType;
 
-use super::checkpoint::{Record, Stage, StoredTensors, read_tensors};
+use super::checkpoint::{Record, StoredTensors, read_tensors};
 use crate::core::buffer::{Arena, Buf, NamedBuf, Role, is_of};
 use crate::core::sample::Image;
 use crate::data::Split;
@@ -106,7 +106,7 @@ impl Weights {
         let mut notes = self.notes.clone();
         match self.classifier(&classifier, run) {
             Ok(fitting) => {
-                let predicted = run.class_names.first().or(run.targets.first().map(|target| &target.name));
+                let predicted = run.outputs.class_names.first().or(run.outputs.targets.first().map(|target| &target.name));
                 if let Some(first) = predicted.filter(|_| self.record.is_none() && !fitting.is_empty()) {
                     notes.push(format!(
                         "{}: it does not name what it predicts; its classifier is taken as if in the order of the data, from {first} on",
@@ -162,25 +162,27 @@ impl Weights {
     fn classifier<'a>(&self, classifier: &[&'a NamedBuf], run: &Record) -> Result<Vec<(&'a NamedBuf, Vec<f32>)>, String> {
         let found = classifier.iter().map(|&b| Ok((b, self.values(b)?))).collect::<Result<Vec<_>, String>>()?;
         let Some(record) = self.record.as_ref().filter(|_| !found.is_empty()) else { return Ok(found) };
-        if record.targets != run.targets {
+        if record.outputs.targets != run.outputs.targets {
             return Err("its head is for other numbers, or for the same on another scale".into());
         }
-        if run.class_names == record.class_names && (record.stage == Stage::Regressor || !run.class_names.is_empty()) {
+        if run.outputs.class_names == record.outputs.class_names
+            && (!record.outputs.targets.is_empty() || !run.outputs.class_names.is_empty())
+        {
             return Ok(found);
         }
-        let place = |name: &String| record.class_names.iter().position(|known| known == name);
-        let rows: BTreeSet<usize> = run.class_names.iter().filter_map(place).collect();
-        if record.class_names.is_empty() {
+        let place = |name: &String| record.outputs.class_names.iter().position(|known| known == name);
+        let rows: BTreeSet<usize> = run.outputs.class_names.iter().filter_map(place).collect();
+        if record.outputs.class_names.is_empty() {
             return Err("it does not name the classes of its classifier".into());
         }
-        if rows.len() != run.class_names.len() || rows.len() != record.class_names.len() {
-            let (theirs, ours) = (listed(&record.class_names), listed(&run.class_names));
+        if rows.len() != run.outputs.class_names.len() || rows.len() != record.outputs.class_names.len() {
+            let (theirs, ours) = (listed(&record.outputs.class_names), listed(&run.outputs.class_names));
             return Err(format!("its classifier is for the classes {theirs}, not for {ours}"));
         }
         let by_name = |(b, values): (_, Vec<f32>)| {
             let columns = values.len() / rows.len();
             let row = |name| &values[place(name).expect("every class has a row") * columns..][..columns];
-            (b, run.class_names.iter().flat_map(row).copied().collect())
+            (b, run.outputs.class_names.iter().flat_map(row).copied().collect())
         };
         Ok(found.into_iter().map(by_name).collect())
     }

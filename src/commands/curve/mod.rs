@@ -15,7 +15,7 @@ use crate::error::UsageError;
 use crate::exec::Device;
 use crate::metrics::{probe_accuracy, spread};
 use crate::say;
-use crate::train::{Checkpoint, Features, Finetune, FinetuneSettings, Schedule, Stage};
+use crate::train::{Checkpoint, Features, Finetune, FinetuneSettings, Schedule};
 use table::{ARMS, Arm, Row, Tried, draw_plot, write_csv};
 
 /// What all trials of a curve have in common.
@@ -140,7 +140,7 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
     );
     let finished = Finished::open(&args.from)?;
     let from = &finished.checkpoint;
-    if from.record.stage != Stage::Pretrained {
+    if from.record.task.is_some() {
         let text = format!("{} is a classifier: a curve is drawn for a pretrained encoder, made without these labels", args.from.display());
         return Err(UsageError(text).into());
     }
