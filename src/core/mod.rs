@@ -9,3 +9,4 @@ pub mod random;
 pub mod registry;
 pub mod shader;
 pub mod tape;
+pub mod time;

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use super::checkpoint::{Checkpoint, Record};
 use super::folder::{RunFolder, checkpoint_path};
 use super::plan::{Plan, RING, Training};
+use crate::core::time::Timer;
 use crate::exec::{Device, Executor, Programs};
 use crate::kernels::metrics::Row;
 use crate::ops::StepSettings;
@@ -23,14 +23,14 @@ const IN_FLIGHT: usize = 2;
 /// Where a run speaks to people: a progress bar on a terminal, plain lines elsewhere.
 pub struct Terminal {
     bar: Option<ProgressBar>,
-    last_line: Instant,
+    last_line: Timer,
     /// Say nothing: for runs within runs.
     pub quiet: bool,
 }
 
 impl Terminal {
     pub fn new(quiet: bool) -> Self {
-        Terminal { bar: None, last_line: Instant::now(), quiet }
+        Terminal { bar: None, last_line: Timer::start(), quiet }
     }
 
     /// A line that stays.
@@ -55,9 +55,9 @@ impl Terminal {
                 bar.set_message(text.to_string());
                 bar.set_position(done.into());
             }
-            None if self.last_line.elapsed() > Duration::from_secs(5) => {
+            None if self.last_line.seconds() > 5.0 => {
                 self.say(&format!("step {done}/{total}  {text}"));
-                self.last_line = Instant::now();
+                self.last_line = Timer::start();
             }
             None => {}
         }
@@ -151,7 +151,7 @@ impl<'a> Driver<'a> {
 
     /// Trains from where the record stands to the end, or until told to stop; saves before it returns.
     pub fn run(&mut self, mut judge: Option<&mut Judge<'_>>) -> Result<Outcome> {
-        let started = Instant::now();
+        let timer = Timer::start();
         let total = self.training.total_steps;
         self.terminal.start(total);
         self.log(&format!("{}: steps {} to {total}, {} images each", self.device, self.record.step + 1, self.training.batch));
@@ -193,7 +193,7 @@ impl<'a> Driver<'a> {
         }
         let how = if interrupted { "interrupted" } else { "finished" };
         self.log(&format!("{how} after step {}: loss {:.4}", self.record.step, self.mean_loss()));
-        let seconds = started.elapsed().as_secs_f64();
+        let seconds = timer.seconds();
         // A run that is done is done, whether or not the device can tell the time.
         let device_busy = self.exec.busy_seconds().ok().flatten().map(|busy| busy / seconds.max(1e-9));
         Ok(Outcome { steps: self.record.step, final_loss: self.mean_loss(), interrupted, seconds, device_busy, judgement })
@@ -233,7 +233,7 @@ impl<'a> Driver<'a> {
         let mut queued = self.record.step;
         let mut on_their_way: VecDeque<(u32, u32)> = VecDeque::new();
         let mut chunk = 1;
-        let mut last_arrival = Instant::now();
+        let mut since_arrival = Timer::start();
         loop {
             let stopping = self.stop.load(Ordering::Relaxed);
             while queued < until && !stopping && on_their_way.len() < IN_FLIGHT {
@@ -245,8 +245,7 @@ impl<'a> Driver<'a> {
             }
             let Some((from, to)) = on_their_way.pop_front() else { return Ok(stopping && queued < until) };
             let Some(ring) = self.exec.arrived(true)? else { bail!("the device returned no metrics") };
-            let seconds = last_arrival.elapsed().as_secs_f64();
-            last_arrival = Instant::now();
+            let seconds = since_arrival.lap();
             self.collect(&ring, from, to, seconds)?;
             // A quarter of a second of work at a time: soon enough for Ctrl-C, rare enough to cost nothing.
             let rate = f64::from(to - from) / seconds.max(1e-6);
