@@ -29,7 +29,7 @@ pub use folder::{RUNS, RunFolder, checkpoint_path, config_of, find_checkpoint, l
 pub use methods::{Corruption, METHODS, Method, PretrainMethod};
 pub use optimizer::OptimizerKind;
 pub use passes::{Evaluation, Pass};
-pub use plan::{Plan, RING, Training, TrainingOptions};
+pub use plan::{Phase, Plan, RING, Training, TrainingOptions};
 pub use presets::augment_preset;
 pub use pretrain::{Pretrain, Pretrained};
 pub use preview::augmentation_sheet;
