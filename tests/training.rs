@@ -15,8 +15,8 @@ use wgraft::host::views::Ranges;
 use wgraft::models::{ModelKind, ModelSettings};
 use wgraft::ops::{Clock, StepSettings};
 use wgraft::train::{
-    Checkpoint, Finetune, FinetuneSettings, Method, OptimizerKind, Plan, Pretrain, PretrainSettings, RunFolder, Session, Terminal,
-    augment_preset, checkpoint_path,
+    Checkpoint, Driver, Finetune, FinetuneSettings, Method, OptimizerKind, Plan, Pretrain, PretrainSettings, RING, Record, RunFolder,
+    Session, Terminal, augment_preset, checkpoint_path,
 };
 use wgraft::verify::{Lockstep, lockstep};
 
@@ -112,6 +112,57 @@ fn runs_repeat_bit_for_bit_however_steps_are_batched() {
             assert!(run(chunk) == reference, "{}: {chunk} steps at a time gave other bits", device.name());
         }
     }
+}
+
+#[test]
+fn every_step_of_a_long_run_has_its_own_settings() {
+    let steps = 2 * RING + 60;
+    let plan = small_pretrain_by(OptimizerKind::Adam, steps).plan;
+    let rule = plan.settings.update_rule();
+    let hyper = |step: u32| Clock::row(0.2 + step as f32 / 4096.0, &[0.002 / (step + 1) as f32; 2], &rule, step);
+    for device in devices() {
+        // One by one, with the settings of the step wherever it may look for them.
+        let mut exec = device.load(&plan.arena, plan.memory(&hyper), plan.programs.clone()).expect("it loads");
+        let mut halfway = None;
+        for step in 0..steps {
+            if step == RING + 44 {
+                let record = Record { step, ..plan.record.clone() };
+                halfway = Some(Checkpoint::take(&plan.arena, &mut *exec, record).expect("it is read"));
+            }
+            let everywhere = hyper(step).map(f32::to_bits).repeat(RING as usize);
+            exec.write(plan.training.clock.schedule, &everywhere).expect("it writes");
+            exec.run(&plan.training.spans(&plan.programs, step, step + 1)).expect("it runs");
+        }
+        let expected = learned(&plan, &mut *exec);
+        for resume in [None, halfway] {
+            let mut driver = Driver::start(&plan, &hyper, Session { resume, ..session(&device, None) }).expect("it starts");
+            assert_eq!(driver.run(None).expect("it trains").steps, steps);
+            assert!(learned(&plan, &mut *driver.exec) == expected, "{}: a step had the settings of another one", device.name());
+        }
+    }
+}
+
+#[test]
+fn a_run_may_have_as_many_steps_as_can_be_counted() {
+    let (long, short) = (small_pretrain(u32::MAX).plan, small_pretrain(4).plan);
+    assert_eq!(long.arena.bytes(), short.arena.bytes(), "steps cost no memory");
+    // What each row is for.
+    let named = |step: u32| [f32::from_bits(step); Clock::SETTINGS as usize];
+    for from in [0, 1, RING - 1, RING, 1000, u32::MAX - 1000, u32::MAX - RING - 1] {
+        let schedule = long.training.schedule(from, &named);
+        for step in from..from + RING {
+            let row = &schedule[((step % RING) * Clock::SETTINGS) as usize..][..Clock::SETTINGS as usize];
+            assert_eq!(row, [step; Clock::SETTINGS as usize], "of the steps from {from} on");
+        }
+    }
+    // The last ones are made as any others.
+    let done = u32::MAX - 40;
+    let mut exec = run_steps(&long, &Device::Cpu, 0);
+    exec.write(long.training.clock.clock, &[done - 1, done, 0, 0]).expect("it writes");
+    let resume = Checkpoint::take(&long.arena, &mut *exec, Record { step: done, ..long.record.clone() }).expect("it is read");
+    let hyper = hyper(&long);
+    let mut driver = Driver::start(&long, &hyper, Session { resume: Some(resume), ..session(&Device::Cpu, None) }).expect("it starts");
+    assert_eq!(driver.run(None).expect("it trains").steps, u32::MAX);
 }
 
 #[test]

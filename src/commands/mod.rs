@@ -38,7 +38,6 @@ use crate::exec::Device;
 use crate::kernels::augment_draw::Ranges;
 use crate::metrics;
 use crate::models::ModelSettings;
-use crate::ops::Clock;
 use crate::report::save_png;
 use crate::say;
 use crate::train::{Checkpoint, Outcome, Plan, RunFolder, RunSettings, Session, Terminal, augmentation_sheet, overlay};
@@ -193,9 +192,6 @@ fn open_device(spec: &str) -> Result<Device> {
 /// Names the limit and the largest batch (a multiple of `unit`) that stays within it, where a batch was too large.
 fn explain_too_large<T>(result: Result<T>, batch: u32, unit: u32, fits: impl Fn(u32) -> bool) -> Result<T> {
     result.map_err(|error| match error.downcast_ref::<RecordError>() {
-        Some(RecordError::TooLarge { too_large, .. }) if too_large.name == Clock::SCHEDULE => {
-            DeviceError(format!("there are too many steps for this device: {too_large}; ask for fewer --epochs or --steps")).into()
-        }
         Some(RecordError::TooLarge { too_large, .. }) => {
             let (mut fitting, mut failing) = (0, batch / unit);
             while failing - fitting > 1 {

@@ -111,6 +111,9 @@ pub struct Driver<'a> {
     pub record: Record,
     /// The window of training samples on the device, where not all are.
     window: u32,
+    hyper: &'a dyn Fn(u32) -> StepSettings,
+    /// The first step whose settings are not on the device yet.
+    scheduled: u32,
     folder: Option<RunFolder>,
     terminal: Terminal,
     stop: &'a AtomicBool,
@@ -122,7 +125,7 @@ pub type Judge<'a> = dyn FnMut(&mut dyn Executor, &Programs) -> Result<Judgement
 
 impl<'a> Driver<'a> {
     /// Loads a plan on its device. `hyper`: see [`Plan::memory`].
-    pub fn start(plan: &'a Plan, hyper: &dyn Fn(u32) -> StepSettings, session: Session<'a>) -> Result<Self> {
+    pub fn start(plan: &'a Plan, hyper: &'a dyn Fn(u32) -> StepSettings, session: Session<'a>) -> Result<Self> {
         let Session { device, mut folder, resume, stop, terminal } = session;
         if matches!(device, Device::Gpu(_)) {
             terminal.say("compiling kernels ...");
@@ -137,7 +140,8 @@ impl<'a> Driver<'a> {
             // Checkpoints of earlier versions do not tell their data.
             record = Record { data: record.data, ..checkpoint.record };
         }
-        Ok(Driver { plan, training: &plan.training, device: device.name(), exec, record, window: 0, folder, terminal, stop, best: None })
+        let (training, device) = (&plan.training, device.name());
+        Ok(Driver { plan, training, device, exec, record, window: 0, hyper, scheduled: RING, folder, terminal, stop, best: None })
     }
 
     /// The best weights: judged so in this run or in the one it resumed. `None` if that file is gone.
@@ -159,7 +163,7 @@ impl<'a> Driver<'a> {
         let mut judgement = Judgement::default();
         let (mut interrupted, mut early) = (false, false);
         while self.record.step < total && !interrupted && !early {
-            let next = |every: u32| (self.record.step / every + 1) * every;
+            let next = |every: u32| (self.record.step / every + 1).saturating_mul(every);
             let until = next(judge_every).min(next(save_every)).min(total);
             let before = self.record.step;
             interrupted = self.advance(until)?;
@@ -237,7 +241,8 @@ impl<'a> Driver<'a> {
         loop {
             let stopping = self.stop.load(Ordering::Relaxed);
             while queued < until && !stopping && on_their_way.len() < IN_FLIGHT {
-                let to = self.window_of(queued)?.min(until).min(queued + chunk);
+                let to = self.window_of(queued)?.min(until).min(queued.saturating_add(chunk));
+                self.schedule(queued, to)?;
                 self.exec.run(&self.training.spans(&self.plan.programs, queued, to))?;
                 self.exec.read_later(self.training.ring)?;
                 on_their_way.push_back((queued, to));
@@ -262,6 +267,15 @@ impl<'a> Driver<'a> {
             self.window = window;
         }
         Ok(windows.end(window))
+    }
+
+    /// Sees to it that the settings of steps `from..to` are on the device, where those of earlier steps were.
+    fn schedule(&mut self, from: u32, to: u32) -> Result<()> {
+        if to > self.scheduled {
+            self.exec.write(self.training.clock.schedule, &self.training.schedule(from, self.hyper))?;
+            self.scheduled = from.saturating_add(RING);
+        }
+        Ok(())
     }
 
     /// Takes the metrics of steps `from..to` out of a copy of the ring.

@@ -16,7 +16,7 @@ use crate::exec::{Programs, Span, repeat};
 use crate::kernels::shuffle::Order;
 use crate::ops::{Batch, Clock, DataBufs, Optimizer, StepSettings, batch_indices, report, start_step, update};
 
-/// Steps whose metrics fit in the ring; also the most steps that are queued at once.
+/// Steps whose settings and metrics are on the device at a time; so also the most steps that are queued at once.
 pub const RING: u32 = 256;
 
 /// Views of a sample, at most.
@@ -42,11 +42,10 @@ impl Plan {
         Plan { arena: r.arena, programs: Arc::new(r.programs), contents: r.contents, training, settings, record }
     }
 
-    /// First contents of all buffers. `hyper`: the settings of each step, a row of the schedule.
+    /// First contents of all buffers. `hyper`: the settings of each step.
     pub fn memory(&self, hyper: &dyn Fn(u32) -> StepSettings) -> HostMem {
         let mem = memory(&self.arena, &self.contents);
-        let schedule: Vec<u32> = (0..self.training.total_steps).flat_map(hyper).map(f32::to_bits).collect();
-        mem.write(self.training.clock.schedule, &schedule);
+        mem.write(self.training.clock.schedule, &self.training.schedule(0, hyper));
         mem
     }
 }
@@ -136,7 +135,7 @@ impl Training {
             None => (r.data("training", split), order),
             Some(windows) => (r.data("training", &windows.samples(0)), windows.order()),
         };
-        let clock = Clock::of_training(&mut r.arena, total_steps);
+        let clock = Clock::of_training(&mut r.arena, RING);
         let ring = r.arena.input("metrics", Dtype::F32, shape(RING, 4));
         let (full, tail) = (Vec::new(), Vec::new());
         let windows = windows.map(Arc::new);
@@ -187,6 +186,13 @@ impl Training {
     pub fn phases(&self, step: u32) -> &[Phase] {
         let last_of_epoch = step % self.steps_per_epoch + 1 == self.steps_per_epoch;
         if last_of_epoch && !self.tail.is_empty() { &self.tail } else { &self.full }
+    }
+
+    /// The words of a schedule that is to serve steps from `from` on, as many as it has rows.
+    pub fn schedule(&self, from: u32, hyper: &dyn Fn(u32) -> StepSettings) -> Vec<u32> {
+        let (rows, last) = (self.clock.schedule.rows(), self.total_steps.saturating_sub(1));
+        let step = |row: u32| from.saturating_add((row + rows - from % rows) % rows).min(last);
+        (0..rows).flat_map(|row| hyper(step(row))).map(f32::to_bits).collect()
     }
 
     /// The work of steps `from..to`.
