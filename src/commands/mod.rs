@@ -40,7 +40,7 @@ use crate::metrics;
 use crate::models::ModelSettings;
 use crate::report::save_png;
 use crate::say;
-use crate::train::{Checkpoint, Outcome, Plan, RunFolder, RunSettings, Session, Terminal, augmentation_sheet, overlay};
+use crate::train::{Checkpoint, Observer, Outcome, Plan, RunFolder, RunSettings, Session, Terminal, augmentation_sheet, overlay};
 
 /// Exit code after Ctrl-C, so that scripts do not go on with half a run.
 const INTERRUPTED: u8 = 130;
@@ -208,8 +208,13 @@ fn explain_too_large<T>(result: Result<T>, batch: u32, unit: u32, fits: impl Fn(
     })
 }
 
-fn session(device: &Device, folder: Option<RunFolder>, resume: Option<Checkpoint>, quiet: bool) -> Session<'_> {
-    Session { device, folder, resume, stop: &STOP, terminal: Terminal::new(quiet) }
+/// A run in `folder` that people see on the terminal.
+fn session(device: &Device, folder: RunFolder, resume: Option<Checkpoint>) -> Result<Session<'_>> {
+    if matches!(device, Device::Gpu(_)) {
+        say!("compiling kernels ...");
+    }
+    let observers: Vec<Box<dyn Observer>> = vec![Box::new(Terminal::default())];
+    Session { resume, observers, ..Session::new(device, &STOP) }.in_folder(folder)
 }
 
 /// From now on, Ctrl-C asks the run to save and stop; a second one stops at once.
