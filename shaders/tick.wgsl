@@ -1,4 +1,4 @@
-// Starts a step: clock = (this step, next step), hyper = this step's row of the schedule.
+// Starts a step: clock = (this step, next step), hyper = this step's row of the schedule, which is a ring.
 struct Params {
     rows: u32,
     quads: u32,
@@ -17,6 +17,6 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let step = clock[0].y;
     clock[0] = vec4(step, step + 1u, 0u, 0u);
     for (var q = 0u; q < params.quads; q++) {
-        hyper[q] = schedule[min(step, params.rows - 1u) * params.quads + q];
+        hyper[q] = schedule[(step % params.rows) * params.quads + q];
     }
 }

@@ -326,6 +326,11 @@ fn a_dry_run_trains_nothing() {
     for key in ["parameters", "batch", "steps", "device_bytes", "device"] {
         assert!(!said[key].is_null(), "no `{key}` in {said}");
     }
+    // What would run for a century is described at once, and takes no more room.
+    for (flag, count) in [("--steps", "4"), ("--steps", "10000000"), ("--steps", "4294967295"), ("--epochs", "4294967295")] {
+        let other = json(dir.path(), &["pretrain", "--dry-run", "--device", "cpu", flag, count]);
+        assert_eq!(other["device_bytes"], said["device_bytes"], "{flag} {count}");
+    }
     let made = fs::read_dir(dir.path()).expect("it is there").flatten().map(|entry| entry.file_name());
     assert_eq!(made.filter(|name| name != "cache").count(), 0);
 }

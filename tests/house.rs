@@ -1,4 +1,5 @@
-//! The order of the rooms: `lib.rs` says it, imports keep to it, and files import each other in no circle.
+//! The order of the rooms: `lib.rs` says it, imports keep to it, and files import each other in no circle. And what stands in one
+//! place only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,23 +21,30 @@ fn module_of(root: &Path, file: &Path) -> String {
     parts.join("::")
 }
 
+/// The text of each module, without comments and tests.
+fn code(root: &Path) -> BTreeMap<String, String> {
+    let files = walkdir::WalkDir::new(root).into_iter().flatten().map(|entry| entry.into_path());
+    let without_comments = |file: &Path| {
+        let text = fs::read_to_string(file).expect("it is text");
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+    };
+    let files = files.filter(|path| path.extension().is_some_and(|ending| ending == "rs"));
+    files.map(|file| (module_of(root, &file), without_comments(&file))).collect()
+}
+
 /// All paths that begin with `crate::` or `super::`, each resolved to the longest module that it names.
 fn imports(root: &Path) -> Imports {
-    let files = walkdir::WalkDir::new(root).into_iter().flatten().map(|entry| entry.into_path());
-    let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "rs")).collect();
-    let modules: BTreeSet<String> = files.iter().map(|file| module_of(root, file)).collect();
+    let modules = code(root);
     let known = |path: &str| {
         let mut path = path.to_string();
-        while !modules.contains(&path) {
+        while !modules.contains_key(&path) {
             path = path.rsplit_once("::")?.0.to_string();
         }
         Some(path)
     };
     let mut found = Imports::new();
-    for file in &files {
-        let (module, text) = (module_of(root, file), fs::read_to_string(file).expect("it is text"));
-        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        let code: String = code.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n");
+    for (module, code) in &modules {
         // `super` of `a/mod.rs` is the root, that of `a/b.rs` is `a`.
         let above = module.rsplit_once("::").map_or("", |(above, _)| above);
         let into = found.entry(module.clone()).or_default();
@@ -44,7 +52,7 @@ fn imports(root: &Path) -> Imports {
             for (at, _) in code.match_indices(start) {
                 for path in expand(&code[at + start.len()..]) {
                     let path = if from.is_empty() { path } else { format!("{from}::{path}") };
-                    into.extend(known(&path).filter(|target| *target != module));
+                    into.extend(known(&path).filter(|target| target != module));
                 }
             }
         }
@@ -118,6 +126,22 @@ fn circles(imports: &Imports) -> Vec<String> {
     found
 }
 
+/// Words that only one module may say, so that a platform with other clocks, or where nothing may block, changes one file.
+const ONE_PLACE: [(&str, &[&str]); 2] =
+    [("core::time", &["Instant", "SystemTime"]), ("exec::gpu::wait", &["block_on", "poll", "pollster", "PollType"])];
+
+/// Modules that say what another one is there for.
+fn strays(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for (module, code) in code(root) {
+        let said: BTreeSet<&str> = code.split(|c: char| !(c.is_alphanumeric() || c == '_')).collect();
+        for (place, words) in ONE_PLACE.iter().filter(|(place, _)| *place != module) {
+            found.extend(words.iter().filter(|word| said.contains(**word)).map(|word| format!("{module}: {word}, not {place}")));
+        }
+    }
+    found
+}
+
 fn root() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
@@ -139,6 +163,15 @@ fn files_import_each_other_in_no_circle() {
 }
 
 #[test]
+fn clocks_and_waits_have_one_place() {
+    assert_eq!(strays(&root()), [""; 0]);
+    let code = code(&root());
+    for (place, words) in ONE_PLACE {
+        assert!(words.iter().all(|word| code[place].contains(word)), "{place} is where {words:?} are");
+    }
+}
+
+#[test]
 fn an_arrow_that_goes_up_and_a_circle_are_noticed() {
     let dir = tempfile::tempdir().expect("a place for files");
     let files = [
@@ -148,12 +181,36 @@ fn an_arrow_that_goes_up_and_a_circle_are_noticed() {
         ("low/b.rs", "fn f() { crate::low::a::g(); }"),
         ("low/c.rs", "use crate::{top, other};"),
     ];
-    for (name, text) in files {
-        fs::create_dir_all(dir.path().join(name).parent().expect("a folder"))
-            .and_then(|()| fs::write(dir.path().join(name), text))
-            .expect("");
-    }
+    write(dir.path(), &files);
     let (rooms, imports) = (rooms("//! | [`top`] | x |\n//! | [`low`] | y |\n"), imports(dir.path()));
     assert_eq!(upward(&rooms, &imports), ["low::c -> top"]);
     assert_eq!(circles(&imports), ["low::a <-> low::b"]);
+}
+
+#[test]
+fn a_clock_and_a_wait_elsewhere_are_noticed() {
+    let dir = tempfile::tempdir().expect("a place for files");
+    let files = [
+        ("core/time.rs", "use std::time::{Instant, SystemTime};\nfn f() { pollster::block_on(g()); }"),
+        ("exec/gpu/wait.rs", "fn f() { device.poll(PollType::Poll); }"),
+        ("train/driver.rs", "fn f() { std::time::Instant::now(); }\nfn g() { polled(Instantly); } // block_on\n"),
+        ("exec/gpu/mod.rs", "fn f() { self.device.poll(x); }\n#[cfg(test)]\nmod tests { use std::time::Instant; }"),
+    ];
+    write(dir.path(), &files);
+    assert_eq!(
+        strays(dir.path()),
+        [
+            "core::time: block_on, not exec::gpu::wait",
+            "core::time: pollster, not exec::gpu::wait",
+            "exec::gpu: poll, not exec::gpu::wait",
+            "train::driver: Instant, not core::time",
+        ]
+    );
+}
+
+fn write(root: &Path, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).and_then(|()| fs::write(path, text)).expect("it is written");
+    }
 }

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,8 +16,8 @@ use wgraft::host::views::Ranges;
 use wgraft::models::{ModelKind, ModelSettings};
 use wgraft::ops::{Clock, StepSettings};
 use wgraft::train::{
-    Checkpoint, Finetune, FinetuneSettings, Method, OptimizerKind, Plan, Pretrain, PretrainSettings, RunFolder, Session, Task, Terminal,
-    augment_preset, checkpoint_path,
+    Checkpoint, Driver, Finetune, FinetuneSettings, JudgedRow, Method, Observer, OptimizerKind, Outcome, Plan, Pretrain, PretrainSettings,
+    RING, Record, RunFolder, Session, Start, StepRow, Task, augment_preset, checkpoint_path,
 };
 use wgraft::verify::{Lockstep, lockstep};
 
@@ -61,7 +62,11 @@ fn small_finetune(steps: u32) -> Finetune {
 }
 
 fn session(device: &Device, folder: Option<RunFolder>) -> Session<'_> {
-    Session { device, folder, resume: None, stop: &GO_ON, terminal: Terminal::new(true) }
+    let session = Session::new(device, &GO_ON);
+    match folder {
+        None => session,
+        Some(folder) => session.in_folder(folder).expect("it can be written"),
+    }
 }
 
 fn hyper(plan: &Plan) -> impl Fn(u32) -> StepSettings {
@@ -115,6 +120,57 @@ fn runs_repeat_bit_for_bit_however_steps_are_batched() {
 }
 
 #[test]
+fn every_step_of_a_long_run_has_its_own_settings() {
+    let steps = 2 * RING + 60;
+    let plan = small_pretrain_by(OptimizerKind::Adam, steps).plan;
+    let rule = plan.settings.update_rule();
+    let hyper = |step: u32| Clock::row(0.2 + step as f32 / 4096.0, &[0.002 / (step + 1) as f32; 2], &rule, step);
+    for device in devices() {
+        // One by one, with the settings of the step wherever it may look for them.
+        let mut exec = device.load(&plan.arena, plan.memory(&hyper), plan.programs.clone()).expect("it loads");
+        let mut halfway = None;
+        for step in 0..steps {
+            if step == RING + 44 {
+                let record = Record { step, ..plan.record.clone() };
+                halfway = Some(Checkpoint::take(&plan.arena, &mut *exec, record).expect("it is read"));
+            }
+            let everywhere = hyper(step).map(f32::to_bits).repeat(RING as usize);
+            exec.write(plan.training.clock.schedule, &everywhere).expect("it writes");
+            exec.run(&plan.training.spans(&plan.programs, step, step + 1)).expect("it runs");
+        }
+        let expected = learned(&plan, &mut *exec);
+        for resume in [None, halfway] {
+            let mut driver = Driver::start(&plan, &hyper, Session { resume, ..session(&device, None) }).expect("it starts");
+            assert_eq!(driver.run(None).expect("it trains").steps, steps);
+            assert!(learned(&plan, &mut *driver.exec) == expected, "{}: a step had the settings of another one", device.name());
+        }
+    }
+}
+
+#[test]
+fn a_run_may_have_as_many_steps_as_can_be_counted() {
+    let (long, short) = (small_pretrain(u32::MAX).plan, small_pretrain(4).plan);
+    assert_eq!(long.arena.bytes(), short.arena.bytes(), "steps cost no memory");
+    // What each row is for.
+    let named = |step: u32| [f32::from_bits(step); Clock::SETTINGS as usize];
+    for from in [0, 1, RING - 1, RING, 1000, u32::MAX - 1000, u32::MAX - RING - 1] {
+        let schedule = long.training.schedule(from, &named);
+        for step in from..from + RING {
+            let row = &schedule[((step % RING) * Clock::SETTINGS) as usize..][..Clock::SETTINGS as usize];
+            assert_eq!(row, [step; Clock::SETTINGS as usize], "of the steps from {from} on");
+        }
+    }
+    // The last ones are made as any others.
+    let done = u32::MAX - 40;
+    let mut exec = run_steps(&long, &Device::Cpu, 0);
+    exec.write(long.training.clock.clock, &[done - 1, done, 0, 0]).expect("it writes");
+    let resume = Checkpoint::take(&long.arena, &mut *exec, Record { step: done, ..long.record.clone() }).expect("it is read");
+    let hyper = hyper(&long);
+    let mut driver = Driver::start(&long, &hyper, Session { resume: Some(resume), ..session(&Device::Cpu, None) }).expect("it starts");
+    assert_eq!(driver.run(None).expect("it trains").steps, u32::MAX);
+}
+
+#[test]
 fn an_interrupted_run_ends_as_an_uninterrupted_one() {
     let kinds: [fn(u32) -> Pretrain; 3] = [
         |steps| small_pretrain_by(OptimizerKind::Sgd, steps),
@@ -139,18 +195,18 @@ fn an_interrupted_run_ends_as_an_uninterrupted_one() {
                 }
                 stop.store(true, Ordering::Relaxed);
             });
-            pretrain.run(Session { device, folder: Some(parts), resume: None, stop, terminal: Terminal::new(true) }).expect("it trains")
+            pretrain.run(Session { stop, ..session(device, Some(parts)) }).expect("it trains")
         });
         let at = first.outcome.steps;
         assert!(first.outcome.interrupted && at > 0 && at < steps, "stopped at step {at} of {steps}");
         let resume = Some(Checkpoint::load(&checkpoint_path(&path, "last")).expect("it was saved"));
         // What a crash may leave behind: measurements of steps that the checkpoint does not have, and half a line.
-        let mut folder = RunFolder::open(&path).expect("it is there");
-        folder.metrics(&[serde_json::json!({ "step": at + 1, "loss": 9.0 })]).expect("it writes");
+        let folder = RunFolder::open(&path).expect("it is there");
+        let unsaved = format!("{{\"loss\":9.0,\"step\":{}}}\n{{\"step", at + 1);
         std::fs::OpenOptions::new()
             .append(true)
             .open(path.join("metrics.jsonl"))
-            .and_then(|mut f| std::io::Write::write_all(&mut f, b"{\"step"))
+            .and_then(|mut f| std::io::Write::write_all(&mut f, unsaved.as_bytes()))
             .expect("it writes");
         let outcome = pretrain.run(Session { resume, ..session(&device, Some(folder)) }).expect("it goes on");
         assert!(!outcome.outcome.interrupted);
@@ -163,6 +219,93 @@ fn an_interrupted_run_ends_as_an_uninterrupted_one() {
         };
         assert_eq!(losses("whole"), losses("parts"), "metrics differ after resuming from step {at}");
     }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Saw {
+    Started { done: u32 },
+    Step(u32),
+    Judged(u32),
+    Ended { steps: u32 },
+}
+
+/// Writes down what it sees, and asks for an end once it has seen a step.
+struct Witness<'a> {
+    saw: &'a RefCell<Vec<Saw>>,
+    stop: &'a AtomicBool,
+    after: u32,
+}
+
+impl Observer for Witness<'_> {
+    fn started(&mut self, start: &Start) -> anyhow::Result<()> {
+        self.saw.borrow_mut().push(Saw::Started { done: start.done });
+        Ok(())
+    }
+
+    fn stepped(&mut self, rows: &[StepRow]) -> anyhow::Result<()> {
+        self.saw.borrow_mut().extend(rows.iter().map(|row| Saw::Step(row.step)));
+        self.stop.store(rows.iter().any(|row| row.step >= self.after), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn judged(&mut self, row: &JudgedRow<'_>) -> anyhow::Result<()> {
+        assert!(row.loss.is_finite() && !row.judgement.values.is_empty(), "{row}");
+        self.saw.borrow_mut().push(Saw::Judged(row.step));
+        Ok(())
+    }
+
+    fn ended(&mut self, outcome: &Outcome) -> anyhow::Result<()> {
+        self.saw.borrow_mut().push(Saw::Ended { steps: outcome.steps });
+        Ok(())
+    }
+}
+
+#[test]
+fn observers_see_each_step_once_and_a_judgement_after_the_step_it_is_of() {
+    const STEPS: u32 = 400;
+    let pretrain = small_pretrain(STEPS);
+    let root = tempfile::tempdir().expect("a place for files");
+    for (i, device) in devices().iter().enumerate() {
+        let path = root.path().join(i.to_string());
+        let run = |folder: RunFolder, resume: Option<Checkpoint>, after: u32| {
+            let (saw, stop) = (RefCell::new(Vec::new()), AtomicBool::new(false));
+            let mut session = Session { resume, stop: &stop, ..session(device, Some(folder)) };
+            session.observers.push(Box::new(Witness { saw: &saw, stop: &stop, after }));
+            let outcome = pretrain.run(session).expect("it trains").outcome;
+            (outcome, saw.into_inner())
+        };
+        let (first, mut saw) = run(RunFolder::create(&path, false, "").expect("a new folder"), None, 150);
+        let at = first.steps;
+        assert!(first.interrupted && (150..STEPS).contains(&at), "stopped after step {at}");
+        let resume = Some(Checkpoint::load(&checkpoint_path(&path, "last")).expect("it was saved"));
+        let (second, saw_then) = run(RunFolder::open(&path).expect("it is there"), resume, u32::MAX);
+        assert_eq!(second.steps, STEPS);
+        saw.extend(saw_then);
+        // The folder says which steps were judged.
+        let rows = metrics(&path);
+        let judged: Vec<u64> = rows.iter().filter(|row| row["grad_norm"].is_null()).filter_map(|row| row["step"].as_u64()).collect();
+        assert!(judged.len() > 2 && judged.contains(&STEPS.into()), "{judged:?}");
+        let expected = |from: u32, to: u32| {
+            let step = |step: u32| [Some(Saw::Step(step)), judged.contains(&step.into()).then_some(Saw::Judged(step))];
+            let steps = (from + 1..=to).flat_map(step).flatten();
+            [vec![Saw::Started { done: from }], steps.collect(), vec![Saw::Ended { steps: to }]].concat()
+        };
+        assert_eq!(saw, [expected(0, at), expected(at, STEPS)].concat(), "{}", device.name());
+    }
+}
+
+#[test]
+fn an_observer_that_fails_ends_the_run() {
+    struct Full;
+    impl Observer for Full {
+        fn stepped(&mut self, _: &[StepRow]) -> anyhow::Result<()> {
+            anyhow::bail!("the disk is full")
+        }
+    }
+    let mut session = session(&Device::Cpu, None);
+    session.observers.push(Box::new(Full));
+    let error = small_pretrain(8).run(session).map(|done| done.outcome).expect_err("it cannot go on");
+    assert_eq!(error.to_string(), "the disk is full");
 }
 
 fn metrics(run: &Path) -> Vec<serde_json::Value> {

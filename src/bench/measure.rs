@@ -1,8 +1,7 @@
 //! Timing repeated work on an executor.
 
-use std::time::Instant;
-
 use crate::core::buffer::Buf;
+use crate::core::time::Timer;
 use crate::error::DeviceError;
 use crate::exec::{Device, Executor, Span, Timing};
 
@@ -55,11 +54,11 @@ impl Loaded {
 
     /// Runs the work `times` times and waits for it.
     pub fn run(&mut self, times: usize) -> Result<f64, DeviceError> {
-        let start = Instant::now();
+        let timer = Timer::start();
         // One queue of all repetitions: how many go into one submission is the executor's business.
         self.exec.run(&vec![self.work.clone(); times].concat())?;
         self.exec.read(self.read)?;
-        Ok(start.elapsed().as_secs_f64())
+        Ok(timer.seconds())
     }
 
     /// Rounds of as many repetitions as fit into a moment, after some that warm up.

@@ -1,13 +1,12 @@
 //! What a device can do at best, measured with kernels that do one thing each.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
-
 use anyhow::Result;
 use serde::Serialize;
 
 use super::{Loaded, Workload};
 use crate::core::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, shape};
 use crate::core::program::{Program, RecordError};
+use crate::core::time::{Timer, nanoseconds};
 use crate::error::DeviceError;
 use crate::exec::{Device, Gpu, GpuOptions};
 use crate::kernels::copy::Copy;
@@ -101,15 +100,14 @@ fn pipeline_seconds(device: &Device) -> Result<f64> {
     let kernel = &program.calls[0].kernel;
     let text = kernel.source(&kernel.variants()[0]);
     // Caches on disk remember machine code by its meaning: this constant has another value each time.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.subsec_nanos());
-    let fresh = text.replace("vec4(1.0)", &format!("vec4(1.0 + {now}e-10)"));
+    let fresh = text.replace("vec4(1.0)", &format!("vec4(1.0 + {}e-10)", nanoseconds()));
     anyhow::ensure!(fresh != text, "the probe's constant is gone from its source");
     let options = GpuOptions { source: Some(fresh), ..Default::default() };
     let workload = Workload::program("compile", arena, program, y);
-    let start = Instant::now();
+    let timer = Timer::start();
     let exec = Gpu::load(gpu.clone(), &workload.arena, &workload.memory(), workload.programs.clone(), &options)?;
     let mut loaded = Loaded::with(Box::new(exec), workload.work.clone(), workload.read);
     loaded.run(1)?;
-    let first = start.elapsed().as_secs_f64();
+    let first = timer.seconds();
     Ok(first - loaded.run(1)?)
 }

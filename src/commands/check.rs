@@ -1,10 +1,9 @@
-use std::time::Instant;
-
 use anyhow::Result;
 use serde_json::json;
 
 use super::{open_device, print_json};
 use crate::cli::CheckArgs;
+use crate::core::time::Timer;
 use crate::error::{DeviceError, UsageError};
 use crate::exec::Device;
 use crate::kernels::{Entry, KERNELS};
@@ -23,7 +22,7 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
 }
 
 fn compare(args: &CheckArgs, device: &Device, entries: &[&Entry]) -> Result<u8> {
-    let started = Instant::now();
+    let timer = Timer::start();
     let mut reports: Vec<KernelReport> = Vec::new();
     for entry in entries {
         let report = match device {
@@ -40,7 +39,7 @@ fn compare(args: &CheckArgs, device: &Device, entries: &[&Entry]) -> Result<u8> 
     let ok = reports.iter().all(KernelReport::ok);
     let wrong = reports.iter().filter(|r| !r.ok()).count();
     match ok {
-        true => say!("all {} kernels agree with their twins ({:.1} s)", reports.len(), started.elapsed().as_secs_f64()),
+        true => say!("all {} kernels agree with their twins ({:.1} s)", reports.len(), timer.seconds()),
         false => say!("{wrong} of {} kernels disagree with their twins: do not train on this device", reports.len()),
     }
     print_json(args.device.json, || {

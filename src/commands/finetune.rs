@@ -136,7 +136,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         training.total_steps,
         training.batch
     );
-    let (outcome, test) = finetune.run(session(&device, Some(folder), opened.resume.take(), false))?;
+    let (outcome, test) = finetune.run(session(&device, folder, opened.resume.take())?)?;
     if outcome.interrupted {
         return Ok(interrupted(COMMAND, &path, &outcome));
     }

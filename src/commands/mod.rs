@@ -38,10 +38,11 @@ use crate::exec::Device;
 use crate::kernels::augment_draw::Ranges;
 use crate::metrics;
 use crate::models::ModelSettings;
-use crate::ops::Clock;
 use crate::report::save_png;
 use crate::say;
-use crate::train::{Checkpoint, Outcome, Plan, RunFolder, RunSettings, Session, TASKS, Task, Terminal, augmentation_sheet, overlay};
+use crate::train::{
+    Checkpoint, Observer, Outcome, Plan, RunFolder, RunSettings, Session, TASKS, Task, Terminal, augmentation_sheet, overlay,
+};
 
 /// Exit code after Ctrl-C, so that scripts do not go on with half a run.
 const INTERRUPTED: u8 = 130;
@@ -187,9 +188,6 @@ fn open_device(spec: &str) -> Result<Device> {
 /// Names the limit and the largest batch (a multiple of `unit`) that stays within it, where a batch was too large.
 fn explain_too_large<T>(result: Result<T>, batch: u32, unit: u32, fits: impl Fn(u32) -> bool) -> Result<T> {
     result.map_err(|error| match error.downcast_ref::<RecordError>() {
-        Some(RecordError::TooLarge { too_large, .. }) if too_large.name == Clock::SCHEDULE => {
-            DeviceError(format!("there are too many steps for this device: {too_large}; ask for fewer --epochs or --steps")).into()
-        }
         Some(RecordError::TooLarge { too_large, .. }) => {
             let (mut fitting, mut failing) = (0, batch / unit);
             while failing - fitting > 1 {
@@ -206,8 +204,13 @@ fn explain_too_large<T>(result: Result<T>, batch: u32, unit: u32, fits: impl Fn(
     })
 }
 
-fn session(device: &Device, folder: Option<RunFolder>, resume: Option<Checkpoint>, quiet: bool) -> Session<'_> {
-    Session { device, folder, resume, stop: &STOP, terminal: Terminal::new(quiet) }
+/// A run in `folder` that people see on the terminal.
+fn session(device: &Device, folder: RunFolder, resume: Option<Checkpoint>) -> Result<Session<'_>> {
+    if matches!(device, Device::Gpu(_)) {
+        say!("compiling kernels ...");
+    }
+    let observers: Vec<Box<dyn Observer>> = vec![Box::new(Terminal::default())];
+    Session { resume, observers, ..Session::new(device, &STOP) }.in_folder(folder)
 }
 
 /// From now on, Ctrl-C asks the run to save and stop; a second one stops at once.

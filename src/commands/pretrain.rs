@@ -72,7 +72,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
     catch_interrupts();
     let training = &pretrain.plan.training;
     say!("{}: {} training images, {model}, {} steps of {} images", data.name, pretrain.samples, training.total_steps, training.batch);
-    let done = pretrain.run(session(&device, Some(folder), opened.resume.take(), false))?;
+    let done = pretrain.run(session(&device, folder, opened.resume.take())?)?;
     let outcome = &done.outcome;
     if outcome.interrupted {
         return Ok(interrupted(COMMAND, &path, outcome));

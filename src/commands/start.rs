@@ -164,11 +164,7 @@ impl<T: Serialize> Opened<T> {
 
     /// The folder for a run: a new one, or the one it goes on in.
     pub fn open_folder(&mut self, command: &str, output: &OutputArgs) -> Result<RunFolder> {
-        if let Some(mut folder) = self.folder.take() {
-            if self.resume.is_none() {
-                // It stopped before its first checkpoint, and starts over.
-                folder.cut_metrics(0)?;
-            }
+        if let Some(folder) = self.folder.take() {
             self.longer.take().map_or(Ok(()), |config| folder.configure(&config))?;
             return Ok(folder);
         }

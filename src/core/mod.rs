@@ -9,3 +9,4 @@ pub mod registry;
 pub mod sample;
 pub mod shader;
 pub mod tape;
+pub mod time;

@@ -1,11 +1,11 @@
 //! The CPU executor: the twins, or what was made fast and checked against them.
 
 use std::collections::VecDeque;
-use std::time::Instant;
 
 use super::{DeviceError, Executor, Programs, Span, TimedBy, Timing};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
+use crate::core::time::Timer;
 
 pub struct Cpu {
     mem: HostMem,
@@ -52,12 +52,8 @@ impl Executor for Cpu {
     }
 
     fn time(&mut self, work: &[Span]) -> Result<Timing, DeviceError> {
-        let (mut last, mut seconds) = (Instant::now(), Vec::new());
-        self.each(work, || {
-            let now = Instant::now();
-            seconds.push((now - last).as_secs_f64());
-            last = now;
-        });
+        let (mut timer, mut seconds) = (Timer::start(), Vec::new());
+        self.each(work, || seconds.push(timer.lap()));
         Ok(Timing { clock: TimedBy::Host, seconds })
     }
 

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::gpu::wait;
 use super::{Choices, Cpu, DeviceError, Executor, Gpu, GpuDevice, Programs};
 use crate::core::buffer::Arena;
 use crate::core::memory::HostMem;
@@ -64,7 +65,7 @@ const NATIVE_THEN_GL: [wgpu::Backends; 2] = [wgpu::Backends::all().difference(wg
 
 fn enumerate(backends: wgpu::Backends) -> Vec<wgpu::Adapter> {
     let descriptor = wgpu::InstanceDescriptor { backends, ..wgpu::InstanceDescriptor::new_without_display_handle() };
-    pollster::block_on(wgpu::Instance::new(descriptor).enumerate_adapters(backends))
+    wait::for_result(wgpu::Instance::new(descriptor).enumerate_adapters(backends))
 }
 
 fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {

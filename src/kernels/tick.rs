@@ -9,8 +9,8 @@ use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[Variant::plain("tick", &[wgsl!("tick")])];
 
-/// `clock` (u32): `[1, 2]`, this step and the next; `schedule`: `[steps, settings]`, of which the last row goes on for
-/// ever; `hyper`: `[1, settings]`.
+/// `clock` (u32): `[1, 2]`, this step and the next; `schedule`: `[rows, settings]`, a ring of which step `s` takes row `s % rows`;
+/// `hyper`: `[1, settings]`.
 pub struct Tick {
     pub clock: Buf,
     pub schedule: Buf,
@@ -43,7 +43,7 @@ impl Kernel for Tick {
         let step = m.u32(self.clock).row(0)[1];
         m.u32_mut(self.clock).for_each_row(|_, clock| clock.copy_from_slice(&[step, step + 1]));
         let schedule = m.f32(self.schedule);
-        let row = step.min(self.schedule.rows() - 1) as usize;
+        let row = (step % self.schedule.rows()) as usize;
         m.f32_mut(self.hyper).for_each_row(|_, hyper| hyper.copy_from_slice(schedule.row(row)));
     }
 
@@ -57,9 +57,9 @@ impl Kernel for Tick {
 }
 
 pub fn cases(c: &mut Cases<'_>) {
-    for (steps, settings, next) in [(1, 1, 0), (7, 8, 3), (5, 6, 4), (5, 6, 5), (5, 6, 77)] {
+    for (rows, settings, next) in [(1, 1, 0), (1, 8, 9), (7, 8, 3), (5, 6, 4), (5, 6, 5), (5, 6, 77), (256, 8, u32::MAX - 1)] {
         let clock = c.filled(shape(1, 2), Fill::U32(vec![99, next]));
-        let (schedule, hyper) = (c.uniform(steps, settings), c.output(1, settings));
+        let (schedule, hyper) = (c.uniform(rows, settings), c.output(1, settings));
         c.add(Tick { clock, schedule, hyper });
     }
 }

@@ -35,16 +35,13 @@ pub type StepSettings = [f32; Clock::SETTINGS as usize];
 pub struct Clock {
     /// This step and the next, `[1, 2]`, u32. The second is all that a run must remember to know where it stands.
     pub clock: Buf,
-    /// One row of settings per step.
+    /// Rows of settings: step `s` takes row `s % rows`.
     pub schedule: Buf,
     /// This step's settings.
     pub hyper: Buf,
 }
 
 impl Clock {
-    /// What the schedule of training is called.
-    pub const SCHEDULE: &str = "schedule";
-
     /// Settings in a row of the schedule: the temperature, a learning rate for each parameter group, two bias corrections.
     pub const SETTINGS: u32 = 8;
     pub const TEMPERATURE: u32 = 0;
@@ -69,7 +66,7 @@ impl Clock {
         row
     }
 
-    /// The clock of training, for `steps` steps: part of the run's state.
+    /// The clock of training, part of the run's state, with the settings of `steps` steps at a time.
     pub fn of_training(arena: &mut Arena, steps: u32) -> Self {
         Self::new(arena, "", Role::State, steps)
     }
@@ -82,7 +79,7 @@ impl Clock {
     fn new(arena: &mut Arena, name: &str, role: Role, steps: u32) -> Self {
         Clock {
             clock: arena.buffer(&format!("{name}clock"), role, Dtype::U32, shape(1, 2), Fill::Zero),
-            schedule: arena.input(&format!("{name}{}", Self::SCHEDULE), Dtype::F32, shape(steps.max(1), Self::SETTINGS)),
+            schedule: arena.input(&format!("{name}schedule"), Dtype::F32, shape(steps, Self::SETTINGS)),
             hyper: arena.scratch(&format!("{name}settings"), Dtype::F32, shape(1, Self::SETTINGS)),
         }
     }

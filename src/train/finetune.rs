@@ -4,9 +4,10 @@
 use anyhow::{Result, ensure};
 
 use super::checkpoint::{Checkpoint, Record};
-use super::driver::{Driver, Judgement, Outcome, Session};
+use super::driver::{Driver, Session};
 use super::methods;
 use super::methods::images;
+use super::observers::{Judgement, Outcome};
 use super::passes::{Pass, Recalibration};
 use super::plan::{Plan, Training, TrainingOptions};
 use super::recording::Recording;

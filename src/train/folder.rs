@@ -1,11 +1,10 @@
 //! Run folders: `config.toml`, `metrics.jsonl`, `train.log`, `checkpoints/`. Files appear whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
 use super::checkpoint::Checkpoint;
 use crate::error::UsageError;
@@ -14,10 +13,11 @@ use crate::files::{self, Lock, RUN_CONFIG, is_run_folder};
 /// Where runs go that nobody names a place for.
 pub const RUNS: &str = "runs";
 
-const METRICS: &str = "metrics.jsonl";
+pub(super) const METRICS: &str = "metrics.jsonl";
+pub(super) const LOG: &str = "train.log";
 
 /// What a run leaves, and what verbs that look at it leave beside it; `checkpoints` apart.
-const FILES: [&str; 7] = [METRICS, "train.log", RUN_CONFIG, "labels.csv", "ask-next.png", "curve.csv", "curve.png"];
+const FILES: [&str; 7] = [METRICS, LOG, RUN_CONFIG, "labels.csv", "ask-next.png", "curve.csv", "curve.png"];
 
 /// The lock of a run folder. It stays there: removing it would let two in.
 const LOCK: &str = ".lock";
@@ -25,8 +25,6 @@ const LOCK: &str = ".lock";
 /// A run's place on disk. Nobody else trains there, or writes results there, while this lives.
 pub struct RunFolder {
     path: PathBuf,
-    metrics: Option<File>,
-    log: Option<File>,
     _lock: Lock,
 }
 
@@ -94,12 +92,7 @@ impl RunFolder {
     fn opened(path: &Path, lock: Lock) -> Result<Self> {
         let checkpoints = path.join("checkpoints");
         fs::create_dir_all(&checkpoints).with_context(|| format!("cannot create {}", checkpoints.display()))?;
-        Ok(RunFolder {
-            path: path.to_path_buf(),
-            metrics: Some(append(path, METRICS)?),
-            log: Some(append(path, "train.log")?),
-            _lock: lock,
-        })
+        Ok(RunFolder { path: path.to_path_buf(), _lock: lock })
     }
 
     /// Says other settings than before: those that the run goes on with.
@@ -109,36 +102,6 @@ impl RunFolder {
 
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Appends rows to `metrics.jsonl`.
-    pub fn metrics(&mut self, rows: &[Value]) -> Result<()> {
-        let text: String = rows.iter().map(|row| format!("{row}\n")).collect();
-        let file = self.metrics.as_mut().context("the run folder is open")?;
-        file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", self.path.join(METRICS).display()))
-    }
-
-    /// Cuts `metrics.jsonl` back to what was measured up to `step`.
-    pub fn cut_metrics(&mut self, step: u32) -> Result<()> {
-        let path = self.path.join(METRICS);
-        let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let keep = |line: &String| {
-            let row: Option<Value> = serde_json::from_str(line).ok();
-            row.and_then(|row| row["step"].as_u64()).is_some_and(|s| s <= u64::from(step))
-        };
-        let lines = BufReader::new(file).lines().map_while(Result::ok).take_while(keep);
-        let kept: String = lines.map(|line| line + "\n").collect();
-        self.metrics = None;
-        files::write(&path, |file| file.write_all(kept.as_bytes()))?;
-        self.metrics = Some(append(&self.path, METRICS)?);
-        Ok(())
-    }
-
-    /// Appends a line to `train.log`. What a full disk keeps from the log must not stop a run.
-    pub fn log(&mut self, line: &str) {
-        if let Some(file) = &mut self.log {
-            let _ = writeln!(file, "{line}");
-        }
     }
 
     /// Writes `checkpoints/NAME.safetensors`.
@@ -152,11 +115,6 @@ impl RunFolder {
 pub fn lock_run(path: &Path) -> Result<Lock> {
     let busy = || UsageError(format!("another process is writing to {}: wait for it, or choose another --out", path.display()));
     Ok(Lock::try_on(&path.join(LOCK))?.ok_or_else(busy)?)
-}
-
-fn append(run: &Path, name: &str) -> Result<File> {
-    let path = run.join(name);
-    OpenOptions::new().create(true).append(true).open(&path).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn write_config(run: &Path, config: &str) -> Result<()> {

@@ -101,12 +101,6 @@ impl Training {
         training.then(r, program, 1);
         Ok(training)
     }
-
-    /// The next phase of a step.
-    fn then(&mut self, r: &mut Recording, program: Program, times: u32) {
-        self.full.push((r.programs.len(), times));
-        r.programs.push(program);
-    }
 }
 
 /// The programs of micro-batches use the same places one after the other.

@@ -8,7 +8,7 @@ use super::settings::RunSettings;
 use super::shards::Windows;
 use crate::core::buffer::{Arena, Buf, Dtype, TooLarge, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::RecordError;
+use crate::core::program::{Program, RecordError};
 use crate::core::random;
 use crate::core::tape::Tape;
 use crate::data::Split;
@@ -16,7 +16,7 @@ use crate::exec::{Programs, Span, repeat};
 use crate::kernels::shuffle::Order;
 use crate::ops::{Batch, Clock, DataBufs, Optimizer, StepSettings, batch_indices, report, start_step, update};
 
-/// Steps whose metrics fit in the ring; also the most steps that are queued at once.
+/// Steps whose settings and metrics are on the device at a time; so also the most steps that are queued at once.
 pub const RING: u32 = 256;
 
 /// Views of a sample, at most.
@@ -42,16 +42,31 @@ impl Plan {
         Plan { arena: r.arena, programs: Arc::new(r.programs), contents: r.contents, training, settings, record }
     }
 
-    /// First contents of all buffers. `hyper`: the settings of each step, a row of the schedule.
+    /// First contents of all buffers. `hyper`: the settings of each step.
     pub fn memory(&self, hyper: &dyn Fn(u32) -> StepSettings) -> HostMem {
         let mem = memory(&self.arena, &self.contents);
-        let schedule: Vec<u32> = (0..self.training.total_steps).flat_map(hyper).map(f32::to_bits).collect();
-        mem.write(self.training.clock.schedule, &schedule);
+        mem.write(self.training.clock.schedule, &self.training.schedule(0, hyper));
         mem
     }
 }
 
-/// The training part of a run: the programs of a full batch and perhaps those of a tail.
+/// A part of a step: a program that runs a number of times before the next part begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Phase {
+    /// Place in the list of the plan's programs.
+    pub program: usize,
+    pub times: u32,
+}
+
+impl Recording {
+    /// A phase that runs `program`.
+    fn phase(&mut self, program: Program, times: u32) -> Phase {
+        self.programs.push(program);
+        Phase { program: self.programs.len() - 1, times }
+    }
+}
+
+/// The training part of a run: the phases of a full batch and perhaps those of a tail.
 #[derive(Clone, Debug)]
 pub struct Training {
     /// The samples, or those of a window.
@@ -64,10 +79,9 @@ pub struct Training {
     pub total_steps: u32,
     /// Parameter groups that are trained.
     pub trained: Vec<u8>,
-    /// Programs of a step, with how often each runs.
-    pub(super) full: Vec<(usize, u32)>,
-    /// Those of the last step of each epoch, if it is shorter.
-    tail: Vec<(usize, u32)>,
+    full: Vec<Phase>,
+    /// Of the last step of each epoch, if it is shorter.
+    tail: Vec<Phase>,
 }
 
 /// What [`Training::record`] needs to know.
@@ -121,7 +135,7 @@ impl Training {
             None => (r.data("training", split), order),
             Some(windows) => (r.data("training", &windows.samples(0)), windows.order()),
         };
-        let clock = Clock::of_training(&mut r.arena, total_steps);
+        let clock = Clock::of_training(&mut r.arena, RING);
         let ring = r.arena.input("metrics", Dtype::F32, shape(RING, 4));
         let (full, tail) = (Vec::new(), Vec::new());
         let windows = windows.map(Arc::new);
@@ -144,7 +158,7 @@ impl Training {
     ) -> Result<Self, RecordError> {
         let (mut training, order) = Self::begin(r, options, MOST_VIEWS * u64::from(options.batch))?;
         let (clock, trained, data) = (training.clock, options.trained, training.data);
-        let mut program = |name: &str, batch: u32| -> Result<(usize, u32), RecordError> {
+        let mut whole = |name: &str, batch: u32| -> Result<Phase, RecordError> {
             let mut tape = Tape::new(&mut r.arena, name, trained);
             let t = &mut tape;
             start_step(t, clock);
@@ -153,23 +167,37 @@ impl Training {
             t.backward(loss, loss);
             let norm = update(t, clock, trained, options.optimizer);
             report(t, clock, loss, norm, training.ring);
-            r.programs.push(tape.finish()?);
-            Ok((r.programs.len() - 1, 1))
+            let program = tape.finish()?;
+            Ok(r.phase(program, 1))
         };
-        training.full.push(program("train", options.batch)?);
+        training.full.push(whole("train", options.batch)?);
         if options.tail_size() > 0 {
-            training.tail.push(program("tail", options.tail_size())?);
+            training.tail.push(whole("tail", options.tail_size())?);
         }
         Ok(training)
     }
 
+    /// Adds a phase to a step.
+    pub(super) fn then(&mut self, r: &mut Recording, program: Program, times: u32) {
+        self.full.push(r.phase(program, times));
+    }
+
+    /// What makes up a step, in order.
+    pub fn phases(&self, step: u32) -> &[Phase] {
+        let last_of_epoch = step % self.steps_per_epoch + 1 == self.steps_per_epoch;
+        if last_of_epoch && !self.tail.is_empty() { &self.tail } else { &self.full }
+    }
+
+    /// The words of a schedule that is to serve steps from `from` on, as many as it has rows.
+    pub fn schedule(&self, from: u32, hyper: &dyn Fn(u32) -> StepSettings) -> Vec<u32> {
+        let (rows, last) = (self.clock.schedule.rows(), self.total_steps.saturating_sub(1));
+        let step = |row: u32| from.saturating_add((row + rows - from % rows) % rows).min(last);
+        (0..rows).flat_map(|row| hyper(step(row))).map(f32::to_bits).collect()
+    }
+
     /// The work of steps `from..to`.
     pub fn spans(&self, programs: &Programs, from: u32, to: u32) -> Vec<Span> {
-        let work = |step: u32| {
-            let last_of_epoch = step % self.steps_per_epoch + 1 == self.steps_per_epoch;
-            let work = if last_of_epoch && !self.tail.is_empty() { &self.tail } else { &self.full };
-            work.iter().flat_map(|&(program, times)| repeat(programs, program, times as usize))
-        };
-        (from..to).flat_map(work).collect()
+        let work = |phase: &Phase| repeat(programs, phase.program, phase.times as usize);
+        (from..to).flat_map(|step| self.phases(step)).flat_map(work).collect()
     }
 }

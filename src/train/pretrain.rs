@@ -3,8 +3,9 @@
 use anyhow::Result;
 
 use super::checkpoint::Record;
-use super::driver::{Driver, Judgement, Outcome, Session};
+use super::driver::{Driver, Session};
 use super::micro::Cached;
+use super::observers::{Judgement, Outcome};
 use super::outputs::Outputs;
 use super::passes::{Evaluation, Pass, Recalibration};
 use super::plan::{Plan, Training, TrainingOptions};

@@ -56,7 +56,8 @@ impl Windows {
     }
 
     pub fn samples(&self, window: u32) -> Split {
-        let steps = window * self.steps..(window + 1) * self.steps;
+        // The last window may go on after the last step that can be counted.
+        let steps = (0..self.steps).map(|step| (window * self.steps).saturating_add(step));
         let indices = steps.flat_map(|step| (0..self.batch).map(move |i| self.order.sample(step, i)));
         self.samples.select(&indices.collect::<Vec<_>>())
     }

@@ -8,14 +8,14 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use super::finished::{Finished, test_samples};
-use super::{INTERRUPTED, STOP, catch_interrupts, open_device, print_json, session};
+use super::{INTERRUPTED, STOP, catch_interrupts, open_device, print_json};
 use crate::cli::{Budget, CurveArgs};
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::Device;
 use crate::metrics::{probe_accuracy, spread};
 use crate::say;
-use crate::train::{Checkpoint, Features, Finetune, FinetuneSettings, Schedule};
+use crate::train::{Checkpoint, Features, Finetune, FinetuneSettings, Schedule, Session};
 use table::{ARMS, Arm, Row, Tried, draw_plot, write_csv};
 
 /// What all trials of a curve have in common.
@@ -69,7 +69,7 @@ impl Trials<'_> {
         settings.run.seed = seed;
         settings.run.batch = args.batch.min(data.train.len());
         let run = Finetune::prepare(settings, data, pretrained, device.binding_limit())?;
-        let (outcome, test) = run.run(session(device, None, None, true))?;
+        let (outcome, test) = run.run(Session::new(device, &STOP))?;
         match test {
             Some(test) => Ok(test.score.unwrap_or(f64::MIN)),
             None if outcome.interrupted => bail!("interrupted"),

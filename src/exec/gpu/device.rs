@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use wgpu::BufferUsages;
 
 use super::textures::same_texture;
+use super::wait;
 use crate::core::buffer::{Arena, Buf};
 use crate::core::program::Kernel;
 use crate::core::shader::{Access, Binding, DeviceClass, Shader, TexelGrid};
@@ -54,7 +55,7 @@ impl GpuDevice {
         };
         let required_features = adapter.features() & wgpu::Features::TIMESTAMP_QUERY;
         let descriptor = wgpu::DeviceDescriptor { label: Some("wgraft"), required_features, required_limits: limits, ..Default::default() };
-        let opened = pollster::block_on(adapter.request_device(&descriptor));
+        let opened = wait::for_result(adapter.request_device(&descriptor));
         let (device, queue) = opened.map_err(|e| DeviceError(format!("{} ({}) cannot be opened: {e}", info.name, info.backend)))?;
         let failure = Arc::new(Mutex::new(None));
         let (on_error, on_loss) = (failure.clone(), failure.clone());

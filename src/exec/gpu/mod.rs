@@ -5,11 +5,11 @@ mod device;
 mod pace;
 mod plan;
 mod textures;
+pub(super) mod wait;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
 
 use wgpu::{BindingResource, BufferBinding, BufferUsages};
 
@@ -22,6 +22,7 @@ use super::{DeviceError, Executor, Programs, Span, TimedBy, Timing};
 use crate::core::buffer::{Arena, Buf};
 use crate::core::memory::HostMem;
 use crate::core::shader::Binding;
+use crate::core::time::Timer;
 
 /// Recording takes host time as well: tiny dispatches are submitted in batches of this many.
 const SUBMIT_DISPATCHES: usize = 2_000;
@@ -335,9 +336,9 @@ impl Gpu {
     }
 
     fn wait(&self) -> Result<(), DeviceError> {
-        let polled = self.device.device.poll(wgpu::PollType::wait_indefinitely());
+        let waited = wait::for_work(&self.device.device, None);
         self.device.check()?;
-        polled.map(drop).map_err(|e| DeviceError(format!("waiting for the device failed: {e}")))
+        waited.map_err(|e| DeviceError(format!("waiting for the device failed: {e}")))
     }
 
     /// Seconds of each piece by the device's clock.
@@ -372,13 +373,12 @@ impl Gpu {
     /// The words of a copy, or the copy itself if it has not arrived.
     fn finish_copy(&mut self, copy: Copy, wait: bool) -> Result<Result<Vec<u32>, Copy>, DeviceError> {
         let failed = |e: &dyn std::fmt::Display| DeviceError(format!("reading from the device failed: {e}"));
-        let poll = match wait {
-            true => wgpu::PollType::Wait { submission_index: Some(copy.submission.clone()), timeout: None },
-            false => wgpu::PollType::Poll,
+        let waited = match wait {
+            true => wait::for_work(&self.device.device, Some(copy.submission.clone())),
+            false => wait::for_news(&self.device.device),
         };
-        let polled = self.device.device.poll(poll);
         self.device.check()?;
-        polled.map_err(|e| failed(&e))?;
+        waited.map_err(|e| failed(&e))?;
         match copy.mapped.try_recv() {
             Ok(mapped) => mapped.map_err(|e| failed(&e))?,
             Err(mpsc::TryRecvError::Empty) if !wait => return Ok(Err(copy)),
@@ -413,7 +413,7 @@ impl Executor for Gpu {
         }
         let mut timed = |work: &[Span]| -> Result<f64, DeviceError> {
             self.wait()?;
-            let start = Instant::now();
+            let timer = Timer::start();
             // Nothing is submitted, too.
             if work.is_empty() {
                 self.submit(&[])?
@@ -421,7 +421,7 @@ impl Executor for Gpu {
                 self.run(work)?
             }
             self.wait()?;
-            Ok(start.elapsed().as_secs_f64())
+            Ok(timer.seconds())
         };
         let idle = timed(&[])?;
         for Span { program, calls } in work {

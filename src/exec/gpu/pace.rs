@@ -1,8 +1,7 @@
 //! How much goes into one submission.
 
-use std::time::Instant;
-
 use crate::core::shader::DeviceClass;
+use crate::core::time::Timer;
 
 /// Operations in the first submissions: about 100 ms of a slow device of the class. Windows and macOS kill what runs for
 /// seconds.
@@ -18,8 +17,8 @@ pub(super) struct Pace {
     pub(super) most: u64,
     bounds: (u64, u64),
     pub(super) submitted: u64,
-    /// When the last copy arrived, the work before it, and whether the device had more to do.
-    last: Option<(Instant, u64, bool)>,
+    /// Since the last copy arrived; the work before it, and whether the device had more to do.
+    last: Option<(Timer, u64, bool)>,
 }
 
 impl Pace {
@@ -30,14 +29,13 @@ impl Pace {
 
     /// A copy of what stood there `after` some work has arrived.
     pub(super) fn arrived(&mut self, after: u64) {
-        let now = Instant::now();
-        if let Some((then, before, true)) = self.last
+        if let Some((since, before, true)) = self.last
             && after > before
         {
-            let per_second = (after - before) as f64 / (now - then).as_secs_f64().max(1e-6);
+            let per_second = (after - before) as f64 / since.seconds().max(1e-6);
             // At most twice as much as before: two copies may arrive together because the host looked late.
             self.most = ((per_second * SUBMIT_SECONDS) as u64).min(2 * self.most).clamp(self.bounds.0, self.bounds.1);
         }
-        self.last = Some((now, after, self.submitted > after));
+        self.last = Some((Timer::start(), after, self.submitted > after));
     }
 }
