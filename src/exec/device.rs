@@ -172,6 +172,14 @@ impl Device {
         }
     }
 
+    /// Makes the buffers of `arena` as it fills them, and everything that running `programs` needs. Nothing on the host mirrors them.
+    pub fn fresh(&self, arena: &Arena, programs: Programs) -> Result<Box<dyn Executor>, DeviceError> {
+        Ok(match self {
+            Device::Cpu => Box::new(Cpu::new(HostMem::new(arena), programs)),
+            Device::Gpu(gpu) => Box::new(Gpu::fresh(gpu.clone(), arena, programs, &Default::default())?),
+        })
+    }
+
     /// Makes the buffers of `arena` with the contents of `mem`, and everything that running `programs` needs.
     pub fn load(&self, arena: &Arena, mem: HostMem, programs: Programs) -> Result<Box<dyn Executor>, DeviceError> {
         Ok(match self {

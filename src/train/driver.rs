@@ -65,10 +65,10 @@ pub struct Driver<'a> {
 pub type Judge<'a> = dyn FnMut(&mut dyn Executor, &Programs) -> Result<Judgement> + 'a;
 
 impl<'a> Driver<'a> {
-    /// Loads a plan on its device. `hyper`: see [`Plan::memory`].
+    /// Loads a plan on its device. `hyper`: see [`Plan::load`].
     pub fn start(plan: &'a Plan, hyper: &'a dyn Fn(u32) -> StepSettings, session: Session<'a>) -> Result<Self> {
         let Session { device, folder, resume, stop, observers } = session;
-        let mut exec = device.load(&plan.arena, plan.memory(hyper), plan.programs.clone())?;
+        let mut exec = plan.load(device, hyper)?;
         let mut record = plan.record.clone();
         if let Some(checkpoint) = resume {
             checkpoint.restore(&plan.arena, &mut *exec, &|_| true)?;

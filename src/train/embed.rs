@@ -80,7 +80,7 @@ impl Checkpoint {
         let shards = Shards::declare(&mut r, "images", &samples.bare(), SHARD);
         let pass = record(&mut r, shards.data, shards.size)?;
         let programs = Arc::new(std::mem::take(&mut r.programs));
-        let mut exec = device.load(&r.arena, r.memory(), programs.clone())?;
+        let mut exec = r.load(device, programs.clone())?;
         self.restore(&r.arena, &mut *exec, &|role| role.group().is_some())?;
         run(&mut *exec, &programs, &pass, shards)
     }

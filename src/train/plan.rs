@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::checkpoint::Record;
-use super::recording::{Contents, Recording, memory};
+use super::recording::{Contents, Recording, load, memory};
 use super::settings::RunSettings;
 use super::shards::Windows;
 use crate::core::buffer::{Arena, Buf, Dtype, TooLarge, shape};
@@ -12,7 +12,8 @@ use crate::core::program::{Program, RecordError};
 use crate::core::random;
 use crate::core::tape::Tape;
 use crate::data::Split;
-use crate::exec::{Programs, Span, repeat};
+use crate::error::DeviceError;
+use crate::exec::{Device, Executor, Programs, Span, repeat};
 use crate::kernels::shuffle::Order;
 use crate::ops::{Batch, Clock, DataBufs, Optimizer, StepSettings, batch_indices, report, start_step, update};
 
@@ -42,7 +43,14 @@ impl Plan {
         Plan { arena: r.arena, programs: Arc::new(r.programs), contents: r.contents, training, settings, record }
     }
 
-    /// First contents of all buffers. `hyper`: the settings of each step.
+    /// Loads all programs with the first contents of all buffers on a device. `hyper`: the settings of each step.
+    pub fn load(&self, device: &Device, hyper: &dyn Fn(u32) -> StepSettings) -> Result<Box<dyn Executor>, DeviceError> {
+        let mut exec = load(device, &self.arena, &self.contents, self.programs.clone())?;
+        exec.write(self.training.clock.schedule, &self.training.schedule(0, hyper))?;
+        Ok(exec)
+    }
+
+    /// First contents of all buffers, on the host.
     pub fn memory(&self, hyper: &dyn Fn(u32) -> StepSettings) -> HostMem {
         let mem = memory(&self.arena, &self.contents);
         mem.write(self.training.clock.schedule, &self.training.schedule(0, hyper));

@@ -38,7 +38,7 @@ pub fn augmentation_sheet(device: &Device, images: &Split, ranges: Ranges, model
     let augmentation = methods::augmentation(ranges, seed);
     let views = augmented_views(t, batch, clock.clock, VERSIONS, augmentation, model.kind.form()).buf();
     let programs = Arc::new(vec![tape.finish()?]);
-    let mut exec = device.load(&r.arena, r.memory(), programs.clone())?;
+    let mut exec = r.load(device, programs.clone())?;
     exec.run(&repeat(&programs, 0, 1))?;
     // Beyond black and white there is more for an encoder than for eyes.
     let byte = |word: u32| (255.0 * f32::from_bits(word).clamp(0.0, 1.0)).round() as u8;

@@ -9,6 +9,8 @@ use crate::core::buffer::{Arena, Buf, Dtype, pad_rows, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::Program;
 use crate::data::{Samples, SharedRows, Split, Truth};
+use crate::error::DeviceError;
+use crate::exec::{Device, Executor, Programs};
 use crate::ops::DataBufs;
 
 /// Programs in the making over one arena, and what its buffers will hold first.
@@ -56,7 +58,12 @@ impl Recording {
         Ok(notes)
     }
 
-    /// First contents of all buffers.
+    /// Loads `programs` with the first contents of all buffers on a device.
+    pub fn load(&self, device: &Device, programs: Programs) -> Result<Box<dyn Executor>, DeviceError> {
+        load(device, &self.arena, &self.contents, programs)
+    }
+
+    /// First contents of all buffers, on the host.
     pub fn memory(&self) -> HostMem {
         memory(&self.arena, &self.contents)
     }
@@ -91,6 +98,19 @@ impl Contents {
             Contents::Words(words) => write(buf, words),
         }
     }
+}
+
+pub(super) fn load(
+    device: &Device,
+    arena: &Arena,
+    contents: &[(Buf, Contents)],
+    programs: Programs,
+) -> Result<Box<dyn Executor>, DeviceError> {
+    let mut exec = device.fresh(arena, programs)?;
+    for (buf, contents) in contents {
+        contents.write(*buf, |part, words| exec.write(part, words))?;
+    }
+    Ok(exec)
 }
 
 pub(super) fn memory(arena: &Arena, contents: &[(Buf, Contents)]) -> HostMem {

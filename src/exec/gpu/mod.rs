@@ -58,6 +58,9 @@ struct Copy {
     after: u64,
 }
 
+/// Bytes that may be on their way to the device at a time.
+const MOST_STAGED: u64 = 64 << 20;
+
 /// What an executor has asked of its device so far.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counts {
@@ -99,6 +102,8 @@ pub struct Gpu {
     launch_group: wgpu::BindGroup,
     uniform_bytes: u64,
     copies: VecDeque<Copy>,
+    /// Bytes that were written since the last wait for that, at most.
+    staged: u64,
     /// Staging buffers to use again.
     spare: Vec<wgpu::Buffer>,
     counts: Counts,
@@ -107,6 +112,18 @@ pub struct Gpu {
 }
 
 impl Gpu {
+    /// Buffers as `arena` fills them, and all that running `programs` needs.
+    pub fn fresh(device: Arc<GpuDevice>, arena: &Arena, programs: Programs, options: &GpuOptions) -> Result<Self, DeviceError> {
+        let mut gpu = Self::prepare(device, arena, programs, options)?;
+        for named in arena.bufs() {
+            if let Some(words) = arena.contents(named) {
+                gpu.write(named.buf, &words)?;
+            }
+        }
+        Ok(gpu)
+    }
+
+    /// Buffers with the contents of `mem`, pads and what lies between buffers included.
     pub fn load(
         device: Arc<GpuDevice>,
         arena: &Arena,
@@ -114,15 +131,22 @@ impl Gpu {
         programs: Programs,
         options: &GpuOptions,
     ) -> Result<Self, DeviceError> {
+        let gpu = Self::prepare(device, arena, programs, options)?;
+        for (i, buffer) in gpu.buffers.iter().enumerate() {
+            let words = mem.alloc(i);
+            if words.iter().any(|&w| w != 0) {
+                gpu.device.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&words));
+            }
+        }
+        gpu.device.check()?;
+        Ok(gpu)
+    }
+
+    /// Buffers of zeros.
+    fn prepare(device: Arc<GpuDevice>, arena: &Arena, programs: Programs, options: &GpuOptions) -> Result<Self, DeviceError> {
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let buffers: Vec<wgpu::Buffer> = arena.alloc_words().iter().map(|&words| device.buffer("data", words, usage)).collect();
         device.check()?;
-        for (i, buffer) in buffers.iter().enumerate() {
-            let words = mem.alloc(i);
-            if words.iter().any(|&w| w != 0) {
-                device.queue.write_buffer(buffer, 0, bytemuck::cast_slice(&words));
-            }
-        }
 
         let mut uniforms = Uniforms::default();
         let mut plans = Vec::new();
@@ -191,6 +215,7 @@ impl Gpu {
             textures,
             launch_group,
             copies: VecDeque::new(),
+            staged: 0,
             spare: Vec::new(),
             counts: Counts::default(),
             pace,
@@ -449,7 +474,15 @@ impl Executor for Gpu {
 
     fn write(&mut self, buf: Buf, words: &[u32]) -> Result<(), DeviceError> {
         assert_eq!(words.len() as u64, buf.shape.words(), "words for another buffer");
-        self.counts.uploaded += 4 * buf.shape.words();
+        let bytes = 4 * buf.shape.words();
+        self.counts.uploaded += bytes;
+        if self.staged + bytes > MOST_STAGED {
+            // What is written lies in memory of the driver's until it is submitted and done.
+            self.submit(&[])?;
+            self.wait()?;
+            self.staged = 0;
+        }
+        self.staged += bytes;
         self.device.queue.write_buffer(&self.buffers[buf.alloc as usize], 4 * u64::from(buf.offset), bytemuck::cast_slice(words));
         self.textures.iter_mut().filter(|t| t.buf.overlaps(buf)).for_each(|t| t.current = false);
         self.device.check()
