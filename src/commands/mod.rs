@@ -32,7 +32,7 @@ use serde_json::Value;
 
 use crate::cli::Command;
 use crate::core::program::RecordError;
-use crate::data::{Dataset, Format, ReadOptions, Split, Table, TruthKind, recognise};
+use crate::data::{Dataset, Format, ReadOptions, Split, TruthKind, recognise};
 use crate::error::{DeviceError, UsageError};
 use crate::exec::Device;
 use crate::kernels::augment_draw::Ranges;
@@ -119,6 +119,7 @@ fn lay_over<T: Serialize + DeserializeOwned>(settings: &T, command: &str, config
 fn load_data(run: &RunSettings, want_labels: bool) -> Result<Dataset> {
     let options = run.read_options(want_labels);
     let data = match &run.data {
+        Some(path) if recognise(path)?.0 == Format::Table => bail!("{} is a table, images are wanted here", path.display()),
         Some(path) => Dataset::load(path, &options)?,
         None => Dataset::embedded().conform(&options)?,
     };
@@ -149,7 +150,7 @@ fn load_known_data(
             if let Some(flag) = options.of_pictures() {
                 return Err(UsageError(format!("{flag} is for pictures, {} is a table", path.display())).into());
             }
-            Dataset::of_table(Table::load(path, &options)?)?
+            Dataset::load(path, &options)?
         }
         Some(path) => Dataset::load(path, &options).map_err(|error| {
             let anything = Dataset::load(path, &ReadOptions { truth: None, ..options }).ok();

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::reader::{Reader, finished};
 use super::source::{self, Entry, Tree};
-use super::{Dataset, Samples, Split, Truth};
+use super::{Dataset, ReadOptions, Samples, Split, Truth};
 use crate::core::sample::Image;
 
 /// Sides that are thought of where several fit; CIFAR's own first.
@@ -40,15 +41,33 @@ fn files(tree: &Tree) -> (Vec<&Entry>, Vec<&Entry>) {
     (train, test)
 }
 
-/// Whether a tree holds what [`read`] reads.
-pub(super) fn is_in(tree: &Tree) -> bool {
-    let (train, test) = files(tree);
-    !train.is_empty() || !test.is_empty()
+pub(super) static READER: Cifar = Cifar;
+
+pub(super) struct Cifar;
+
+impl Reader for Cifar {
+    fn name(&self) -> &'static str {
+        "CIFAR's binary files"
+    }
+
+    fn help(&self) -> &'static str {
+        "CIFAR-10's and CIFAR-100's binary files, plain or .gz, and files of their kind with images of other sides."
+    }
+
+    fn is_in(&self, tree: &Tree) -> bool {
+        let (train, test) = files(tree);
+        !train.is_empty() || !test.is_empty()
+    }
+
+    fn read(&self, tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
+        let (data, taken) = read(tree)?;
+        finished(tree, data, &taken, options)
+    }
 }
 
 /// `data_batch_1` and so on, or `train_batch`, or CIFAR-100's `train`, and perhaps `test_batch` or `test`, and perhaps class names,
 /// one a line, in `batches.meta.txt` or `fine_label_names.txt`. Returns the files that are read, too.
-pub(super) fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
+fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
     let (train, test) = files(tree);
     let root = tree.root.display();
     ensure!(!train.is_empty(), "{root} holds test records, but none to train on (data_batch_1.bin)");

@@ -3,9 +3,11 @@
 use anyhow::{Context, Result, ensure};
 
 use super::decode::{Remarks, Seen};
+use super::kinds::Kind;
 use super::layout::{Layout, Placed};
 use super::names::some_of;
 use super::picture_truth::{self, PictureTruth, Sample};
+use super::reader::Reader;
 use super::sheet::Sheet;
 use super::source::{self, Entry, Tree};
 use super::split::Part;
@@ -25,8 +27,30 @@ const MASK: Codec = Codec {
     decode: |bytes, options| Ok(Seen { bytes: mask::decode(bytes, options.image, options.most_bytes)?, remarks: Remarks::default() }),
 };
 
+pub(super) static READER: Pictures = Pictures;
+
+pub(super) struct Pictures;
+
+impl Reader for Pictures {
+    fn name(&self) -> &'static str {
+        "a folder of pictures"
+    }
+
+    fn help(&self) -> &'static str {
+        "PNG, JPEG, WebP, GIF, BMP or TIFF: a folder for each class, an index.csv, or folders images and masks."
+    }
+
+    fn is_in(&self, tree: &Tree) -> bool {
+        tree.files.iter().any(|file| file.kind == Kind::Picture)
+    }
+
+    fn read(&self, tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
+        read(tree, options)
+    }
+}
+
 /// Reads everything below the root of `tree`.
-pub(super) fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
+fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let name = tree.root.display().to_string();
     let layout = Layout::of(tree)?;
     let mut notes = layout.notes.clone();

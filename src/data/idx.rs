@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::names::some_of;
+use super::reader::{Reader, finished};
 use super::source::{self, Entry, Tree};
 use super::split::Part;
-use super::{Dataset, Samples, Split, Truth};
+use super::{Dataset, ReadOptions, Samples, Split, Truth};
 use crate::core::sample::Image;
 
 /// Ends of the names of images and labels; some copies have dots for hyphens.
@@ -52,14 +53,32 @@ fn pairs<'a>(tree: &'a Tree) -> Pairs<'a> {
     found.into_iter().map(|(key, files)| (key, pair(files))).collect()
 }
 
-/// Whether a tree holds what [`read`] reads.
-pub(super) fn is_in(tree: &Tree) -> bool {
-    !pairs(tree).is_empty()
+pub(super) static READER: Idx = Idx;
+
+pub(super) struct Idx;
+
+impl Reader for Idx {
+    fn name(&self) -> &'static str {
+        "MNIST's files"
+    }
+
+    fn help(&self) -> &'static str {
+        "IDX files of images and labels, plain or .gz, as MNIST, Fashion-MNIST and EMNIST are published."
+    }
+
+    fn is_in(&self, tree: &Tree) -> bool {
+        !pairs(tree).is_empty()
+    }
+
+    fn read(&self, tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
+        let (data, taken) = read(tree)?;
+        finished(tree, data, &taken, options)
+    }
 }
 
 /// Files named as MNIST's or EMNIST's, plain or `.gz`. Training labels and the test pair may be missing. Without `train-`, `test-`
 /// or `t10k-` in their names there is one pair, which is [divided](Split::divide). Returns the files that are read, too.
-pub(super) fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
+fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
     let (pairs, path) = (pairs(tree), tree.root.display());
     let sets: Vec<&String> = pairs.keys().map(|(set, _)| set).collect::<BTreeSet<_>>().into_iter().collect();
     ensure!(sets.len() < 2, "{path} holds several sets ({}): put the files of one into a folder of its own", some_of(&sets));

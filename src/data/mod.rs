@@ -20,6 +20,7 @@ mod number;
 mod picture;
 mod picture_truth;
 mod pixel_table;
+mod reader;
 mod samples;
 mod sheet;
 mod source;
@@ -45,6 +46,7 @@ pub use split::{Split, Truth};
 pub use table::{Encoding, Rows, Scale, Table};
 
 use crate::core::sample::Image;
+use reader::Reader;
 
 /// Sides of images are at most this.
 pub const MOST_SIDE: u32 = 4096;
@@ -132,6 +134,9 @@ pub struct Dataset {
     pub encoding: Option<Encoding>,
 }
 
+/// The registry of formats: a file each, and a line here. The first one that finds what it reads is taken.
+static READERS: [&dyn Reader; 5] = [&folder::READER, &idx::READER, &cifar::READER, &pixel_table::READER, &table::READER];
+
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -162,7 +167,7 @@ pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
     ensure!(path.exists(), "there is no {}; --data is a folder, an archive (.tar.gz, .zip) or a table (.csv)", path.display());
     ensure!(path.is_dir(), "{} is not a folder, nor an archive (.tar.gz, .zip) or a table (.csv)", path.display());
     let tree = source::Tree::of_folder(path)?;
-    if tree.files.iter().any(|file| file.kind == kinds::Kind::Picture) || idx::is_in(&tree) || cifar::is_in(&tree) {
+    if READERS.iter().any(|reader| !reader.is_of_files() && reader.is_in(&tree)) {
         return Ok((Format::Folder, path.to_path_buf()));
     }
     let files = tree.files.iter().filter(|file| !file.name.contains('/')).map(|file| path.join(&file.name));
@@ -175,7 +180,10 @@ pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
             let hint = if pickled { "; these are CIFAR's files for Python: the binary version is read" } else { "" };
             bail!("{} holds nothing to train on: {WANTED}{hint}{left_out}", path.display())
         }
-        several if several.iter().all(|(format, _)| matches!(format, Format::Table | Format::PixelTable)) && pixel_table::is_in(&tree) => {
+        several
+            if several.iter().all(|(format, _)| matches!(format, Format::Table | Format::PixelTable))
+                && pixel_table::READER.is_in(&tree) =>
+        {
             Ok((Format::Folder, path.to_path_buf()))
         }
         several => {
@@ -200,7 +208,7 @@ fn by_name(path: &Path) -> Option<Format> {
     let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
     match () {
         () if !path.is_file() || name.starts_with('.') => None,
-        () if ends(&[".csv", ".csv.gz", ".tsv", ".tsv.gz"]) => Some(if pixel_table::is(path) { Format::PixelTable } else { Format::Table }),
+        () if table::names_a_table(path) => Some(if pixel_table::is(path) { Format::PixelTable } else { Format::Table }),
         () if ends(&[".tar.gz", ".tgz", ".tar", ".zip"]) || source::is_zip(path) => Some(Format::Archive),
         () => None,
     }
@@ -225,36 +233,20 @@ impl Dataset {
         Self::new("embedded digits".into(), train, Some(test)).expect("the embedded data are sound")
     }
 
-    /// Images from a folder or an archive, in any [`Format`] that holds images.
+    /// Samples in any format of [`READERS`].
     pub fn load(path: &Path, options: &ReadOptions) -> Result<Self> {
         let (format, path) = recognise(path)?;
-        let mut data = match format {
-            Format::Folder => Self::of_tree(&source::Tree::of_folder(&path)?, options)?,
-            Format::Archive => Self::of_tree(&source::Tree::of_archive(&path)?, options)?,
-            Format::PixelTable => pixel_table::read(&path)?.conform(options)?,
-            Format::Table => bail!("{} is a table, images are wanted here", path.display()),
+        let tree = match format {
+            Format::Folder => source::Tree::of_folder(&path)?,
+            Format::Archive => source::Tree::of_archive(&path)?,
+            Format::PixelTable | Format::Table => source::Tree::of_file(&path)?,
         };
+        // Where there are pictures, they are meant, whatever lies beside them.
+        let reader = READERS.iter().find(|reader| reader.is_in(&tree)).unwrap_or(&READERS[0]);
+        let mut data = reader.read(&tree, options)?;
         data.root = path;
         data.note_repeated();
         Ok(data)
-    }
-
-    /// Images from files. Where there are pictures, they are meant, whatever lies beside them.
-    fn of_tree(tree: &source::Tree, options: &ReadOptions) -> Result<Self> {
-        let pictures = tree.files.iter().any(|file| file.kind == kinds::Kind::Picture);
-        let (mut data, taken) = match () {
-            () if !pictures && idx::is_in(tree) => idx::read(tree)?,
-            () if !pictures && cifar::is_in(tree) => cifar::read(tree)?,
-            () if !pictures && pixel_table::is_in(tree) => pixel_table::of_tree(tree)?,
-            () => return folder::read(tree, options),
-        };
-        let others: Vec<&str> =
-            tree.files.iter().filter(|file| !taken.iter().any(|taken| taken.name == file.name)).map(|file| file.name.as_str()).collect();
-        data.notes.extend(tree.notes.clone());
-        if !others.is_empty() {
-            data.notes.push(format!("{} other files are left out: {}", others.len(), names::some_of(&others)));
-        }
-        data.conform(options)
     }
 
     /// Whether this is known of its training samples, and there is something to learn.
@@ -304,9 +296,7 @@ impl Dataset {
             Split::new(Samples::rows(rows.features, features), truth)
         };
         let data = Self::new(table.name, split(table.train), table.test.map(split))?;
-        let mut data = Dataset { notes: table.notes, encoding: Some(table.encoding), ..data };
-        data.note_repeated();
-        Ok(data)
+        Ok(Dataset { notes: table.notes, encoding: Some(table.encoding), ..data })
     }
 
     /// In the size and with the channels that `options` ask for. Fails where they ask for what is for files of pictures alone.
@@ -382,5 +372,22 @@ impl Dataset {
             notes: Vec::new(),
             encoding: None,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_say_what_they_read_and_find_nothing_in_nothing() {
+        let empty = tempfile::tempdir().expect("a place for files");
+        let tree = source::Tree::of_folder(empty.path()).expect("it can be read");
+        for reader in READERS {
+            assert!(reader.help().ends_with('.') && reader.help().len() > 30, "{}", reader.name());
+            assert_eq!(READERS.iter().filter(|other| other.name() == reader.name()).count(), 1, "{}", reader.name());
+            assert!(!reader.is_in(&tree), "{}", reader.name());
+            assert!(reader.read(&tree, &ReadOptions::default()).is_err(), "{} reads nothing", reader.name());
+        }
     }
 }

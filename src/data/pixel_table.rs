@@ -7,9 +7,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::reader::{Reader, finished};
 use super::source::{self, Entry, Tree};
 use super::split::Part;
-use super::{Dataset, Samples, Split, Truth};
+use super::{Dataset, ReadOptions, Samples, Split, Truth};
 use crate::core::sample::Image;
 
 /// Names of the column with the class.
@@ -85,14 +86,39 @@ fn tables(tree: &Tree) -> Vec<(&Entry, Part)> {
     tree.files.iter().filter_map(|entry| Some((entry, part(entry)?))).collect()
 }
 
-/// Whether a tree holds what [`of_tree`] reads.
-pub(super) fn is_in(tree: &Tree) -> bool {
-    tables(tree).iter().any(|(_, part)| *part == Part::Train)
+pub(super) static READER: PixelTable = PixelTable;
+
+pub(super) struct PixelTable;
+
+impl Reader for PixelTable {
+    fn name(&self) -> &'static str {
+        "a table of pixels"
+    }
+
+    fn help(&self) -> &'static str {
+        "A CSV file with an image in each row, a pixel in each column, and perhaps a label; or train.csv and test.csv of that kind."
+    }
+
+    fn is_of_files(&self) -> bool {
+        true
+    }
+
+    fn is_in(&self, tree: &Tree) -> bool {
+        is(&tree.root) || tables(tree).iter().any(|(_, part)| *part == Part::Train)
+    }
+
+    fn read(&self, tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
+        if is(&tree.root) {
+            return read(&tree.root)?.conform(options);
+        }
+        let (data, taken) = of_tree(tree)?;
+        finished(tree, data, &taken, options)
+    }
 }
 
 /// Tables for training and for testing. Returns the files that are read, too. A test table without labels tests nothing. Without a
 /// test table, rows are [divided](Split::divide).
-pub(super) fn of_tree(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
+fn of_tree(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
     let root = tree.root.display();
     let mut of_part: BTreeMap<Part, (&Entry, Split)> = BTreeMap::new();
     let mut notes = Vec::new();
@@ -118,7 +144,7 @@ pub(super) fn of_tree(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
 }
 
 /// One table, whose rows are [divided](Split::divide).
-pub(super) fn read(path: &Path) -> Result<Dataset> {
+fn read(path: &Path) -> Result<Dataset> {
     let train = table(&source::read(path)?).with_context(|| path.display().to_string())?;
     data(source::name_of(path), train, None, Vec::new())
 }

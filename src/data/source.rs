@@ -228,6 +228,15 @@ impl Tree {
         found.tree(root)
     }
 
+    /// One file.
+    pub fn of_file(path: &Path) -> Result<Self> {
+        let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let name = name_of(path);
+        let entry =
+            Entry { kind: kinds::kind(&name, || head_of(path)), name, stamp: Stamp::of(&metadata), contents: Contents::Disk(path.into()) };
+        Ok(Tree { root: path.to_path_buf(), files: vec![entry], folders: Vec::new(), notes: Vec::new() })
+    }
+
     /// The files in a `.tar`, `.tar.gz` or `.zip`; pictures and [data](Kind::Data) in memory.
     pub fn of_archive(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{folded, some_of};
 use super::number::{Guess, Notation, is_date, is_missing};
+use super::reader::Reader;
 use super::sheet::Sheet;
+use super::source::Tree;
 use super::split::Part;
-use super::{Format, ReadOptions, recognise, source};
+use super::{Dataset, Format, ReadOptions, recognise, source};
 
 /// A column with more categories than this is left out: it holds names or free text.
 const MOST_CATEGORIES: usize = 64;
@@ -269,6 +271,38 @@ impl Column {
             _ => Ok(Column { name, kind }),
         })
     }
+}
+
+pub(super) static READER: Sheets = Sheets;
+
+pub(super) struct Sheets;
+
+impl Reader for Sheets {
+    fn name(&self) -> &'static str {
+        "a table"
+    }
+
+    fn help(&self) -> &'static str {
+        "Any other CSV or TSV file, plain or .gz: rows of numbers and categories, of which --target names what is predicted."
+    }
+
+    fn is_of_files(&self) -> bool {
+        true
+    }
+
+    fn is_in(&self, tree: &Tree) -> bool {
+        tree.root.is_file() && names_a_table(&tree.root)
+    }
+
+    fn read(&self, tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
+        Dataset::of_table(Table::load(&tree.root, options)?)
+    }
+}
+
+/// Whether a file is called as tables are.
+pub(super) fn names_a_table(path: &Path) -> bool {
+    let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().to_ascii_lowercase());
+    [".csv", ".csv.gz", ".tsv", ".tsv.gz"].iter().any(|ending| name.ends_with(ending))
 }
 
 impl Table {
