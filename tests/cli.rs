@@ -335,6 +335,44 @@ fn a_dry_run_trains_nothing() {
     assert_eq!(made.filter(|name| name != "cache").count(), 0);
 }
 
+/// The most bytes of memory that a process has had at once; `None` once it has ended, and where there is no /proc.
+fn peak_of(process: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(1024 * peak.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?)
+}
+
+#[test]
+fn a_process_takes_the_memory_that_a_dry_run_foretells() {
+    if peak_of("self").is_none() {
+        wgraft::say!("\n*** SKIPPED: no /proc tells of the memory of processes: what --dry-run foretells was NOT tested ***\n");
+        return;
+    }
+    for (model, small, large) in [("mlp", "64", "4096"), ("cnn", "16", "256")] {
+        let [few, many] = [small, large].map(|batch| {
+            let dir = tempfile::tempdir().expect("a folder");
+            let args = ["pretrain", "--device", "cpu", "--steps", "3", "--model", model, "--batch", batch];
+            let foretold = json(dir.path(), &[&args[..], &["--dry-run"]].concat())["device_bytes"].as_f64().expect("a number");
+            let mut command = Command::new(env!("CARGO_BIN_EXE_wgraft"));
+            let mut child = command.args(args).current_dir(dir.path()).stderr(Stdio::null()).spawn().expect("the binary runs");
+            let (process, mut peak) = (child.id().to_string(), 0);
+            let status = loop {
+                peak = peak_of(&process).unwrap_or(peak);
+                if let Some(status) = child.try_wait().expect("it is ours") {
+                    break status;
+                }
+                std::thread::sleep(std::time::Duration::from_millis(2));
+            };
+            assert!(status.success(), "{args:?}");
+            [foretold, peak as f64]
+        });
+        // What a process takes for any batch, for images and checkpoints above all, is in both.
+        let [foretold, taken] = [0, 1].map(|i| many[i] - few[i]);
+        println!("{model}, batch {large} instead of {small}: {foretold} more bytes foretold, {taken} taken");
+        assert!(foretold > 1e8 && (taken / foretold - 1.0).abs() < 0.1, "{model}: {foretold} more bytes foretold, {taken} taken");
+    }
+}
+
 #[test]
 fn show_prints_a_call_per_line_with_shapes() {
     let dir = tempfile::tempdir().expect("a folder");
