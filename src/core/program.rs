@@ -19,6 +19,25 @@ pub enum Scalar {
     F32(f32),
 }
 
+impl From<u32> for Scalar {
+    fn from(value: u32) -> Self {
+        Scalar::U32(value)
+    }
+}
+
+impl From<f32> for Scalar {
+    fn from(value: f32) -> Self {
+        Scalar::F32(value)
+    }
+}
+
+/// WGSL's uniforms know no truth values: 1 or 0.
+impl From<bool> for Scalar {
+    fn from(value: bool) -> Self {
+        Scalar::U32(value.into())
+    }
+}
+
 impl Scalar {
     pub fn bits(self) -> u32 {
         match self {
@@ -60,7 +79,8 @@ impl Tolerance {
 
 /// A kernel: mathematics (a twin, a tolerance) and one or more WGSL variants of it.
 ///
-/// A call is a value of a kernel's type: its fields are the buffers, named as in the WGSL.
+/// A call is a value of a kernel's type: its fields are the buffers, named as in the WGSL. The macro `interface!` in
+/// `src/kernels/mod.rs` writes those methods that only repeat such names.
 pub trait Kernel: Send + Sync {
     /// Storage buffers by their WGSL names.
     fn bufs(&self) -> Vec<(&'static str, Buf)>;
@@ -77,16 +97,20 @@ pub trait Kernel: Send + Sync {
         Vec::new()
     }
 
-    /// How many invocations the call needs; they fill one-dimensional workgroups.
-    fn invocations(&self, variant: &Variant) -> u64;
+    /// How many invocations the call needs; they fill one-dimensional workgroups. By default one for each quad of the last
+    /// buffer, which is the output of most kernels.
+    fn invocations(&self, _variant: &Variant) -> u64 {
+        self.bufs().last().map_or(0, |(_, buf)| buf.shape.words() / 4)
+    }
 
     /// Says what is wrong if the buffers' shapes do not belong together.
     fn check_shapes(&self) -> Result<(), String>;
 
     /// Whether this call reads old contents of outputs that the WGSL both reads and writes. Where it does not, checks
-    /// poison them first.
+    /// poison them first. By default what the parameter `accumulate` or the constant `ACCUMULATE` says, and yes if there is none.
     fn accumulates(&self) -> bool {
-        true
+        let params = self.params().into_iter().map(|(name, value)| (name, value.bits()));
+        params.chain(self.constants()).find(|(name, _)| ["accumulate", "ACCUMULATE"].contains(name)).is_none_or(|(_, value)| value != 0)
     }
 
     /// Whether this call leaves some of its outputs as they were. Where it does not, checks poison them first, and nothing may stay

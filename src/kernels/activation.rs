@@ -3,11 +3,7 @@
 use super::{Cases, exp_error, quads, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("activation", &[wgsl!("inside"), wgsl!("normal_tail"), wgsl!("activation")])];
+use crate::core::program::{EPSILON, Kernel, Tolerance};
 
 /// Numbered as in the WGSL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,28 +109,11 @@ impl Function {
 }
 
 impl Kernel for Activation {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("size", Scalar::U32(quads(self.y))),
-            ("cols", Scalar::U32(self.y.cols())),
-            ("quads", Scalar::U32(row_quads(self.y))),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        vec![("FUNCTION", self.function as u32)]
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.y))
+    interface! {
+        self runs "activation" after "inside", "normal_tail";
+        bufs { x, y }
+        params { size: quads(self.y), cols: self.y.cols(), quads: row_quads(self.y) }
+        constants { FUNCTION: self.function as u32 }
     }
 
     fn check_shapes(&self) -> Result<(), String> {

@@ -4,11 +4,7 @@ use super::activation::{Function, fast_tail, tail, tail_error};
 use super::{Cases, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("activation_backward", &[wgsl!("normal_tail"), wgsl!("activation_backward")])];
+use crate::core::program::{EPSILON, Kernel, Tolerance};
 
 /// `kept`, `grad_y`, `grad_x`: of one shape.
 pub struct ActivationBackward {
@@ -54,32 +50,15 @@ impl Function {
 }
 
 impl Kernel for ActivationBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("kept", self.kept), ("grad_y", self.grad_y), ("grad_x", self.grad_x)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("size", Scalar::U32(quads(self.grad_x))), ("accumulate", Scalar::U32(self.accumulate.into()))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        vec![("FUNCTION", self.function as u32)]
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.grad_x))
+    interface! {
+        self runs "activation_backward" after "normal_tail";
+        bufs { kept, grad_y, grad_x }
+        params { size: quads(self.grad_x), accumulate }
+        constants { FUNCTION: self.function as u32 }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         same(&[("kept", self.kept), ("grad_y", self.grad_y), ("grad_x", self.grad_x)])
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {

@@ -3,7 +3,7 @@
 use super::{Cases, has, repeated, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::program::{EPSILON, Kernel, Tolerance};
 use crate::core::shader::Variant;
 use crate::wgsl;
 
@@ -60,16 +60,10 @@ pub(super) fn invocations(x: Buf, variant: &Variant) -> u64 {
 }
 
 impl Kernel for BatchNorm {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("moments", self.moments), ("gamma", self.gamma), ("beta", self.beta), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.x.rows())),
-            ("quads", Scalar::U32(row_quads(self.x))),
-            ("relu", Scalar::U32(self.relu.into())),
-        ]
+    interface! {
+        self;
+        bufs { x, moments, gamma, beta, y }
+        params { rows: self.x.rows(), quads: row_quads(self.x), relu }
     }
 
     fn variants(&self) -> &'static [Variant] {

@@ -12,9 +12,8 @@ use crate::host::gemm::Gemm;
 use crate::core::memory::HostMem;
 pub use crate::host::patches::Geometry;
 use crate::host::patches::{Patches, Phase};
-use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::program::{Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
-use crate::wgsl;
 
 /// Which of the three products.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -291,6 +290,49 @@ impl Conv2d {
 }
 
 impl Kernel for Conv2d {
+    interface! {
+        self;
+        let ((_, a, b, c), (m, n, k), patches, [down, across]) = (self.product(), self.sizes(), self.patches(), self.phases());
+        let unfolded = (patches.length() / 4) as u32;
+        params {
+            ..block_params(a, b, m, n, k).into_iter().filter(|(name, _)| !name.ends_with("_quads")),
+            a_quads: if self.pass == Pass::Weights { row_quads(a) } else { unfolded },
+            b_quads: if self.pass == Pass::Input { row_quads(c) } else { unfolded },
+            c_quads: row_quads(c),
+            parts,
+            part_k: self.part_k(),
+            relu,
+            source_height: patches.source[0],
+            source_width: patches.source[1],
+            first_y: patches.first[0] as u32,
+            first_x: patches.first[1] as u32,
+            result_height: self.x.height,
+            result_width: self.x.width,
+            phase_y: self.phase[0],
+            phase_x: self.phase[1],
+            tap_y: down.tap,
+            tap_x: across.tap,
+            outputs: self.y.channels(),
+        }
+        constants {
+            ..runs_on(self.product().1, self.product().2),
+            LAYOUT: self.product().0 as u32,
+            PASS: self.pass as u32,
+            KERNEL: self.geometry.kernel,
+            STRIDE: self.geometry.stride,
+            // A patch without taps is never looked up.
+            TAPS: self.patches().taps[1].max(1),
+            PATCH_STRIDE: self.patches().stride,
+            SOURCE_QUADS: (self.patches().depth / 4) as u32,
+            // A phase without pixels has no invocations.
+            HEIGHT: self.patches().rows[0].max(1),
+            WIDTH: self.patches().rows[1].max(1),
+            MASK: self.mask.is_some(),
+            ACCUMULATE: self.accumulate,
+            BIAS: self.bias.is_some(),
+        }
+    }
+
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
         let (_, a, b, c) = self.product();
         // Without a bias or a mask the shader never reads that binding, but something must be bound.
@@ -299,65 +341,8 @@ impl Kernel for Conv2d {
         bufs
     }
 
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        let ((_, a, b, c), (m, n, k), patches) = (self.product(), self.sizes(), self.patches());
-        let [down, across] = self.phases();
-        let unfolded = (patches.length() / 4) as u32;
-        let (a_quads, b_quads) = match self.pass {
-            Pass::Forward => (unfolded, unfolded),
-            Pass::Weights => (row_quads(a), unfolded),
-            Pass::Input => (unfolded, row_quads(c)),
-        };
-        let mut params = block_params(a, b, m, n, k);
-        params.retain(|(name, _)| !name.ends_with("_quads"));
-        let more = [
-            ("a_quads", a_quads),
-            ("b_quads", b_quads),
-            ("c_quads", row_quads(c)),
-            ("parts", self.parts),
-            ("part_k", self.part_k()),
-            ("relu", self.relu.into()),
-            ("source_height", patches.source[0]),
-            ("source_width", patches.source[1]),
-            ("first_y", patches.first[0] as u32),
-            ("first_x", patches.first[1] as u32),
-            ("result_height", self.x.height),
-            ("result_width", self.x.width),
-            ("phase_y", self.phase[0]),
-            ("phase_x", self.phase[1]),
-            ("tap_y", down.tap),
-            ("tap_x", across.tap),
-            ("outputs", self.y.channels()),
-        ];
-        params.extend(more.map(|(name, value)| (name, Scalar::U32(value))));
-        params
-    }
-
     fn variants(&self) -> &'static [Variant] {
         if self.sums.is_some() { WITH_SUMS } else { VARIANTS }
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        let ((layout, a, b, _), patches) = (self.product(), self.patches());
-        let [a, b] = runs_on(a, b);
-        vec![
-            a,
-            b,
-            ("LAYOUT", layout as u32),
-            ("PASS", self.pass as u32),
-            ("KERNEL", self.geometry.kernel),
-            ("STRIDE", self.geometry.stride),
-            // A patch without taps is never looked up.
-            ("TAPS", patches.taps[1].max(1)),
-            ("PATCH_STRIDE", patches.stride),
-            ("SOURCE_QUADS", (patches.depth / 4) as u32),
-            // A phase without pixels has no invocations.
-            ("HEIGHT", patches.rows[0].max(1)),
-            ("WIDTH", patches.rows[1].max(1)),
-            ("MASK", self.mask.is_some().into()),
-            ("ACCUMULATE", self.accumulate.into()),
-            ("BIAS", self.bias.is_some().into()),
-        ]
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {

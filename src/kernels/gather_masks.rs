@@ -5,12 +5,8 @@ use rayon::prelude::*;
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
+use crate::core::program::{Kernel, Tolerance};
 use crate::host::views::{Column, Real, place};
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("gather_masks", &[wgsl!("augment_place"), wgsl!("gather_masks")])];
 
 /// `masks` (u32): `[samples, height * width / 4]`, lowest byte first; `indices`: `[1, batch]`; `draws`: `[batch, 52]`, as
 /// [`AugmentDraw`](super::augment_draw::AugmentDraw) leaves them; `targets` (u32): `[1, batch * height * width]`.
@@ -54,32 +50,19 @@ impl GatherMasks {
 }
 
 impl Kernel for GatherMasks {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("masks", self.masks), ("indices", self.indices), ("draws", self.draws), ("targets", self.targets)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        let numbers = [
-            ("pixels", self.targets.cols()),
-            ("padded_pixels", self.targets.shape.stride()),
-            ("width", self.width),
-            ("height", self.height),
-            ("mask_stride", self.masks.shape.stride()),
-            ("outside", self.outside),
-        ];
-        numbers.map(|(name, value)| (name, Scalar::U32(value))).to_vec()
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        vec![("QUADS", Column::COUNT / 4), ("ELASTIC", self.elastic.into())]
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.targets.shape.stride())
+    interface! {
+        self runs "gather_masks" after "augment_place";
+        bufs { masks, indices, draws, targets }
+        params {
+            pixels: self.targets.cols(),
+            padded_pixels: self.targets.shape.stride(),
+            width,
+            height,
+            mask_stride: self.masks.shape.stride(),
+            outside,
+        }
+        constants { QUADS: Column::COUNT / 4, ELASTIC: self.elastic }
+        invocations { self.targets.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {

@@ -5,11 +5,7 @@ use super::softmax_cross_entropy::log_sum_exp;
 use super::{Cases, exp_error, has, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("info_nce", &[wgsl!("info_nce")])];
+use crate::core::program::{EPSILON, Kernel, Tolerance};
 
 /// Which column is a row's positive, and whether the row itself takes part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,28 +64,19 @@ impl InfoNce {
 }
 
 impl Kernel for InfoNce {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("similarity", self.similarity), ("hyper", self.hyper), ("loss", self.loss), ("log_sum", self.log_sum)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
+    interface! {
+        self runs "info_nce";
+        bufs { similarity, hyper, loss, log_sum }
         let cols = self.similarity.cols();
-        vec![
-            ("rows", Scalar::U32(self.similarity.rows())),
-            ("padded_rows", Scalar::U32(self.loss.shape.stride())),
-            ("cols", Scalar::U32(cols)),
-            ("quads", Scalar::U32(row_quads(self.similarity))),
-            ("shift", Scalar::U32(self.pairing.shift(cols))),
-            ("exclude_self", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.loss.shape.stride())
+        params {
+            rows: self.similarity.rows(),
+            padded_rows: self.loss.shape.stride(),
+            cols: cols,
+            quads: row_quads(self.similarity),
+            shift: self.pairing.shift(cols),
+            exclude_self: self.pairing == Pairing::TwoViews,
+        }
+        invocations { self.loss.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {

@@ -4,11 +4,7 @@ use super::info_nce::{PAIRINGS, Pairing, temperature};
 use super::{Cases, exp_error, has, quads, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("info_nce_backward", &[wgsl!("info_nce_backward")])];
+use crate::core::program::{EPSILON, Kernel, Tolerance};
 
 /// `similarity`, `dsimilarity`: `[rows, cols]`; `log_sum`: `[1, rows]`; `hyper`: temperature first.
 ///
@@ -23,27 +19,18 @@ pub struct InfoNceBackward {
 }
 
 impl Kernel for InfoNceBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("similarity", self.similarity), ("log_sum", self.log_sum), ("hyper", self.hyper), ("dsimilarity", self.dsimilarity)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
+    interface! {
+        self runs "info_nce_backward";
+        bufs { similarity, log_sum, hyper, dsimilarity }
         let cols = self.similarity.cols();
-        vec![
-            ("rows", Scalar::U32(self.similarity.rows())),
-            ("cols", Scalar::U32(cols)),
-            ("quads", Scalar::U32(row_quads(self.similarity))),
-            ("shift", Scalar::U32(self.pairing.shift(cols))),
-            ("two_views", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.similarity))
+        params {
+            rows: self.similarity.rows(),
+            cols: cols,
+            quads: row_quads(self.similarity),
+            shift: self.pairing.shift(cols),
+            two_views: self.pairing == Pairing::TwoViews,
+        }
+        invocations { quads(self.similarity) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {

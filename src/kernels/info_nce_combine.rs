@@ -5,11 +5,7 @@ use super::info_nce_partials::{SIZES, embeddings, partials};
 use super::{Cases, exp_error, has, row_quads};
 use crate::core::buffer::{Buf, Fill, Shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("info_nce_combine", &[wgsl!("info_nce_combine")])];
+use crate::core::program::{EPSILON, Kernel, Tolerance};
 
 /// `a`: `[rows, width]`, `b`: `[cols, width]`; `largest`, `total`: of [`InfoNcePartials`](super::info_nce_partials);
 /// `hyper`: temperature first; `loss`, `log_sum`: `[1, rows]`.
@@ -45,35 +41,18 @@ impl InfoNceCombine {
 }
 
 impl Kernel for InfoNceCombine {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![
-            ("a", self.a),
-            ("b", self.b),
-            ("largest", self.largest),
-            ("total", self.total),
-            ("hyper", self.hyper),
-            ("loss", self.loss),
-            ("log_sum", self.log_sum),
-        ]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.a.rows())),
-            ("padded_rows", Scalar::U32(self.loss.shape.stride())),
-            ("cols", Scalar::U32(self.b.rows())),
-            ("quads", Scalar::U32(row_quads(self.a))),
-            ("parts", Scalar::U32(self.largest.cols())),
-            ("shift", Scalar::U32(self.pairing.shift(self.b.rows()))),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.loss.shape.stride())
+    interface! {
+        self runs "info_nce_combine";
+        bufs { a, b, largest, total, hyper, loss, log_sum }
+        params {
+            rows: self.a.rows(),
+            padded_rows: self.loss.shape.stride(),
+            cols: self.b.rows(),
+            quads: row_quads(self.a),
+            parts: self.largest.cols(),
+            shift: self.pairing.shift(self.b.rows()),
+        }
+        invocations { self.loss.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {

@@ -5,14 +5,13 @@ use rayon::prelude::*;
 
 use super::info_nce::{Pairing, temperature};
 use super::info_nce_partials::{SIZES, embeddings, similarities};
-use super::matmul::{Layout, parts, row_stride};
+use super::matmul::{Layout, parts, row_stride, tiles, whole};
 use super::{Cases, exp_error, has, block_params, row_quads, runs_on};
 use crate::core::buffer::Buf;
 use crate::host::gemm::Gemm;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::program::{EPSILON, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
-use crate::wgsl;
 
 const VARIANT: Variant =
     Variant::plain("info_nce_gradient", parts!("info_nce_gradient" "dense" "no_row_sums": "matmul_buffers" "matmul_shared"));
@@ -72,36 +71,30 @@ impl InfoNceGradient {
 }
 
 impl Kernel for InfoNceGradient {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("a", self.a), ("b", self.b), ("log_sum", self.log_sum), ("hyper", self.hyper), ("c", self.c)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        let mut params = block_params(self.a, self.b, self.a.rows(), self.b.rows(), self.a.cols());
-        params.extend([
-            ("c_quads", Scalar::U32(row_quads(self.c))),
-            ("parts", Scalar::U32(1)),
-            ("part_k", Scalar::U32(super::matmul::whole(self.a.cols()))),
-            ("first_row", Scalar::U32(self.first_row)),
-            ("first_quad", Scalar::U32(self.first_col / 4)),
-            ("rows", Scalar::U32(self.rows)),
-            ("cols", Scalar::U32(self.cols)),
-            ("shift", Scalar::U32(self.pairing.shift(self.cols))),
-            ("two_views", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
-        ]);
-        params
+    interface! {
+        self;
+        bufs { a, b, log_sum, hyper, c }
+        params {
+            ..block_params(self.a, self.b, self.a.rows(), self.b.rows(), self.a.cols()),
+            c_quads: row_quads(self.c),
+            parts: 1_u32,
+            part_k: whole(self.a.cols()),
+            first_row,
+            first_quad: self.first_col / 4,
+            rows,
+            cols,
+            shift: self.pairing.shift(self.cols),
+            two_views: self.pairing == Pairing::TwoViews,
+        }
+        constants { ..runs_on(self.a, self.b), LAYOUT: Layout::NT as u32 }
     }
 
     fn variants(&self) -> &'static [Variant] {
         VARIANTS
     }
 
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        [vec![("LAYOUT", Layout::NT as u32)], runs_on(self.a, self.b).to_vec()].concat()
-    }
-
     fn invocations(&self, variant: &Variant) -> u64 {
-        super::matmul::tiles(self.c.rows(), self.c, 1, variant)
+        tiles(self.c.rows(), self.c, 1, variant)
     }
 
     fn check_shapes(&self) -> Result<(), String> {

@@ -8,9 +8,8 @@ use super::{Cases, exp_error, has, block_params, runs_on};
 use crate::core::buffer::{Buf, Shape, shape};
 use crate::host::gemm::Gemm;
 use crate::core::memory::{HostMem, Rows};
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::program::{EPSILON, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
-use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[
     Variant {
@@ -82,26 +81,20 @@ impl InfoNcePartials {
 }
 
 impl Kernel for InfoNcePartials {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("a", self.a), ("b", self.b), ("hyper", self.hyper), ("largest", self.largest), ("total", self.total)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        let mut params = block_params(self.a, self.b, self.a.rows(), self.b.rows(), self.a.cols());
-        params.extend([
-            ("parts", Scalar::U32(self.largest.cols())),
-            ("part_columns", Scalar::U32(self.part_columns())),
-            ("exclude_self", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
-        ]);
-        params
+    interface! {
+        self;
+        bufs { a, b, hyper, largest, total }
+        params {
+            ..block_params(self.a, self.b, self.a.rows(), self.b.rows(), self.a.cols()),
+            parts: self.largest.cols(),
+            part_columns: self.part_columns(),
+            exclude_self: self.pairing == Pairing::TwoViews,
+        }
+        constants { ..runs_on(self.a, self.b), LAYOUT: Layout::NT as u32 }
     }
 
     fn variants(&self) -> &'static [Variant] {
         VARIANTS
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        [vec![("LAYOUT", Layout::NT as u32)], runs_on(self.a, self.b).to_vec()].concat()
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {

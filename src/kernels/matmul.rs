@@ -11,9 +11,8 @@ use crate::core::buffer::Buf;
 use crate::host::gemm::Gemm;
 pub use crate::host::gemm::Layout;
 use crate::core::memory::{HostMem, Rows};
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::program::{EPSILON, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
-use crate::wgsl;
 
 #[derive(Clone, Copy)]
 pub struct Matmul {
@@ -161,7 +160,7 @@ type Parts = &'static [&'static str];
 /// The sources of one scheme of a kernel, whose own come first.
 macro_rules! parts {
     ($($own:literal)*: $($scheme:literal)*) => {
-        &[wgsl!("blocks"), $(wgsl!($own),)* $(wgsl!($scheme),)*]
+        &[$crate::wgsl!("blocks"), $($crate::wgsl!($own),)* $($crate::wgsl!($scheme),)*]
     };
 }
 
@@ -255,6 +254,25 @@ impl Epilogue<'_> {
 }
 
 impl Kernel for Matmul {
+    interface! {
+        self;
+        let (m, n, k) = self.sizes();
+        params {
+            ..block_params(self.a, self.b, m as u32, n as u32, k as u32),
+            c_quads: row_quads(self.c),
+            parts,
+            part_k: self.part_k(),
+            relu,
+        }
+        constants {
+            ..runs_on(self.a, self.b),
+            LAYOUT: self.layout as u32,
+            MASK: self.mask.is_some(),
+            ACCUMULATE: self.accumulate,
+            BIAS: self.bias.is_some(),
+        }
+    }
+
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
         // Without a bias or a mask the shader never reads that binding, but something must be bound.
         let mut bufs =
@@ -263,32 +281,8 @@ impl Kernel for Matmul {
         bufs
     }
 
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        let (m, n, k) = self.sizes();
-        let mut params = block_params(self.a, self.b, m as u32, n as u32, k as u32);
-        params.extend([
-            ("c_quads", Scalar::U32(row_quads(self.c))),
-            ("parts", Scalar::U32(self.parts)),
-            ("part_k", Scalar::U32(self.part_k())),
-            ("relu", Scalar::U32(self.relu.into())),
-        ]);
-        params
-    }
-
     fn variants(&self) -> &'static [Variant] {
         if self.sums.is_some() { WITH_SUMS } else { VARIANTS }
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        let [a, b] = runs_on(self.a, self.b);
-        vec![
-            a,
-            b,
-            ("LAYOUT", self.layout as u32),
-            ("MASK", self.mask.is_some().into()),
-            ("ACCUMULATE", self.accumulate.into()),
-            ("BIAS", self.bias.is_some().into()),
-        ]
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {
@@ -315,10 +309,6 @@ impl Kernel for Matmul {
             return Err("an epilogue of a product in parts: it belongs to their sum".into());
         }
         has("c", self.c, self.parts * m, n)
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {

@@ -6,11 +6,7 @@ use super::softmax_cross_entropy::log_sum_exp;
 use super::{Cases, exp_error, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("pixel_cross_entropy", &[wgsl!("pixel_cross_entropy")])];
+use crate::core::program::{EPSILON, Kernel, Tolerance};
 
 /// `logits`: `[rows, classes]`; `targets` (u32): `[1, rows]`; `weights` (not negative): `[1, classes]`; `terms`: `[2, rows]`,
 /// weight times loss and weight; `log_sum` (logΣexp): `[1, rows]`.
@@ -50,27 +46,17 @@ impl PixelCrossEntropy {
 }
 
 impl Kernel for PixelCrossEntropy {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        let inputs = [("logits", self.logits), ("targets", self.targets), ("weights", self.weights)];
-        [&inputs[..], &[("terms", self.terms), ("log_sum", self.log_sum)]].concat()
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.logits.rows())),
-            ("padded_rows", Scalar::U32(self.log_sum.shape.stride())),
-            ("cols", Scalar::U32(self.logits.cols())),
-            ("stride", Scalar::U32(self.logits.shape.stride())),
-            ("ignored", Scalar::U32(self.ignored)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.log_sum.shape.stride())
+    interface! {
+        self runs "pixel_cross_entropy";
+        bufs { logits, targets, weights, terms, log_sum }
+        params {
+            rows: self.logits.rows(),
+            padded_rows: self.log_sum.shape.stride(),
+            cols: self.logits.cols(),
+            stride: self.logits.shape.stride(),
+            ignored,
+        }
+        invocations { self.log_sum.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {

@@ -4,11 +4,7 @@ use super::pixel_cross_entropy::{SIZES, case_targets, class};
 use super::{Cases, exp_error, has, quads, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("pixel_cross_entropy_backward", &[wgsl!("pixel_cross_entropy_backward")])];
+use crate::core::program::{EPSILON, Kernel, Tolerance};
 
 /// `logits`, `dlogits`: `[rows, classes]`; `targets`, `log_sum`: `[1, rows]`; `weights`: `[1, classes]`; `total` (weight of
 /// all rows): `[1, 1]`. What counts is that of [`PixelCrossEntropy`](super::pixel_cross_entropy::PixelCrossEntropy).
@@ -33,26 +29,11 @@ impl PixelCrossEntropyBackward {
 }
 
 impl Kernel for PixelCrossEntropyBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        let inputs = [("logits", self.logits), ("targets", self.targets), ("weights", self.weights)];
-        [&inputs[..], &[("log_sum", self.log_sum), ("total", self.total), ("dlogits", self.dlogits)]].concat()
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.logits.rows())),
-            ("cols", Scalar::U32(self.logits.cols())),
-            ("quads", Scalar::U32(row_quads(self.logits))),
-            ("ignored", Scalar::U32(self.ignored)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.logits))
+    interface! {
+        self runs "pixel_cross_entropy_backward";
+        bufs { logits, targets, weights, log_sum, total, dlogits }
+        params { rows: self.logits.rows(), cols: self.logits.cols(), quads: row_quads(self.logits), ignored }
+        invocations { quads(self.logits) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {

@@ -3,11 +3,7 @@
 use super::{Cases, exp_error, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("softmax_cross_entropy", &[wgsl!("softmax_cross_entropy")])];
+use crate::core::program::{EPSILON, Kernel, Tolerance};
 
 /// `logits`: `[rows, classes]`; `targets` (u32, each below `classes`), `loss`, `log_sum` (logΣexp): `[1, rows]`.
 pub struct SoftmaxCrossEntropy {
@@ -38,26 +34,17 @@ impl SoftmaxCrossEntropy {
 }
 
 impl Kernel for SoftmaxCrossEntropy {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("logits", self.logits), ("targets", self.targets), ("loss", self.loss), ("log_sum", self.log_sum)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.logits.rows())),
-            ("padded_rows", Scalar::U32(self.loss.shape.stride())),
-            ("cols", Scalar::U32(self.logits.cols())),
-            ("stride", Scalar::U32(self.logits.shape.stride())),
-            ("smoothing", Scalar::F32(self.smoothing)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.loss.shape.stride())
+    interface! {
+        self runs "softmax_cross_entropy";
+        bufs { logits, targets, loss, log_sum }
+        params {
+            rows: self.logits.rows(),
+            padded_rows: self.loss.shape.stride(),
+            cols: self.logits.cols(),
+            stride: self.logits.shape.stride(),
+            smoothing,
+        }
+        invocations { self.loss.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {

@@ -3,11 +3,7 @@
 use super::{Cases, exp_error, has, quads, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("softmax_cross_entropy_backward", &[wgsl!("softmax_cross_entropy_backward")])];
+use crate::core::program::{EPSILON, Kernel, Tolerance};
 
 /// `logits`, `dlogits`: `[rows, classes]`; `targets`, `log_sum`: `[1, rows]`.
 pub struct SoftmaxCrossEntropyBackward {
@@ -19,25 +15,16 @@ pub struct SoftmaxCrossEntropyBackward {
 }
 
 impl Kernel for SoftmaxCrossEntropyBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("logits", self.logits), ("targets", self.targets), ("log_sum", self.log_sum), ("dlogits", self.dlogits)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.logits.rows())),
-            ("cols", Scalar::U32(self.logits.cols())),
-            ("quads", Scalar::U32(row_quads(self.logits))),
-            ("smoothing", Scalar::F32(self.smoothing)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.logits))
+    interface! {
+        self runs "softmax_cross_entropy_backward";
+        bufs { logits, targets, log_sum, dlogits }
+        params {
+            rows: self.logits.rows(),
+            cols: self.logits.cols(),
+            quads: row_quads(self.logits),
+            smoothing,
+        }
+        invocations { quads(self.logits) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
