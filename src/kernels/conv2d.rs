@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::matmul::{Epilogue, Layout, parts, row_stride, sum_bounds, tiles, whole};
+use super::matmul::{Epilogue, Layout, parts, reference_part, row_stride, sum_bounds, tiles, whole};
 use super::{Cases, block_params, has, row_quads, runs_on};
 use crate::core::buffer::{Buf, Maps};
 use crate::host::gemm::Gemm;
@@ -160,7 +160,7 @@ impl Conv2d {
 
     /// The sums of the formula over some pixels of `y`, with `f` applied to each factor, for each element of the result or of
     /// a part of it, in f64. Those of the gradient of the input are of all phases.
-    fn sums(&self, m: &HostMem, pixels: Range<usize>, f: impl Fn(f32) -> f64) -> Vec<f64> {
+    fn sums(&self, m: &HostMem, pixels: impl Iterator<Item = usize>, f: impl Fn(f32) -> f64) -> Vec<f64> {
         let (rows, n) = (self.product().3.rows() / self.parts, self.sizes().1);
         let (x, w, y) = (
             (self.pass != Pass::Input).then(|| m.f32(self.x.buf)),
@@ -199,7 +199,8 @@ impl Conv2d {
         sums
     }
 
-    fn write_bias_sums(&self, m: &HostMem) {
+    /// With sums in f64, which cost little beside the product.
+    fn fast_bias_sums(&self, m: &HostMem) {
         let Some(sums) = self.sums else { return };
         m.f32_mut(sums).for_each_row(|part, out| {
             for (out, sum) in out.iter_mut().zip(self.bias_sums(m, part, f64::from)) {
@@ -383,7 +384,9 @@ impl Kernel for Conv2d {
 
     fn twin(&self, m: &HostMem) {
         let (rows, n) = (self.product().3.rows() / self.parts, self.sizes().1);
-        let parts: Vec<_> = (0..self.parts as usize).into_par_iter().map(|part| self.sums(m, self.part(part), f64::from)).collect();
+        let all = self.y.buf.rows() as usize;
+        let pixels = |part: usize| (0..all).filter(move |&pixel| reference_part(all, self.parts, pixel) == part);
+        let parts: Vec<_> = (0..self.parts as usize).into_par_iter().map(|part| self.sums(m, pixels(part), f64::from)).collect();
         let epilogue = self.epilogue(m);
         m.f32_mut(self.product().3).for_each_row(|i, c| {
             let (part, row) = (i / rows as usize, i % rows as usize);
@@ -394,7 +397,14 @@ impl Kernel for Conv2d {
                 *c = epilogue.value(i, j, sum, *c);
             }
         });
-        self.write_bias_sums(m);
+        let Some(sums) = self.sums else { return };
+        let grad_y = m.f32(self.y.buf);
+        m.f32_mut(sums).for_each_row(|part, out| {
+            for (output, out) in out.iter_mut().enumerate() {
+                let sum: f64 = pixels(part).map(|pixel| f64::from(grad_y.row(pixel)[output])).sum();
+                *out = if self.accumulate { sum + f64::from(*out) } else { sum } as f32;
+            }
+        });
     }
 
     fn fast(&self, m: &HostMem) {
@@ -403,7 +413,7 @@ impl Kernel for Conv2d {
             Pass::Weights => self.fast_weights(m),
             Pass::Input => self.fast_input(m),
         }
-        self.write_bias_sums(m);
+        self.fast_bias_sums(m);
     }
 
     /// Sums of rows err as sums of products do, with ones in the place of patches.

@@ -27,6 +27,20 @@ impl Pairing {
         self == Pairing::Diagonal || row != col
     }
 
+    /// The gradient of mean InfoNCE over `sizes` (rows, columns) by the similarity at `at`, whose logit is `z`; for two views with
+    /// that by its mirror image added, as both are one similarity.
+    pub(super) fn slope(self, z: f64, log_sum: &[f32], at: [usize; 2], sizes: [u32; 2], temperature: f64) -> f64 {
+        let ([i, j], [rows, cols]) = (at, sizes);
+        if !self.counts(i, j) {
+            return 0.0;
+        }
+        // A probability: rounding must not make it exceed one.
+        let p = |row: usize| (z - f64::from(log_sum[row])).min(0.0).exp();
+        let positive = (i + self.shift(cols) as usize) % cols as usize;
+        let (p, positives) = if self == Pairing::TwoViews { (p(i) + p(j), 2.0) } else { (p(i), 1.0) };
+        (p - if j == positive { positives } else { 0.0 }) / (f64::from(rows) * temperature)
+    }
+
     /// Positives exist only where the matrix has the right shape.
     pub(super) fn check(self, rows: u32, cols: u32) -> Result<(), String> {
         let fits = match self {

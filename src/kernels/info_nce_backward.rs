@@ -42,21 +42,10 @@ impl Kernel for InfoNceBackward {
     fn twin(&self, m: &HostMem) {
         let (similarity, log_sum) = (m.f32(self.similarity), m.f32(self.log_sum));
         let temperature = temperature(m, self.hyper);
-        let (rows, cols) = (self.similarity.rows() as usize, self.similarity.cols());
-        let log_sum = |r: usize| f64::from(log_sum.row(0)[r]);
+        let sizes = [self.similarity.rows(), self.similarity.cols()];
         m.f32_mut(self.dsimilarity).for_each_row(|r, out| {
-            let positive = (r + self.pairing.shift(cols) as usize) % out.len();
             for (c, (out, &s)) in out.iter_mut().zip(similarity.row(r)).enumerate() {
-                let z = f64::from(s) / temperature;
-                // A probability: rounding must not make it exceed one.
-                let mut g = (z - log_sum(r)).min(0.0).exp();
-                let mut positives = 1.0;
-                if self.pairing == Pairing::TwoViews {
-                    g += (z - log_sum(c)).min(0.0).exp();
-                    positives = 2.0;
-                }
-                g -= if c == positive { positives } else { 0.0 };
-                *out = if self.pairing.counts(r, c) { (g / (rows as f64 * temperature)) as f32 } else { 0.0 };
+                *out = self.pairing.slope(f64::from(s) / temperature, log_sum.row(0), [r, c], sizes, temperature) as f32;
             }
         });
     }

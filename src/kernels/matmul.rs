@@ -77,7 +77,8 @@ impl Matmul {
         sums
     }
 
-    fn write_sums(&self, m: &HostMem, operands: &Operands<'_>) {
+    /// With sums in f64, which cost little beside the product.
+    fn fast_sums(&self, m: &HostMem, operands: &Operands<'_>) {
         let Some(sums) = self.sums else { return };
         m.f32_mut(sums).for_each_row(|part, out| {
             for (out, sum) in out.iter_mut().zip(self.part_sums(operands, part, |a| a)) {
@@ -116,9 +117,9 @@ struct Operands<'a> {
 
 impl Operands<'_> {
     /// Σ_k f(a) f(b) for row `i` of the product and some k, ascending, in f64.
-    fn row(&self, i: usize, k: Range<usize>, sums: &mut [f64], f: impl Fn(f32) -> f64) {
+    fn row(&self, i: usize, ks: impl Iterator<Item = usize>, sums: &mut [f64], f: impl Fn(f32) -> f64) {
         sums.fill(0.0);
-        for k in k {
+        for k in ks {
             let a = f(if self.layout == Layout::TN { self.a.row(k)[i] } else { self.a.row(i)[k] });
             match self.layout {
                 Layout::NT => sums.iter_mut().enumerate().for_each(|(j, sum)| *sum += a * f(self.b.row(j)[k])),
@@ -183,6 +184,11 @@ const WITH_SUMS: &[Variant] = schemes!("row_sums");
 /// `k` rounded up to whole slices of every variant.
 pub(super) fn whole(k: u32) -> u32 {
     k.next_multiple_of(32)
+}
+
+/// The part that `at` of `k` falls into, for references: parts have one length, whole times 32.
+pub(super) fn reference_part(k: usize, parts: u32, at: usize) -> usize {
+    at / (k.div_ceil(parts as usize).div_ceil(32) * 32)
 }
 
 /// Invocations that cover `parts` products of `rows` rows and as many quads as rows of `c` with the tiles of a variant of the
@@ -312,13 +318,20 @@ impl Kernel for Matmul {
     }
 
     fn twin(&self, m: &HostMem) {
-        let (operands, epilogue, (rows, n, _)) = (self.operands(m), self.epilogue(m), self.sizes());
+        let (operands, epilogue, (rows, n, k)) = (self.operands(m), self.epilogue(m), self.sizes());
+        let ks = |part: usize| (0..k).filter(move |&at| reference_part(k, self.parts, at) == part);
         m.f32_mut(self.c).for_each_row(|i, c| {
             let mut sums = vec![0.0; n];
-            operands.row(i % rows, self.part(i / rows), &mut sums, f64::from);
+            operands.row(i % rows, ks(i / rows), &mut sums, f64::from);
             c.iter_mut().zip(sums).enumerate().for_each(|(j, (c, sum))| *c = epilogue.value(i, j, sum, *c));
         });
-        self.write_sums(m, &operands);
+        let Some(sums) = self.sums else { return };
+        m.f32_mut(sums).for_each_row(|part, out| {
+            for (i, out) in out.iter_mut().enumerate() {
+                let sum: f64 = ks(part).map(|k| f64::from(operands.a.row(k)[i])).sum();
+                *out = if self.accumulate { sum + f64::from(*out) } else { sum } as f32;
+            }
+        });
     }
 
     fn fast(&self, mem: &HostMem) {
@@ -339,7 +352,7 @@ impl Kernel for Matmul {
         }
         // Both may be gradients, which are one allocation.
         drop(c);
-        self.write_sums(mem, &operands);
+        self.fast_sums(mem, &operands);
     }
 
     /// Sums of rows err as sums of products do, with ones in the place of `b`.
