@@ -61,6 +61,35 @@ pub enum Tolerance {
 /// Half a unit in the last place of f32, relative: the rounding error of one operation.
 pub const EPSILON: f64 = 1.0 / (1 << 24) as f64;
 
+/// How exact exponentials are on what runs a program: the one function whose error differs so much between devices that kernels
+/// with it have a tolerance for each kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exp {
+    /// As WGSL has it, 3 + 2|x| units in the last place: GPUs, and the CPU path, whose own errs by less.
+    Specified,
+    /// 20 + 2|x|: software drivers were seen at 17 for small |x|.
+    Software,
+}
+
+impl Exp {
+    pub fn of(class: DeviceClass) -> Self {
+        match class {
+            DeviceClass::Hardware => Exp::Specified,
+            DeviceClass::Software => Exp::Software,
+        }
+    }
+
+    /// Largest relative error of `exp(x)`.
+    pub fn error(self, x: f64) -> f64 {
+        let units = match self {
+            Exp::Specified => 3.0,
+            Exp::Software => 20.0,
+        };
+        // A unit in the last place is at most 2^-23 of the value.
+        (units + 2.0 * x.abs()) * 2.0 * EPSILON
+    }
+}
+
 impl Tolerance {
     /// For values made of a few roundings each, `ulps` units in the last place in all.
     pub fn ulps(ulps: f64) -> Self {
@@ -127,8 +156,9 @@ pub trait Kernel: Send + Sync {
         self.twin(m);
     }
 
-    /// The allowed difference in the output called `output`, given the inputs in `m`, before the call runs.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance;
+    /// The allowed difference in the output called `output`, given the inputs in `m`, before the call runs, where exponentials
+    /// are as exact as `exp` says.
+    fn tolerance(&self, output: &str, m: &HostMem, exp: Exp) -> Tolerance;
 
     /// Multiplications and additions of the formula, where they are what the kernel is about.
     fn flops(&self) -> u64 {

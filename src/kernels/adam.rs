@@ -6,7 +6,7 @@ use super::sgd::clipping;
 use super::{Cases, has, holds, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `w`, `g`, `first`, `second` (moments): vectors of one length; `hyper`: the step's settings; `norm`: `[1, 1]`, of all
 /// gradients.
@@ -148,7 +148,7 @@ impl Kernel for Adam {
 
     /// A handful of roundings of the terms that were added; those of the moments go on into the weights, the second one's
     /// through a root, which makes small errors of small numbers large.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let by = self.factors(m);
         let [w, g, first, second] = [self.w, self.g, self.first, self.second].map(|buf| m.f32(buf));
         let which = ["w", "first", "second"].iter().position(|name| *name == output).expect("one of the outputs");

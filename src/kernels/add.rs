@@ -3,7 +3,7 @@
 use super::{Cases, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `a`, `b`, `y`: of one shape.
 pub struct Add {
@@ -44,7 +44,7 @@ impl Kernel for Add {
     }
 
     /// One f32 addition, which WGSL rounds correctly in either direction.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::ulps(1.0)
     }
 }

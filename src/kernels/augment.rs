@@ -5,7 +5,7 @@ use super::{Cases, has, row_quads};
 use crate::core::image::Image;
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::host::resample::Resampler;
 use crate::host::views::{Column, Finish, Ranges, Views, place};
 
@@ -127,7 +127,7 @@ impl Kernel for Augment {
     /// Coordinate error times image slope: a coordinate is a sum of terms as large as the image, scaled, and as the
     /// displacements; a step of one pixel changes a value by at most 1 in each direction, times the contrast, or the sum of
     /// a row of the colours' matrix.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let draws = m.f32(self.draws);
         let side = f64::from(self.image.width + self.image.height);
         let bounds = (0..self.draws.rows() as usize).flat_map(|view| {

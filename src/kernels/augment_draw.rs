@@ -3,7 +3,7 @@
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::random::{bell, signed_unit, threefry};
 use crate::host::views::Column;
 pub use crate::host::views::Ranges;
@@ -157,7 +157,7 @@ impl Kernel for AugmentDraw {
 
     /// A dozen roundings of numbers up to the largest scale squared, of colours up to contrast times saturation, or of
     /// distances up to half the image's side (of which a crop's is a difference); `bell` reaches twice the root of three.
-    fn tolerance(&self, output: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, _: &HostMem, _: Exp) -> Tolerance {
         if output == "keys" {
             return Tolerance::Exact;
         }

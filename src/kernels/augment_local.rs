@@ -6,7 +6,7 @@ use super::augment_draw::CASE_RANGES;
 use super::{Cases, has, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::host::views::{Column, Finish, Ranges, Views};
 
 /// `x`, `y`: views as those of [`Augment`](super::augment::Augment), which has left `x` unfinished; `draws`, `keys`: as there.
@@ -150,7 +150,7 @@ impl Kernel for AugmentLocal {
     }
 
     /// A dozen roundings of numbers up to the largest of the view, and noise.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let largest = m.dense_f32(self.x).into_iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
         Tolerance::Within { abs: 16.0 * EPSILON * (2.0 * f64::from(largest) + 4.0 * f64::from(self.ranges.noise)), rel: 0.0 }
     }

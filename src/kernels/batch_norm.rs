@@ -3,7 +3,7 @@
 use super::{Cases, has, repeated, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::Variant;
 use crate::wgsl;
 
@@ -107,7 +107,7 @@ impl Kernel for BatchNorm {
     }
 
     /// A difference, two products and a sum.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (x, Affine { mean, scale, shift, .. }) = (m.f32(self.x), Affine::read(m, self.moments, self.gamma, self.beta));
         let bounds = (0..self.x.rows() as usize).flat_map(|r| {
             let bound = |(c, x): (usize, &f32)| {

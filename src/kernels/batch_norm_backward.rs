@@ -4,7 +4,7 @@ use super::batch_norm::{Affine, case_moments, invocations, unless};
 use super::{Cases, has, repeated, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::Variant;
 use crate::wgsl;
 
@@ -113,7 +113,7 @@ impl Kernel for BatchNormBackward {
     }
 
     /// A few roundings for each of the three terms.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (x, grad_y, old) = (m.f32(self.x), m.f32(self.grad_y), m.f32(self.grad_x));
         let affine = Affine::read(m, self.moments, self.gamma, self.beta);
         let [mean_grad_y, slope] = self.means(m, &affine.inverse);

@@ -3,7 +3,7 @@
 use super::{Cases, NORM_EPS, has, part_of, part_rows, parts, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `means`, `deviations`: of [`BatchNormParts`](super::batch_norm_parts) over `rows` rows; `running_mean`,
 /// `running_variance`: `[1, cols]`; `moments`: `[2, cols]`, mean and 1 / sqrt(variance + eps).
@@ -106,7 +106,7 @@ impl Kernel for BatchNormMoments {
 
     /// One rounding per part: of the mean, in its distance from the first part's; of the squares, which are all positive.
     /// An error of the mean adds its square to those. The root halves what is relative, and has 2 units of its own.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (columns, rate, terms) = (self.columns(m), self.rate(m), f64::from(self.means.rows()) + 4.0);
         let mean_error = |c: &Column| 2.0 * EPSILON * (terms * c.distance + 2.0 * c.mean.abs()) + 1e-37;
         let squares_error = |c: &Column| 2.0 * EPSILON * (terms + 4.0) * c.squares + f64::from(self.rows) * mean_error(c).powi(2);

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{Cases, has, part_rows, parts, repeated, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`: `[rows, cols]`; `means`, `deviations` (Σ (x - mean)²): `[parts, cols]`, of [`parts`] parts.
 pub struct BatchNormParts {
@@ -82,7 +82,7 @@ impl Kernel for BatchNormParts {
 
     /// One rounding per row: of a mean as many as the part's rows, of the mean distance from the first row; of the squares
     /// three times as many, of Σ (x - first)², which is at most (n + 1) Σ (x - mean)².
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let x = m.f32(self.x);
         let bounds = (0..self.means.rows() as usize).flat_map(|p| {
             let rows = super::part_of(self.x.rows(), p);

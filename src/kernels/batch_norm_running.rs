@@ -3,7 +3,7 @@
 use super::{Cases, NORM_EPS, has, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `running_mean`, `running_variance` (not negative): `[1, cols]`; `moments`: `[2, cols]`, mean and 1 / sqrt(variance + eps).
 pub struct BatchNormRunning {
@@ -39,7 +39,7 @@ impl Kernel for BatchNormRunning {
     }
 
     /// Half a sum's rounding and WGSL's 2 units of `inverseSqrt`.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::ulps(4.0)
     }
 }

@@ -3,7 +3,7 @@
 use super::{Cases, has, quads, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `x`: `[2n, cols]`, first views, then second views; `means`: `[2, cols]`; `y`: `[n, cols]`.
 pub struct CenterView {
@@ -39,7 +39,7 @@ impl Kernel for CenterView {
     }
 
     /// One f32 subtraction, which WGSL rounds correctly in either direction.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::ulps(1.0)
     }
 }

@@ -3,7 +3,7 @@
 use super::{Cases, has, quads, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `clock`: `[1, 2]`; `x`: `[rows, cols]`; `all`: `[total, cols]`, of which rows from step · `batch_stride` are written. Where
 /// they end, steps begin anew.
@@ -55,7 +55,7 @@ impl Kernel for Collect {
         }
     }
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

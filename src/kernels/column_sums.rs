@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::{Cases, has, part_of, parts, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// Rows of which one invocation takes the sum alone.
 const SHORT: u32 = 1024;
@@ -90,7 +90,7 @@ impl Kernel for ColumnSums {
     }
 
     /// One rounding per added row, in the worst case all in one direction.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let old = m.dense_f32(self.sums);
         let terms = self.rows_of(0).len() as f64 + 1.0;
         let bound = |(sum, old): (f64, &f32)| 2.0 * EPSILON * terms * (sum + f64::from(old.abs())) + 1e-30;

@@ -3,7 +3,7 @@
 use super::{Cases, has};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `a`: `[rows, left]`; `b`: `[rows, right]`; `y`: `[rows, left + right]`.
 pub struct Concat {
@@ -42,7 +42,7 @@ impl Kernel for Concat {
     }
 
     /// Values are copied.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 }

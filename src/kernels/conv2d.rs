@@ -12,7 +12,7 @@ use crate::host::gemm::Gemm;
 use crate::core::memory::HostMem;
 pub use crate::host::patches::Geometry;
 use crate::host::patches::{Patches, Phase};
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
 
 /// Which of the three products.
@@ -417,7 +417,7 @@ impl Kernel for Conv2d {
     }
 
     /// Sums of rows err as sums of products do, with ones in the place of patches.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (k, parts, abs) = (self.sizes().2 as usize, 0..self.parts as usize, |v: f32| f64::from(v.abs()));
         let of = if output == "sums" { self.sums.expect("an output of this call") } else { self.product().3 };
         let old = self.accumulate.then(|| m.dense_f32(of));

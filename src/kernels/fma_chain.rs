@@ -3,7 +3,7 @@
 use super::{Cases, quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// Below one, so that chains converge and rounding errors do not pile up.
 const FACTOR: f32 = 0.5;
@@ -47,7 +47,7 @@ impl Kernel for FmaChain {
     }
 
     /// With factor 1/2, at most two roundings' worth of the last value stay in each chain.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Each(m.dense_f32(self.x).iter().map(|x| 16.0 * EPSILON * (6.0 * f64::from(x.abs()) + 6.0)).collect())
     }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `data` (u32): `[samples, bytes / 4]`, lowest byte first; `indices`: `[1, batch]`; `x`: `[batch, bytes]`, or with several rows
 /// for each sample `[batch * pixels, channels]`.
@@ -65,7 +65,7 @@ impl Kernel for Gather {
     }
 
     /// WGSL's division is accurate to 2.5 units in the last place.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::ulps(3.0)
     }
 

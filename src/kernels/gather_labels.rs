@@ -3,7 +3,7 @@
 use super::{Cases, has, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `labels`: `[1, samples]`; `indices`, `targets`: `[1, rows]`.
 pub struct GatherLabels {
@@ -34,7 +34,7 @@ impl Kernel for GatherLabels {
         });
     }
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

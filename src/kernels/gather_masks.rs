@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 use crate::host::views::{Column, place};
 
 /// `masks` (u32): `[samples, height * width / 4]`, lowest byte first; `indices`: `[1, batch]`; `draws`: `[batch, 52]`, as
@@ -108,7 +108,7 @@ impl Kernel for GatherMasks {
     }
 
     /// Classes are copied. A coordinate that is rounded may fall on another pixel: cases have maps whose coordinates are exact.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

@@ -3,7 +3,7 @@
 use super::{Cases, has, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `data`: `[samples, cols]`; `indices`: `[1, batch]`; `x`: `[batch, cols]`.
 pub struct GatherRows {
@@ -30,7 +30,7 @@ impl Kernel for GatherRows {
     }
 
     /// Values are copied.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

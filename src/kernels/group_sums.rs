@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{Cases, has, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`: `[groups * rows, cols]`; `y`: `[groups * parts, cols]`, `scale` times the sum of each part of a group.
 pub struct GroupSums {
@@ -79,7 +79,7 @@ impl Kernel for GroupSums {
     }
 
     /// One rounding per added row, and a product.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let x = m.f32(self.x);
         let roundings = 2.0 * EPSILON * (f64::from(self.parts_and_rows().2) + 1.0) * f64::from(self.scale.abs());
         let bounds = (0..self.y.rows() as usize).flat_map(|r| {

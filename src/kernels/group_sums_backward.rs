@@ -3,7 +3,7 @@
 use super::{Cases, has, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `grad_y`: `[groups, cols]`; `grad_x`: `[groups * rows, cols]`.
 pub struct GroupSumsBackward {
@@ -46,7 +46,7 @@ impl Kernel for GroupSumsBackward {
     }
 
     /// A product, and perhaps a sum with old contents.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         if !self.accumulate {
             return Tolerance::ulps(1.0);
         }

@@ -4,7 +4,7 @@ use super::sum_squares::SumSquares;
 use super::{Cases, has, quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// What is done to each difference.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -100,7 +100,7 @@ impl Kernel for Huber {
 
     /// No term is negative: one relative rounding per term of a strand, and those of a term, of which the difference of
     /// halves counts double.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let terms = f64::from(quads(self.pred).div_ceil(self.partials.cols()));
         let bound = |(_, magnitude)| 2.0 * EPSILON * (terms + 12.0) * self.scale() * magnitude + 1e-37;
         Tolerance::Each(self.sums(m).into_iter().map(bound).collect())

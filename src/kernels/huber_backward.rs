@@ -4,7 +4,7 @@ use super::huber::{BENDS, Bend};
 use super::{Cases, quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `pred`, `wanted`, `dpred`: of one shape.
 pub struct HuberBackward {
@@ -51,7 +51,7 @@ impl Kernel for HuberBackward {
     }
 
     /// A difference and two products, one of them rounded on the host.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Within { abs: 1e-37, rel: 8.0 * EPSILON }
     }
 }

@@ -2,10 +2,10 @@
 //! (Chen et al., SimCLR, 2020).
 
 use super::softmax_cross_entropy::log_sum_exp;
-use super::{Cases, exp_error, has, row_quads};
+use super::{Cases, has, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// Which column is a row's positive, and whether the row itself takes part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,12 +109,12 @@ impl Kernel for InfoNce {
     }
 
     /// As for softmax cross-entropy, with logits up to the largest |similarity| / temperature.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let similarity = m.f32(self.similarity);
         let temperature = temperature(m, self.hyper);
         let bounds = (0..self.similarity.rows() as usize).map(|r| {
             let largest = similarity.row(r).iter().fold(0.0_f64, |a, &s| a.max(f64::from(s.abs()))) / temperature;
-            exp_error(0.0) + 2.0 * EPSILON * f64::from(self.similarity.cols()) + 2f64.powi(-21) + 16.0 * EPSILON * largest
+            exp.error(0.0) + 2.0 * EPSILON * f64::from(self.similarity.cols()) + 2f64.powi(-21) + 16.0 * EPSILON * largest
         });
         Tolerance::Each(bounds.collect())
     }

@@ -1,10 +1,10 @@
 //! The gradient of mean InfoNCE with respect to the similarities.
 
 use super::info_nce::{PAIRINGS, Pairing, temperature};
-use super::{Cases, exp_error, has, quads, row_quads, same};
+use super::{Cases, has, quads, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `similarity`, `dsimilarity`: `[rows, cols]`; `log_sum`: `[1, rows]`; `hyper`: temperature first.
 ///
@@ -51,7 +51,7 @@ impl Kernel for InfoNceBackward {
     }
 
     /// Two exponentials at most, each with its own error and that of its argument, then a difference of numbers up to 2.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (similarity, log_sum) = (m.f32(self.similarity), m.f32(self.log_sum));
         let temperature = temperature(m, self.hyper);
         let rows = self.similarity.rows() as usize;
@@ -61,7 +61,7 @@ impl Kernel for InfoNceBackward {
                 let z = f64::from(s) / temperature;
                 let term = |log_sum: f64| {
                     let x = (z - log_sum).min(0.0);
-                    x.exp() * (exp_error(x) + 8.0 * EPSILON * (z.abs() + log_sum.abs()))
+                    x.exp() * (exp.error(x) + 8.0 * EPSILON * (z.abs() + log_sum.abs()))
                 };
                 let other = if self.pairing == Pairing::TwoViews { term(log_sum(c)) } else { 0.0 };
                 (term(log_sum(r)) + other + 16.0 * EPSILON) / (rows as f64 * temperature)

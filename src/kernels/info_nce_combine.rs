@@ -2,10 +2,10 @@
 
 use super::info_nce::{Pairing, temperature};
 use super::info_nce_partials::{SIZES, embeddings, partials};
-use super::{Cases, exp_error, has, row_quads};
+use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Fill, Shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `a`: `[rows, width]`, `b`: `[cols, width]`; `largest`, `total`: of [`InfoNcePartials`](super::info_nce_partials);
 /// `hyper`: temperature first; `loss`, `log_sum`: `[1, rows]`.
@@ -72,9 +72,9 @@ impl Kernel for InfoNceCombine {
     }
 
     /// The error of a logarithm of a sum as in [`InfoNce`](super::info_nce::InfoNce), and of a dot product.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let terms = f64::from(self.a.cols()) + f64::from(self.largest.cols());
-        let bound = |(_, _, size): (f64, f64, f64)| exp_error(20.0) + 2f64.powi(-21) + 2.0 * EPSILON * (terms + 8.0) * (1.0 + size);
+        let bound = |(_, _, size): (f64, f64, f64)| exp.error(20.0) + 2f64.powi(-21) + 2.0 * EPSILON * (terms + 8.0) * (1.0 + size);
         Tolerance::Each(self.rows(m).into_iter().map(bound).collect())
     }
 }

@@ -6,10 +6,10 @@ use rayon::prelude::*;
 use super::info_nce::{Pairing, temperature};
 use super::info_nce_partials::{BLOCK, SIZES, embeddings, multiply_rows, similarities};
 use super::matmul::{Layout, parts, tiles, whole};
-use super::{Cases, exp_error, has, block_params, row_quads, runs_on};
+use super::{Cases, has, block_params, row_quads, runs_on};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
 
 const VARIANT: Variant =
@@ -143,7 +143,7 @@ impl Kernel for InfoNceGradient {
     }
 
     /// As for [`InfoNceBackward`](super::info_nce_backward::InfoNceBackward), with logits that err as dot products do.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (a, b, log_sum) = (m.f32(self.a), m.f32(self.b), m.f32(self.log_sum));
         let (temperature, log_sum) = (temperature(m, self.hyper), log_sum.row(0));
         let bounds = (0..self.a.rows() as usize).flat_map(|r| {
@@ -153,7 +153,7 @@ impl Kernel for InfoNceGradient {
                 let logit = 2.0 * EPSILON * (f64::from(self.a.cols()) + 8.0) * magnitudes[c] / temperature;
                 let term = |log_sum: f32| {
                     let x = (z - f64::from(log_sum)).min(0.0);
-                    (x + logit).min(0.0).exp() * (exp_error(x) + logit + 8.0 * EPSILON * (z.abs() + f64::from(log_sum.abs())))
+                    (x + logit).min(0.0).exp() * (exp.error(x) + logit + 8.0 * EPSILON * (z.abs() + f64::from(log_sum.abs())))
                 };
                 let other = if self.pairing == Pairing::TwoViews { term(log_sum[self.first_col as usize + c]) } else { 0.0 };
                 (term(log_sum[self.first_row as usize + r]) + other + 16.0 * EPSILON) / (f64::from(self.rows) * temperature)

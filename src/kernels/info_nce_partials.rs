@@ -4,11 +4,11 @@ use rayon::prelude::*;
 
 use super::info_nce::{Pairing, temperature};
 use super::matmul::{Layout, parts};
-use super::{Cases, exp_error, has, block_params, runs_on};
+use super::{Cases, has, block_params, runs_on};
 use crate::core::buffer::{Buf, Shape, shape};
 use crate::host::gemm::Gemm;
 use crate::core::memory::{HostMem, Rows};
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
 
 const VARIANTS: &[Variant] = &[
@@ -154,13 +154,13 @@ impl Kernel for InfoNcePartials {
 
     /// Logits err as dot products do; a sum of exponentials by the errors of their arguments and of `exp`, and by one
     /// rounding per term.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (a, b, temperature) = (m.f32(self.a), m.f32(self.b), temperature(m, self.hyper));
         let bounds = (0..self.a.rows() as usize).into_par_iter().flat_map_iter(|r| {
             let (_, magnitudes) = similarities(&a, &b, r);
             let worst = magnitudes.into_iter().fold(0.0, f64::max) / temperature;
             let logit = 2.0 * EPSILON * (f64::from(self.a.cols()) + 8.0) * worst;
-            let relative = 4.0 * logit + exp_error(20.0) + 2.0 * EPSILON * f64::from(self.part_columns());
+            let relative = 4.0 * logit + exp.error(20.0) + 2.0 * EPSILON * f64::from(self.part_columns());
             self.reference(m, r).into_iter().map(move |(_, total)| if output == "largest" { logit } else { relative * total + 1e-30 }).collect::<Vec<_>>()
         });
         Tolerance::Each(bounds.collect())

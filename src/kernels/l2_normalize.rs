@@ -3,7 +3,7 @@
 use super::{Cases, has, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// Norms below this are taken as this, as in PyTorch's `normalize`.
 pub const NORM_FLOOR: f64 = 1e-12;
@@ -48,7 +48,7 @@ impl Kernel for L2Normalize {
     }
 
     /// Relative: half the roundings of a sum of squares (the root halves them), a root, two divisions and a product.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Within { abs: 1e-37, rel: 2.0 * EPSILON * (12.0 + f64::from(self.x.cols()) / 4.0) }
     }
 }

@@ -3,7 +3,7 @@
 use super::{Cases, has, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `y` (unit rows), `grad_y`, `grad_x`: `[rows, cols]`; `factor`: `[1, rows]`, one over the norm.
 pub struct L2NormalizeBackward {
@@ -47,7 +47,7 @@ impl Kernel for L2NormalizeBackward {
     }
 
     /// The dot product's roundings, carried by |y|, and a few for the rest; all scaled by the factor.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (y, grad_y, factor, old) = (m.f32(self.y), m.f32(self.grad_y), m.f32(self.factor), m.f32(self.grad_x));
         let bounds = (0..self.y.rows() as usize).flat_map(|r| {
             let along = dot(y.row(r), grad_y.row(r), f64::abs);

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{Cases, NORM_EPS, has, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`, `y`: `[rows, cols]`; `gamma`, `beta`: `[1, cols]`; `moments`: `[rows, 2]`, mean and 1 / sqrt(variance + eps).
 pub struct LayerNorm {
@@ -100,7 +100,7 @@ impl Kernel for LayerNorm {
     }
 
     /// The errors of mean and inverse deviation, carried to y, and a few roundings.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (x, gamma, beta) = (m.f32(self.x), m.f32(self.gamma), m.f32(self.beta));
         let bounds = (0..self.x.rows() as usize).flat_map(|r| {
             let row = x.row(r);

@@ -4,7 +4,7 @@ use super::layer_norm::sum_row;
 use super::{Cases, has, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`, `grad_y`, `grad_x`: `[rows, cols]`; `moments`: `[rows, 2]`, mean and inverse deviation; `gamma`: `[1, cols]`.
 pub struct LayerNormBackward {
@@ -70,7 +70,7 @@ impl Kernel for LayerNormBackward {
     }
 
     /// A rounding per quad for the two means, and a few for each term.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (x, grad_y, moments, gamma, old) = (m.f32(self.x), m.f32(self.grad_y), m.f32(self.moments), m.f32(self.gamma), m.f32(self.grad_x));
         let summed = f64::from(row_quads(self.x)) + 10.0;
         let bounds = (0..self.x.rows() as usize).flat_map(|r| {

@@ -11,7 +11,7 @@ use crate::core::buffer::Buf;
 use crate::host::gemm::Gemm;
 pub use crate::host::gemm::Layout;
 use crate::core::memory::{HostMem, Rows};
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
 
 #[derive(Clone, Copy)]
@@ -356,7 +356,7 @@ impl Kernel for Matmul {
     }
 
     /// Sums of rows err as sums of products do, with ones in the place of `b`.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (rows, n, k) = self.sizes();
         let operands = self.operands(m);
         if output == "sums" {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Fill, Maps};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::program::{Exp, Kernel, Scalar, Tolerance};
 
 /// Windows of `kernel` x `kernel` pixels, `stride` apart, the first of which starts `padding` before the first pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Kernel for MaxPool2d {
     }
 
     /// Values are moved, places are integers.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 }

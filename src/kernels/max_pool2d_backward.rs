@@ -4,7 +4,7 @@ use super::max_pool2d::{SIZES, Window, case_maps};
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, Maps, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `at` (u32), `grad_y` and `grad_x`: as `at`, `y` and `x` of [`MaxPool2d`](super::max_pool2d::MaxPool2d).
 pub struct MaxPool2dBackward {
@@ -83,7 +83,7 @@ impl Kernel for MaxPool2dBackward {
     }
 
     /// One rounding per window.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (at, grad_y, old) = (m.u32(self.at), m.f32(self.grad_y.buf), m.f32(self.grad_x.buf));
         let terms = f64::from(self.window.kernel.div_ceil(self.window.stride).pow(2)) + 1.0;
         let bounds = (0..self.grad_x.buf.rows() as usize).flat_map(|r| {

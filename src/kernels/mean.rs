@@ -3,7 +3,7 @@
 use super::{Cases, has, quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`: `[1, n]`; `mean`: `[1, 1]`.
 pub struct Mean {
@@ -30,7 +30,7 @@ impl Kernel for Mean {
     }
 
     /// One rounding per term of a strand, and a division.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let magnitude = m.f32(self.x).row(0).iter().map(|&x| f64::from(x.abs())).sum::<f64>() / f64::from(self.x.cols());
         Tolerance::Each(vec![2.0 * EPSILON * (f64::from(quads(self.x)) + 5.0) * magnitude + 1e-37])
     }

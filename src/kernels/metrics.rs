@@ -3,7 +3,7 @@
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `clock`: `[1, 2]`; `loss`, `norm`: `[1, 1]`; `ring`: `[steps kept, 4]`, see [`Row`].
 pub struct Metrics {
@@ -60,7 +60,7 @@ impl Kernel for Metrics {
         m.f32_mut(self.ring).row_mut((step % self.ring.rows()) as usize).copy_from_slice(&row.to_floats());
     }
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

@@ -311,9 +311,3 @@ fn repeated(row: &[f32]) -> Vec<f32> {
     const LONG: usize = 64;
     row.repeat(LONG.div_ceil(row.len()))
 }
-
-/// Largest relative error of WGSL's `exp(x)`, doubled: 3 + 2|x| units in the last place by the specification, while
-/// software drivers were seen at 17 units for small |x|.
-fn exp_error(x: f64) -> f64 {
-    (20.0 + 2.0 * x.abs()) * 2.0 * crate::core::program::EPSILON
-}

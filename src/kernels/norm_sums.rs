@@ -6,7 +6,7 @@ use super::batch_norm::{Affine, case_moments, unless};
 use super::{Cases, has, part_of, part_rows, parts, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::{HostMem, Rows};
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`, `grad_y`: `[rows, cols]`; `gamma`, `beta`: `[1, cols]`; `sums`, `products`: `[parts, cols]`, of [`parts`] parts.
 pub struct NormSums {
@@ -109,7 +109,7 @@ impl Kernel for NormSums {
     }
 
     /// One rounding per row, and three for x̂ and its product.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (rows, pick) = (self.rows(m), usize::from(output == "products"));
         let terms = f64::from(part_rows(self.x.rows())) + 4.0;
         let bounds = (0..self.sums.rows() as usize).flat_map(|p| self.part(m, &rows, p, f64::abs));

@@ -4,7 +4,7 @@
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// Channels of what comes out.
 pub const CHANNELS: u32 = 3;
@@ -53,7 +53,7 @@ impl Kernel for NormalizePixels {
     }
 
     /// A subtraction, which is rounded correctly in either direction, and a division, which WGSL leaves 2.5 units.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::ulps(4.0)
     }
 }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Shape, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`: `[rows, n]`; `sums`: of the shape that [`PartSums::shape`] gives.
 pub struct PartSums {
@@ -60,7 +60,7 @@ impl Kernel for PartSums {
     }
 
     /// One rounding per term of a strand.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let x = m.f32(self.x);
         let terms = f64::from(row_quads(self.x).div_ceil(self.sums.cols())) + 3.0;
         let magnitudes = (0..self.x.rows() as usize).flat_map(|r| self.sums(x.row(r), f64::abs));

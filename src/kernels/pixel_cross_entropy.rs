@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use super::softmax_cross_entropy::log_sum_exp;
-use super::{Cases, exp_error, has};
+use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `logits`: `[rows, classes]`; `targets` (u32): `[1, rows]`; `weights` (not negative): `[1, classes]`; `terms`: `[2, rows]`,
 /// weight times loss and weight; `log_sum` (logΣexp): `[1, rows]`.
@@ -87,12 +87,12 @@ impl Kernel for PixelCrossEntropy {
     }
 
     /// As for softmax cross-entropy, times the weight of the class; weights are copied.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (logits, targets, weights) = (m.f32(self.logits), m.u32(self.targets), m.f32(self.weights));
         let (rows, cols) = (self.logits.rows() as usize, self.logits.cols() as usize);
         let of_row = |r: usize| {
             let largest = logits.row(r).iter().fold(0.0_f64, |a, &z| a.max(f64::from(z.abs())));
-            exp_error(0.0) + 2.0 * EPSILON * cols as f64 + 2f64.powi(-21) + 12.0 * EPSILON * largest
+            exp.error(0.0) + 2.0 * EPSILON * cols as f64 + 2f64.powi(-21) + 12.0 * EPSILON * largest
         };
         if output == "log_sum" {
             return Tolerance::Each((0..rows).map(of_row).collect());

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::{Cases, has, quads, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::{HostMem, Rows};
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `z`, `offsets`: `[2n, d]`, first views, then second views; `labels` (u32): `[1, n]`.
 pub struct PositiveOffsets {
@@ -84,7 +84,7 @@ impl Kernel for PositiveOffsets {
     }
 
     /// One rounding per positive, and those of a row that was added and is taken away again.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (z, labels) = (m.f32(self.z), m.u32(self.labels));
         let bounds = (0..self.z.rows() as usize).flat_map(|r| {
             let positives = self.positives(labels.row(0), r);

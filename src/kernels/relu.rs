@@ -3,7 +3,7 @@
 use super::{Cases, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `x`, `y`: `[rows, cols]`.
 pub struct Relu {
@@ -32,7 +32,7 @@ impl Kernel for Relu {
     }
 
     /// Values are copied or zeroed.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 }

@@ -3,7 +3,7 @@
 use super::{Cases, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `y` (the forward result), `grad_y`, `grad_x`: `[rows, cols]`.
 pub struct ReluBackward {
@@ -46,7 +46,7 @@ impl Kernel for ReluBackward {
     }
 
     /// A copy, or one f32 addition, which WGSL rounds correctly in either direction.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         if self.accumulate { Tolerance::ulps(1.0) } else { Tolerance::Exact }
     }
 }

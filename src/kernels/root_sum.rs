@@ -3,7 +3,7 @@
 use super::{Cases, has, quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `partials` (none negative): `[1, parts]`; `root`: `[1, 1]`.
 pub struct RootSum {
@@ -30,7 +30,7 @@ impl Kernel for RootSum {
     }
 
     /// One rounding per term of a strand, halved by the root, and the root's own.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Within { abs: 1e-30, rel: 2.0 * EPSILON * (f64::from(quads(self.partials)) / 2.0 + 6.0) }
     }
 }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{Cases, has, holds, line_shift, quad_rows, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
@@ -135,7 +135,7 @@ impl Kernel for Sgd {
     }
 
     /// A handful of roundings of the terms that were added.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (lr, clip) = self.factors(m);
         let (w, g, v) = (m.f32(self.w), m.f32(self.g), m.f32(self.v));
         let bounds = w.padded().iter().zip(g.padded()).zip(v.padded()).map(|((&w, &g), &v)| {

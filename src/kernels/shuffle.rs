@@ -3,7 +3,7 @@
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 use crate::core::random;
 
 /// `clock`: `[1, 2]`, this step first; `indices`: `[1, batch]`.
@@ -77,7 +77,7 @@ impl Kernel for Shuffle {
         });
     }
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 }

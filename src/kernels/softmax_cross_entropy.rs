@@ -1,9 +1,9 @@
 //! Softmax cross-entropy with label smoothing, a loss per row.
 
-use super::{Cases, exp_error, has};
+use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `logits`: `[rows, classes]`; `targets` (u32, each below `classes`), `loss`, `log_sum` (logΣexp): `[1, rows]`.
 pub struct SoftmaxCrossEntropy {
@@ -68,12 +68,12 @@ impl Kernel for SoftmaxCrossEntropy {
 
     /// The logarithm of a sum with the error of `exp` and of its additions, `log`'s own 2^-21, and roundings of terms as
     /// large as the logits' spread.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let logits = m.f32(self.logits);
         let cols = f64::from(self.logits.cols());
         let bounds = (0..self.logits.rows() as usize).map(|r| {
             let largest = logits.row(r).iter().fold(0.0_f64, |a, &z| a.max(f64::from(z.abs())));
-            exp_error(0.0) + 2.0 * EPSILON * cols + 2f64.powi(-21) + 2.0 * EPSILON * (6.0 + cols * f64::from(self.smoothing)) * largest
+            exp.error(0.0) + 2.0 * EPSILON * cols + 2f64.powi(-21) + 2.0 * EPSILON * (6.0 + cols * f64::from(self.smoothing)) * largest
         });
         Tolerance::Each(bounds.collect())
     }

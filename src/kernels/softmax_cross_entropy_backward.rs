@@ -1,9 +1,9 @@
 //! The gradient of the mean softmax cross-entropy with respect to the logits.
 
-use super::{Cases, exp_error, has, quads, row_quads, same};
+use super::{Cases, has, quads, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `logits`, `dlogits`: `[rows, classes]`; `targets`, `log_sum`: `[1, rows]`.
 pub struct SoftmaxCrossEntropyBackward {
@@ -46,7 +46,7 @@ impl Kernel for SoftmaxCrossEntropyBackward {
     }
 
     /// `exp` with its own error and that of its rounded argument, then a difference of numbers up to 1.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (logits, log_sum) = (m.f32(self.logits), m.f32(self.log_sum));
         let rows = self.logits.rows() as usize;
         let bounds = (0..rows).flat_map(|r| {
@@ -54,7 +54,7 @@ impl Kernel for SoftmaxCrossEntropyBackward {
             let bound = |&z: &f32| {
                 let z = f64::from(z);
                 let p = (z - log_sum).exp();
-                (p * (exp_error(z - log_sum) + 4.0 * EPSILON * (z.abs() + log_sum.abs())) + 8.0 * EPSILON) / rows as f64
+                (p * (exp.error(z - log_sum) + 4.0 * EPSILON * (z.abs() + log_sum.abs())) + 8.0 * EPSILON) / rows as f64
             };
             logits.row(r).iter().map(bound).collect::<Vec<_>>()
         });

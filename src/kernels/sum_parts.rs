@@ -3,7 +3,7 @@
 use super::{Cases, has, quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `products`: `[parts * rows, cols]`; `mask`, `c`: `[rows, cols]`.
 pub struct SumParts {
@@ -54,7 +54,7 @@ impl Kernel for SumParts {
     }
 
     /// One rounding per part.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (products, old) = (m.f32(self.products), m.f32(self.c));
         let terms = f64::from(self.products.rows() / self.c.rows()) + 1.0;
         let bounds = (0..self.c.rows() as usize).flat_map(|r| {

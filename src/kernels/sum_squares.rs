@@ -3,7 +3,7 @@
 use super::{Cases, has, line_shift, quad_rows, quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
@@ -73,7 +73,7 @@ impl Kernel for SumSquares {
     }
 
     /// All terms are positive: one relative rounding per term of a strand, and its square's.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         let terms = f64::from(quads(self.x).div_ceil(self.partials.cols()));
         Tolerance::Within { abs: 1e-37, rel: 2.0 * EPSILON * (terms + 4.0) }
     }

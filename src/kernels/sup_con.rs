@@ -4,7 +4,7 @@ use super::info_nce::temperature;
 use super::{Cases, has, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `z`, `offsets`: `[rows, d]`; `hyper`: temperature first; `loss`: `[1, rows]`, added to.
 pub struct SupCon {
@@ -44,7 +44,7 @@ impl Kernel for SupCon {
     }
 
     /// One rounding per term of a strand, a division and a sum.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (magnitudes, temperature) = (self.products(m, f64::abs), temperature(m, self.hyper));
         let old = m.dense_f32(self.loss);
         let roundings = 2.0 * EPSILON * (f64::from(row_quads(self.z)) + 8.0);

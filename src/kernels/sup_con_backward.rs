@@ -4,7 +4,7 @@ use super::info_nce::temperature;
 use super::{Cases, quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `offsets`, `grad_z` (added to): `[rows, d]`; `hyper`: temperature first.
 pub struct SupConBackward {
@@ -45,7 +45,7 @@ impl Kernel for SupConBackward {
     }
 
     /// Two products, a division and a sum.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (old, offsets, scale) = (m.dense_f32(self.grad_z), m.dense_f32(self.offsets), self.scale(m));
         let bound = |(&old, &offset): (&f32, &f32)| EPSILON * (2.0 * f64::from(old.abs()) + 14.0 * scale * f64::from(offset.abs())) + 1e-37;
         Tolerance::Each(old.iter().zip(&offsets).map(bound).collect())

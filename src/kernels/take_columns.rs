@@ -3,7 +3,7 @@
 use super::{Cases, has};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `x`: `[rows, width]`; `y`: `[rows, cols]`, columns `first` to `first + cols` of `x`.
 pub struct TakeColumns {
@@ -45,7 +45,7 @@ impl Kernel for TakeColumns {
     }
 
     /// A copy, or one f32 addition, which WGSL rounds correctly in either direction.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         if self.accumulate { Tolerance::ulps(1.0) } else { Tolerance::Exact }
     }
 }

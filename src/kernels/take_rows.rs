@@ -4,7 +4,7 @@
 use super::{Cases, has, quads};
 use crate::core::buffer::{Buf, Dtype, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `clock`: `[1, 2]`; `x`: `[batches · rows, cols]`; `y`: `[rows, cols]`, those of batch step mod batches. Both as words.
 pub struct TakeRows {
@@ -45,7 +45,7 @@ impl Kernel for TakeRows {
         y.padded_mut().copy_from_slice(&x.padded()[batch * words..][..words]);
     }
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

@@ -3,7 +3,7 @@
 use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `clock` (u32): `[1, 2]`, this step and the next; `schedule`: `[steps, settings]`, of which the last row goes on for
 /// ever; `hyper`: `[1, settings]`.
@@ -34,7 +34,7 @@ impl Kernel for Tick {
         m.f32_mut(self.hyper).for_each_row(|_, hyper| hyper.copy_from_slice(schedule.row(row)));
     }
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

@@ -3,7 +3,7 @@
 use super::{Cases, row_quads};
 use crate::core::buffer::Maps;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::program::{Exp, Kernel, Scalar, Tolerance};
 
 /// `x`; `y`: as many maps of the same channels, `scale` times as high and wide, or less by under `scale` pixels, which are
 /// left out at the bottom and on the right.
@@ -59,7 +59,7 @@ impl Kernel for UpsampleNearest {
     }
 
     /// Values are copied.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 }

@@ -4,7 +4,7 @@ use super::upsample_nearest::{check_sizes, params, sizes};
 use super::Cases;
 use crate::core::buffer::Maps;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `grad_x`, `grad_y`: as `x` and `y` of [`UpsampleNearest`](super::upsample_nearest::UpsampleNearest).
 pub struct UpsampleNearestBackward {
@@ -58,7 +58,7 @@ impl Kernel for UpsampleNearestBackward {
     }
 
     /// One rounding per copy.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (grad_y, old) = (m.f32(self.grad_y.buf), m.f32(self.grad_x.buf));
         let roundings = 2.0 * EPSILON * f64::from(self.scale.pow(2) + 1);
         let bounds = (0..self.grad_x.buf.rows() as usize).flat_map(|r| {

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// How much each term counts. With the defaults of the paper's own program: mean squared distance of the views times 25,
 /// mean of both views' hinges of the standard deviation times 25, and the squared covariances once.
@@ -91,7 +91,7 @@ impl Kernel for Vicreg {
         m.f32_mut(self.terms).for_each_row(|_, out| out.iter_mut().zip(&columns).for_each(|(out, column)| *out = column.0 as f32));
     }
 
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Each(self.columns(m).into_iter().map(|(_, error)| error).collect())
     }
 }

@@ -4,7 +4,7 @@
 use super::{Cases, has, quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`, `grad_x`: `[2n, cols]`, first views, then second views; `through_a`, `through_b`: `[n, cols]`.
 pub struct VicregBackward {
@@ -65,7 +65,7 @@ impl Kernel for VicregBackward {
     }
 
     /// A handful of roundings of the terms that were added.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let old = m.f32(self.grad_x);
         let bounds = (0..self.grad_x.rows() as usize).flat_map(|r| {
             let terms = self.terms(m, r).into_iter().zip(old.row(r));

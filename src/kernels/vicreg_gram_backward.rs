@@ -4,7 +4,7 @@ use super::vicreg::{FLOOR, SIZES, VicregWeights, case_gram};
 use super::{Cases, has, quads, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `gram`, `dgram`: `[cols, cols]`, symmetric. The gradient of the centred view z behind it is z · `dgram`.
 pub struct VicregGramBackward {
@@ -54,7 +54,7 @@ impl Kernel for VicregGramBackward {
     }
 
     /// Products off the diagonal; a root and a division on it.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Within { abs: 1e-37, rel: 24.0 * EPSILON }
     }
 }

@@ -6,7 +6,7 @@ use super::group_sums::GroupSums;
 use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Shape, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`: `[2n, cols]`, first views, then second views; `sums`: of the shape that [`ViewDistances::shape`] gives.
 pub struct ViewDistances {
@@ -71,7 +71,7 @@ impl Kernel for ViewDistances {
     }
 
     /// All terms are positive: one relative rounding per term, and its own two.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Within { abs: 1e-37, rel: 2.0 * EPSILON * (f64::from(self.part_rows()) + 4.0) }
     }
 }
