@@ -12,7 +12,7 @@ use safetensors::{Dtype as Element, SafeTensors};
 use wgraft::core::buffer::{Arena, Buf, Dtype, Fill, Maps, Role, Shape, Tensor, pad_rows, shape, unpad_rows};
 use wgraft::core::layout::Taps;
 use wgraft::core::memory::HostMem;
-use wgraft::core::program::{EPSILON, Program, Tolerance};
+use wgraft::core::program::{EPSILON, Exp, Program, Tolerance};
 use wgraft::core::random::threefry;
 use wgraft::core::sample::{Image, SampleType};
 use wgraft::core::tape::Tape;
@@ -222,6 +222,13 @@ impl Engine {
         }
     }
 
+    fn exp(&self) -> Exp {
+        match self {
+            Engine::Twins | Engine::Fast => Exp::Specified,
+            Engine::Gpu(gpu) => Exp::of(gpu.class()),
+        }
+    }
+
     fn load(&self, arena: &Arena, programs: &Programs) -> Box<dyn Executor> {
         let mem = HostMem::new(arena);
         match self {
@@ -243,6 +250,7 @@ struct Walk {
     moved: Vec<HostMem>,
     outputs: u32,
     bounds: HashMap<Buf, Vec<f64>>,
+    exp: Exp,
 }
 
 /// All errors in one direction, then directions at random.
@@ -252,9 +260,9 @@ const PATTERNS: u32 = 4;
 const CARRIED: f64 = 2.0;
 
 impl Walk {
-    fn new(arena: &Arena) -> Self {
+    fn new(arena: &Arena, exp: Exp) -> Self {
         let moved = (0..PATTERNS).map(|_| HostMem::new(arena)).collect();
-        Walk { right: HostMem::new(arena), moved, outputs: 0, bounds: HashMap::new() }
+        Walk { right: HostMem::new(arena), moved, outputs: 0, bounds: HashMap::new(), exp }
     }
 
     fn write(&self, buf: Buf, words: &[u32]) {
@@ -264,7 +272,7 @@ impl Walk {
     fn run(&mut self, program: &Program) {
         for call in &program.calls {
             let outputs = call.kernel.outputs();
-            let own: Vec<Tolerance> = outputs.iter().map(|(name, ..)| call.kernel.tolerance(name, &self.right)).collect();
+            let own: Vec<Tolerance> = outputs.iter().map(|(name, ..)| call.kernel.tolerance(name, &self.right, self.exp)).collect();
             self.moved.iter().chain([&self.right]).for_each(|mem| call.kernel.twin(mem));
             for ((_, buf, _), own) in outputs.into_iter().zip(own).filter(|((_, buf, _), _)| buf.dtype == Dtype::F32) {
                 let right = self.right.dense_f32(buf);
@@ -313,7 +321,7 @@ fn once(case: &Case, engine: &Engine, record: impl FnOnce(&mut Tape<'_>) -> Vec<
     let mut tape = Tape::new(&mut arena, "case", &[]);
     let tensors = record(&mut tape);
     let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
-    let mut walk = Walk::new(&arena);
+    let mut walk = Walk::new(&arena, engine.exp());
     walk.run(&programs[0]);
     let mut executor = engine.load(&arena, &programs);
     executor.run(&repeat(&programs, 0, 1)).expect("the program runs");
@@ -651,7 +659,7 @@ fn optimizer(case: &Case, engine: &Engine, optimizer: Optimizer) -> Vec<Found> {
 
     let lr = case.number("lr").expect("a learning rate");
     let schedule: Vec<f32> = (0..steps).flat_map(|step| Clock::row(0.0, &[lr], &optimizer, step)).collect();
-    let (mut walk, mut executor) = (Walk::new(&arena), engine.load(&arena, &programs));
+    let (mut walk, mut executor) = (Walk::new(&arena, engine.exp()), engine.load(&arena, &programs));
     write(&mut *executor, clock.schedule, &schedule);
     walk.write(clock.schedule, &padded(clock.schedule, &schedule));
     let mut found = Found { tensor: "out.p".into(), values: Vec::new(), bounds: Vec::new() };

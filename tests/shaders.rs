@@ -10,7 +10,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, Module, ShaderStage, StorageAccess};
 use wgraft::core::buffer::{Arena, Buf, Dtype, shape};
 use wgraft::core::memory::HostMem;
-use wgraft::core::program::{Kernel, Program, Scalar, Tolerance};
+use wgraft::core::program::{Exp, Kernel, Program, Scalar, Tolerance};
 use wgraft::core::shader::{Access, Binding, Variant};
 use wgraft::kernels::KERNELS;
 use wgraft::kernels::relu::Relu;
@@ -459,7 +459,7 @@ impl Kernel for Fake {
 
     fn twin(&self, _: &HostMem) {}
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 }

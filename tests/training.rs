@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use wgraft::core::buffer::{Buf, Dtype, Role};
-use wgraft::core::program::Program;
+use wgraft::core::program::{Exp, Program};
 use wgraft::data::{Dataset, SharedRows, Split, Truth};
 use wgraft::error::DeviceError;
 use wgraft::exec::{Counts, Cpu, Device, Executor, Gpu, Span, Timing};
@@ -513,8 +513,8 @@ impl Executor for Wrong<'_> {
 fn a_whole_step_agrees_in_lockstep() {
     let Some(device) = common::gpu() else { return };
     for plan in [&small_pretrain(4).plan, &small_finetune(4).plan, &small_pretrain_by(OptimizerKind::Adamw, 4).plan] {
-        for mode in [Lockstep::Resynced, Lockstep::FreeRunning { limit: 1e-4 }] {
-            if mode != Lockstep::Resynced && plan.settings.optimizer != OptimizerKind::Sgd {
+        for mode in [Lockstep::Resynced(Exp::of(device.class())), Lockstep::FreeRunning { limit: 1e-4 }] {
+            if matches!(mode, Lockstep::FreeRunning { .. }) && plan.settings.optimizer != OptimizerKind::Sgd {
                 // Adam's first step is as long for a gradient of nothing but rounding errors as for any other.
                 continue;
             }
@@ -533,7 +533,7 @@ fn a_whole_step_agrees_in_lockstep() {
             gpu.write(weight, &words).expect("it writes");
             let found = lockstep(&mut gpu, &mut cpu, &plan.programs, 0, mode).expect("both run");
             match mode {
-                Lockstep::Resynced => {
+                Lockstep::Resynced(_) => {
                     assert!(found.is_empty(), "resynced inputs are the device's own");
                     // A device that gets the third call wrong is noticed there, and nowhere else.
                     let wrong = plan.programs[0].calls[2].kernel.outputs().into_iter().next().expect("it writes something").1;

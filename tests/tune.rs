@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use wgraft::core::buffer::{Arena, Buf, Dtype, Fill, Role, shape};
 use wgraft::core::memory::HostMem;
-use wgraft::core::program::{Kernel, Program, Scalar, Tolerance};
+use wgraft::core::program::{Exp, Kernel, Program, Scalar, Tolerance};
 use wgraft::core::shader::Variant;
 use wgraft::data::Dataset;
 use wgraft::exec::{Choices, Device, Executor, Gpu, GpuOptions, Span, call_key, tune};
@@ -68,7 +68,7 @@ impl Kernel for Twice {
 
     fn twin(&self, _: &HostMem) {}
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 }

@@ -19,6 +19,25 @@ pub enum Scalar {
     F32(f32),
 }
 
+impl From<u32> for Scalar {
+    fn from(value: u32) -> Self {
+        Scalar::U32(value)
+    }
+}
+
+impl From<f32> for Scalar {
+    fn from(value: f32) -> Self {
+        Scalar::F32(value)
+    }
+}
+
+/// WGSL's uniforms know no truth values: 1 or 0.
+impl From<bool> for Scalar {
+    fn from(value: bool) -> Self {
+        Scalar::U32(value.into())
+    }
+}
+
 impl Scalar {
     pub fn bits(self) -> u32 {
         match self {
@@ -42,6 +61,35 @@ pub enum Tolerance {
 /// Half a unit in the last place of f32, relative: the rounding error of one operation.
 pub const EPSILON: f64 = 1.0 / (1 << 24) as f64;
 
+/// How exact exponentials are on what runs a program: the one function whose error differs so much between devices that kernels
+/// with it have a tolerance for each kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exp {
+    /// As WGSL has it, 3 + 2|x| units in the last place: GPUs, and the CPU path, whose own errs by less.
+    Specified,
+    /// 20 + 2|x|: software drivers were seen at 17 for small |x|.
+    Software,
+}
+
+impl Exp {
+    pub fn of(class: DeviceClass) -> Self {
+        match class {
+            DeviceClass::Hardware => Exp::Specified,
+            DeviceClass::Software => Exp::Software,
+        }
+    }
+
+    /// Largest relative error of `exp(x)`.
+    pub fn error(self, x: f64) -> f64 {
+        let units = match self {
+            Exp::Specified => 3.0,
+            Exp::Software => 20.0,
+        };
+        // A unit in the last place is at most 2^-23 of the value.
+        (units + 2.0 * x.abs()) * 2.0 * EPSILON
+    }
+}
+
 impl Tolerance {
     /// For values made of a few roundings each, `ulps` units in the last place in all.
     pub fn ulps(ulps: f64) -> Self {
@@ -60,7 +108,8 @@ impl Tolerance {
 
 /// A kernel: mathematics (a twin, a tolerance) and one or more WGSL variants of it.
 ///
-/// A call is a value of a kernel's type: its fields are the buffers, named as in the WGSL.
+/// A call is a value of a kernel's type: its fields are the buffers, named as in the WGSL. The macro `interface!` in
+/// `src/kernels/mod.rs` writes those methods that only repeat such names.
 pub trait Kernel: Send + Sync {
     /// Storage buffers by their WGSL names.
     fn bufs(&self) -> Vec<(&'static str, Buf)>;
@@ -77,16 +126,20 @@ pub trait Kernel: Send + Sync {
         Vec::new()
     }
 
-    /// How many invocations the call needs; they fill one-dimensional workgroups.
-    fn invocations(&self, variant: &Variant) -> u64;
+    /// How many invocations the call needs; they fill one-dimensional workgroups. By default one for each quad of the last
+    /// buffer, which is the output of most kernels.
+    fn invocations(&self, _variant: &Variant) -> u64 {
+        self.bufs().last().map_or(0, |(_, buf)| buf.shape.words() / 4)
+    }
 
     /// Says what is wrong if the buffers' shapes do not belong together.
     fn check_shapes(&self) -> Result<(), String>;
 
     /// Whether this call reads old contents of outputs that the WGSL both reads and writes. Where it does not, checks
-    /// poison them first.
+    /// poison them first. By default what the parameter `accumulate` or the constant `ACCUMULATE` says, and yes if there is none.
     fn accumulates(&self) -> bool {
-        true
+        let params = self.params().into_iter().map(|(name, value)| (name, value.bits()));
+        params.chain(self.constants()).find(|(name, _)| ["accumulate", "ACCUMULATE"].contains(name)).is_none_or(|(_, value)| value != 0)
     }
 
     /// Whether this call leaves some of its outputs as they were. Where it does not, checks poison them first, and nothing may stay
@@ -103,8 +156,9 @@ pub trait Kernel: Send + Sync {
         self.twin(m);
     }
 
-    /// The allowed difference in the output called `output`, given the inputs in `m`, before the call runs.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance;
+    /// The allowed difference in the output called `output`, given the inputs in `m`, before the call runs, where exponentials
+    /// are as exact as `exp` says.
+    fn tolerance(&self, output: &str, m: &HostMem, exp: Exp) -> Tolerance;
 
     /// Multiplications and additions of the formula, where they are what the kernel is about.
     fn flops(&self) -> u64 {

@@ -1,13 +1,9 @@
 //! Smooth activations: GELU, tanh, sigmoid. ReLU is a kernel of its own.
 
-use super::{Cases, exp_error, quads, row_quads, same};
+use super::{Cases, quads, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("activation", &[wgsl!("inside"), wgsl!("normal_tail"), wgsl!("activation")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// Numbered as in the WGSL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,9 +28,9 @@ pub(super) fn tail(u: f64) -> f64 {
 
 /// The relative error of [`tail`] and of the density in f32: the exponential's, its argument's, the polynomial's roundings
 /// and its fit.
-pub(super) fn tail_error(u: f64) -> f64 {
+pub(super) fn tail_error(u: f64, exp: Exp) -> f64 {
     let exponent = 0.5 * u.min(13.0).powi(2);
-    exp_error(exponent) + 2.0 * EPSILON * (2.0 * exponent + 24.0) + 1.1e-8
+    exp.error(exponent) + 2.0 * EPSILON * (2.0 * exponent + 24.0) + 1.1e-8
 }
 
 /// Whether tanh is computed from its series.
@@ -101,40 +97,23 @@ impl Function {
     }
 
     /// How far f(x) may lie off: what the exponential contributes by its error, the rest by its roundings.
-    fn error(self, x: f64) -> f64 {
+    fn error(self, x: f64, exp: Exp) -> f64 {
         let (value, size) = (self.of(x).abs(), x.abs());
         match self {
-            Function::Gelu => size * tail(size) * tail_error(size) + 2.0 * EPSILON * 3.0 * value,
+            Function::Gelu => size * tail(size) * tail_error(size, exp) + 2.0 * EPSILON * 3.0 * value,
             Function::Tanh if size < SERIES => 2.0 * EPSILON * 6.0 * value,
-            Function::Tanh => 0.5 * (1.0 - value * value) * exp_error(2.0 * size) + 2.0 * EPSILON * 6.0 * value,
-            Function::Sigmoid => value * exp_error(size) * if x < 0.0 { 1.0 } else { 1.0 - value } + 2.0 * EPSILON * 6.0 * value,
+            Function::Tanh => 0.5 * (1.0 - value * value) * exp.error(2.0 * size) + 2.0 * EPSILON * 6.0 * value,
+            Function::Sigmoid => value * exp.error(size) * if x < 0.0 { 1.0 } else { 1.0 - value } + 2.0 * EPSILON * 6.0 * value,
         }
     }
 }
 
 impl Kernel for Activation {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("size", Scalar::U32(quads(self.y))),
-            ("cols", Scalar::U32(self.y.cols())),
-            ("quads", Scalar::U32(row_quads(self.y))),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        vec![("FUNCTION", self.function as u32)]
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.y))
+    interface! {
+        self runs "activation" after "inside", "normal_tail";
+        bufs { x, y }
+        params { size: quads(self.y), cols: self.y.cols(), quads: row_quads(self.y) }
+        constants { FUNCTION: self.function as u32 }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -170,8 +149,8 @@ impl Kernel for Activation {
 
     /// As `Function::error` says; and of what vanishes, as much may be left as where the tail ends (1.3e-35) or fast exponentials
     /// do (exp(-87)).
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
-        Tolerance::Each(m.dense_f32(self.x).into_iter().map(|x| self.function.error(x.into()) + 2e-35).collect())
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
+        Tolerance::Each(m.dense_f32(self.x).into_iter().map(|x| self.function.error(x.into(), exp) + 2e-35).collect())
     }
 }
 

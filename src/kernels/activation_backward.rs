@@ -4,11 +4,7 @@ use super::activation::{Function, fast_tail, tail, tail_error};
 use super::{Cases, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("activation_backward", &[wgsl!("normal_tail"), wgsl!("activation_backward")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `kept`, `grad_y`, `grad_x`: of one shape.
 pub struct ActivationBackward {
@@ -41,12 +37,12 @@ impl Function {
     }
 
     /// How far the derivative may lie off. Where the tail ends there are still 1.7e-34 left of x φ(x).
-    fn derivative_error(self, kept: f64) -> f64 {
+    fn derivative_error(self, kept: f64, exp: Exp) -> f64 {
         let size = kept.abs();
         match self {
             Function::Gelu => {
                 let parts = tail(size) + bell_slope(size);
-                parts * tail_error(size) + 2.0 * EPSILON * 3.0 * (parts + if kept < 0.0 { 0.0 } else { 1.0 }) + 2e-34
+                parts * tail_error(size, exp) + 2.0 * EPSILON * 3.0 * (parts + if kept < 0.0 { 0.0 } else { 1.0 }) + 2e-34
             }
             _ => 2.0 * EPSILON * 3.0 * self.derivative(kept).abs(),
         }
@@ -54,32 +50,15 @@ impl Function {
 }
 
 impl Kernel for ActivationBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("kept", self.kept), ("grad_y", self.grad_y), ("grad_x", self.grad_x)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("size", Scalar::U32(quads(self.grad_x))), ("accumulate", Scalar::U32(self.accumulate.into()))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        vec![("FUNCTION", self.function as u32)]
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.grad_x))
+    interface! {
+        self runs "activation_backward" after "normal_tail";
+        bufs { kept, grad_y, grad_x }
+        params { size: quads(self.grad_x), accumulate }
+        constants { FUNCTION: self.function as u32 }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         same(&[("kept", self.kept), ("grad_y", self.grad_y), ("grad_x", self.grad_x)])
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {
@@ -115,13 +94,13 @@ impl Kernel for ActivationBackward {
         }
     }
 
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (kept, grad_y, old) = (m.dense_f32(self.kept), m.dense_f32(self.grad_y), m.dense_f32(self.grad_x));
         let bound = |((kept, grad_y), old): ((f32, f32), f32)| {
             let (kept, grad_y) = (f64::from(kept), f64::from(grad_y.abs()));
             let old = if self.accumulate { f64::from(old.abs()) } else { 0.0 };
             let value = self.function.derivative(kept).abs();
-            grad_y * self.function.derivative_error(kept) + 2.0 * EPSILON * (2.0 * grad_y * value + old) + 1e-37
+            grad_y * self.function.derivative_error(kept, exp) + 2.0 * EPSILON * (2.0 * grad_y * value + old) + 1e-37
         };
         Tolerance::Each(kept.into_iter().zip(grad_y).zip(old).map(bound).collect())
     }

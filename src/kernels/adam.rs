@@ -6,11 +6,7 @@ use super::sgd::clipping;
 use super::{Cases, has, holds, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("adam", &[wgsl!("adam")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `w`, `g`, `first`, `second` (moments): vectors of one length; `hyper`: the step's settings; `norm`: `[1, 1]`, of all
 /// gradients.
@@ -96,32 +92,22 @@ impl Adam {
 }
 
 impl Kernel for Adam {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        let state = [("w", self.w), ("g", self.g), ("first", self.first), ("second", self.second)];
-        [&state[..], &[("hyper", self.hyper), ("norm", self.norm)]].concat()
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
+    interface! {
+        self runs "adam";
+        bufs { w, g, first, second, hyper, norm }
         let (decay, shrink) = self.settings.decays();
-        vec![
-            ("quads", Scalar::U32(quads(self.w))),
-            ("lr_column", Scalar::U32(self.lr_column)),
-            ("correction_column", Scalar::U32(self.correction_column)),
-            ("beta1", Scalar::F32(self.settings.betas[0])),
-            ("beta2", Scalar::F32(self.settings.betas[1])),
-            ("eps", Scalar::F32(self.settings.eps)),
-            ("decay", Scalar::F32(decay)),
-            ("shrink", Scalar::F32(shrink)),
-            ("max_norm", Scalar::F32(self.settings.max_norm)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.w))
+        params {
+            quads: quads(self.w),
+            lr_column,
+            correction_column,
+            beta1: self.settings.betas[0],
+            beta2: self.settings.betas[1],
+            eps: self.settings.eps,
+            decay: decay,
+            shrink: shrink,
+            max_norm: self.settings.max_norm,
+        }
+        invocations { quads(self.w) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -162,7 +148,7 @@ impl Kernel for Adam {
 
     /// A handful of roundings of the terms that were added; those of the moments go on into the weights, the second one's
     /// through a root, which makes small errors of small numbers large.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let by = self.factors(m);
         let [w, g, first, second] = [self.w, self.g, self.first, self.second].map(|buf| m.f32(buf));
         let which = ["w", "first", "second"].iter().position(|name| *name == output).expect("one of the outputs");

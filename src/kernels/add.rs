@@ -3,11 +3,7 @@
 use super::{Cases, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("add", &[wgsl!("add")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `a`, `b`, `y`: of one shape.
 pub struct Add {
@@ -18,20 +14,10 @@ pub struct Add {
 }
 
 impl Kernel for Add {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("a", self.a), ("b", self.b), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("quads", Scalar::U32(quads(self.y))), ("relu", Scalar::U32(self.relu.into()))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.y))
+    interface! {
+        self runs "add";
+        bufs { a, b, y }
+        params { quads: quads(self.y), relu }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -58,7 +44,7 @@ impl Kernel for Add {
     }
 
     /// One f32 addition, which WGSL rounds correctly in either direction.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::ulps(1.0)
     }
 }

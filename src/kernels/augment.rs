@@ -1,17 +1,13 @@
 //! Augmented views of a batch: affine and elastic resampling, colours, contrast, brightness, noise, and a square erased.
 
 use super::augment_draw::CASE_RANGES;
-use super::{Cases, has, quads, row_quads};
+use super::{Cases, has, row_quads};
 use crate::core::sample::Image;
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::host::resample::Resampler;
-use crate::core::shader::Variant;
 use crate::host::views::{Column, Finish, Ranges, Views, place};
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("augment", &[wgsl!("random"), wgsl!("augment_finish"), wgsl!("augment_place"), wgsl!("augment")])];
 
 /// `data`: packed samples; `indices`: `[1, batch]`; `draws`, `keys`: see [`AugmentDraw`](super::augment_draw::AugmentDraw);
 /// `x`: `[views · batch, height · width · channels]`, all first views, then all second ones; or a row for each pixel.
@@ -67,38 +63,28 @@ impl Augment {
 }
 
 impl Kernel for Augment {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("data", self.data), ("indices", self.indices), ("draws", self.draws), ("keys", self.keys), ("x", self.x)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.x.rows())),
-            ("rows_per_view", Scalar::U32(self.views().rows_per_view())),
-            ("batch", Scalar::U32(self.indices.cols())),
-            ("cols", Scalar::U32(self.x.cols())),
-            ("quads", Scalar::U32(row_quads(self.x))),
-            ("data_stride", Scalar::U32(self.data.shape.stride())),
-            ("width", Scalar::U32(self.image.width)),
-            ("height", Scalar::U32(self.image.height)),
-            ("channels", Scalar::U32(self.image.channels)),
-            ("beyond", Scalar::F32(self.ranges.beyond())),
-            ("noise", Scalar::F32(self.ranges.noise)),
-            ("erase", Scalar::U32(self.ranges.erase)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        let (colours, elastic) = (self.ranges.colours(self.image), self.ranges.elastic > 0.0);
-        vec![("QUADS", Column::COUNT / 4), ("COLOUR", colours.into()), ("ELASTIC", elastic.into())]
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.x))
+    interface! {
+        self runs "augment" after "random", "augment_finish", "augment_place";
+        bufs { data, indices, draws, keys, x }
+        params {
+            rows: self.x.rows(),
+            rows_per_view: self.views().rows_per_view(),
+            batch: self.indices.cols(),
+            cols: self.x.cols(),
+            quads: row_quads(self.x),
+            data_stride: self.data.shape.stride(),
+            width: self.image.width,
+            height: self.image.height,
+            channels: self.image.channels,
+            beyond: self.ranges.beyond(),
+            noise: self.ranges.noise,
+            erase: self.ranges.erase,
+        }
+        constants {
+            QUADS: Column::COUNT / 4,
+            COLOUR: self.ranges.colours(self.image),
+            ELASTIC: self.ranges.elastic > 0.0,
+        }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -141,7 +127,7 @@ impl Kernel for Augment {
     /// Coordinate error times image slope: a coordinate is a sum of terms as large as the image, scaled, and as the
     /// displacements; a step of one pixel changes a value by at most 1 in each direction, times the contrast, or the sum of
     /// a row of the colours' matrix.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let draws = m.f32(self.draws);
         let side = f64::from(self.image.width + self.image.height);
         let bounds = (0..self.draws.rows() as usize).flat_map(|view| {

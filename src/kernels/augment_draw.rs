@@ -3,14 +3,10 @@
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::random::{bell, signed_unit, threefry};
-use crate::core::shader::Variant;
 use crate::host::views::Column;
 pub use crate::host::views::Ranges;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("augment_draw", &[wgsl!("random"), wgsl!("augment_draw")])];
 
 /// `clock`: `[1, 2]`; `draws`: `[rows, Column::COUNT]`, in quads: inverse affine map (xx, xy, x, brightness; yx, yy, y,
 /// contrast), a matrix for the colours, contrast included (red's row, thickness; green's, blur; blue's, nothing), and the
@@ -107,49 +103,37 @@ impl AugmentDraw {
 }
 
 impl Kernel for AugmentDraw {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("clock", self.clock), ("draws", self.draws), ("keys", self.keys)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
+    interface! {
+        self runs "augment_draw" after "random";
+        bufs { clock, draws, keys }
         let [rotation, hue, scale, aspect, crop_aspect] = self.strengths();
         let r = self.ranges;
-        vec![
-            ("rows", Scalar::U32(self.draws.rows())),
-            ("width", Scalar::U32(self.width)),
-            ("height", Scalar::U32(self.height)),
-            ("key_low", Scalar::U32(self.key[0])),
-            ("key_high", Scalar::U32(self.key[1])),
-            ("rotation", Scalar::F32(rotation)),
-            ("scale", Scalar::F32(scale)),
-            ("aspect", Scalar::F32(aspect)),
-            ("shear", Scalar::F32(r.shear)),
-            ("shift", Scalar::F32(r.shift)),
-            ("crop", Scalar::F32(r.crop)),
-            ("crop_aspect", Scalar::F32(crop_aspect)),
-            ("elastic", Scalar::F32(r.elastic)),
-            ("flip", Scalar::U32(threshold(r.flip))),
-            ("grey", Scalar::U32(threshold(r.grey))),
-            ("blur", Scalar::U32(threshold(r.blur))),
-            ("thickness", Scalar::F32(r.thickness)),
-            ("contrast", Scalar::F32(r.contrast)),
-            ("brightness", Scalar::F32(r.brightness)),
-            ("saturation", Scalar::F32(r.saturation)),
-            ("hue", Scalar::F32(hue)),
-            ("erase", Scalar::U32(r.erase)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        vec![("QUADS", Column::COUNT / 4)]
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.draws.rows())
+        params {
+            rows: self.draws.rows(),
+            width,
+            height,
+            key_low: self.key[0],
+            key_high: self.key[1],
+            rotation: rotation,
+            scale: scale,
+            aspect: aspect,
+            shear: r.shear,
+            shift: r.shift,
+            crop: r.crop,
+            crop_aspect: crop_aspect,
+            elastic: r.elastic,
+            flip: threshold(r.flip),
+            grey: threshold(r.grey),
+            blur: threshold(r.blur),
+            thickness: r.thickness,
+            contrast: r.contrast,
+            brightness: r.brightness,
+            saturation: r.saturation,
+            hue: hue,
+            erase: r.erase,
+        }
+        constants { QUADS: Column::COUNT / 4 }
+        invocations { self.draws.rows() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -173,7 +157,7 @@ impl Kernel for AugmentDraw {
 
     /// A dozen roundings of numbers up to the largest scale squared, of colours up to contrast times saturation, or of
     /// distances up to half the image's side (of which a crop's is a difference); `bell` reaches twice the root of three.
-    fn tolerance(&self, output: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, _: &HostMem, _: Exp) -> Tolerance {
         if output == "keys" {
             return Tolerance::Exact;
         }

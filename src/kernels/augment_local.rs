@@ -3,15 +3,11 @@
 use super::augment::{CASE_SIZES, case_draws};
 use crate::core::sample::Image;
 use super::augment_draw::CASE_RANGES;
-use super::{Cases, has, quads, row_quads, same};
+use super::{Cases, has, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::host::views::{Column, Finish, Ranges, Views};
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("augment_local", &[wgsl!("random"), wgsl!("augment_finish"), wgsl!("augment_local")])];
 
 /// `x`, `y`: views as those of [`Augment`](super::augment::Augment), which has left `x` unfinished; `draws`, `keys`: as there.
 /// With t the thickness drawn: `y = x + |t| (e - x) + b (m - x)`, where e is the largest of the 3x3 pixels around for t > 0,
@@ -98,37 +94,24 @@ fn stencil(plane: &[f32], across: &mut [f32], changed: &mut [f32], width: usize,
 }
 
 impl Kernel for AugmentLocal {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("draws", self.draws), ("keys", self.keys), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
+    interface! {
+        self runs "augment_local" after "random", "augment_finish";
+        bufs { x, draws, keys, y }
         let [view_stride, pixel_stride] = self.views().strides();
-        vec![
-            ("rows", Scalar::U32(self.y.rows())),
-            ("rows_per_view", Scalar::U32(self.views().rows_per_view())),
-            ("cols", Scalar::U32(self.y.cols())),
-            ("quads", Scalar::U32(row_quads(self.y))),
-            ("view_stride", Scalar::U32(view_stride)),
-            ("pixel_stride", Scalar::U32(pixel_stride)),
-            ("width", Scalar::U32(self.image.width)),
-            ("height", Scalar::U32(self.image.height)),
-            ("channels", Scalar::U32(self.image.channels)),
-            ("noise", Scalar::F32(self.ranges.noise)),
-            ("erase", Scalar::U32(self.ranges.erase)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        vec![("QUADS", Column::COUNT / 4)]
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.y))
+        params {
+            rows: self.y.rows(),
+            rows_per_view: self.views().rows_per_view(),
+            cols: self.y.cols(),
+            quads: row_quads(self.y),
+            view_stride: view_stride,
+            pixel_stride: pixel_stride,
+            width: self.image.width,
+            height: self.image.height,
+            channels: self.image.channels,
+            noise: self.ranges.noise,
+            erase: self.ranges.erase,
+        }
+        constants { QUADS: Column::COUNT / 4 }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -167,7 +150,7 @@ impl Kernel for AugmentLocal {
     }
 
     /// A dozen roundings of numbers up to the largest of the view, and noise.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let largest = m.dense_f32(self.x).into_iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
         Tolerance::Within { abs: 16.0 * EPSILON * (2.0 * f64::from(largest) + 4.0 * f64::from(self.ranges.noise)), rel: 0.0 }
     }

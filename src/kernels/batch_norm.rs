@@ -3,7 +3,7 @@
 use super::{Cases, has, repeated, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::Variant;
 use crate::wgsl;
 
@@ -60,16 +60,10 @@ pub(super) fn invocations(x: Buf, variant: &Variant) -> u64 {
 }
 
 impl Kernel for BatchNorm {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("moments", self.moments), ("gamma", self.gamma), ("beta", self.beta), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.x.rows())),
-            ("quads", Scalar::U32(row_quads(self.x))),
-            ("relu", Scalar::U32(self.relu.into())),
-        ]
+    interface! {
+        self;
+        bufs { x, moments, gamma, beta, y }
+        params { rows: self.x.rows(), quads: row_quads(self.x), relu }
     }
 
     fn variants(&self) -> &'static [Variant] {
@@ -113,7 +107,7 @@ impl Kernel for BatchNorm {
     }
 
     /// A difference, two products and a sum.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (x, Affine { mean, scale, shift, .. }) = (m.f32(self.x), Affine::read(m, self.moments, self.gamma, self.beta));
         let bounds = (0..self.x.rows() as usize).flat_map(|r| {
             let bound = |(c, x): (usize, &f32)| {

@@ -4,7 +4,7 @@ use super::batch_norm::{Affine, case_moments, invocations, unless};
 use super::{Cases, has, repeated, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::Variant;
 use crate::wgsl;
 
@@ -36,29 +36,26 @@ impl BatchNormBackward {
 }
 
 impl Kernel for BatchNormBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+    interface! {
+        self;
         // Without sums the shader never reads those bindings, but something must be bound.
-        let [sum, product] = self.sums.unwrap_or([self.gamma; 2]);
-        vec![
-            ("x", self.x),
-            ("grad_y", self.grad_y),
-            ("moments", self.moments),
-            ("gamma", self.gamma),
-            ("beta", self.beta),
-            ("sum", sum),
-            ("product", product),
-            ("grad_x", self.grad_x),
-        ]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.x.rows())),
-            ("quads", Scalar::U32(row_quads(self.x))),
-            ("centred", Scalar::U32(self.sums.is_some().into())),
-            ("relu", Scalar::U32(self.relu.into())),
-            ("accumulate", Scalar::U32(self.accumulate.into())),
-        ]
+        bufs {
+            x,
+            grad_y,
+            moments,
+            gamma,
+            beta,
+            sum: self.sums.map_or(self.gamma, |sums| sums[0]),
+            product: self.sums.map_or(self.gamma, |sums| sums[1]),
+            grad_x,
+        }
+        params {
+            rows: self.x.rows(),
+            quads: row_quads(self.x),
+            centred: self.sums.is_some(),
+            relu,
+            accumulate,
+        }
     }
 
     fn variants(&self) -> &'static [Variant] {
@@ -75,10 +72,6 @@ impl Kernel for BatchNormBackward {
         let [sum, product] = self.sums.unwrap_or([self.gamma; 2]);
         let vectors = [("gamma", self.gamma), ("beta", self.beta), ("sum", sum), ("product", product)];
         vectors.into_iter().try_for_each(|(name, buf)| has(name, buf, 1, self.x.cols()))
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {
@@ -120,7 +113,7 @@ impl Kernel for BatchNormBackward {
     }
 
     /// A few roundings for each of the three terms.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (x, grad_y, old) = (m.f32(self.x), m.f32(self.grad_y), m.f32(self.grad_x));
         let affine = Affine::read(m, self.moments, self.gamma, self.beta);
         let [mean_grad_y, slope] = self.means(m, &affine.inverse);

@@ -3,11 +3,7 @@
 use super::{Cases, NORM_EPS, has, part_of, part_rows, parts, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("batch_norm_moments", &[wgsl!("inside"), wgsl!("batch_norm_moments")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `means`, `deviations`: of [`BatchNormParts`](super::batch_norm_parts) over `rows` rows; `running_mean`,
 /// `running_variance`: `[1, cols]`; `moments`: `[2, cols]`, mean and 1 / sqrt(variance + eps).
@@ -66,35 +62,19 @@ impl BatchNormMoments {
 }
 
 impl Kernel for BatchNormMoments {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![
-            ("means", self.means),
-            ("deviations", self.deviations),
-            ("rates", self.rates),
-            ("running_mean", self.running_mean),
-            ("running_variance", self.running_variance),
-            ("moments", self.moments),
-        ]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.rows)),
-            ("part_rows", Scalar::U32(part_rows(self.rows))),
-            ("parts", Scalar::U32(self.means.rows())),
-            ("cols", Scalar::U32(self.means.cols())),
-            ("quads", Scalar::U32(row_quads(self.means))),
-            ("rate_column", Scalar::U32(self.rate_column)),
-            ("eps", Scalar::F32(NORM_EPS)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(row_quads(self.means))
+    interface! {
+        self runs "batch_norm_moments" after "inside";
+        bufs { means, deviations, rates, running_mean, running_variance, moments }
+        params {
+            rows,
+            part_rows: part_rows(self.rows),
+            parts: self.means.rows(),
+            cols: self.means.cols(),
+            quads: row_quads(self.means),
+            rate_column,
+            eps: NORM_EPS,
+        }
+        invocations { row_quads(self.means) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -126,7 +106,7 @@ impl Kernel for BatchNormMoments {
 
     /// One rounding per part: of the mean, in its distance from the first part's; of the squares, which are all positive.
     /// An error of the mean adds its square to those. The root halves what is relative, and has 2 units of its own.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (columns, rate, terms) = (self.columns(m), self.rate(m), f64::from(self.means.rows()) + 4.0);
         let mean_error = |c: &Column| 2.0 * EPSILON * (terms * c.distance + 2.0 * c.mean.abs()) + 1e-37;
         let squares_error = |c: &Column| 2.0 * EPSILON * (terms + 4.0) * c.squares + f64::from(self.rows) * mean_error(c).powi(2);

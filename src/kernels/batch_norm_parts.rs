@@ -5,11 +5,7 @@ use rayon::prelude::*;
 use super::{Cases, has, part_rows, parts, repeated, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("batch_norm_parts", &[wgsl!("batch_norm_parts")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`: `[rows, cols]`; `means`, `deviations` (Σ (x - mean)²): `[parts, cols]`, of [`parts`] parts.
 pub struct BatchNormParts {
@@ -35,25 +31,16 @@ impl BatchNormParts {
 }
 
 impl Kernel for BatchNormParts {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("means", self.means), ("deviations", self.deviations)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.x.rows())),
-            ("part_rows", Scalar::U32(part_rows(self.x.rows()))),
-            ("parts", Scalar::U32(self.means.rows())),
-            ("quads", Scalar::U32(row_quads(self.x))),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.means.rows()) * u64::from(row_quads(self.x))
+    interface! {
+        self runs "batch_norm_parts";
+        bufs { x, means, deviations }
+        params {
+            rows: self.x.rows(),
+            part_rows: part_rows(self.x.rows()),
+            parts: self.means.rows(),
+            quads: row_quads(self.x),
+        }
+        invocations { u64::from(self.means.rows()) * u64::from(row_quads(self.x)) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -95,7 +82,7 @@ impl Kernel for BatchNormParts {
 
     /// One rounding per row: of a mean as many as the part's rows, of the mean distance from the first row; of the squares
     /// three times as many, of Σ (x - first)², which is at most (n + 1) Σ (x - mean)².
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let x = m.f32(self.x);
         let bounds = (0..self.means.rows() as usize).flat_map(|p| {
             let rows = super::part_of(self.x.rows(), p);

@@ -3,11 +3,7 @@
 use super::{Cases, NORM_EPS, has, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("batch_norm_running", &[wgsl!("inside"), wgsl!("batch_norm_running")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `running_mean`, `running_variance` (not negative): `[1, cols]`; `moments`: `[2, cols]`, mean and 1 / sqrt(variance + eps).
 pub struct BatchNormRunning {
@@ -17,24 +13,11 @@ pub struct BatchNormRunning {
 }
 
 impl Kernel for BatchNormRunning {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("running_mean", self.running_mean), ("running_variance", self.running_variance), ("moments", self.moments)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("cols", Scalar::U32(self.moments.cols())),
-            ("quads", Scalar::U32(row_quads(self.moments))),
-            ("eps", Scalar::F32(NORM_EPS)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(row_quads(self.moments))
+    interface! {
+        self runs "batch_norm_running" after "inside";
+        bufs { running_mean, running_variance, moments }
+        params { cols: self.moments.cols(), quads: row_quads(self.moments), eps: NORM_EPS }
+        invocations { row_quads(self.moments) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -56,7 +39,7 @@ impl Kernel for BatchNormRunning {
     }
 
     /// Half a sum's rounding and WGSL's 2 units of `inverseSqrt`.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::ulps(4.0)
     }
 }

@@ -3,11 +3,7 @@
 use super::{Cases, has, quads, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("center_view", &[wgsl!("center_view")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `x`: `[2n, cols]`, first views, then second views; `means`: `[2, cols]`; `y`: `[n, cols]`.
 pub struct CenterView {
@@ -19,24 +15,10 @@ pub struct CenterView {
 }
 
 impl Kernel for CenterView {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("means", self.means), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("quads", Scalar::U32(quads(self.y))),
-            ("row_quads", Scalar::U32(row_quads(self.y))),
-            ("view", Scalar::U32(self.view)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.y))
+    interface! {
+        self runs "center_view";
+        bufs { x, means, y }
+        params { quads: quads(self.y), row_quads: row_quads(self.y), view }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -57,7 +39,7 @@ impl Kernel for CenterView {
     }
 
     /// One f32 subtraction, which WGSL rounds correctly in either direction.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::ulps(1.0)
     }
 }

@@ -3,11 +3,7 @@
 use super::{Cases, has, quads, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("collect", &[wgsl!("collect")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `clock`: `[1, 2]`; `x`: `[rows, cols]`; `all`: `[total, cols]`, of which rows from step · `batch_stride` are written. Where
 /// they end, steps begin anew.
@@ -25,30 +21,21 @@ impl Collect {
 }
 
 impl Kernel for Collect {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("clock", self.clock), ("x", self.x), ("all", self.all)]
+    interface! {
+        self runs "collect";
+        bufs { clock, x, all }
+        params {
+            rows: self.x.rows(),
+            quads: row_quads(self.x),
+            batch_stride,
+            batches: self.batches(),
+            total: self.all.rows(),
+        }
+        invocations { quads(self.x) }
     }
 
     fn leaves_some(&self) -> bool {
         true
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.x.rows())),
-            ("quads", Scalar::U32(row_quads(self.x))),
-            ("batch_stride", Scalar::U32(self.batch_stride)),
-            ("batches", Scalar::U32(self.batches())),
-            ("total", Scalar::U32(self.all.rows())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.x))
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -68,7 +55,7 @@ impl Kernel for Collect {
         }
     }
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

@@ -7,11 +7,7 @@ use rayon::prelude::*;
 use super::{Cases, has, part_of, parts, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("column_sums", &[wgsl!("column_sums")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// Rows of which one invocation takes the sum alone.
 const SHORT: u32 = 1024;
@@ -50,35 +46,22 @@ impl ColumnSums {
 }
 
 impl Kernel for ColumnSums {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("sums", self.sums)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.x.rows())),
-            ("part_rows", Scalar::U32(self.rows_of(0).len() as u32)),
-            ("parts", Scalar::U32(self.sums.rows())),
-            ("quads", Scalar::U32(row_quads(self.x))),
-            ("accumulate", Scalar::U32(self.accumulate.into())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.sums.rows()) * u64::from(row_quads(self.x))
+    interface! {
+        self runs "column_sums";
+        bufs { x, sums }
+        params {
+            rows: self.x.rows(),
+            part_rows: self.rows_of(0).len() as u32,
+            parts: self.sums.rows(),
+            quads: row_quads(self.x),
+            accumulate,
+        }
+        invocations { u64::from(self.sums.rows()) * u64::from(row_quads(self.x)) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         let rows = if self.sums.rows() == 1 { 1 } else { parts(self.x.rows()) };
         has("sums", self.sums, rows, self.x.cols())
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {
@@ -107,7 +90,7 @@ impl Kernel for ColumnSums {
     }
 
     /// One rounding per added row, in the worst case all in one direction.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let old = m.dense_f32(self.sums);
         let terms = self.rows_of(0).len() as f64 + 1.0;
         let bound = |(sum, old): (f64, &f32)| 2.0 * EPSILON * terms * (sum + f64::from(old.abs())) + 1e-30;

@@ -3,11 +3,7 @@
 use super::{Cases, has};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("concat", &[wgsl!("concat")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `a`: `[rows, left]`; `b`: `[rows, right]`; `y`: `[rows, left + right]`.
 pub struct Concat {
@@ -17,27 +13,18 @@ pub struct Concat {
 }
 
 impl Kernel for Concat {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("a", self.a), ("b", self.b), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("words", Scalar::U32(self.y.shape.words() as u32)),
-            ("stride", Scalar::U32(self.y.shape.stride())),
-            ("cols", Scalar::U32(self.y.cols())),
-            ("a_stride", Scalar::U32(self.a.shape.stride())),
-            ("a_cols", Scalar::U32(self.a.cols())),
-            ("b_stride", Scalar::U32(self.b.shape.stride())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        self.y.shape.words()
+    interface! {
+        self runs "concat";
+        bufs { a, b, y }
+        params {
+            words: self.y.shape.words() as u32,
+            stride: self.y.shape.stride(),
+            cols: self.y.cols(),
+            a_stride: self.a.shape.stride(),
+            a_cols: self.a.cols(),
+            b_stride: self.b.shape.stride(),
+        }
+        invocations { self.y.shape.words() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -55,7 +42,7 @@ impl Kernel for Concat {
     }
 
     /// Values are copied.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 }

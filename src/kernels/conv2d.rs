@@ -5,16 +5,15 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::matmul::{Epilogue, Layout, parts, row_stride, sum_bounds, tiles, whole};
+use super::matmul::{Epilogue, Layout, parts, reference_part, row_stride, sum_bounds, tiles, whole};
 use super::{Cases, block_params, has, row_quads, runs_on};
 use crate::core::buffer::{Buf, Maps};
 use crate::host::gemm::Gemm;
 use crate::core::memory::HostMem;
 pub use crate::host::patches::Geometry;
 use crate::host::patches::{Patches, Phase};
-use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
-use crate::wgsl;
 
 /// Which of the three products.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -161,7 +160,7 @@ impl Conv2d {
 
     /// The sums of the formula over some pixels of `y`, with `f` applied to each factor, for each element of the result or of
     /// a part of it, in f64. Those of the gradient of the input are of all phases.
-    fn sums(&self, m: &HostMem, pixels: Range<usize>, f: impl Fn(f32) -> f64) -> Vec<f64> {
+    fn sums(&self, m: &HostMem, pixels: impl Iterator<Item = usize>, f: impl Fn(f32) -> f64) -> Vec<f64> {
         let (rows, n) = (self.product().3.rows() / self.parts, self.sizes().1);
         let (x, w, y) = (
             (self.pass != Pass::Input).then(|| m.f32(self.x.buf)),
@@ -200,7 +199,8 @@ impl Conv2d {
         sums
     }
 
-    fn write_bias_sums(&self, m: &HostMem) {
+    /// With sums in f64, which cost little beside the product.
+    fn fast_bias_sums(&self, m: &HostMem) {
         let Some(sums) = self.sums else { return };
         m.f32_mut(sums).for_each_row(|part, out| {
             for (out, sum) in out.iter_mut().zip(self.bias_sums(m, part, f64::from)) {
@@ -291,6 +291,49 @@ impl Conv2d {
 }
 
 impl Kernel for Conv2d {
+    interface! {
+        self;
+        let ((_, a, b, c), (m, n, k), patches, [down, across]) = (self.product(), self.sizes(), self.patches(), self.phases());
+        let unfolded = (patches.length() / 4) as u32;
+        params {
+            ..block_params(a, b, m, n, k).into_iter().filter(|(name, _)| !name.ends_with("_quads")),
+            a_quads: if self.pass == Pass::Weights { row_quads(a) } else { unfolded },
+            b_quads: if self.pass == Pass::Input { row_quads(c) } else { unfolded },
+            c_quads: row_quads(c),
+            parts,
+            part_k: self.part_k(),
+            relu,
+            source_height: patches.source[0],
+            source_width: patches.source[1],
+            first_y: patches.first[0] as u32,
+            first_x: patches.first[1] as u32,
+            result_height: self.x.height,
+            result_width: self.x.width,
+            phase_y: self.phase[0],
+            phase_x: self.phase[1],
+            tap_y: down.tap,
+            tap_x: across.tap,
+            outputs: self.y.channels(),
+        }
+        constants {
+            ..runs_on(self.product().1, self.product().2),
+            LAYOUT: self.product().0 as u32,
+            PASS: self.pass as u32,
+            KERNEL: self.geometry.kernel,
+            STRIDE: self.geometry.stride,
+            // A patch without taps is never looked up.
+            TAPS: self.patches().taps[1].max(1),
+            PATCH_STRIDE: self.patches().stride,
+            SOURCE_QUADS: (self.patches().depth / 4) as u32,
+            // A phase without pixels has no invocations.
+            HEIGHT: self.patches().rows[0].max(1),
+            WIDTH: self.patches().rows[1].max(1),
+            MASK: self.mask.is_some(),
+            ACCUMULATE: self.accumulate,
+            BIAS: self.bias.is_some(),
+        }
+    }
+
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
         let (_, a, b, c) = self.product();
         // Without a bias or a mask the shader never reads that binding, but something must be bound.
@@ -299,65 +342,8 @@ impl Kernel for Conv2d {
         bufs
     }
 
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        let ((_, a, b, c), (m, n, k), patches) = (self.product(), self.sizes(), self.patches());
-        let [down, across] = self.phases();
-        let unfolded = (patches.length() / 4) as u32;
-        let (a_quads, b_quads) = match self.pass {
-            Pass::Forward => (unfolded, unfolded),
-            Pass::Weights => (row_quads(a), unfolded),
-            Pass::Input => (unfolded, row_quads(c)),
-        };
-        let mut params = block_params(a, b, m, n, k);
-        params.retain(|(name, _)| !name.ends_with("_quads"));
-        let more = [
-            ("a_quads", a_quads),
-            ("b_quads", b_quads),
-            ("c_quads", row_quads(c)),
-            ("parts", self.parts),
-            ("part_k", self.part_k()),
-            ("relu", self.relu.into()),
-            ("source_height", patches.source[0]),
-            ("source_width", patches.source[1]),
-            ("first_y", patches.first[0] as u32),
-            ("first_x", patches.first[1] as u32),
-            ("result_height", self.x.height),
-            ("result_width", self.x.width),
-            ("phase_y", self.phase[0]),
-            ("phase_x", self.phase[1]),
-            ("tap_y", down.tap),
-            ("tap_x", across.tap),
-            ("outputs", self.y.channels()),
-        ];
-        params.extend(more.map(|(name, value)| (name, Scalar::U32(value))));
-        params
-    }
-
     fn variants(&self) -> &'static [Variant] {
         if self.sums.is_some() { WITH_SUMS } else { VARIANTS }
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        let ((layout, a, b, _), patches) = (self.product(), self.patches());
-        let [a, b] = runs_on(a, b);
-        vec![
-            a,
-            b,
-            ("LAYOUT", layout as u32),
-            ("PASS", self.pass as u32),
-            ("KERNEL", self.geometry.kernel),
-            ("STRIDE", self.geometry.stride),
-            // A patch without taps is never looked up.
-            ("TAPS", patches.taps[1].max(1)),
-            ("PATCH_STRIDE", patches.stride),
-            ("SOURCE_QUADS", (patches.depth / 4) as u32),
-            // A phase without pixels has no invocations.
-            ("HEIGHT", patches.rows[0].max(1)),
-            ("WIDTH", patches.rows[1].max(1)),
-            ("MASK", self.mask.is_some().into()),
-            ("ACCUMULATE", self.accumulate.into()),
-            ("BIAS", self.bias.is_some().into()),
-        ]
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {
@@ -398,7 +384,9 @@ impl Kernel for Conv2d {
 
     fn twin(&self, m: &HostMem) {
         let (rows, n) = (self.product().3.rows() / self.parts, self.sizes().1);
-        let parts: Vec<_> = (0..self.parts as usize).into_par_iter().map(|part| self.sums(m, self.part(part), f64::from)).collect();
+        let all = self.y.buf.rows() as usize;
+        let pixels = |part: usize| (0..all).filter(move |&pixel| reference_part(all, self.parts, pixel) == part);
+        let parts: Vec<_> = (0..self.parts as usize).into_par_iter().map(|part| self.sums(m, pixels(part), f64::from)).collect();
         let epilogue = self.epilogue(m);
         m.f32_mut(self.product().3).for_each_row(|i, c| {
             let (part, row) = (i / rows as usize, i % rows as usize);
@@ -409,7 +397,14 @@ impl Kernel for Conv2d {
                 *c = epilogue.value(i, j, sum, *c);
             }
         });
-        self.write_bias_sums(m);
+        let Some(sums) = self.sums else { return };
+        let grad_y = m.f32(self.y.buf);
+        m.f32_mut(sums).for_each_row(|part, out| {
+            for (output, out) in out.iter_mut().enumerate() {
+                let sum: f64 = pixels(part).map(|pixel| f64::from(grad_y.row(pixel)[output])).sum();
+                *out = if self.accumulate { sum + f64::from(*out) } else { sum } as f32;
+            }
+        });
     }
 
     fn fast(&self, m: &HostMem) {
@@ -418,11 +413,11 @@ impl Kernel for Conv2d {
             Pass::Weights => self.fast_weights(m),
             Pass::Input => self.fast_input(m),
         }
-        self.write_bias_sums(m);
+        self.fast_bias_sums(m);
     }
 
     /// Sums of rows err as sums of products do, with ones in the place of patches.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (k, parts, abs) = (self.sizes().2 as usize, 0..self.parts as usize, |v: f32| f64::from(v.abs()));
         let of = if output == "sums" { self.sums.expect("an output of this call") } else { self.product().3 };
         let old = self.accumulate.then(|| m.dense_f32(of));

@@ -3,11 +3,7 @@
 use super::{Cases, quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("copy", &[wgsl!("copy")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `x`, `y`: of one shape.
 pub struct Copy {
@@ -17,28 +13,15 @@ pub struct Copy {
 }
 
 impl Kernel for Copy {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("quads", Scalar::U32(quads(self.x))), ("accumulate", Scalar::U32(self.accumulate.into()))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.x))
+    interface! {
+        self runs "copy";
+        bufs { x, y }
+        params { quads: quads(self.x), accumulate }
+        invocations { quads(self.x) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         same(&[("x", self.x), ("y", self.y)])
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {
@@ -59,7 +42,7 @@ impl Kernel for Copy {
     }
 
     /// A copy, or one f32 addition, which WGSL rounds correctly in either direction.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         if self.accumulate { Tolerance::ulps(1.0) } else { Tolerance::Exact }
     }
 }

@@ -3,11 +3,7 @@
 use super::{Cases, quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("fma_chain", &[wgsl!("fma_chain")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// Below one, so that chains converge and rounding errors do not pile up.
 const FACTOR: f32 = 0.5;
@@ -21,20 +17,11 @@ pub struct FmaChain {
 }
 
 impl Kernel for FmaChain {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("quads", Scalar::U32(quads(self.x))), ("octets", Scalar::U32(self.rounds / 8)), ("factor", Scalar::F32(FACTOR))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.x))
+    interface! {
+        self runs "fma_chain";
+        bufs { x, y }
+        params { quads: quads(self.x), octets: self.rounds / 8, factor: FACTOR }
+        invocations { quads(self.x) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -60,7 +47,7 @@ impl Kernel for FmaChain {
     }
 
     /// With factor 1/2, at most two roundings' worth of the last value stay in each chain.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Each(m.dense_f32(self.x).iter().map(|x| 16.0 * EPSILON * (6.0 * f64::from(x.abs()) + 6.0)).collect())
     }
 

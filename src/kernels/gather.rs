@@ -2,14 +2,10 @@
 
 use std::sync::LazyLock;
 
-use super::{Cases, has, quads, row_quads};
+use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("gather", &[wgsl!("gather")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `data` (u32): `[samples, bytes / 4]`, lowest byte first; `indices`: `[1, batch]`; `x`: `[batch, bytes]`, or with several rows
 /// for each sample `[batch * pixels, channels]`.
@@ -36,31 +32,17 @@ impl Gather {
 }
 
 impl Kernel for Gather {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("data", self.data), ("indices", self.indices), ("x", self.x)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.x.rows())),
-            ("cols", Scalar::U32(self.x.cols())),
-            ("quads", Scalar::U32(row_quads(self.x))),
-            ("data_stride", Scalar::U32(self.data.shape.stride())),
-            ("rows_per_sample", Scalar::U32(self.rows_per_sample())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        let aligned = self.rows_per_sample() == 1 || self.x.cols().is_multiple_of(4);
-        vec![("ALIGNED", aligned.into())]
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.x))
+    interface! {
+        self runs "gather";
+        bufs { data, indices, x }
+        params {
+            rows: self.x.rows(),
+            cols: self.x.cols(),
+            quads: row_quads(self.x),
+            data_stride: self.data.shape.stride(),
+            rows_per_sample: self.rows_per_sample(),
+        }
+        constants { ALIGNED: self.rows_per_sample() == 1 || self.x.cols().is_multiple_of(4) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -83,7 +65,7 @@ impl Kernel for Gather {
     }
 
     /// WGSL's division is accurate to 2.5 units in the last place.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::ulps(3.0)
     }
 

@@ -3,11 +3,7 @@
 use super::{Cases, has, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("gather_labels", &[wgsl!("gather_labels")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `labels`: `[1, samples]`; `indices`, `targets`: `[1, rows]`.
 pub struct GatherLabels {
@@ -17,20 +13,11 @@ pub struct GatherLabels {
 }
 
 impl Kernel for GatherLabels {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("labels", self.labels), ("indices", self.indices), ("targets", self.targets)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("rows", Scalar::U32(self.targets.cols())), ("padded_rows", Scalar::U32(self.targets.shape.stride()))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.targets.shape.stride())
+    interface! {
+        self runs "gather_labels";
+        bufs { labels, indices, targets }
+        params { rows: self.targets.cols(), padded_rows: self.targets.shape.stride() }
+        invocations { self.targets.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -47,7 +34,7 @@ impl Kernel for GatherLabels {
         });
     }
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

@@ -5,12 +5,8 @@ use rayon::prelude::*;
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::host::views::{Column, Real, place};
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("gather_masks", &[wgsl!("augment_place"), wgsl!("gather_masks")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
+use crate::host::views::{Column, place};
 
 /// `masks` (u32): `[samples, height * width / 4]`, lowest byte first; `indices`: `[1, batch]`; `draws`: `[batch, 52]`, as
 /// [`AugmentDraw`](super::augment_draw::AugmentDraw) leaves them; `targets` (u32): `[1, batch * height * width]`.
@@ -28,14 +24,73 @@ pub struct GatherMasks {
 }
 
 impl GatherMasks {
-    /// With coordinates computed in `T`.
-    fn classes<T: Real>(&self, m: &HostMem) {
+    /// Where pixel (`x`, `y`) of a view comes from: through the map about the middle, and if there are displacements, by the sum of
+    /// those of all 4 x 4 nodes, each weighted by a tent that is 1 at the node and 0 from the next ones on.
+    fn source(&self, draws: &[f32], x: u32, y: u32) -> [f64; 2] {
+        let d = |column: usize| f64::from(draws[column]);
+        let [middle_x, middle_y] = [self.width, self.height].map(|side| (f64::from(side) - 1.0) / 2.0);
+        let (dx, dy) = (f64::from(x) - middle_x, f64::from(y) - middle_y);
+        let mut source = [d(0) * dx + d(1) * dy + d(2) + middle_x, d(4) * dx + d(5) * dy + d(6) + middle_y];
+        if self.elastic {
+            let at = |pixel: u32, side: u32| 3.0 * f64::from(pixel) / f64::from(side - 1).max(1.0);
+            let tent = |node: usize, at: f64| (1.0 - (at - node as f64).abs()).max(0.0);
+            for node in 0..16 {
+                let weight = tent(node % 4, at(x, self.width)) * tent(node / 4, at(y, self.height));
+                source[0] += weight * d(Column::DISPLACEMENTS + 2 * node);
+                source[1] += weight * d(Column::DISPLACEMENTS + 2 * node + 1);
+            }
+        }
+        source
+    }
+}
+
+impl Kernel for GatherMasks {
+    interface! {
+        self runs "gather_masks" after "augment_place";
+        bufs { masks, indices, draws, targets }
+        params {
+            pixels: self.targets.cols(),
+            padded_pixels: self.targets.shape.stride(),
+            width,
+            height,
+            mask_stride: self.masks.shape.stride(),
+            outside,
+        }
+        constants { QUADS: Column::COUNT / 4, ELASTIC: self.elastic }
+        invocations { self.targets.shape.stride() }
+    }
+
+    fn check_shapes(&self) -> Result<(), String> {
+        let (batch, pixels) = (self.indices.cols(), self.height * self.width);
+        has("indices", self.indices, 1, batch)?;
+        has("draws", self.draws, batch, Column::COUNT)?;
+        has("targets", self.targets, 1, batch * pixels)?;
+        has("masks", self.masks, self.masks.rows(), pixels.div_ceil(4))
+    }
+
+    fn twin(&self, m: &HostMem) {
+        let (masks, indices, draws) = (m.u32(self.masks), m.u32(self.indices), m.f32(self.draws));
+        m.u32_mut(self.targets).for_each_row(|_, targets| {
+            for (pixel, target) in targets.iter_mut().enumerate() {
+                let (sample, at) = (pixel / (self.width * self.height) as usize, pixel as u32 % (self.width * self.height));
+                let [x, y] = self.source(draws.row(sample), at % self.width, at / self.width).map(|at| (at + 0.5).floor() as i64);
+                let inside = (0..i64::from(self.width)).contains(&x) && (0..i64::from(self.height)).contains(&y);
+                let class = || {
+                    let place = y as usize * self.width as usize + x as usize;
+                    masks.row(indices.row(0)[sample] as usize)[place / 4] >> (8 * (place % 4)) & 255
+                };
+                *target = if inside { class() } else { self.outside };
+            }
+        });
+    }
+
+    fn fast(&self, m: &HostMem) {
         const BLOCK: usize = 4096;
         let (masks, indices, draws) = (m.u32(self.masks), m.u32(self.indices), m.f32(self.draws));
         let (width, height, pixels) = (self.width, self.height, self.targets.cols() as usize);
         let class = |pixel: u32| {
             let (sample, at) = ((pixel / (width * height)) as usize, [pixel % width, pixel / width % height]);
-            let [x, y] = place::<T>(draws.row(sample), [width, height], at, self.elastic).map(|position| {
+            let [x, y] = place::<f32>(draws.row(sample), [width, height], at, self.elastic).map(|position| {
                 let position: f64 = position.into();
                 (position + 0.5).floor()
             });
@@ -51,55 +106,9 @@ impl GatherMasks {
             }
         });
     }
-}
-
-impl Kernel for GatherMasks {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("masks", self.masks), ("indices", self.indices), ("draws", self.draws), ("targets", self.targets)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        let numbers = [
-            ("pixels", self.targets.cols()),
-            ("padded_pixels", self.targets.shape.stride()),
-            ("width", self.width),
-            ("height", self.height),
-            ("mask_stride", self.masks.shape.stride()),
-            ("outside", self.outside),
-        ];
-        numbers.map(|(name, value)| (name, Scalar::U32(value))).to_vec()
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        vec![("QUADS", Column::COUNT / 4), ("ELASTIC", self.elastic.into())]
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.targets.shape.stride())
-    }
-
-    fn check_shapes(&self) -> Result<(), String> {
-        let (batch, pixels) = (self.indices.cols(), self.height * self.width);
-        has("indices", self.indices, 1, batch)?;
-        has("draws", self.draws, batch, Column::COUNT)?;
-        has("targets", self.targets, 1, batch * pixels)?;
-        has("masks", self.masks, self.masks.rows(), pixels.div_ceil(4))
-    }
-
-    fn twin(&self, m: &HostMem) {
-        self.classes::<f64>(m);
-    }
-
-    fn fast(&self, m: &HostMem) {
-        self.classes::<f32>(m);
-    }
 
     /// Classes are copied. A coordinate that is rounded may fall on another pixel: cases have maps whose coordinates are exact.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

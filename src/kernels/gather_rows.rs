@@ -1,13 +1,9 @@
 //! The rows of a batch: numbers to predict, or the features of a table.
 
-use super::{Cases, has, quads, row_quads};
+use super::{Cases, has, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("gather_rows", &[wgsl!("gather_rows")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `data`: `[samples, cols]`; `indices`: `[1, batch]`; `x`: `[batch, cols]`.
 pub struct GatherRows {
@@ -17,20 +13,10 @@ pub struct GatherRows {
 }
 
 impl Kernel for GatherRows {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("data", self.data), ("indices", self.indices), ("x", self.x)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("rows", Scalar::U32(self.x.rows())), ("quads", Scalar::U32(row_quads(self.x)))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.x))
+    interface! {
+        self runs "gather_rows";
+        bufs { data, indices, x }
+        params { rows: self.x.rows(), quads: row_quads(self.x) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -44,7 +30,7 @@ impl Kernel for GatherRows {
     }
 
     /// Values are copied.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

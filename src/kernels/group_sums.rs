@@ -2,14 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::{Cases, has, quads, row_quads};
+use super::{Cases, has, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("group_sums", &[wgsl!("group_sums")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`: `[groups * rows, cols]`; `y`: `[groups * parts, cols]`, `scale` times the sum of each part of a group.
 pub struct GroupSums {
@@ -40,28 +36,18 @@ impl GroupSums {
 }
 
 impl Kernel for GroupSums {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
+    interface! {
+        self runs "group_sums";
+        bufs { x, y }
         let (parts, group_rows, part_rows) = self.parts_and_rows();
-        vec![
-            ("rows", Scalar::U32(self.y.rows())),
-            ("quads", Scalar::U32(row_quads(self.y))),
-            ("parts", Scalar::U32(parts)),
-            ("group_rows", Scalar::U32(group_rows)),
-            ("part_rows", Scalar::U32(part_rows)),
-            ("scale", Scalar::F32(self.scale)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.y))
+        params {
+            rows: self.y.rows(),
+            quads: row_quads(self.y),
+            parts: parts,
+            group_rows: group_rows,
+            part_rows: part_rows,
+            scale,
+        }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -93,7 +79,7 @@ impl Kernel for GroupSums {
     }
 
     /// One rounding per added row, and a product.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let x = m.f32(self.x);
         let roundings = 2.0 * EPSILON * (f64::from(self.parts_and_rows().2) + 1.0) * f64::from(self.scale.abs());
         let bounds = (0..self.y.rows() as usize).flat_map(|r| {

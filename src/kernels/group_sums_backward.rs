@@ -1,13 +1,9 @@
 //! A row for each group, handed to all rows of the group: the gradient of sums over groups.
 
-use super::{Cases, has, quads, row_quads};
+use super::{Cases, has, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("group_sums_backward", &[wgsl!("group_sums_backward")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `grad_y`: `[groups, cols]`; `grad_x`: `[groups * rows, cols]`.
 pub struct GroupSumsBackward {
@@ -24,34 +20,20 @@ impl GroupSumsBackward {
 }
 
 impl Kernel for GroupSumsBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("grad_y", self.grad_y), ("grad_x", self.grad_x)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.grad_x.rows())),
-            ("quads", Scalar::U32(row_quads(self.grad_x))),
-            ("group_rows", Scalar::U32(self.group_rows())),
-            ("scale", Scalar::F32(self.scale)),
-            ("accumulate", Scalar::U32(self.accumulate.into())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.grad_x))
+    interface! {
+        self runs "group_sums_backward";
+        bufs { grad_y, grad_x }
+        params {
+            rows: self.grad_x.rows(),
+            quads: row_quads(self.grad_x),
+            group_rows: self.group_rows(),
+            scale,
+            accumulate,
+        }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         has("grad_x", self.grad_x, self.grad_x.rows().next_multiple_of(self.grad_y.rows().max(1)), self.grad_y.cols())
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {
@@ -64,7 +46,7 @@ impl Kernel for GroupSumsBackward {
     }
 
     /// A product, and perhaps a sum with old contents.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         if !self.accumulate {
             return Tolerance::ulps(1.0);
         }

@@ -4,11 +4,7 @@ use super::sum_squares::SumSquares;
 use super::{Cases, has, quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("huber", &[wgsl!("huber")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// What is done to each difference.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,25 +58,16 @@ impl Huber {
 }
 
 impl Kernel for Huber {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("pred", self.pred), ("wanted", self.wanted), ("partials", self.partials)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("quads", Scalar::U32(quads(self.pred))),
-            ("parts", Scalar::U32(self.partials.cols())),
-            ("delta", Scalar::F32(self.bend.delta)),
-            ("scale", Scalar::F32(self.scale() as f32)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.partials.cols())
+    interface! {
+        self runs "huber";
+        bufs { pred, wanted, partials }
+        params {
+            quads: quads(self.pred),
+            parts: self.partials.cols(),
+            delta: self.bend.delta,
+            scale: self.scale() as f32,
+        }
+        invocations { self.partials.cols() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -113,7 +100,7 @@ impl Kernel for Huber {
 
     /// No term is negative: one relative rounding per term of a strand, and those of a term, of which the difference of
     /// halves counts double.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let terms = f64::from(quads(self.pred).div_ceil(self.partials.cols()));
         let bound = |(_, magnitude)| 2.0 * EPSILON * (terms + 12.0) * self.scale() * magnitude + 1e-37;
         Tolerance::Each(self.sums(m).into_iter().map(bound).collect())

@@ -4,11 +4,7 @@ use super::huber::{BENDS, Bend};
 use super::{Cases, quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("huber_backward", &[wgsl!("huber_backward")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `pred`, `wanted`, `dpred`: of one shape.
 pub struct HuberBackward {
@@ -25,24 +21,11 @@ impl HuberBackward {
 }
 
 impl Kernel for HuberBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("pred", self.pred), ("wanted", self.wanted), ("dpred", self.dpred)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("quads", Scalar::U32(quads(self.pred))),
-            ("delta", Scalar::F32(self.bend.delta)),
-            ("scale", Scalar::F32(self.scale() as f32)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.pred))
+    interface! {
+        self runs "huber_backward";
+        bufs { pred, wanted, dpred }
+        params { quads: quads(self.pred), delta: self.bend.delta, scale: self.scale() as f32 }
+        invocations { quads(self.pred) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -68,7 +51,7 @@ impl Kernel for HuberBackward {
     }
 
     /// A difference and two products, one of them rounded on the host.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Within { abs: 1e-37, rel: 8.0 * EPSILON }
     }
 }

@@ -2,14 +2,10 @@
 //! (Chen et al., SimCLR, 2020).
 
 use super::softmax_cross_entropy::log_sum_exp;
-use super::{Cases, exp_error, has, row_quads};
+use super::{Cases, has, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("info_nce", &[wgsl!("info_nce")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// Which column is a row's positive, and whether the row itself takes part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +25,20 @@ impl Pairing {
 
     pub(super) fn counts(self, row: usize, col: usize) -> bool {
         self == Pairing::Diagonal || row != col
+    }
+
+    /// The gradient of mean InfoNCE over `sizes` (rows, columns) by the similarity at `at`, whose logit is `z`; for two views with
+    /// that by its mirror image added, as both are one similarity.
+    pub(super) fn slope(self, z: f64, log_sum: &[f32], at: [usize; 2], sizes: [u32; 2], temperature: f64) -> f64 {
+        let ([i, j], [rows, cols]) = (at, sizes);
+        if !self.counts(i, j) {
+            return 0.0;
+        }
+        // A probability: rounding must not make it exceed one.
+        let p = |row: usize| (z - f64::from(log_sum[row])).min(0.0).exp();
+        let positive = (i + self.shift(cols) as usize) % cols as usize;
+        let (p, positives) = if self == Pairing::TwoViews { (p(i) + p(j), 2.0) } else { (p(i), 1.0) };
+        (p - if j == positive { positives } else { 0.0 }) / (f64::from(rows) * temperature)
     }
 
     /// Positives exist only where the matrix has the right shape.
@@ -68,28 +78,19 @@ impl InfoNce {
 }
 
 impl Kernel for InfoNce {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("similarity", self.similarity), ("hyper", self.hyper), ("loss", self.loss), ("log_sum", self.log_sum)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
+    interface! {
+        self runs "info_nce";
+        bufs { similarity, hyper, loss, log_sum }
         let cols = self.similarity.cols();
-        vec![
-            ("rows", Scalar::U32(self.similarity.rows())),
-            ("padded_rows", Scalar::U32(self.loss.shape.stride())),
-            ("cols", Scalar::U32(cols)),
-            ("quads", Scalar::U32(row_quads(self.similarity))),
-            ("shift", Scalar::U32(self.pairing.shift(cols))),
-            ("exclude_self", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.loss.shape.stride())
+        params {
+            rows: self.similarity.rows(),
+            padded_rows: self.loss.shape.stride(),
+            cols: cols,
+            quads: row_quads(self.similarity),
+            shift: self.pairing.shift(cols),
+            exclude_self: self.pairing == Pairing::TwoViews,
+        }
+        invocations { self.loss.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -108,12 +109,12 @@ impl Kernel for InfoNce {
     }
 
     /// As for softmax cross-entropy, with logits up to the largest |similarity| / temperature.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let similarity = m.f32(self.similarity);
         let temperature = temperature(m, self.hyper);
         let bounds = (0..self.similarity.rows() as usize).map(|r| {
             let largest = similarity.row(r).iter().fold(0.0_f64, |a, &s| a.max(f64::from(s.abs()))) / temperature;
-            exp_error(0.0) + 2.0 * EPSILON * f64::from(self.similarity.cols()) + 2f64.powi(-21) + 16.0 * EPSILON * largest
+            exp.error(0.0) + 2.0 * EPSILON * f64::from(self.similarity.cols()) + 2f64.powi(-21) + 16.0 * EPSILON * largest
         });
         Tolerance::Each(bounds.collect())
     }

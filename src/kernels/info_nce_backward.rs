@@ -1,14 +1,10 @@
 //! The gradient of mean InfoNCE with respect to the similarities.
 
 use super::info_nce::{PAIRINGS, Pairing, temperature};
-use super::{Cases, exp_error, has, quads, row_quads, same};
+use super::{Cases, has, quads, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("info_nce_backward", &[wgsl!("info_nce_backward")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `similarity`, `dsimilarity`: `[rows, cols]`; `log_sum`: `[1, rows]`; `hyper`: temperature first.
 ///
@@ -23,27 +19,18 @@ pub struct InfoNceBackward {
 }
 
 impl Kernel for InfoNceBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("similarity", self.similarity), ("log_sum", self.log_sum), ("hyper", self.hyper), ("dsimilarity", self.dsimilarity)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
+    interface! {
+        self runs "info_nce_backward";
+        bufs { similarity, log_sum, hyper, dsimilarity }
         let cols = self.similarity.cols();
-        vec![
-            ("rows", Scalar::U32(self.similarity.rows())),
-            ("cols", Scalar::U32(cols)),
-            ("quads", Scalar::U32(row_quads(self.similarity))),
-            ("shift", Scalar::U32(self.pairing.shift(cols))),
-            ("two_views", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.similarity))
+        params {
+            rows: self.similarity.rows(),
+            cols: cols,
+            quads: row_quads(self.similarity),
+            shift: self.pairing.shift(cols),
+            two_views: self.pairing == Pairing::TwoViews,
+        }
+        invocations { quads(self.similarity) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -55,27 +42,16 @@ impl Kernel for InfoNceBackward {
     fn twin(&self, m: &HostMem) {
         let (similarity, log_sum) = (m.f32(self.similarity), m.f32(self.log_sum));
         let temperature = temperature(m, self.hyper);
-        let (rows, cols) = (self.similarity.rows() as usize, self.similarity.cols());
-        let log_sum = |r: usize| f64::from(log_sum.row(0)[r]);
+        let sizes = [self.similarity.rows(), self.similarity.cols()];
         m.f32_mut(self.dsimilarity).for_each_row(|r, out| {
-            let positive = (r + self.pairing.shift(cols) as usize) % out.len();
             for (c, (out, &s)) in out.iter_mut().zip(similarity.row(r)).enumerate() {
-                let z = f64::from(s) / temperature;
-                // A probability: rounding must not make it exceed one.
-                let mut g = (z - log_sum(r)).min(0.0).exp();
-                let mut positives = 1.0;
-                if self.pairing == Pairing::TwoViews {
-                    g += (z - log_sum(c)).min(0.0).exp();
-                    positives = 2.0;
-                }
-                g -= if c == positive { positives } else { 0.0 };
-                *out = if self.pairing.counts(r, c) { (g / (rows as f64 * temperature)) as f32 } else { 0.0 };
+                *out = self.pairing.slope(f64::from(s) / temperature, log_sum.row(0), [r, c], sizes, temperature) as f32;
             }
         });
     }
 
     /// Two exponentials at most, each with its own error and that of its argument, then a difference of numbers up to 2.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (similarity, log_sum) = (m.f32(self.similarity), m.f32(self.log_sum));
         let temperature = temperature(m, self.hyper);
         let rows = self.similarity.rows() as usize;
@@ -85,7 +61,7 @@ impl Kernel for InfoNceBackward {
                 let z = f64::from(s) / temperature;
                 let term = |log_sum: f64| {
                     let x = (z - log_sum).min(0.0);
-                    x.exp() * (exp_error(x) + 8.0 * EPSILON * (z.abs() + log_sum.abs()))
+                    x.exp() * (exp.error(x) + 8.0 * EPSILON * (z.abs() + log_sum.abs()))
                 };
                 let other = if self.pairing == Pairing::TwoViews { term(log_sum(c)) } else { 0.0 };
                 (term(log_sum(r)) + other + 16.0 * EPSILON) / (rows as f64 * temperature)

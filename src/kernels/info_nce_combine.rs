@@ -2,14 +2,10 @@
 
 use super::info_nce::{Pairing, temperature};
 use super::info_nce_partials::{SIZES, embeddings, partials};
-use super::{Cases, exp_error, has, row_quads};
+use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Fill, Shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("info_nce_combine", &[wgsl!("info_nce_combine")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `a`: `[rows, width]`, `b`: `[cols, width]`; `largest`, `total`: of [`InfoNcePartials`](super::info_nce_partials);
 /// `hyper`: temperature first; `loss`, `log_sum`: `[1, rows]`.
@@ -45,35 +41,18 @@ impl InfoNceCombine {
 }
 
 impl Kernel for InfoNceCombine {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![
-            ("a", self.a),
-            ("b", self.b),
-            ("largest", self.largest),
-            ("total", self.total),
-            ("hyper", self.hyper),
-            ("loss", self.loss),
-            ("log_sum", self.log_sum),
-        ]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.a.rows())),
-            ("padded_rows", Scalar::U32(self.loss.shape.stride())),
-            ("cols", Scalar::U32(self.b.rows())),
-            ("quads", Scalar::U32(row_quads(self.a))),
-            ("parts", Scalar::U32(self.largest.cols())),
-            ("shift", Scalar::U32(self.pairing.shift(self.b.rows()))),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.loss.shape.stride())
+    interface! {
+        self runs "info_nce_combine";
+        bufs { a, b, largest, total, hyper, loss, log_sum }
+        params {
+            rows: self.a.rows(),
+            padded_rows: self.loss.shape.stride(),
+            cols: self.b.rows(),
+            quads: row_quads(self.a),
+            parts: self.largest.cols(),
+            shift: self.pairing.shift(self.b.rows()),
+        }
+        invocations { self.loss.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -93,9 +72,9 @@ impl Kernel for InfoNceCombine {
     }
 
     /// The error of a logarithm of a sum as in [`InfoNce`](super::info_nce::InfoNce), and of a dot product.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let terms = f64::from(self.a.cols()) + f64::from(self.largest.cols());
-        let bound = |(_, _, size): (f64, f64, f64)| exp_error(20.0) + 2f64.powi(-21) + 2.0 * EPSILON * (terms + 8.0) * (1.0 + size);
+        let bound = |(_, _, size): (f64, f64, f64)| exp.error(20.0) + 2f64.powi(-21) + 2.0 * EPSILON * (terms + 8.0) * (1.0 + size);
         Tolerance::Each(self.rows(m).into_iter().map(bound).collect())
     }
 }

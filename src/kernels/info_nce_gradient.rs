@@ -4,15 +4,13 @@
 use rayon::prelude::*;
 
 use super::info_nce::{Pairing, temperature};
-use super::info_nce_partials::{SIZES, embeddings, similarities};
-use super::matmul::{Layout, parts, row_stride};
-use super::{Cases, exp_error, has, block_params, row_quads, runs_on};
+use super::info_nce_partials::{BLOCK, SIZES, embeddings, multiply_rows, similarities};
+use super::matmul::{Layout, parts, tiles, whole};
+use super::{Cases, has, block_params, row_quads, runs_on};
 use crate::core::buffer::Buf;
-use crate::host::gemm::Gemm;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
-use crate::wgsl;
 
 const VARIANT: Variant =
     Variant::plain("info_nce_gradient", parts!("info_nce_gradient" "dense" "no_row_sums": "matmul_buffers" "matmul_shared"));
@@ -56,52 +54,37 @@ pub struct InfoNceGradient {
 }
 
 impl InfoNceGradient {
-    /// The gradient for the logit `z` in row `r` and column `c` of the block.
-    fn at(&self, z: f64, log_sum: &[f32], r: usize, c: usize, temperature: f64) -> f64 {
-        let (i, j) = (self.first_row as usize + r, self.first_col as usize + c);
-        if !self.pairing.counts(i, j) {
-            return 0.0;
-        }
-        let two_views = self.pairing == Pairing::TwoViews;
-        // A probability: rounding must not make it exceed one.
-        let p = |row: usize| (z - f64::from(log_sum[row])).min(0.0).exp();
-        let positive = (i + self.pairing.shift(self.cols) as usize) % self.cols as usize;
-        let (p, positives) = if two_views { (p(i) + p(j), 2.0) } else { (p(i), 1.0) };
-        (p - if j == positive { positives } else { 0.0 }) / (f64::from(self.rows) * temperature)
+    /// The row and column in the whole matrix of row `r` and column `c` of the block.
+    fn at(&self, r: usize, c: usize) -> [usize; 2] {
+        [self.first_row as usize + r, self.first_col as usize + c]
     }
 }
 
 impl Kernel for InfoNceGradient {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("a", self.a), ("b", self.b), ("log_sum", self.log_sum), ("hyper", self.hyper), ("c", self.c)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        let mut params = block_params(self.a, self.b, self.a.rows(), self.b.rows(), self.a.cols());
-        params.extend([
-            ("c_quads", Scalar::U32(row_quads(self.c))),
-            ("parts", Scalar::U32(1)),
-            ("part_k", Scalar::U32(super::matmul::whole(self.a.cols()))),
-            ("first_row", Scalar::U32(self.first_row)),
-            ("first_quad", Scalar::U32(self.first_col / 4)),
-            ("rows", Scalar::U32(self.rows)),
-            ("cols", Scalar::U32(self.cols)),
-            ("shift", Scalar::U32(self.pairing.shift(self.cols))),
-            ("two_views", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
-        ]);
-        params
+    interface! {
+        self;
+        bufs { a, b, log_sum, hyper, c }
+        params {
+            ..block_params(self.a, self.b, self.a.rows(), self.b.rows(), self.a.cols()),
+            c_quads: row_quads(self.c),
+            parts: 1_u32,
+            part_k: whole(self.a.cols()),
+            first_row,
+            first_quad: self.first_col / 4,
+            rows,
+            cols,
+            shift: self.pairing.shift(self.cols),
+            two_views: self.pairing == Pairing::TwoViews,
+        }
+        constants { ..runs_on(self.a, self.b), LAYOUT: Layout::NT as u32 }
     }
 
     fn variants(&self) -> &'static [Variant] {
         VARIANTS
     }
 
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        [vec![("LAYOUT", Layout::NT as u32)], runs_on(self.a, self.b).to_vec()].concat()
-    }
-
     fn invocations(&self, variant: &Variant) -> u64 {
-        super::matmul::tiles(self.c.rows(), self.c, 1, variant)
+        tiles(self.c.rows(), self.c, 1, variant)
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -117,39 +100,50 @@ impl Kernel for InfoNceGradient {
         Ok(())
     }
 
+    /// The mean over rows of each row's softmax less its positive; over two views the transpose is added.
     fn twin(&self, m: &HostMem) {
         let (a, b, log_sum) = (m.f32(self.a), m.f32(self.b), m.f32(self.log_sum));
-        let temperature = temperature(m, self.hyper);
+        let (temperature, half) = (temperature(m, self.hyper), self.rows as usize / 2);
+        let positive = |i: usize| match self.pairing {
+            Pairing::Diagonal => i,
+            Pairing::TwoViews if i < half => i + half,
+            Pairing::TwoViews => i - half,
+        };
         m.f32_mut(self.c).for_each_row(|r, out| {
             let (products, _) = similarities(&a, &b, r);
-            for (j, out) in out.iter_mut().enumerate() {
-                *out = self.at(products[j] / temperature, log_sum.row(0), r, j, temperature) as f32;
+            for (c, out) in out.iter_mut().enumerate() {
+                let (i, j) = (self.first_row as usize + r, self.first_col as usize + c);
+                let softmax = |i: usize| (products[c] / temperature - f64::from(log_sum.row(0)[i])).exp().min(1.0);
+                let of_row = |i, j| softmax(i) - if positive(i) == j { 1.0 } else { 0.0 };
+                let slope = match self.pairing {
+                    Pairing::Diagonal => of_row(i, j),
+                    Pairing::TwoViews if i == j => 0.0,
+                    Pairing::TwoViews => of_row(i, j) + of_row(j, i),
+                };
+                *out = (slope / temperature / f64::from(self.rows)) as f32;
             }
         });
     }
 
     fn fast(&self, m: &HostMem) {
-        const BLOCK: usize = 32;
         let (a, b, log_sum) = (m.f32(self.a), m.f32(self.b), m.f32(self.log_sum));
         let temperature = temperature(m, self.hyper);
         let (stride, cols) = (self.c.shape.stride() as usize, self.c.cols() as usize);
         m.f32_mut(self.c).padded_mut().par_chunks_mut(BLOCK * stride).enumerate().for_each(|(block, c)| {
-            let (first, count) = (block * BLOCK, c.len() / stride);
-            let (a_stride, b_stride) = (row_stride(self.a), row_stride(self.b));
-            let gemm = Gemm { a_stride, b_stride, c_stride: stride, ..Gemm::dense(Layout::NT, count, cols, self.a.cols() as usize) };
-            gemm.multiply(&a.padded()[first * a_stride..], b.padded(), c);
+            multiply_rows(&a, &b, block * BLOCK, c, stride);
             for (r, row) in c.chunks_mut(stride).enumerate() {
                 row[cols..].fill(0.0);
                 for (j, c) in row[..cols].iter_mut().enumerate() {
                     let z = f64::from(*c) / temperature;
-                    *c = self.at(z, log_sum.row(0), first + r, j, temperature) as f32;
+                    let at = self.at(block * BLOCK + r, j);
+                    *c = self.pairing.slope(z, log_sum.row(0), at, [self.rows, self.cols], temperature) as f32;
                 }
             }
         });
     }
 
     /// As for [`InfoNceBackward`](super::info_nce_backward::InfoNceBackward), with logits that err as dot products do.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (a, b, log_sum) = (m.f32(self.a), m.f32(self.b), m.f32(self.log_sum));
         let (temperature, log_sum) = (temperature(m, self.hyper), log_sum.row(0));
         let bounds = (0..self.a.rows() as usize).flat_map(|r| {
@@ -159,7 +153,7 @@ impl Kernel for InfoNceGradient {
                 let logit = 2.0 * EPSILON * (f64::from(self.a.cols()) + 8.0) * magnitudes[c] / temperature;
                 let term = |log_sum: f32| {
                     let x = (z - f64::from(log_sum)).min(0.0);
-                    (x + logit).min(0.0).exp() * (exp_error(x) + logit + 8.0 * EPSILON * (z.abs() + f64::from(log_sum.abs())))
+                    (x + logit).min(0.0).exp() * (exp.error(x) + logit + 8.0 * EPSILON * (z.abs() + f64::from(log_sum.abs())))
                 };
                 let other = if self.pairing == Pairing::TwoViews { term(log_sum[self.first_col as usize + c]) } else { 0.0 };
                 (term(log_sum[self.first_row as usize + r]) + other + 16.0 * EPSILON) / (f64::from(self.rows) * temperature)

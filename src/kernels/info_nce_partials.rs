@@ -3,14 +3,13 @@
 use rayon::prelude::*;
 
 use super::info_nce::{Pairing, temperature};
-use super::matmul::{Layout, parts, row_stride};
-use super::{Cases, exp_error, has, block_params, runs_on};
+use super::matmul::{Layout, parts};
+use super::{Cases, has, block_params, runs_on};
 use crate::core::buffer::{Buf, Shape, shape};
 use crate::host::gemm::Gemm;
 use crate::core::memory::{HostMem, Rows};
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
-use crate::wgsl;
 
 const VARIANTS: &[Variant] = &[
     Variant {
@@ -56,6 +55,16 @@ pub(super) fn similarities(a: &Rows<f32>, b: &Rows<f32>, r: usize) -> (Vec<f64>,
     (0..b.shape().rows as usize).map(products).unzip()
 }
 
+/// Rows that the CPU multiplies at a time.
+pub(super) const BLOCK: usize = 32;
+
+/// Rows of a·bᵀ from row `first` on, as many as `c` has room for at `stride` floats each.
+pub(super) fn multiply_rows(a: &Rows<f32>, b: &Rows<f32>, first: usize, c: &mut [f32], stride: usize) {
+    let (a_stride, b_stride) = (a.shape().stride() as usize, b.shape().stride() as usize);
+    let dense = Gemm::dense(Layout::NT, c.len() / stride, b.shape().rows as usize, a.shape().cols as usize);
+    Gemm { a_stride, b_stride, c_stride: stride, ..dense }.multiply(&a.padded()[first * a_stride..], b.padded(), c);
+}
+
 impl InfoNcePartials {
     fn part_columns(&self) -> u32 {
         self.b.rows().div_ceil(self.largest.cols()).next_multiple_of(8)
@@ -72,6 +81,20 @@ impl InfoNcePartials {
         parts.collect()
     }
 
+    /// The same for row `r` from the formula: columns of a part are neighbours, as many as there are in all over the parts, rounded
+    /// up to eight.
+    fn reference(&self, m: &HostMem, r: usize) -> Vec<(f64, f64)> {
+        let (products, _) = similarities(&m.f32(self.a), &m.f32(self.b), r);
+        let (temperature, count) = (temperature(m, self.hyper), self.largest.cols() as usize);
+        let length = products.len().div_ceil(count).div_ceil(8) * 8;
+        let logits = products.iter().map(|product| product / temperature).enumerate();
+        let counted = logits.filter(|(c, _)| self.pairing == Pairing::Diagonal || *c != r);
+        let mut parts = vec![(f64::from(-3.4e38_f32), 0.0); count];
+        counted.clone().for_each(|(c, z)| parts[c / length].0 = z.max(parts[c / length].0));
+        counted.for_each(|(c, z)| parts[c / length].1 += (z - parts[c / length].0).exp());
+        parts
+    }
+
     fn write(&self, m: &HostMem, results: &[Vec<(f64, f64)>]) {
         let put = |r: usize, out: &mut [f32], pick: &dyn Fn(&(f64, f64)) -> f64| {
             out.iter_mut().zip(&results[r]).for_each(|(out, result)| *out = pick(result) as f32);
@@ -82,26 +105,20 @@ impl InfoNcePartials {
 }
 
 impl Kernel for InfoNcePartials {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("a", self.a), ("b", self.b), ("hyper", self.hyper), ("largest", self.largest), ("total", self.total)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        let mut params = block_params(self.a, self.b, self.a.rows(), self.b.rows(), self.a.cols());
-        params.extend([
-            ("parts", Scalar::U32(self.largest.cols())),
-            ("part_columns", Scalar::U32(self.part_columns())),
-            ("exclude_self", Scalar::U32((self.pairing == Pairing::TwoViews).into())),
-        ]);
-        params
+    interface! {
+        self;
+        bufs { a, b, hyper, largest, total }
+        params {
+            ..block_params(self.a, self.b, self.a.rows(), self.b.rows(), self.a.cols()),
+            parts: self.largest.cols(),
+            part_columns: self.part_columns(),
+            exclude_self: self.pairing == Pairing::TwoViews,
+        }
+        constants { ..runs_on(self.a, self.b), LAYOUT: Layout::NT as u32 }
     }
 
     fn variants(&self) -> &'static [Variant] {
         VARIANTS
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        [vec![("LAYOUT", Layout::NT as u32)], runs_on(self.a, self.b).to_vec()].concat()
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {
@@ -117,25 +134,19 @@ impl Kernel for InfoNcePartials {
     }
 
     fn twin(&self, m: &HostMem) {
-        let (a, b, temperature) = (m.f32(self.a), m.f32(self.b), temperature(m, self.hyper));
-        let rows = (0..self.a.rows() as usize).into_par_iter().map(|r| {
-            let (products, _) = similarities(&a, &b, r);
-            self.row(r, |c| products[c] / temperature)
-        });
-        self.write(m, &rows.collect::<Vec<_>>());
+        let rows: Vec<_> = (0..self.a.rows() as usize).into_par_iter().map(|r| self.reference(m, r)).collect();
+        m.f32_mut(self.largest).for_each_row(|r, out| (0..out.len()).for_each(|part| out[part] = rows[r][part].0 as f32));
+        m.f32_mut(self.total).for_each_row(|r, out| (0..out.len()).for_each(|part| out[part] = rows[r][part].1 as f32));
     }
 
     fn fast(&self, m: &HostMem) {
-        const BLOCK: usize = 32;
         let (a, b, temperature) = (m.f32(self.a), m.f32(self.b), temperature(m, self.hyper));
         let (rows, cols) = (self.a.rows() as usize, self.b.rows() as usize);
         let blocks = (0..rows.div_ceil(BLOCK)).into_par_iter().flat_map_iter(|block| {
             let first = block * BLOCK;
             let count = BLOCK.min(rows - first);
             let mut products = vec![0.0; count * cols];
-            let (a_stride, b_stride) = (row_stride(self.a), row_stride(self.b));
-            let gemm = Gemm { a_stride, b_stride, ..Gemm::dense(Layout::NT, count, cols, self.a.cols() as usize) };
-            gemm.multiply(&a.padded()[first * a_stride..], b.padded(), &mut products);
+            multiply_rows(&a, &b, first, &mut products, cols);
             (0..count).map(|i| self.row(first + i, |c| f64::from(products[i * cols + c]) / temperature)).collect::<Vec<_>>()
         });
         self.write(m, &blocks.collect::<Vec<_>>());
@@ -143,15 +154,14 @@ impl Kernel for InfoNcePartials {
 
     /// Logits err as dot products do; a sum of exponentials by the errors of their arguments and of `exp`, and by one
     /// rounding per term.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (a, b, temperature) = (m.f32(self.a), m.f32(self.b), temperature(m, self.hyper));
         let bounds = (0..self.a.rows() as usize).into_par_iter().flat_map_iter(|r| {
-            let (products, magnitudes) = similarities(&a, &b, r);
+            let (_, magnitudes) = similarities(&a, &b, r);
             let worst = magnitudes.into_iter().fold(0.0, f64::max) / temperature;
             let logit = 2.0 * EPSILON * (f64::from(self.a.cols()) + 8.0) * worst;
-            let parts = self.row(r, |c| products[c] / temperature);
-            let relative = 4.0 * logit + exp_error(20.0) + 2.0 * EPSILON * f64::from(self.part_columns());
-            parts.into_iter().map(move |(_, total)| if output == "largest" { logit } else { relative * total + 1e-30 }).collect::<Vec<_>>()
+            let relative = 4.0 * logit + exp.error(20.0) + 2.0 * EPSILON * f64::from(self.part_columns());
+            self.reference(m, r).into_iter().map(move |(_, total)| if output == "largest" { logit } else { relative * total + 1e-30 }).collect::<Vec<_>>()
         });
         Tolerance::Each(bounds.collect())
     }

@@ -3,11 +3,7 @@
 use super::{Cases, has, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("l2_normalize", &[wgsl!("l2_normalize")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// Norms below this are taken as this, as in PyTorch's `normalize`.
 pub const NORM_FLOOR: f64 = 1e-12;
@@ -24,24 +20,11 @@ fn factor_of(row: &[f32]) -> f64 {
 }
 
 impl Kernel for L2Normalize {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("y", self.y), ("factor", self.factor)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.x.rows())),
-            ("padded_rows", Scalar::U32(self.factor.shape.stride())),
-            ("quads", Scalar::U32(row_quads(self.x))),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.factor.shape.stride())
+    interface! {
+        self runs "l2_normalize";
+        bufs { x, y, factor }
+        params { rows: self.x.rows(), padded_rows: self.factor.shape.stride(), quads: row_quads(self.x) }
+        invocations { self.factor.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -65,7 +48,7 @@ impl Kernel for L2Normalize {
     }
 
     /// Relative: half the roundings of a sum of squares (the root halves them), a root, two divisions and a product.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Within { abs: 1e-37, rel: 2.0 * EPSILON * (12.0 + f64::from(self.x.cols()) / 4.0) }
     }
 }

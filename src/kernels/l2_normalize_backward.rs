@@ -3,11 +3,7 @@
 use super::{Cases, has, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("l2_normalize_backward", &[wgsl!("l2_normalize_backward")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `y` (unit rows), `grad_y`, `grad_x`: `[rows, cols]`; `factor`: `[1, rows]`, one over the norm.
 pub struct L2NormalizeBackward {
@@ -26,33 +22,16 @@ fn dot(y: &[f32], grad_y: &[f32], f: impl Fn(f64) -> f64) -> f64 {
 }
 
 impl Kernel for L2NormalizeBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("y", self.y), ("factor", self.factor), ("grad_y", self.grad_y), ("grad_x", self.grad_x)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.y.rows())),
-            ("quads", Scalar::U32(row_quads(self.y))),
-            ("accumulate", Scalar::U32(self.accumulate.into())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.y.rows())
+    interface! {
+        self runs "l2_normalize_backward";
+        bufs { y, factor, grad_y, grad_x }
+        params { rows: self.y.rows(), quads: row_quads(self.y), accumulate }
+        invocations { self.y.rows() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         same(&[("y", self.y), ("grad_y", self.grad_y), ("grad_x", self.grad_x)])?;
         has("factor", self.factor, 1, self.y.rows())
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {
@@ -68,7 +47,7 @@ impl Kernel for L2NormalizeBackward {
     }
 
     /// The dot product's roundings, carried by |y|, and a few for the rest; all scaled by the factor.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (y, grad_y, factor, old) = (m.f32(self.y), m.f32(self.grad_y), m.f32(self.factor), m.f32(self.grad_x));
         let bounds = (0..self.y.rows() as usize).flat_map(|r| {
             let along = dot(y.row(r), grad_y.row(r), f64::abs);

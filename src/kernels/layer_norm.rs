@@ -5,11 +5,7 @@ use rayon::prelude::*;
 use super::{Cases, NORM_EPS, has, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("layer_norm", &[wgsl!("inside"), wgsl!("layer_norm")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`, `y`: `[rows, cols]`; `gamma`, `beta`: `[1, cols]`; `moments`: `[rows, 2]`, mean and 1 / sqrt(variance + eps).
 pub struct LayerNorm {
@@ -57,25 +53,11 @@ impl LayerNorm {
 }
 
 impl Kernel for LayerNorm {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("gamma", self.gamma), ("beta", self.beta), ("y", self.y), ("moments", self.moments)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.x.rows())),
-            ("cols", Scalar::U32(self.x.cols())),
-            ("quads", Scalar::U32(row_quads(self.x))),
-            ("eps", Scalar::F32(NORM_EPS)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.x.rows())
+    interface! {
+        self runs "layer_norm" after "inside";
+        bufs { x, gamma, beta, y, moments }
+        params { rows: self.x.rows(), cols: self.x.cols(), quads: row_quads(self.x), eps: NORM_EPS }
+        invocations { self.x.rows() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -118,7 +100,7 @@ impl Kernel for LayerNorm {
     }
 
     /// The errors of mean and inverse deviation, carried to y, and a few roundings.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (x, gamma, beta) = (m.f32(self.x), m.f32(self.gamma), m.f32(self.beta));
         let bounds = (0..self.x.rows() as usize).flat_map(|r| {
             let row = x.row(r);

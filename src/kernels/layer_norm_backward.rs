@@ -4,11 +4,7 @@ use super::layer_norm::sum_row;
 use super::{Cases, has, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("layer_norm_backward", &[wgsl!("inside"), wgsl!("layer_norm_backward")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`, `grad_y`, `grad_x`: `[rows, cols]`; `moments`: `[rows, 2]`, mean and inverse deviation; `gamma`: `[1, cols]`.
 pub struct LayerNormBackward {
@@ -34,35 +30,17 @@ fn means(terms: &[(f64, f64)]) -> (f64, f64) {
 }
 
 impl Kernel for LayerNormBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("grad_y", self.grad_y), ("moments", self.moments), ("gamma", self.gamma), ("grad_x", self.grad_x)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.x.rows())),
-            ("cols", Scalar::U32(self.x.cols())),
-            ("quads", Scalar::U32(row_quads(self.x))),
-            ("accumulate", Scalar::U32(self.accumulate.into())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.x.rows())
+    interface! {
+        self runs "layer_norm_backward" after "inside";
+        bufs { x, grad_y, moments, gamma, grad_x }
+        params { rows: self.x.rows(), cols: self.x.cols(), quads: row_quads(self.x), accumulate }
+        invocations { self.x.rows() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         same(&[("x", self.x), ("grad_y", self.grad_y), ("grad_x", self.grad_x)])?;
         has("moments", self.moments, self.x.rows(), 2)?;
         has("gamma", self.gamma, 1, self.x.cols())
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {
@@ -92,7 +70,7 @@ impl Kernel for LayerNormBackward {
     }
 
     /// A rounding per quad for the two means, and a few for each term.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (x, grad_y, moments, gamma, old) = (m.f32(self.x), m.f32(self.grad_y), m.f32(self.moments), m.f32(self.gamma), m.f32(self.grad_x));
         let summed = f64::from(row_quads(self.x)) + 10.0;
         let bounds = (0..self.x.rows() as usize).flat_map(|r| {

@@ -11,9 +11,8 @@ use crate::core::buffer::Buf;
 use crate::host::gemm::Gemm;
 pub use crate::host::gemm::Layout;
 use crate::core::memory::{HostMem, Rows};
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
-use crate::wgsl;
 
 #[derive(Clone, Copy)]
 pub struct Matmul {
@@ -78,7 +77,8 @@ impl Matmul {
         sums
     }
 
-    fn write_sums(&self, m: &HostMem, operands: &Operands<'_>) {
+    /// With sums in f64, which cost little beside the product.
+    fn fast_sums(&self, m: &HostMem, operands: &Operands<'_>) {
         let Some(sums) = self.sums else { return };
         m.f32_mut(sums).for_each_row(|part, out| {
             for (out, sum) in out.iter_mut().zip(self.part_sums(operands, part, |a| a)) {
@@ -117,9 +117,9 @@ struct Operands<'a> {
 
 impl Operands<'_> {
     /// Σ_k f(a) f(b) for row `i` of the product and some k, ascending, in f64.
-    fn row(&self, i: usize, k: Range<usize>, sums: &mut [f64], f: impl Fn(f32) -> f64) {
+    fn row(&self, i: usize, ks: impl Iterator<Item = usize>, sums: &mut [f64], f: impl Fn(f32) -> f64) {
         sums.fill(0.0);
-        for k in k {
+        for k in ks {
             let a = f(if self.layout == Layout::TN { self.a.row(k)[i] } else { self.a.row(i)[k] });
             match self.layout {
                 Layout::NT => sums.iter_mut().enumerate().for_each(|(j, sum)| *sum += a * f(self.b.row(j)[k])),
@@ -161,7 +161,7 @@ type Parts = &'static [&'static str];
 /// The sources of one scheme of a kernel, whose own come first.
 macro_rules! parts {
     ($($own:literal)*: $($scheme:literal)*) => {
-        &[wgsl!("blocks"), $(wgsl!($own),)* $(wgsl!($scheme),)*]
+        &[$crate::wgsl!("blocks"), $($crate::wgsl!($own),)* $($crate::wgsl!($scheme),)*]
     };
 }
 
@@ -184,6 +184,11 @@ const WITH_SUMS: &[Variant] = schemes!("row_sums");
 /// `k` rounded up to whole slices of every variant.
 pub(super) fn whole(k: u32) -> u32 {
     k.next_multiple_of(32)
+}
+
+/// The part that `at` of `k` falls into, for references: parts have one length, whole times 32.
+pub(super) fn reference_part(k: usize, parts: u32, at: usize) -> usize {
+    at / (k.div_ceil(parts as usize).div_ceil(32) * 32)
 }
 
 /// Invocations that cover `parts` products of `rows` rows and as many quads as rows of `c` with the tiles of a variant of the
@@ -255,6 +260,25 @@ impl Epilogue<'_> {
 }
 
 impl Kernel for Matmul {
+    interface! {
+        self;
+        let (m, n, k) = self.sizes();
+        params {
+            ..block_params(self.a, self.b, m as u32, n as u32, k as u32),
+            c_quads: row_quads(self.c),
+            parts,
+            part_k: self.part_k(),
+            relu,
+        }
+        constants {
+            ..runs_on(self.a, self.b),
+            LAYOUT: self.layout as u32,
+            MASK: self.mask.is_some(),
+            ACCUMULATE: self.accumulate,
+            BIAS: self.bias.is_some(),
+        }
+    }
+
     fn bufs(&self) -> Vec<(&'static str, Buf)> {
         // Without a bias or a mask the shader never reads that binding, but something must be bound.
         let mut bufs =
@@ -263,32 +287,8 @@ impl Kernel for Matmul {
         bufs
     }
 
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        let (m, n, k) = self.sizes();
-        let mut params = block_params(self.a, self.b, m as u32, n as u32, k as u32);
-        params.extend([
-            ("c_quads", Scalar::U32(row_quads(self.c))),
-            ("parts", Scalar::U32(self.parts)),
-            ("part_k", Scalar::U32(self.part_k())),
-            ("relu", Scalar::U32(self.relu.into())),
-        ]);
-        params
-    }
-
     fn variants(&self) -> &'static [Variant] {
         if self.sums.is_some() { WITH_SUMS } else { VARIANTS }
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        let [a, b] = runs_on(self.a, self.b);
-        vec![
-            a,
-            b,
-            ("LAYOUT", self.layout as u32),
-            ("MASK", self.mask.is_some().into()),
-            ("ACCUMULATE", self.accumulate.into()),
-            ("BIAS", self.bias.is_some().into()),
-        ]
     }
 
     fn invocations(&self, variant: &Variant) -> u64 {
@@ -317,18 +317,21 @@ impl Kernel for Matmul {
         has("c", self.c, self.parts * m, n)
     }
 
-    fn accumulates(&self) -> bool {
-        self.accumulate
-    }
-
     fn twin(&self, m: &HostMem) {
-        let (operands, epilogue, (rows, n, _)) = (self.operands(m), self.epilogue(m), self.sizes());
+        let (operands, epilogue, (rows, n, k)) = (self.operands(m), self.epilogue(m), self.sizes());
+        let ks = |part: usize| (0..k).filter(move |&at| reference_part(k, self.parts, at) == part);
         m.f32_mut(self.c).for_each_row(|i, c| {
             let mut sums = vec![0.0; n];
-            operands.row(i % rows, self.part(i / rows), &mut sums, f64::from);
+            operands.row(i % rows, ks(i / rows), &mut sums, f64::from);
             c.iter_mut().zip(sums).enumerate().for_each(|(j, (c, sum))| *c = epilogue.value(i, j, sum, *c));
         });
-        self.write_sums(m, &operands);
+        let Some(sums) = self.sums else { return };
+        m.f32_mut(sums).for_each_row(|part, out| {
+            for (i, out) in out.iter_mut().enumerate() {
+                let sum: f64 = ks(part).map(|k| f64::from(operands.a.row(k)[i])).sum();
+                *out = if self.accumulate { sum + f64::from(*out) } else { sum } as f32;
+            }
+        });
     }
 
     fn fast(&self, mem: &HostMem) {
@@ -349,11 +352,11 @@ impl Kernel for Matmul {
         }
         // Both may be gradients, which are one allocation.
         drop(c);
-        self.write_sums(mem, &operands);
+        self.fast_sums(mem, &operands);
     }
 
     /// Sums of rows err as sums of products do, with ones in the place of `b`.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (rows, n, k) = self.sizes();
         let operands = self.operands(m);
         if output == "sums" {

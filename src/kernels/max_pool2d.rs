@@ -2,14 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::{Cases, has, quads, row_quads};
+use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Fill, Maps};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("max_pool2d", &[wgsl!("max_pool2d")])];
+use crate::core::program::{Exp, Kernel, Scalar, Tolerance};
 
 /// Windows of `kernel` x `kernel` pixels, `stride` apart, the first of which starts `padding` before the first pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,20 +60,10 @@ pub struct MaxPool2d {
 }
 
 impl Kernel for MaxPool2d {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x.buf), ("y", self.y.buf), ("at", self.at)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        [self.window.params(self.x, self.y, self.y.buf.rows()), vec![("cols", Scalar::U32(self.y.channels()))]].concat()
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.y.buf))
+    interface! {
+        self runs "max_pool2d";
+        bufs { x: self.x.buf, y: self.y.buf, at }
+        params { ..self.window.params(self.x, self.y, self.y.buf.rows()), cols: self.y.channels() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -121,7 +107,7 @@ impl Kernel for MaxPool2d {
     }
 
     /// Values are moved, places are integers.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 }

@@ -1,14 +1,10 @@
 //! The gradient of pooled maps, back to where the largest values were.
 
 use super::max_pool2d::{SIZES, Window, case_maps};
-use super::{Cases, has, quads};
+use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, Maps, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("max_pool2d_backward", &[wgsl!("max_pool2d_backward")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `at` (u32), `grad_y` and `grad_x`: as `at`, `y` and `x` of [`MaxPool2d`](super::max_pool2d::MaxPool2d).
 pub struct MaxPool2dBackward {
@@ -50,31 +46,16 @@ impl MaxPool2dBackward {
 }
 
 impl Kernel for MaxPool2dBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("at", self.at), ("grad_y", self.grad_y.buf), ("grad_x", self.grad_x.buf)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        let accumulate = vec![("accumulate", Scalar::U32(self.accumulate.into()))];
-        [self.window.params(self.grad_x, self.grad_y, self.grad_x.buf.rows()), accumulate].concat()
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.grad_x.buf))
+    interface! {
+        self runs "max_pool2d_backward";
+        bufs { at, grad_y: self.grad_y.buf, grad_x: self.grad_x.buf }
+        params { ..self.window.params(self.grad_x, self.grad_y, self.grad_x.buf.rows()), accumulate }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         self.window.check(self.grad_x, self.grad_y)?;
         has("grad_y", self.grad_y.buf, self.grad_y.buf.rows(), self.grad_x.channels())?;
         has("at", self.at, self.grad_y.buf.rows(), self.grad_x.channels())
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {
@@ -102,7 +83,7 @@ impl Kernel for MaxPool2dBackward {
     }
 
     /// One rounding per window.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (at, grad_y, old) = (m.u32(self.at), m.f32(self.grad_y.buf), m.f32(self.grad_x.buf));
         let terms = f64::from(self.window.kernel.div_ceil(self.window.stride).pow(2)) + 1.0;
         let bounds = (0..self.grad_x.buf.rows() as usize).flat_map(|r| {

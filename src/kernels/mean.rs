@@ -3,11 +3,7 @@
 use super::{Cases, has, quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("mean", &[wgsl!("mean")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`: `[1, n]`; `mean`: `[1, 1]`.
 pub struct Mean {
@@ -16,20 +12,11 @@ pub struct Mean {
 }
 
 impl Kernel for Mean {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("mean", self.mean)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("count", Scalar::U32(self.x.cols())), ("quads", Scalar::U32(quads(self.x)))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        1
+    interface! {
+        self runs "mean";
+        bufs { x, mean }
+        params { count: self.x.cols(), quads: quads(self.x) }
+        invocations { 1_u64 }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -43,7 +30,7 @@ impl Kernel for Mean {
     }
 
     /// One rounding per term of a strand, and a division.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let magnitude = m.f32(self.x).row(0).iter().map(|&x| f64::from(x.abs())).sum::<f64>() / f64::from(self.x.cols());
         Tolerance::Each(vec![2.0 * EPSILON * (f64::from(quads(self.x)) + 5.0) * magnitude + 1e-37])
     }

@@ -3,11 +3,7 @@
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("metrics", &[wgsl!("metrics")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `clock`: `[1, 2]`; `loss`, `norm`: `[1, 1]`; `ring`: `[steps kept, 4]`, see [`Row`].
 pub struct Metrics {
@@ -39,24 +35,15 @@ impl Row {
 }
 
 impl Kernel for Metrics {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("clock", self.clock), ("loss", self.loss), ("norm", self.norm), ("ring", self.ring)]
+    interface! {
+        self runs "metrics";
+        bufs { clock, loss, norm, ring }
+        params { rows: self.ring.rows() }
+        invocations { 1_u64 }
     }
 
     fn leaves_some(&self) -> bool {
         true
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("rows", Scalar::U32(self.ring.rows()))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        1
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -73,7 +60,7 @@ impl Kernel for Metrics {
         m.f32_mut(self.ring).row_mut((step % self.ring.rows()) as usize).copy_from_slice(&row.to_floats());
     }
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

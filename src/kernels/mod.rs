@@ -2,12 +2,77 @@
 //!
 //! Adding a kernel touches three places: `shaders/x.wgsl`, `src/kernels/x.rs` and a line below. A kernel's file holds its
 //! call struct (fields named as in the WGSL), its CPU twin, its tolerance with the reason for it, and its cases.
+//!
+//! What struct and WGSL have in common, `interface!` says once, as the first item of `impl Kernel`:
+//!
+//! ```text
+//! interface! {
+//!     self runs "scale" after "inside";               // shaders/inside.wgsl, then shaders/scale.wgsl
+//!     bufs { x, y: self.maps.buf }                    // the WGSL's names; a name alone is the field of that name
+//!     let [low, high] = self.range();                 // for what comes next
+//!     params { quads: quads(self.x), accumulate, low: low, high: high }   // likewise; u32, f32 or bool
+//!     constants { MASKED: self.mask.is_some() }       // u32 or bool, known when the shader is compiled
+//!     invocations { self.x.rows() }                   // u32 or u64; left out: one for each quad of the last buffer
+//! }
+//! ```
+//!
+//! `params` and `constants` may begin with `..more,` where `more` is a list of names with values that several kernels share.
+//! Every part may be left out, and the method of its name written by hand: a kernel of several variants begins with `self;` and
+//! has its own `variants`.
 
 use std::ops::Range;
 
 use crate::core::buffer::{Arena, Buf, Dtype, Fill, Role, Shape, Tensor, shape};
 use crate::core::program::{Kernel, Program, RecordError, Scalar};
 use crate::core::shader::TexelGrid;
+
+/// The methods of [`Kernel`] that restate the call struct and its WGSL; the head of this file says how.
+macro_rules! interface {
+    ($this:ident runs $name:literal $(after $($part:literal),+)?; $($rest:tt)*) => {
+        fn variants(&$this) -> &'static [$crate::core::shader::Variant] {
+            &const { [$crate::core::shader::Variant::plain($name, &[$($($crate::wgsl!($part),)+)? $crate::wgsl!($name)])] }
+        }
+
+        interface! { $this; $($rest)* }
+    };
+    (
+        $this:ident;
+        $(bufs { $($buf:ident $(: $of:expr)?),* $(,)? })?
+        $($(let $pattern:pat = $bound:expr;)* params { $(..$more:expr,)? $($param:ident $(: $value:expr)?),* $(,)? })?
+        $(constants { $(..$shared:expr,)? $($constant:ident: $known:expr),* $(,)? })?
+        $(invocations { $count:expr })?
+    ) => {
+        $(
+            fn bufs(&$this) -> Vec<(&'static str, $crate::core::buffer::Buf)> {
+                vec![$((stringify!($buf), interface!(@ $this $buf $($of)?))),*]
+            }
+        )?
+        $(
+            fn params(&$this) -> Vec<(&'static str, $crate::core::program::Scalar)> {
+                $(let $pattern = $bound;)*
+                let params = [$((stringify!($param), interface!(@ $this $param $($value)?).into())),*];
+                std::iter::empty()$(.chain($more))?.chain(params).collect()
+            }
+        )?
+        $(
+            fn constants(&$this) -> Vec<(&'static str, u32)> {
+                let constants = [$((stringify!($constant), u32::from($known))),*];
+                std::iter::empty()$(.chain($shared))?.chain(constants).collect()
+            }
+        )?
+        $(
+            fn invocations(&$this, _: &$crate::core::shader::Variant) -> u64 {
+                u64::from($count)
+            }
+        )?
+    };
+    (@ $this:ident $field:ident) => {
+        $this.$field
+    };
+    (@ $this:ident $field:ident $value:expr) => {
+        $value
+    };
+}
 
 macro_rules! kernels {
     ($($name:ident,)*) => {
@@ -245,10 +310,4 @@ fn part_of(rows: u32, part: usize) -> Range<usize> {
 fn repeated(row: &[f32]) -> Vec<f32> {
     const LONG: usize = 64;
     row.repeat(LONG.div_ceil(row.len()))
-}
-
-/// Largest relative error of WGSL's `exp(x)`, doubled: 3 + 2|x| units in the last place by the specification, while
-/// software drivers were seen at 17 units for small |x|.
-fn exp_error(x: f64) -> f64 {
-    (20.0 + 2.0 * x.abs()) * 2.0 * crate::core::program::EPSILON
 }

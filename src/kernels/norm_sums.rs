@@ -6,11 +6,7 @@ use super::batch_norm::{Affine, case_moments, unless};
 use super::{Cases, has, part_of, part_rows, parts, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::{HostMem, Rows};
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("norm_sums", &[wgsl!("norm_sums")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`, `grad_y`: `[rows, cols]`; `gamma`, `beta`: `[1, cols]`; `sums`, `products`: `[parts, cols]`, of [`parts`] parts.
 pub struct NormSums {
@@ -51,37 +47,17 @@ impl NormSums {
 }
 
 impl Kernel for NormSums {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![
-            ("x", self.x),
-            ("grad_y", self.grad_y),
-            ("moments", self.moments),
-            ("gamma", self.gamma),
-            ("beta", self.beta),
-            ("sums", self.sums),
-            ("products", self.products),
-        ]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.x.rows())),
-            ("part_rows", Scalar::U32(part_rows(self.x.rows()))),
-            ("parts", Scalar::U32(self.sums.rows())),
-            ("quads", Scalar::U32(row_quads(self.x))),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn constants(&self) -> Vec<(&'static str, u32)> {
-        vec![("BY_ROW", self.by_row.into()), ("RELU", self.relu.into())]
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.sums.rows()) * u64::from(row_quads(self.x))
+    interface! {
+        self runs "norm_sums";
+        bufs { x, grad_y, moments, gamma, beta, sums, products }
+        params {
+            rows: self.x.rows(),
+            part_rows: part_rows(self.x.rows()),
+            parts: self.sums.rows(),
+            quads: row_quads(self.x),
+        }
+        constants { BY_ROW: self.by_row, RELU: self.relu }
+        invocations { u64::from(self.sums.rows()) * u64::from(row_quads(self.x)) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -133,7 +109,7 @@ impl Kernel for NormSums {
     }
 
     /// One rounding per row, and three for x̂ and its product.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (rows, pick) = (self.rows(m), usize::from(output == "products"));
         let terms = f64::from(part_rows(self.x.rows())) + 4.0;
         let bounds = (0..self.sums.rows() as usize).flat_map(|p| self.part(m, &rows, p, f64::abs));

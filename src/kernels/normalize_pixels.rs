@@ -4,14 +4,10 @@
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// Channels of what comes out.
 pub const CHANNELS: u32 = 3;
-
-const VARIANTS: &[Variant] = &[Variant::plain("normalize_pixels", &[wgsl!("normalize_pixels")])];
 
 /// `x`: `[rows, pixels * channels]` with 1 or 3 channels; `mean_and_std`: `[2, 3]`; `y`: `[rows, pixels * 3]`.
 pub struct NormalizePixels {
@@ -23,26 +19,17 @@ pub struct NormalizePixels {
 }
 
 impl Kernel for NormalizePixels {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("mean_and_std", self.mean_and_std), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("words", Scalar::U32(self.y.shape.words() as u32)),
-            ("stride", Scalar::U32(self.y.shape.stride())),
-            ("cols", Scalar::U32(self.y.cols())),
-            ("x_stride", Scalar::U32(self.x.shape.stride())),
-            ("channels", Scalar::U32(self.channels)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        self.y.shape.words()
+    interface! {
+        self runs "normalize_pixels";
+        bufs { x, mean_and_std, y }
+        params {
+            words: self.y.shape.words() as u32,
+            stride: self.y.shape.stride(),
+            cols: self.y.cols(),
+            x_stride: self.x.shape.stride(),
+            channels,
+        }
+        invocations { self.y.shape.words() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -66,7 +53,7 @@ impl Kernel for NormalizePixels {
     }
 
     /// A subtraction, which is rounded correctly in either direction, and a division, which WGSL leaves 2.5 units.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::ulps(4.0)
     }
 }

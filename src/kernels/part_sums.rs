@@ -5,11 +5,7 @@ use rayon::prelude::*;
 use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Shape, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("part_sums", &[wgsl!("part_sums")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`: `[rows, n]`; `sums`: of the shape that [`PartSums::shape`] gives.
 pub struct PartSums {
@@ -33,24 +29,11 @@ impl PartSums {
 }
 
 impl Kernel for PartSums {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("sums", self.sums)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.x.rows())),
-            ("quads", Scalar::U32(row_quads(self.x))),
-            ("parts", Scalar::U32(self.sums.cols())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        self.sums.shape.len()
+    interface! {
+        self runs "part_sums";
+        bufs { x, sums }
+        params { rows: self.x.rows(), quads: row_quads(self.x), parts: self.sums.cols() }
+        invocations { self.sums.shape.len() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -77,7 +60,7 @@ impl Kernel for PartSums {
     }
 
     /// One rounding per term of a strand.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let x = m.f32(self.x);
         let terms = f64::from(row_quads(self.x).div_ceil(self.sums.cols())) + 3.0;
         let magnitudes = (0..self.x.rows() as usize).flat_map(|r| self.sums(x.row(r), f64::abs));

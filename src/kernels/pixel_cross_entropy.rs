@@ -3,14 +3,10 @@
 use rayon::prelude::*;
 
 use super::softmax_cross_entropy::log_sum_exp;
-use super::{Cases, exp_error, has};
+use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("pixel_cross_entropy", &[wgsl!("pixel_cross_entropy")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `logits`: `[rows, classes]`; `targets` (u32): `[1, rows]`; `weights` (not negative): `[1, classes]`; `terms`: `[2, rows]`,
 /// weight times loss and weight; `log_sum` (logΣexp): `[1, rows]`.
@@ -50,27 +46,17 @@ impl PixelCrossEntropy {
 }
 
 impl Kernel for PixelCrossEntropy {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        let inputs = [("logits", self.logits), ("targets", self.targets), ("weights", self.weights)];
-        [&inputs[..], &[("terms", self.terms), ("log_sum", self.log_sum)]].concat()
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.logits.rows())),
-            ("padded_rows", Scalar::U32(self.log_sum.shape.stride())),
-            ("cols", Scalar::U32(self.logits.cols())),
-            ("stride", Scalar::U32(self.logits.shape.stride())),
-            ("ignored", Scalar::U32(self.ignored)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.log_sum.shape.stride())
+    interface! {
+        self runs "pixel_cross_entropy";
+        bufs { logits, targets, weights, terms, log_sum }
+        params {
+            rows: self.logits.rows(),
+            padded_rows: self.log_sum.shape.stride(),
+            cols: self.logits.cols(),
+            stride: self.logits.shape.stride(),
+            ignored,
+        }
+        invocations { self.log_sum.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -101,12 +87,12 @@ impl Kernel for PixelCrossEntropy {
     }
 
     /// As for softmax cross-entropy, times the weight of the class; weights are copied.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (logits, targets, weights) = (m.f32(self.logits), m.u32(self.targets), m.f32(self.weights));
         let (rows, cols) = (self.logits.rows() as usize, self.logits.cols() as usize);
         let of_row = |r: usize| {
             let largest = logits.row(r).iter().fold(0.0_f64, |a, &z| a.max(f64::from(z.abs())));
-            exp_error(0.0) + 2.0 * EPSILON * cols as f64 + 2f64.powi(-21) + 12.0 * EPSILON * largest
+            exp.error(0.0) + 2.0 * EPSILON * cols as f64 + 2f64.powi(-21) + 12.0 * EPSILON * largest
         };
         if output == "log_sum" {
             return Tolerance::Each((0..rows).map(of_row).collect());

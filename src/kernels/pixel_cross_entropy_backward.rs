@@ -1,14 +1,10 @@
 //! The gradient of the weighted mean of pixels' cross-entropy with respect to the logits.
 
 use super::pixel_cross_entropy::{SIZES, case_targets, class};
-use super::{Cases, exp_error, has, quads, row_quads, same};
+use super::{Cases, has, quads, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("pixel_cross_entropy_backward", &[wgsl!("pixel_cross_entropy_backward")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `logits`, `dlogits`: `[rows, classes]`; `targets`, `log_sum`: `[1, rows]`; `weights`: `[1, classes]`; `total` (weight of
 /// all rows): `[1, 1]`. What counts is that of [`PixelCrossEntropy`](super::pixel_cross_entropy::PixelCrossEntropy).
@@ -33,26 +29,11 @@ impl PixelCrossEntropyBackward {
 }
 
 impl Kernel for PixelCrossEntropyBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        let inputs = [("logits", self.logits), ("targets", self.targets), ("weights", self.weights)];
-        [&inputs[..], &[("log_sum", self.log_sum), ("total", self.total), ("dlogits", self.dlogits)]].concat()
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.logits.rows())),
-            ("cols", Scalar::U32(self.logits.cols())),
-            ("quads", Scalar::U32(row_quads(self.logits))),
-            ("ignored", Scalar::U32(self.ignored)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.logits))
+    interface! {
+        self runs "pixel_cross_entropy_backward";
+        bufs { logits, targets, weights, log_sum, total, dlogits }
+        params { rows: self.logits.rows(), cols: self.logits.cols(), quads: row_quads(self.logits), ignored }
+        invocations { quads(self.logits) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -89,13 +70,13 @@ impl Kernel for PixelCrossEntropyBackward {
     }
 
     /// `exp` with its own error and that of its rounded argument, then a difference of numbers up to 1, times the share.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (logits, log_sum) = (m.f32(self.logits), m.f32(self.log_sum));
         let bounds = (0..self.logits.rows() as usize).flat_map(|r| {
             let (log_sum, (_, share)) = (f64::from(log_sum.row(0)[r]), self.share(m, r));
             let bound = |&z: &f32| {
                 let x = (f64::from(z) - log_sum).min(0.0);
-                share * (x.exp() * (exp_error(x) + 4.0 * EPSILON * (f64::from(z.abs()) + log_sum.abs())) + 8.0 * EPSILON)
+                share * (x.exp() * (exp.error(x) + 4.0 * EPSILON * (f64::from(z.abs()) + log_sum.abs())) + 8.0 * EPSILON)
             };
             logits.row(r).iter().map(bound).collect::<Vec<_>>()
         });

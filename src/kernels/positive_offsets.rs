@@ -6,11 +6,7 @@ use std::collections::HashMap;
 use super::{Cases, has, quads, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::{HostMem, Rows};
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("positive_offsets", &[wgsl!("positive_offsets")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `z`, `offsets`: `[2n, d]`, first views, then second views; `labels` (u32): `[1, n]`.
 pub struct PositiveOffsets {
@@ -45,24 +41,11 @@ impl PositiveOffsets {
 }
 
 impl Kernel for PositiveOffsets {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("z", self.z), ("labels", self.labels), ("offsets", self.offsets)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.z.rows())),
-            ("samples", Scalar::U32(self.labels.cols())),
-            ("quads", Scalar::U32(row_quads(self.z))),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.z))
+    interface! {
+        self runs "positive_offsets";
+        bufs { z, labels, offsets }
+        params { rows: self.z.rows(), samples: self.labels.cols(), quads: row_quads(self.z) }
+        invocations { quads(self.z) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -101,7 +84,7 @@ impl Kernel for PositiveOffsets {
     }
 
     /// One rounding per positive, and those of a row that was added and is taken away again.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (z, labels) = (m.f32(self.z), m.u32(self.labels));
         let bounds = (0..self.z.rows() as usize).flat_map(|r| {
             let positives = self.positives(labels.row(0), r);

@@ -3,11 +3,7 @@
 use super::{Cases, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("relu", &[wgsl!("relu")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `x`, `y`: `[rows, cols]`.
 pub struct Relu {
@@ -16,20 +12,10 @@ pub struct Relu {
 }
 
 impl Kernel for Relu {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("quads", Scalar::U32(quads(self.y)))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.y))
+    interface! {
+        self runs "relu";
+        bufs { x, y }
+        params { quads: quads(self.y) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -46,7 +32,7 @@ impl Kernel for Relu {
     }
 
     /// Values are copied or zeroed.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 }

@@ -3,11 +3,7 @@
 use super::{Cases, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("relu_backward", &[wgsl!("relu_backward")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `y` (the forward result), `grad_y`, `grad_x`: `[rows, cols]`.
 pub struct ReluBackward {
@@ -18,28 +14,14 @@ pub struct ReluBackward {
 }
 
 impl Kernel for ReluBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("y", self.y), ("grad_y", self.grad_y), ("grad_x", self.grad_x)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("quads", Scalar::U32(quads(self.grad_x))), ("accumulate", Scalar::U32(self.accumulate.into()))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.grad_x))
+    interface! {
+        self runs "relu_backward";
+        bufs { y, grad_y, grad_x }
+        params { quads: quads(self.grad_x), accumulate }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         same(&[("y", self.y), ("grad_y", self.grad_y), ("grad_x", self.grad_x)])
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {
@@ -64,7 +46,7 @@ impl Kernel for ReluBackward {
     }
 
     /// A copy, or one f32 addition, which WGSL rounds correctly in either direction.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         if self.accumulate { Tolerance::ulps(1.0) } else { Tolerance::Exact }
     }
 }

@@ -3,11 +3,7 @@
 use super::{Cases, has, quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("root_sum", &[wgsl!("root_sum")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `partials` (none negative): `[1, parts]`; `root`: `[1, 1]`.
 pub struct RootSum {
@@ -16,20 +12,11 @@ pub struct RootSum {
 }
 
 impl Kernel for RootSum {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("partials", self.partials), ("root", self.root)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("quads", Scalar::U32(quads(self.partials)))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        1
+    interface! {
+        self runs "root_sum";
+        bufs { partials, root }
+        params { quads: quads(self.partials) }
+        invocations { 1_u64 }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -43,7 +30,7 @@ impl Kernel for RootSum {
     }
 
     /// One rounding per term of a strand, halved by the root, and the root's own.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Within { abs: 1e-30, rel: 2.0 * EPSILON * (f64::from(quads(self.partials)) / 2.0 + 6.0) }
     }
 }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::{Cases, has, holds, line_shift, quad_rows, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
@@ -69,28 +69,23 @@ impl Sgd {
 }
 
 impl Kernel for Sgd {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("w", quad_rows(self.w)), ("g", quad_rows(self.g)), ("v", quad_rows(self.v)), ("hyper", self.hyper), ("norm", self.norm)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("quads", Scalar::U32(quads(self.w))),
-            ("lr_column", Scalar::U32(self.lr_column)),
-            ("momentum", Scalar::F32(self.settings.momentum)),
-            ("weight_decay", Scalar::F32(self.settings.weight_decay)),
-            ("nesterov", Scalar::U32(self.settings.nesterov.into())),
-            ("max_norm", Scalar::F32(self.settings.max_norm)),
-            ("line_shift", line_shift(quad_rows(self.w))),
-        ]
+    interface! {
+        self;
+        bufs { w: quad_rows(self.w), g: quad_rows(self.g), v: quad_rows(self.v), hyper, norm }
+        params {
+            quads: quads(self.w),
+            lr_column,
+            momentum: self.settings.momentum,
+            weight_decay: self.settings.weight_decay,
+            nesterov: self.settings.nesterov,
+            max_norm: self.settings.max_norm,
+            line_shift: line_shift(quad_rows(self.w)),
+        }
+        invocations { quads(self.w) }
     }
 
     fn variants(&self) -> &'static [Variant] {
         VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.w))
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -140,7 +135,7 @@ impl Kernel for Sgd {
     }
 
     /// A handful of roundings of the terms that were added.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (lr, clip) = self.factors(m);
         let (w, g, v) = (m.f32(self.w), m.f32(self.g), m.f32(self.v));
         let bounds = w.padded().iter().zip(g.padded()).zip(v.padded()).map(|((&w, &g), &v)| {

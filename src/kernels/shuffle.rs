@@ -3,12 +3,8 @@
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 use crate::core::random;
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("shuffle", &[wgsl!("random"), wgsl!("shuffle")])];
 
 /// `clock`: `[1, 2]`, this step first; `indices`: `[1, batch]`.
 pub struct Shuffle {
@@ -47,33 +43,24 @@ impl Order {
 }
 
 impl Kernel for Shuffle {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("clock", self.clock), ("indices", self.indices)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
+    interface! {
+        self runs "shuffle" after "random";
+        bufs { clock, indices }
         let o = self.order;
         let [key_low, key_high] = o.shuffle_key.unwrap_or_default();
-        vec![
-            ("positions", Scalar::U32(o.positions())),
-            ("samples", Scalar::U32(o.samples)),
-            ("batch", Scalar::U32(self.indices.cols())),
-            ("padded_batch", Scalar::U32(self.indices.shape.stride())),
-            ("batch_stride", Scalar::U32(o.batch_stride)),
-            ("steps_per_epoch", Scalar::U32(o.steps_per_epoch)),
-            ("shuffled", Scalar::U32(o.shuffle_key.is_some().into())),
-            ("half_bits", Scalar::U32(random::half_bits(o.positions()))),
-            ("key_low", Scalar::U32(key_low)),
-            ("key_high", Scalar::U32(key_high)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.indices.shape.stride())
+        params {
+            positions: o.positions(),
+            samples: o.samples,
+            batch: self.indices.cols(),
+            padded_batch: self.indices.shape.stride(),
+            batch_stride: o.batch_stride,
+            steps_per_epoch: o.steps_per_epoch,
+            shuffled: o.shuffle_key.is_some(),
+            half_bits: random::half_bits(o.positions()),
+            key_low: key_low,
+            key_high: key_high,
+        }
+        invocations { self.indices.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -90,7 +77,7 @@ impl Kernel for Shuffle {
         });
     }
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 }

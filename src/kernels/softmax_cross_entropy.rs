@@ -1,13 +1,9 @@
 //! Softmax cross-entropy with label smoothing, a loss per row.
 
-use super::{Cases, exp_error, has};
+use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("softmax_cross_entropy", &[wgsl!("softmax_cross_entropy")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `logits`: `[rows, classes]`; `targets` (u32, each below `classes`), `loss`, `log_sum` (logΣexp): `[1, rows]`.
 pub struct SoftmaxCrossEntropy {
@@ -38,26 +34,17 @@ impl SoftmaxCrossEntropy {
 }
 
 impl Kernel for SoftmaxCrossEntropy {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("logits", self.logits), ("targets", self.targets), ("loss", self.loss), ("log_sum", self.log_sum)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.logits.rows())),
-            ("padded_rows", Scalar::U32(self.loss.shape.stride())),
-            ("cols", Scalar::U32(self.logits.cols())),
-            ("stride", Scalar::U32(self.logits.shape.stride())),
-            ("smoothing", Scalar::F32(self.smoothing)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.loss.shape.stride())
+    interface! {
+        self runs "softmax_cross_entropy";
+        bufs { logits, targets, loss, log_sum }
+        params {
+            rows: self.logits.rows(),
+            padded_rows: self.loss.shape.stride(),
+            cols: self.logits.cols(),
+            stride: self.logits.shape.stride(),
+            smoothing,
+        }
+        invocations { self.loss.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -81,12 +68,12 @@ impl Kernel for SoftmaxCrossEntropy {
 
     /// The logarithm of a sum with the error of `exp` and of its additions, `log`'s own 2^-21, and roundings of terms as
     /// large as the logits' spread.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let logits = m.f32(self.logits);
         let cols = f64::from(self.logits.cols());
         let bounds = (0..self.logits.rows() as usize).map(|r| {
             let largest = logits.row(r).iter().fold(0.0_f64, |a, &z| a.max(f64::from(z.abs())));
-            exp_error(0.0) + 2.0 * EPSILON * cols + 2f64.powi(-21) + 2.0 * EPSILON * (6.0 + cols * f64::from(self.smoothing)) * largest
+            exp.error(0.0) + 2.0 * EPSILON * cols + 2f64.powi(-21) + 2.0 * EPSILON * (6.0 + cols * f64::from(self.smoothing)) * largest
         });
         Tolerance::Each(bounds.collect())
     }

@@ -1,13 +1,9 @@
 //! The gradient of the mean softmax cross-entropy with respect to the logits.
 
-use super::{Cases, exp_error, has, quads, row_quads, same};
+use super::{Cases, has, quads, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("softmax_cross_entropy_backward", &[wgsl!("softmax_cross_entropy_backward")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `logits`, `dlogits`: `[rows, classes]`; `targets`, `log_sum`: `[1, rows]`.
 pub struct SoftmaxCrossEntropyBackward {
@@ -19,25 +15,16 @@ pub struct SoftmaxCrossEntropyBackward {
 }
 
 impl Kernel for SoftmaxCrossEntropyBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("logits", self.logits), ("targets", self.targets), ("log_sum", self.log_sum), ("dlogits", self.dlogits)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("rows", Scalar::U32(self.logits.rows())),
-            ("cols", Scalar::U32(self.logits.cols())),
-            ("quads", Scalar::U32(row_quads(self.logits))),
-            ("smoothing", Scalar::F32(self.smoothing)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.logits))
+    interface! {
+        self runs "softmax_cross_entropy_backward";
+        bufs { logits, targets, log_sum, dlogits }
+        params {
+            rows: self.logits.rows(),
+            cols: self.logits.cols(),
+            quads: row_quads(self.logits),
+            smoothing,
+        }
+        invocations { quads(self.logits) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -59,7 +46,7 @@ impl Kernel for SoftmaxCrossEntropyBackward {
     }
 
     /// `exp` with its own error and that of its rounded argument, then a difference of numbers up to 1.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (logits, log_sum) = (m.f32(self.logits), m.f32(self.log_sum));
         let rows = self.logits.rows() as usize;
         let bounds = (0..rows).flat_map(|r| {
@@ -67,7 +54,7 @@ impl Kernel for SoftmaxCrossEntropyBackward {
             let bound = |&z: &f32| {
                 let z = f64::from(z);
                 let p = (z - log_sum).exp();
-                (p * (exp_error(z - log_sum) + 4.0 * EPSILON * (z.abs() + log_sum.abs())) + 8.0 * EPSILON) / rows as f64
+                (p * (exp.error(z - log_sum) + 4.0 * EPSILON * (z.abs() + log_sum.abs())) + 8.0 * EPSILON) / rows as f64
             };
             logits.row(r).iter().map(bound).collect::<Vec<_>>()
         });

@@ -3,11 +3,7 @@
 use super::{Cases, has, quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("sum_parts", &[wgsl!("sum_parts")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `products`: `[parts * rows, cols]`; `mask`, `c`: `[rows, cols]`.
 pub struct SumParts {
@@ -27,36 +23,23 @@ impl SumParts {
 }
 
 impl Kernel for SumParts {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
+    interface! {
+        self runs "sum_parts";
         // Without a mask the shader never reads that binding, but something must be bound.
-        vec![("products", self.products), ("mask", self.mask.unwrap_or(self.products)), ("c", self.c)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("quads", Scalar::U32(quads(self.c))),
-            ("parts", Scalar::U32(self.products.rows() / self.c.rows())),
-            ("accumulate", Scalar::U32(self.accumulate.into())),
-            ("masked", Scalar::U32(self.mask.is_some().into())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.c))
+        bufs { products, mask: self.mask.unwrap_or(self.products), c }
+        params {
+            quads: quads(self.c),
+            parts: self.products.rows() / self.c.rows(),
+            accumulate,
+            masked: self.mask.is_some(),
+        }
+        invocations { quads(self.c) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         let rows = self.products.rows().next_multiple_of(self.c.rows().max(1));
         has("products", self.products, rows, self.c.cols())?;
         self.mask.map_or(Ok(()), |mask| has("mask", mask, self.c.rows(), self.c.cols()))
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {
@@ -71,7 +54,7 @@ impl Kernel for SumParts {
     }
 
     /// One rounding per part.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (products, old) = (m.f32(self.products), m.f32(self.c));
         let terms = f64::from(self.products.rows() / self.c.rows()) + 1.0;
         let bounds = (0..self.c.rows() as usize).flat_map(|r| {

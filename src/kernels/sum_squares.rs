@@ -3,7 +3,7 @@
 use super::{Cases, has, line_shift, quad_rows, quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
 use crate::wgsl;
 
@@ -32,24 +32,19 @@ impl SumSquares {
 }
 
 impl Kernel for SumSquares {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", quad_rows(self.x)), ("partials", self.partials)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("quads", Scalar::U32(quads(self.x))),
-            ("parts", Scalar::U32(self.partials.cols())),
-            ("line_shift", line_shift(quad_rows(self.x))),
-        ]
+    interface! {
+        self;
+        bufs { x: quad_rows(self.x), partials }
+        params {
+            quads: quads(self.x),
+            parts: self.partials.cols(),
+            line_shift: line_shift(quad_rows(self.x)),
+        }
+        invocations { self.partials.cols() }
     }
 
     fn variants(&self) -> &'static [Variant] {
         VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.partials.cols())
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -78,7 +73,7 @@ impl Kernel for SumSquares {
     }
 
     /// All terms are positive: one relative rounding per term of a strand, and its square's.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         let terms = f64::from(quads(self.x).div_ceil(self.partials.cols()));
         Tolerance::Within { abs: 1e-37, rel: 2.0 * EPSILON * (terms + 4.0) }
     }

@@ -4,11 +4,7 @@ use super::info_nce::temperature;
 use super::{Cases, has, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("sup_con", &[wgsl!("sup_con")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `z`, `offsets`: `[rows, d]`; `hyper`: temperature first; `loss`: `[1, rows]`, added to.
 pub struct SupCon {
@@ -28,20 +24,11 @@ impl SupCon {
 }
 
 impl Kernel for SupCon {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("z", self.z), ("offsets", self.offsets), ("hyper", self.hyper), ("loss", self.loss)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("rows", Scalar::U32(self.z.rows())), ("quads", Scalar::U32(row_quads(self.z)))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.z.rows())
+    interface! {
+        self runs "sup_con";
+        bufs { z, offsets, hyper, loss }
+        params { rows: self.z.rows(), quads: row_quads(self.z) }
+        invocations { self.z.rows() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -57,7 +44,7 @@ impl Kernel for SupCon {
     }
 
     /// One rounding per term of a strand, a division and a sum.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (magnitudes, temperature) = (self.products(m, f64::abs), temperature(m, self.hyper));
         let old = m.dense_f32(self.loss);
         let roundings = 2.0 * EPSILON * (f64::from(row_quads(self.z)) + 8.0);

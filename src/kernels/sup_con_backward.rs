@@ -4,11 +4,7 @@ use super::info_nce::temperature;
 use super::{Cases, quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("sup_con_backward", &[wgsl!("sup_con_backward")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `offsets`, `grad_z` (added to): `[rows, d]`; `hyper`: temperature first.
 pub struct SupConBackward {
@@ -24,20 +20,10 @@ impl SupConBackward {
 }
 
 impl Kernel for SupConBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("offsets", self.offsets), ("hyper", self.hyper), ("grad_z", self.grad_z)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("rows", Scalar::U32(self.grad_z.rows())), ("quads", Scalar::U32(quads(self.grad_z)))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.grad_z))
+    interface! {
+        self runs "sup_con_backward";
+        bufs { offsets, hyper, grad_z }
+        params { rows: self.grad_z.rows(), quads: quads(self.grad_z) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -59,7 +45,7 @@ impl Kernel for SupConBackward {
     }
 
     /// Two products, a division and a sum.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (old, offsets, scale) = (m.dense_f32(self.grad_z), m.dense_f32(self.offsets), self.scale(m));
         let bound = |(&old, &offset): (&f32, &f32)| EPSILON * (2.0 * f64::from(old.abs()) + 14.0 * scale * f64::from(offset.abs())) + 1e-37;
         Tolerance::Each(old.iter().zip(&offsets).map(bound).collect())

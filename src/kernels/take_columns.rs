@@ -3,11 +3,7 @@
 use super::{Cases, has};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("take_columns", &[wgsl!("take_columns")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `x`: `[rows, width]`; `y`: `[rows, cols]`, columns `first` to `first + cols` of `x`.
 pub struct TakeColumns {
@@ -18,35 +14,22 @@ pub struct TakeColumns {
 }
 
 impl Kernel for TakeColumns {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("words", Scalar::U32(self.y.shape.words() as u32)),
-            ("stride", Scalar::U32(self.y.shape.stride())),
-            ("cols", Scalar::U32(self.y.cols())),
-            ("x_stride", Scalar::U32(self.x.shape.stride())),
-            ("first", Scalar::U32(self.first)),
-            ("accumulate", Scalar::U32(self.accumulate.into())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        self.y.shape.words()
+    interface! {
+        self runs "take_columns";
+        bufs { x, y }
+        params {
+            words: self.y.shape.words() as u32,
+            stride: self.y.shape.stride(),
+            cols: self.y.cols(),
+            x_stride: self.x.shape.stride(),
+            first,
+            accumulate,
+        }
+        invocations { self.y.shape.words() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         has("x", self.x, self.y.rows(), self.x.cols().max(self.first + self.y.cols()))
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {
@@ -62,7 +45,7 @@ impl Kernel for TakeColumns {
     }
 
     /// A copy, or one f32 addition, which WGSL rounds correctly in either direction.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         if self.accumulate { Tolerance::ulps(1.0) } else { Tolerance::Exact }
     }
 }

@@ -4,11 +4,7 @@
 use super::{Cases, has, quads};
 use crate::core::buffer::{Buf, Dtype, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("take_rows", &[wgsl!("take_rows")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `clock`: `[1, 2]`; `x`: `[batches · rows, cols]`; `y`: `[rows, cols]`, those of batch step mod batches. Both as words.
 pub struct TakeRows {
@@ -30,29 +26,15 @@ impl TakeRows {
 }
 
 impl Kernel for TakeRows {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("clock", self.clock), ("x", self.x), ("y", self.y)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("quads", Scalar::U32(quads(self.y))), ("batches", Scalar::U32(self.batches()))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.y))
+    interface! {
+        self runs "take_rows";
+        bufs { clock, x, y }
+        params { quads: quads(self.y), batches: self.batches() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         has("clock", self.clock, 1, 2)?;
         has("x", self.x, self.batches().max(1) * self.y.rows(), self.y.cols())
-    }
-
-    fn accumulates(&self) -> bool {
-        false
     }
 
     fn twin(&self, m: &HostMem) {
@@ -63,7 +45,7 @@ impl Kernel for TakeRows {
         y.padded_mut().copy_from_slice(&x.padded()[batch * words..][..words]);
     }
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

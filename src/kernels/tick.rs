@@ -3,11 +3,7 @@
 use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("tick", &[wgsl!("tick")])];
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `clock` (u32): `[1, 2]`, this step and the next; `schedule`: `[rows, settings]`, a ring of which step `s` takes row `s % rows`;
 /// `hyper`: `[1, settings]`.
@@ -18,20 +14,11 @@ pub struct Tick {
 }
 
 impl Kernel for Tick {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("clock", self.clock), ("schedule", self.schedule), ("hyper", self.hyper)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("rows", Scalar::U32(self.schedule.rows())), ("quads", Scalar::U32(row_quads(self.schedule)))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        1
+    interface! {
+        self runs "tick";
+        bufs { clock, schedule, hyper }
+        params { rows: self.schedule.rows(), quads: row_quads(self.schedule) }
+        invocations { 1_u64 }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -47,7 +34,7 @@ impl Kernel for Tick {
         m.f32_mut(self.hyper).for_each_row(|_, hyper| hyper.copy_from_slice(schedule.row(row)));
     }
 
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 

@@ -1,13 +1,9 @@
 //! Maps enlarged by whole numbers: every pixel repeated. What is beyond the wanted size is cut off.
 
-use super::{Cases, quads, row_quads};
-use crate::core::buffer::{Buf, Maps};
+use super::{Cases, row_quads};
+use crate::core::buffer::Maps;
 use crate::core::memory::HostMem;
-use crate::core::program::{Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("upsample_nearest", &[wgsl!("upsample_nearest")])];
+use crate::core::program::{Exp, Kernel, Scalar, Tolerance};
 
 /// `x`; `y`: as many maps of the same channels, `scale` times as high and wide, or less by under `scale` pixels, which are
 /// left out at the bottom and on the right.
@@ -42,20 +38,10 @@ pub(super) fn check_sizes(small: Maps, large: Maps, scale: u32) -> Result<(), St
 }
 
 impl Kernel for UpsampleNearest {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x.buf), ("y", self.y.buf)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        params(self.x, self.y, self.y.buf.rows(), self.scale)
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.y.buf))
+    interface! {
+        self runs "upsample_nearest";
+        bufs { x: self.x.buf, y: self.y.buf }
+        params { ..params(self.x, self.y, self.y.buf.rows(), self.scale), }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -73,7 +59,7 @@ impl Kernel for UpsampleNearest {
     }
 
     /// Values are copied.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Exact
     }
 }

@@ -1,14 +1,10 @@
 //! The gradient of enlarged maps, summed over the copies of each pixel.
 
 use super::upsample_nearest::{check_sizes, params, sizes};
-use super::{Cases, quads};
-use crate::core::buffer::{Buf, Maps};
+use super::Cases;
+use crate::core::buffer::Maps;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("upsample_nearest_backward", &[wgsl!("upsample_nearest_backward")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `grad_x`, `grad_y`: as `x` and `y` of [`UpsampleNearest`](super::upsample_nearest::UpsampleNearest).
 pub struct UpsampleNearestBackward {
@@ -31,28 +27,14 @@ impl UpsampleNearestBackward {
 }
 
 impl Kernel for UpsampleNearestBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("grad_y", self.grad_y.buf), ("grad_x", self.grad_x.buf)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        [params(self.grad_x, self.grad_y, self.grad_x.buf.rows(), self.scale), vec![("accumulate", Scalar::U32(self.accumulate.into()))]].concat()
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.grad_x.buf))
+    interface! {
+        self runs "upsample_nearest_backward";
+        bufs { grad_y: self.grad_y.buf, grad_x: self.grad_x.buf }
+        params { ..params(self.grad_x, self.grad_y, self.grad_x.buf.rows(), self.scale), accumulate }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         check_sizes(self.grad_x, self.grad_y, self.scale)
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {
@@ -76,7 +58,7 @@ impl Kernel for UpsampleNearestBackward {
     }
 
     /// One rounding per copy.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (grad_y, old) = (m.f32(self.grad_y.buf), m.f32(self.grad_x.buf));
         let roundings = 2.0 * EPSILON * f64::from(self.scale.pow(2) + 1);
         let bounds = (0..self.grad_x.buf.rows() as usize).flat_map(|r| {

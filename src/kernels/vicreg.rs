@@ -5,11 +5,7 @@ use rayon::prelude::*;
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("vicreg", &[wgsl!("vicreg")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// How much each term counts. With the defaults of the paper's own program: mean squared distance of the views times 25,
 /// mean of both views' hinges of the standard deviation times 25, and the squared covariances once.
@@ -64,29 +60,20 @@ impl Vicreg {
 }
 
 impl Kernel for Vicreg {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("gram_a", self.gram_a), ("gram_b", self.gram_b), ("distances", self.distances), ("terms", self.terms)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
+    interface! {
+        self runs "vicreg";
+        bufs { gram_a, gram_b, distances, terms }
         let VicregWeights { invariance, variance, covariance } = self.weights;
-        vec![
-            ("cols", Scalar::U32(self.terms.cols())),
-            ("padded_cols", Scalar::U32(self.terms.shape.stride())),
-            ("parts", Scalar::U32(self.distances.rows())),
-            ("per_freedom", Scalar::F32(1.0 / (self.samples - 1) as f32)),
-            ("invariance", Scalar::F32(invariance / self.samples as f32)),
-            ("variance", Scalar::F32(variance / 2.0)),
-            ("covariance", Scalar::F32(covariance)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(self.terms.shape.stride())
+        params {
+            cols: self.terms.cols(),
+            padded_cols: self.terms.shape.stride(),
+            parts: self.distances.rows(),
+            per_freedom: 1.0 / (self.samples - 1) as f32,
+            invariance: invariance / self.samples as f32,
+            variance: variance / 2.0,
+            covariance: covariance,
+        }
+        invocations { self.terms.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -104,7 +91,7 @@ impl Kernel for Vicreg {
         m.f32_mut(self.terms).for_each_row(|_, out| out.iter_mut().zip(&columns).for_each(|(out, column)| *out = column.0 as f32));
     }
 
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Each(self.columns(m).into_iter().map(|(_, error)| error).collect())
     }
 }

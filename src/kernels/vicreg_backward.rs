@@ -4,11 +4,7 @@
 use super::{Cases, has, quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("vicreg_backward", &[wgsl!("vicreg_backward")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`, `grad_x`: `[2n, cols]`, first views, then second views; `through_a`, `through_b`: `[n, cols]`.
 pub struct VicregBackward {
@@ -32,34 +28,17 @@ impl VicregBackward {
 }
 
 impl Kernel for VicregBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("through_a", self.through_a), ("through_b", self.through_b), ("grad_x", self.grad_x)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("quads", Scalar::U32(quads(self.through_a))),
-            ("scale", Scalar::F32(self.scale)),
-            ("accumulate", Scalar::U32(self.accumulate.into())),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.through_a))
+    interface! {
+        self runs "vicreg_backward";
+        bufs { x, through_a, through_b, grad_x }
+        params { quads: quads(self.through_a), scale, accumulate }
+        invocations { quads(self.through_a) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         same(&[("through_a", self.through_a), ("through_b", self.through_b)])?;
         has("x", self.x, 2 * self.through_a.rows(), self.through_a.cols())?;
         same(&[("x", self.x), ("grad_x", self.grad_x)])
-    }
-
-    fn accumulates(&self) -> bool {
-        self.accumulate
     }
 
     fn twin(&self, m: &HostMem) {
@@ -86,7 +65,7 @@ impl Kernel for VicregBackward {
     }
 
     /// A handful of roundings of the terms that were added.
-    fn tolerance(&self, _: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let old = m.f32(self.grad_x);
         let bounds = (0..self.grad_x.rows() as usize).flat_map(|r| {
             let terms = self.terms(m, r).into_iter().zip(old.row(r));

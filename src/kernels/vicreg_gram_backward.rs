@@ -4,11 +4,7 @@ use super::vicreg::{FLOOR, SIZES, VicregWeights, case_gram};
 use super::{Cases, has, quads, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("vicreg_gram_backward", &[wgsl!("vicreg_gram_backward")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `gram`, `dgram`: `[cols, cols]`, symmetric. The gradient of the centred view z behind it is z · `dgram`.
 pub struct VicregGramBackward {
@@ -29,27 +25,18 @@ impl VicregGramBackward {
 }
 
 impl Kernel for VicregGramBackward {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("gram", self.gram), ("dgram", self.dgram)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
+    interface! {
+        self runs "vicreg_gram_backward";
+        bufs { gram, dgram }
         let (per_freedom, covariance, variance) = self.factors();
-        vec![
-            ("cols", Scalar::U32(self.gram.cols())),
-            ("quads", Scalar::U32(row_quads(self.gram))),
-            ("per_freedom", Scalar::F32(per_freedom as f32)),
-            ("covariance", Scalar::F32(covariance as f32)),
-            ("variance", Scalar::F32(variance as f32)),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.gram))
+        params {
+            cols: self.gram.cols(),
+            quads: row_quads(self.gram),
+            per_freedom: per_freedom as f32,
+            covariance: covariance as f32,
+            variance: variance as f32,
+        }
+        invocations { quads(self.gram) }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -67,7 +54,7 @@ impl Kernel for VicregGramBackward {
     }
 
     /// Products off the diagonal; a root and a division on it.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Within { abs: 1e-37, rel: 24.0 * EPSILON }
     }
 }

@@ -3,14 +3,10 @@
 use rayon::prelude::*;
 
 use super::group_sums::GroupSums;
-use super::{Cases, has, quads, row_quads};
+use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Shape, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("view_distances", &[wgsl!("view_distances")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `x`: `[2n, cols]`, first views, then second views; `sums`: of the shape that [`ViewDistances::shape`] gives.
 pub struct ViewDistances {
@@ -36,25 +32,15 @@ impl ViewDistances {
 }
 
 impl Kernel for ViewDistances {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("x", self.x), ("sums", self.sums)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![
-            ("parts", Scalar::U32(self.sums.rows())),
-            ("part_rows", Scalar::U32(self.part_rows())),
-            ("samples", Scalar::U32(self.x.rows() / 2)),
-            ("quads", Scalar::U32(row_quads(self.x))),
-        ]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        u64::from(quads(self.sums))
+    interface! {
+        self runs "view_distances";
+        bufs { x, sums }
+        params {
+            parts: self.sums.rows(),
+            part_rows: self.part_rows(),
+            samples: self.x.rows() / 2,
+            quads: row_quads(self.x),
+        }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -85,7 +71,7 @@ impl Kernel for ViewDistances {
     }
 
     /// All terms are positive: one relative rounding per term, and its own two.
-    fn tolerance(&self, _: &str, _: &HostMem) -> Tolerance {
+    fn tolerance(&self, _: &str, _: &HostMem, _: Exp) -> Tolerance {
         Tolerance::Within { abs: 1e-37, rel: 2.0 * EPSILON * (f64::from(self.part_rows()) + 4.0) }
     }
 }

@@ -3,11 +3,7 @@
 use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Kernel, Scalar, Tolerance};
-use crate::core::shader::Variant;
-use crate::wgsl;
-
-const VARIANTS: &[Variant] = &[Variant::plain("weighted_mean", &[wgsl!("weighted_mean")])];
+use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `sums`: `[2, parts]`, partial sums of weight times value and of weights, which are not negative; `mean`, `total` (of the
 /// weights): `[1, 1]`.
@@ -26,20 +22,11 @@ impl WeightedMean {
 }
 
 impl Kernel for WeightedMean {
-    fn bufs(&self) -> Vec<(&'static str, Buf)> {
-        vec![("sums", self.sums), ("mean", self.mean), ("total", self.total)]
-    }
-
-    fn params(&self) -> Vec<(&'static str, Scalar)> {
-        vec![("quads", Scalar::U32(row_quads(self.sums)))]
-    }
-
-    fn variants(&self) -> &'static [Variant] {
-        VARIANTS
-    }
-
-    fn invocations(&self, _: &Variant) -> u64 {
-        1
+    interface! {
+        self runs "weighted_mean";
+        bufs { sums, mean, total }
+        params { quads: row_quads(self.sums) }
+        invocations { 1_u64 }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
@@ -55,7 +42,7 @@ impl Kernel for WeightedMean {
     }
 
     /// One rounding per term of a strand of either sum, and a division.
-    fn tolerance(&self, output: &str, m: &HostMem) -> Tolerance {
+    fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (terms, weight) = self.totals(m, f64::abs);
         let roundings = 2.0 * EPSILON * (f64::from(row_quads(self.sums)) + 5.0);
         let magnitude = if output == "total" { weight } else { 2.0 * terms / weight.max(1e-30) };

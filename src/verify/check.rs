@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::mutations;
 use crate::core::buffer::{Arena, Buf, Dtype, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::Tolerance;
+use crate::core::program::{Exp, Tolerance};
 use crate::core::shader::{Access, Shader};
 use crate::error::DeviceError;
 use crate::exec::{Executor, Gpu, GpuDevice, GpuOptions, repeat};
@@ -63,6 +63,10 @@ pub fn check_kernel(device: &Arc<GpuDevice>, entry: &Entry, max_groups: Option<u
 
 /// Compares what CPU training runs with the twins.
 pub fn check_fast(entry: &Entry) -> Result<KernelReport, DeviceError> {
+    compare_fast(entry, Exp::Specified)
+}
+
+fn compare_fast(entry: &Entry, exp: Exp) -> Result<KernelReport, DeviceError> {
     let (arena, program) = record(entry)?;
     let (mem, fast) = (HostMem::new(&arena), HostMem::new(&arena));
     let mut report = KernelReport { name: entry.name, cases: program.calls.len(), ..Default::default() };
@@ -71,7 +75,7 @@ pub fn check_fast(entry: &Entry) -> Result<KernelReport, DeviceError> {
         for (_, buf, _) in outputs.iter().filter(|(_, _, access)| *access == Access::Write) {
             [&mem, &fast].into_iter().for_each(|m| m.write(*buf, &vec![POISON; buf.shape.words() as usize]));
         }
-        let tolerances: Vec<Tolerance> = outputs.iter().map(|(name, ..)| call.kernel.tolerance(name, &mem)).collect();
+        let tolerances: Vec<Tolerance> = outputs.iter().map(|(name, ..)| call.kernel.tolerance(name, &mem, exp)).collect();
         call.kernel.twin(&mem);
         call.kernel.fast(&fast);
         for ((name, buf, _), tolerance) in outputs.into_iter().zip(tolerances) {
@@ -161,10 +165,11 @@ fn run_cases(
     let mut gpu = Gpu::load(device.clone(), &arena, &mem, programs.clone(), options)?;
     gpu.run(&repeat(&programs, 0, 1))?;
 
+    let exp = Exp::of(device.class());
     let mut report = KernelReport { name: entry.name, cases: programs[0].calls.len(), ..Default::default() };
     for call in &programs[0].calls {
         let outputs = call.kernel.outputs();
-        let tolerances: Vec<Tolerance> = outputs.iter().map(|(name, ..)| call.kernel.tolerance(name, &mem)).collect();
+        let tolerances: Vec<Tolerance> = outputs.iter().map(|(name, ..)| call.kernel.tolerance(name, &mem, exp)).collect();
         call.kernel.twin(&mem);
         for ((name, buf, _), tolerance) in outputs.into_iter().zip(tolerances) {
             let words = buf.shape.words() as u32;
@@ -265,6 +270,66 @@ pub fn compare(buf: Buf, tolerance: &Tolerance, expected: &[u32], actual: &[u32]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::program::Kernel;
+    use crate::core::shader::Variant;
+    use crate::kernels::Cases;
+    use crate::kernels::activation::{Activation, Function};
+
+    /// tanh by an exponential that is too large by so many units in the last place.
+    struct TanhOffBy<const UNITS: u32>(Activation);
+
+    impl<const UNITS: u32> Kernel for TanhOffBy<UNITS> {
+        fn bufs(&self) -> Vec<(&'static str, Buf)> {
+            self.0.bufs()
+        }
+
+        fn params(&self) -> Vec<(&'static str, crate::core::program::Scalar)> {
+            self.0.params()
+        }
+
+        fn constants(&self) -> Vec<(&'static str, u32)> {
+            self.0.constants()
+        }
+
+        fn variants(&self) -> &'static [Variant] {
+            self.0.variants()
+        }
+
+        fn check_shapes(&self) -> Result<(), String> {
+            self.0.check_shapes()
+        }
+
+        fn twin(&self, m: &HostMem) {
+            self.0.twin(m);
+        }
+
+        fn fast(&self, m: &HostMem) {
+            let x = m.f32(self.0.x);
+            m.f32_mut(self.0.y).for_each_row(|r, y| {
+                for (y, x) in y.iter_mut().zip(x.row(r)) {
+                    let e = (-2.0 * x).exp() * (1.0 + UNITS as f32 * f32::EPSILON);
+                    *y = (1.0 - e) / (1.0 + e);
+                }
+            });
+        }
+
+        fn tolerance(&self, output: &str, m: &HostMem, exp: Exp) -> Tolerance {
+            self.0.tolerance(output, m, exp)
+        }
+    }
+
+    #[test]
+    fn an_exponential_off_by_ten_units_is_noticed_where_exponentials_are_exact() {
+        fn cases<const UNITS: u32>(c: &mut Cases<'_>) {
+            let (x, y) = (c.floats((0..64).map(|i| 0.25 + i as f32 / 32.0)), c.output(1, 64));
+            c.add(TanhOffBy::<UNITS>(Activation { function: Function::Tanh, x, y }));
+        }
+        let (right, off) = (Entry { name: "right", cases: cases::<0> }, Entry { name: "off", cases: cases::<10> });
+        assert!(check_fast(&right).expect("it runs").ok());
+        let report = check_fast(&off).expect("it runs");
+        assert!(!report.ok() && report.worst > 1.2, "{:.3} of the tolerance", report.worst);
+        assert!(compare_fast(&off, Exp::Software).expect("it runs").ok(), "what was seen of drivers is allowed to them");
+    }
 
     /// What is found where a row of three has these words, and a word of pad.
     fn found(expected: [u32; 4], actual: [u32; 4]) -> bool {

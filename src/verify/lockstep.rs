@@ -2,15 +2,16 @@
 
 use super::compare;
 use crate::core::buffer::Dtype;
-use crate::core::program::Tolerance;
+use crate::core::program::{Exp, Tolerance};
 use crate::error::DeviceError;
 use crate::exec::{Cpu, Executor, Programs, Span};
 
 /// What is compared.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub enum Lockstep {
-    /// Before each call the twin gets the device's inputs. A difference is that call's own.
-    Resynced,
+    /// Before each call the twin gets the device's inputs. A difference is that call's own, beyond what the kernel tolerates of a
+    /// device with such exponentials.
+    Resynced(Exp),
     /// Both run on their own results. Catches stale state and drift; buffers may differ by this much, relative, in the
     /// root mean square.
     FreeRunning { limit: f64 },
@@ -36,13 +37,15 @@ pub fn lockstep(
 ) -> Result<Vec<Divergence>, DeviceError> {
     let mut found = Vec::new();
     for (index, call) in programs[program].calls.iter().enumerate() {
-        if mode == Lockstep::Resynced {
+        if matches!(mode, Lockstep::Resynced(_)) {
             for (_, buf) in call.kernel.bufs() {
                 cpu.write(buf, &device.read(buf)?)?;
             }
         }
         let outputs = call.kernel.outputs();
-        let tolerances: Vec<Tolerance> = outputs.iter().map(|(name, ..)| call.kernel.tolerance(name, cpu.mem())).collect();
+        // Free running, only integers are held against a tolerance, and those must be equal.
+        let exp = if let Lockstep::Resynced(exp) = mode { exp } else { Exp::Specified };
+        let tolerances: Vec<Tolerance> = outputs.iter().map(|(name, ..)| call.kernel.tolerance(name, cpu.mem(), exp)).collect();
         let span = [Span { program, calls: index..index + 1 }];
         device.run(&span)?;
         cpu.run(&span)?;
