@@ -137,6 +137,11 @@ pub struct Dataset {
 /// The registry of formats: a file each, and a line here. The first one that finds what it reads is taken.
 static READERS: [&dyn Reader; 5] = [&folder::READER, &idx::READER, &cifar::READER, &pixel_table::READER, &table::READER];
 
+/// Name and description of each format that is read.
+pub fn formats() -> impl Iterator<Item = [&'static str; 2]> {
+    READERS.iter().map(|reader| [reader.name(), reader.help()])
+}
+
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
