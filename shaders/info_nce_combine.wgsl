@@ -16,17 +16,8 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> log_sum: array<f32>;
 @group(0) @binding(7) var<uniform> params: Params;
 
-@compute @workgroup_size(WG)
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = invocation(group, lane);
-    if (i >= params.rows) {
-        if (i < params.padded_rows) {
-            loss[i] = 0.0;
-            log_sum[i] = 0.0;
-        }
-        return;
-    }
-    let first = i * params.parts;
+fn log_sum_exp(row: u32) -> vec2<f32> {
+    let first = row * params.parts;
     var top = largest[first];
     var sum = total[first];
     for (var part = 1u; part < params.parts; part++) {
@@ -35,12 +26,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         top = max(top, largest[first + part]);
         sum = sum * exp(max(before - top, -80.0)) + total[first + part] * exp(max(largest[first + part] - top, -80.0));
     }
+    return vec2(top, log(sum));
+}
+
+fn loss_of(row: u32, top: f32, log_of_sum: f32) -> f32 {
     var products = vec4(0.0);
-    let positive = (i + params.shift) % params.cols;
+    let positive = (row + params.shift) % params.cols;
     for (var q = 0u; q < params.quads; q++) {
-        products += a[i * params.quads + q] * b[positive * params.quads + q];
+        products += a[row * params.quads + q] * b[positive * params.quads + q];
     }
     let positive_logit = ((products.x + products.y) + (products.z + products.w)) / hyper[0];
-    loss[i] = log(sum) - (positive_logit - top);
-    log_sum[i] = top + log(sum);
+    return log_of_sum - (positive_logit - top);
 }

@@ -1,6 +1,5 @@
 // c = a block of the gradient of mean InfoNCE with respect to the similarities a·bᵀ, which are computed here once more and
-// never stored: g_ij = (p_ij - [j is i's positive]) / (rows τ). Over two views the gradient of the transpose is added, as
-// in info_nce_backward.
+// never stored.
 struct Params {
     m: u32,
     n: u32,
@@ -37,17 +36,7 @@ fn store(part: u32, row: u32, quad: u32, column_log_sum: vec4<f32>, similarity: 
     if ((part < params.parts) & (row < params.m) & (quad < params.c_quads)) {
         let i = params.first_row + row;
         let col = 4u * (params.first_quad + quad) + vec4(0u, 1u, 2u, 3u);
-        let inverse_temperature = 1.0 / hyper[0];
-        let z = similarity * inverse_temperature;
-        var g = exp(clamp(z - log_sum[i / 4u][i % 4u], vec4(-80.0), vec4(0.0)));
-        var positives = 1.0;
-        var counts = col < vec4(4u * params.first_quad + params.n);
-        if (params.two_views != 0u) {
-            g += exp(clamp(z - column_log_sum, vec4(-80.0), vec4(0.0)));
-            positives = 2.0;
-            counts = counts & (col != vec4(i));
-        }
-        g -= select(vec4(0.0), vec4(positives), col == vec4((i + params.shift) % params.cols));
-        c[row * params.c_quads + quad] = select(vec4(0.0), g * (inverse_temperature / f32(params.rows)), counts);
+        let end = 4u * params.first_quad + params.n;
+        c[row * params.c_quads + quad] = slope(similarity, i, col, end, log_sum[i / 4u][i % 4u], column_log_sum);
     }
 }

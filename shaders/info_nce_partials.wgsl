@@ -1,6 +1,6 @@
 // For each row i of a and each part of the columns: the largest z_ij = a_i·b_j / τ, and Σ_j exp(z_ij - largest), by the
 // online log-sum-exp of flash attention: a tile of 8 x 8 similarities at a time, in registers, and none of them stored.
-// Over two views (EXCLUDE_SELF) the pair (i, i) is left out. Parts follow from the shape alone.
+// Over two views the pair (i, i) is left out. Parts follow from the shape alone.
 struct Params {
     m: u32,
     n: u32,
@@ -11,7 +11,7 @@ struct Params {
     b_line_shift: u32,
     parts: u32,
     part_columns: u32, // a multiple of 8
-    exclude_self: u32,
+    two_views: u32,
 }
 @group(0) @binding(2) var<storage, read> hyper: array<f32>;
 @group(0) @binding(3) var<storage, read_write> largest: array<f32>;
@@ -20,10 +20,6 @@ struct Params {
 
 const LEAST = -3.4e38;
 
-fn counts(row: u32, col: vec4<u32>) -> vec4<bool> {
-    return (col < vec4(params.n)) & ((col != vec4(row)) | vec4(params.exclude_self == 0u));
-}
-
 fn largest_of(v: vec4<f32>) -> f32 {
     return max(max(v.x, v.y), max(v.z, v.w));
 }
@@ -31,11 +27,11 @@ fn largest_of(v: vec4<f32>) -> f32 {
 // (largest, total) with eight more columns from `column`.
 fn fold(so_far: vec2<f32>, row: u32, column: u32, left: vec4<f32>, right: vec4<f32>) -> vec2<f32> {
     let col = column + vec4(0u, 1u, 2u, 3u);
-    let z_left = select(vec4(LEAST), left, counts(row, col));
-    let z_right = select(vec4(LEAST), right, counts(row, col + 4u));
+    let z_left = select(vec4(LEAST), left, counts(row, col, params.n));
+    let z_right = select(vec4(LEAST), right, counts(row, col + 4u, params.n));
     let top = max(so_far.x, largest_of(max(z_left, z_right)));
-    let terms = select(vec4(0.0), exp(max(z_left - top, vec4(-80.0))), counts(row, col))
-        + select(vec4(0.0), exp(max(z_right - top, vec4(-80.0))), counts(row, col + 4u));
+    let terms = select(vec4(0.0), exp(max(z_left - top, vec4(-80.0))), counts(row, col, params.n))
+        + select(vec4(0.0), exp(max(z_right - top, vec4(-80.0))), counts(row, col + 4u, params.n));
     let rescaled = select(so_far.y * exp(max(so_far.x - top, -80.0)), 0.0, so_far.x == LEAST);
     return vec2(top, rescaled + ((terms.x + terms.y) + (terms.z + terms.w)));
 }

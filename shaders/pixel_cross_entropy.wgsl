@@ -1,5 +1,5 @@
 // terms = (weight · (logΣexp(z) - z[target]), weight) for each row, weight that of the target's class; (0, 0) where the
-// target is to be ignored. The row maximum is subtracted first. Keeps logΣexp for the backward pass.
+// target is to be ignored. Keeps logΣexp for the backward pass.
 struct Params {
     rows: u32,
     padded_rows: u32,
@@ -24,21 +24,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     var weight = 0.0;
     var log_of_all = 0.0;
     if (i < params.rows) {
-        let start = i * params.stride;
-        var largest = logits[start];
-        for (var c = 1u; c < params.cols; c++) {
-            largest = max(largest, logits[start + c]);
-        }
-        var sum = 0.0;
-        for (var c = 0u; c < params.cols; c++) {
-            sum += exp(max(logits[start + c] - largest, -80.0));
-        }
-        let log_of_sum = log(sum);
-        log_of_all = largest + log_of_sum;
+        let sum = log_sum_exp(i);
+        log_of_all = sum.x + sum.y;
         let wanted = targets[i];
         if (wanted != params.ignored && wanted < params.cols) {
             weight = weights[wanted];
-            loss = weight * (log_of_sum - (logits[start + wanted] - largest));
+            loss = weight * (sum.y - (logits[i * params.stride + wanted] - sum.x));
         }
     }
     terms[i] = loss;

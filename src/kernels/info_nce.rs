@@ -1,7 +1,7 @@
 //! InfoNCE over a similarity matrix, a loss per row (van den Oord et al., 2018); over two views of a batch it is NT-Xent
 //! (Chen et al., SimCLR, 2020).
 
-use super::softmax_cross_entropy::log_sum_exp;
+use super::softmax_cross_entropy::{log_sum_exp, log_sum_exp_error, magnitude};
 use super::{Cases, has, row_quads};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
@@ -39,6 +39,18 @@ impl Pairing {
         let positive = (i + self.shift(cols) as usize) % cols as usize;
         let (p, positives) = if self == Pairing::TwoViews { (p(i) + p(j), 2.0) } else { (p(i), 1.0) };
         (p - if j == positive { positives } else { 0.0 }) / (f64::from(rows) * temperature)
+    }
+
+    /// How far a [`slope`](Self::slope) may lie off, but for the division by rows and temperature, where the logit errs by `error`
+    /// before it is used: two exponentials at most, each with its own error and that of its argument, then a difference of numbers
+    /// up to 2.
+    pub(super) fn slope_error(self, z: f64, error: f64, log_sum: &[f32], [i, j]: [usize; 2], exp: Exp) -> f64 {
+        let term = |row: usize| {
+            let log_sum = f64::from(log_sum[row]);
+            let x = (z - log_sum).min(0.0);
+            (x + error).min(0.0).exp() * (exp.error(x) + error + 8.0 * EPSILON * (z.abs() + log_sum.abs()))
+        };
+        term(i) + if self == Pairing::TwoViews { term(j) } else { 0.0 } + 16.0 * EPSILON
     }
 
     /// Positives exist only where the matrix has the right shape.
@@ -79,7 +91,7 @@ impl InfoNce {
 
 impl Kernel for InfoNce {
     interface! {
-        self runs "info_nce";
+        self runs "info_nce" after "info_nce_pairs", "row_losses";
         bufs { similarity, hyper, loss, log_sum }
         let cols = self.similarity.cols();
         params {
@@ -88,7 +100,7 @@ impl Kernel for InfoNce {
             cols: cols,
             quads: row_quads(self.similarity),
             shift: self.pairing.shift(cols),
-            exclude_self: self.pairing == Pairing::TwoViews,
+            two_views: self.pairing == Pairing::TwoViews,
         }
         invocations { self.loss.shape.stride() }
     }
@@ -112,11 +124,8 @@ impl Kernel for InfoNce {
     fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let similarity = m.f32(self.similarity);
         let temperature = temperature(m, self.hyper);
-        let bounds = (0..self.similarity.rows() as usize).map(|r| {
-            let largest = similarity.row(r).iter().fold(0.0_f64, |a, &s| a.max(f64::from(s.abs()))) / temperature;
-            exp.error(0.0) + 2.0 * EPSILON * f64::from(self.similarity.cols()) + 2f64.powi(-21) + 16.0 * EPSILON * largest
-        });
-        Tolerance::Each(bounds.collect())
+        let bound = |r| log_sum_exp_error(self.similarity.cols(), 8.0, magnitude(similarity.row(r)) / temperature, exp);
+        Tolerance::Each((0..self.similarity.rows() as usize).map(bound).collect())
     }
 }
 

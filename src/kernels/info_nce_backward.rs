@@ -4,7 +4,7 @@ use super::info_nce::{PAIRINGS, Pairing, temperature};
 use super::{Cases, has, quads, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `similarity`, `dsimilarity`: `[rows, cols]`; `log_sum`: `[1, rows]`; `hyper`: temperature first.
 ///
@@ -20,7 +20,7 @@ pub struct InfoNceBackward {
 
 impl Kernel for InfoNceBackward {
     interface! {
-        self runs "info_nce_backward";
+        self runs "info_nce_backward" after "info_nce_pairs", "info_nce_slope";
         bufs { similarity, log_sum, hyper, dsimilarity }
         let cols = self.similarity.cols();
         params {
@@ -50,23 +50,15 @@ impl Kernel for InfoNceBackward {
         });
     }
 
-    /// Two exponentials at most, each with its own error and that of its argument, then a difference of numbers up to 2.
+    /// As `Pairing::slope_error` says.
     fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (similarity, log_sum) = (m.f32(self.similarity), m.f32(self.log_sum));
         let temperature = temperature(m, self.hyper);
         let rows = self.similarity.rows() as usize;
-        let log_sum = |r: usize| f64::from(log_sum.row(0)[r]);
         let bounds = (0..rows).flat_map(|r| {
-            let bound = |(c, &s): (usize, &f32)| {
-                let z = f64::from(s) / temperature;
-                let term = |log_sum: f64| {
-                    let x = (z - log_sum).min(0.0);
-                    x.exp() * (exp.error(x) + 8.0 * EPSILON * (z.abs() + log_sum.abs()))
-                };
-                let other = if self.pairing == Pairing::TwoViews { term(log_sum(c)) } else { 0.0 };
-                (term(log_sum(r)) + other + 16.0 * EPSILON) / (rows as f64 * temperature)
-            };
-            similarity.row(r).iter().enumerate().map(bound).collect::<Vec<_>>()
+            let error = |(c, &s): (usize, &f32)| self.pairing.slope_error(f64::from(s) / temperature, 0.0, log_sum.row(0), [r, c], exp);
+            let errors: Vec<f64> = similarity.row(r).iter().enumerate().map(error).collect();
+            errors.into_iter().map(|error| error / (rows as f64 * temperature))
         });
         Tolerance::Each(bounds.collect())
     }

@@ -42,7 +42,7 @@ impl InfoNceCombine {
 
 impl Kernel for InfoNceCombine {
     interface! {
-        self runs "info_nce_combine";
+        self runs "info_nce_combine" after "row_losses";
         bufs { a, b, largest, total, hyper, loss, log_sum }
         params {
             rows: self.a.rows(),

@@ -12,10 +12,21 @@ use crate::core::memory::HostMem;
 use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
 
-const VARIANT: Variant =
-    Variant::plain("info_nce_gradient", parts!("info_nce_gradient" "dense" "no_row_sums": "matmul_buffers" "matmul_shared"));
-const REGISTERS: &[&str] = parts!("info_nce_gradient" "dense" "no_row_sums": "matmul_buffers" "matmul_registers");
-const TEXTURES: &[&str] = parts!("info_nce_gradient" "dense" "no_row_sums": "texels" "matmul_textures" "matmul_registers");
+const VARIANT: Variant = Variant::plain(
+    "info_nce_gradient",
+    parts!(
+        "info_nce_pairs" "info_nce_slope" "info_nce_gradient" "dense" "no_row_sums":
+        "matmul_buffers" "matmul_shared"
+    ),
+);
+const REGISTERS: &[&str] = parts!(
+    "info_nce_pairs" "info_nce_slope" "info_nce_gradient" "dense" "no_row_sums":
+    "matmul_buffers" "matmul_registers"
+);
+const TEXTURES: &[&str] = parts!(
+    "info_nce_pairs" "info_nce_slope" "info_nce_gradient" "dense" "no_row_sums":
+    "texels" "matmul_textures" "matmul_registers"
+);
 
 const VARIANTS: &[Variant] = &[
     Variant { consts: &[("WG", 64), ("ROWS", 4), ("QUADS", 1), ("DEPTH", 32)], default_for: &[DeviceClass::Hardware], ..VARIANT },
@@ -112,7 +123,7 @@ impl Kernel for InfoNceGradient {
         m.f32_mut(self.c).for_each_row(|r, out| {
             let (products, _) = similarities(&a, &b, r);
             for (c, out) in out.iter_mut().enumerate() {
-                let (i, j) = (self.first_row as usize + r, self.first_col as usize + c);
+                let [i, j] = self.at(r, c);
                 let softmax = |i: usize| (products[c] / temperature - f64::from(log_sum.row(0)[i])).exp().min(1.0);
                 let of_row = |i, j| softmax(i) - if positive(i) == j { 1.0 } else { 0.0 };
                 let slope = match self.pairing {
@@ -142,7 +153,7 @@ impl Kernel for InfoNceGradient {
         });
     }
 
-    /// As for [`InfoNceBackward`](super::info_nce_backward::InfoNceBackward), with logits that err as dot products do.
+    /// As `Pairing::slope_error` says, with logits that err as dot products do.
     fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (a, b, log_sum) = (m.f32(self.a), m.f32(self.b), m.f32(self.log_sum));
         let (temperature, log_sum) = (temperature(m, self.hyper), log_sum.row(0));
@@ -151,12 +162,7 @@ impl Kernel for InfoNceGradient {
             let bound = |c: usize| {
                 let z = products[c] / temperature;
                 let logit = 2.0 * EPSILON * (f64::from(self.a.cols()) + 8.0) * magnitudes[c] / temperature;
-                let term = |log_sum: f32| {
-                    let x = (z - f64::from(log_sum)).min(0.0);
-                    (x + logit).min(0.0).exp() * (exp.error(x) + logit + 8.0 * EPSILON * (z.abs() + f64::from(log_sum.abs())))
-                };
-                let other = if self.pairing == Pairing::TwoViews { term(log_sum[self.first_col as usize + c]) } else { 0.0 };
-                (term(log_sum[self.first_row as usize + r]) + other + 16.0 * EPSILON) / (f64::from(self.rows) * temperature)
+                self.pairing.slope_error(z, logit, log_sum, self.at(r, c), exp) / (f64::from(self.rows) * temperature)
             };
             (0..products.len()).map(bound).collect::<Vec<_>>()
         });

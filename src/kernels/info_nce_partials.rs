@@ -15,12 +15,12 @@ const VARIANTS: &[Variant] = &[
     Variant {
         consts: &[("ROWS", 8)],
         default_for: &[DeviceClass::Hardware],
-        ..Variant::plain("info_nce_partials", parts!("info_nce_partials" "dense": "matmul_buffers"))
+        ..Variant::plain("info_nce_partials", parts!("info_nce_pairs" "info_nce_partials" "dense": "matmul_buffers"))
     },
     Variant {
         consts: &[("WG", 8), ("ROWS", 16)],
         default_for: &[DeviceClass::Software],
-        ..Variant::plain("info_nce_partials", parts!("info_nce_partials" "dense": "texels" "matmul_textures"))
+        ..Variant::plain("info_nce_partials", parts!("info_nce_pairs" "info_nce_partials" "dense": "texels" "matmul_textures"))
     },
 ];
 
@@ -112,7 +112,7 @@ impl Kernel for InfoNcePartials {
             ..block_params(self.a, self.b, self.a.rows(), self.b.rows(), self.a.cols()),
             parts: self.largest.cols(),
             part_columns: self.part_columns(),
-            exclude_self: self.pairing == Pairing::TwoViews,
+            two_views: self.pairing == Pairing::TwoViews,
         }
         constants { ..runs_on(self.a, self.b), LAYOUT: Layout::NT as u32 }
     }

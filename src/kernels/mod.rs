@@ -50,7 +50,7 @@ macro_rules! interface {
         $(
             fn params(&$this) -> Vec<(&'static str, $crate::core::program::Scalar)> {
                 $(let $pattern = $bound;)*
-                let params = [$((stringify!($param), interface!(@ $this $param $($value)?).into())),*];
+                let params = [$((stringify!($param), $crate::kernels::scalar(interface!(@ $this $param $($value)?)))),*];
                 std::iter::empty()$(.chain($more))?.chain(params).collect()
             }
         )?
@@ -72,6 +72,11 @@ macro_rules! interface {
     (@ $this:ident $field:ident $value:expr) => {
         $value
     };
+}
+
+/// A parameter's value; a function, so that compilers point at a value that is of no such type.
+fn scalar(value: impl Into<Scalar>) -> Scalar {
+    value.into()
 }
 
 macro_rules! kernels {

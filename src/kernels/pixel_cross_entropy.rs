@@ -2,11 +2,11 @@
 
 use rayon::prelude::*;
 
-use super::softmax_cross_entropy::log_sum_exp;
+use super::softmax_cross_entropy::{log_sum_exp, log_sum_exp_error, magnitude};
 use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `logits`: `[rows, classes]`; `targets` (u32): `[1, rows]`; `weights` (not negative): `[1, classes]`; `terms`: `[2, rows]`,
 /// weight times loss and weight; `log_sum` (logΣexp): `[1, rows]`.
@@ -47,7 +47,7 @@ impl PixelCrossEntropy {
 
 impl Kernel for PixelCrossEntropy {
     interface! {
-        self runs "pixel_cross_entropy";
+        self runs "pixel_cross_entropy" after "log_sum_exp";
         bufs { logits, targets, weights, terms, log_sum }
         params {
             rows: self.logits.rows(),
@@ -90,10 +90,7 @@ impl Kernel for PixelCrossEntropy {
     fn tolerance(&self, output: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (logits, targets, weights) = (m.f32(self.logits), m.u32(self.targets), m.f32(self.weights));
         let (rows, cols) = (self.logits.rows() as usize, self.logits.cols() as usize);
-        let of_row = |r: usize| {
-            let largest = logits.row(r).iter().fold(0.0_f64, |a, &z| a.max(f64::from(z.abs())));
-            exp.error(0.0) + 2.0 * EPSILON * cols as f64 + 2f64.powi(-21) + 12.0 * EPSILON * largest
-        };
+        let of_row = |r: usize| log_sum_exp_error(self.logits.cols(), 6.0, magnitude(logits.row(r)), exp);
         if output == "log_sum" {
             return Tolerance::Each((0..rows).map(of_row).collect());
         }

@@ -1,10 +1,11 @@
 //! The gradient of the weighted mean of pixels' cross-entropy with respect to the logits.
 
 use super::pixel_cross_entropy::{SIZES, case_targets, class};
+use super::softmax_cross_entropy_backward::difference_error;
 use super::{Cases, has, quads, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
-use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
+use crate::core::program::{Exp, Kernel, Tolerance};
 
 /// `logits`, `dlogits`: `[rows, classes]`; `targets`, `log_sum`: `[1, rows]`; `weights`: `[1, classes]`; `total` (weight of
 /// all rows): `[1, 1]`. What counts is that of [`PixelCrossEntropy`](super::pixel_cross_entropy::PixelCrossEntropy).
@@ -30,7 +31,7 @@ impl PixelCrossEntropyBackward {
 
 impl Kernel for PixelCrossEntropyBackward {
     interface! {
-        self runs "pixel_cross_entropy_backward";
+        self runs "pixel_cross_entropy_backward" after "inside", "cross_entropy_backward";
         bufs { logits, targets, weights, log_sum, total, dlogits }
         params { rows: self.logits.rows(), cols: self.logits.cols(), quads: row_quads(self.logits), ignored }
         invocations { quads(self.logits) }
@@ -69,14 +70,14 @@ impl Kernel for PixelCrossEntropyBackward {
         });
     }
 
-    /// `exp` with its own error and that of its rounded argument, then a difference of numbers up to 1, times the share.
+    /// As for softmax cross-entropy, times the share.
     fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (logits, log_sum) = (m.f32(self.logits), m.f32(self.log_sum));
         let bounds = (0..self.logits.rows() as usize).flat_map(|r| {
             let (log_sum, (_, share)) = (f64::from(log_sum.row(0)[r]), self.share(m, r));
             let bound = |&z: &f32| {
-                let x = (f64::from(z) - log_sum).min(0.0);
-                share * (x.exp() * (exp.error(x) + 4.0 * EPSILON * (f64::from(z.abs()) + log_sum.abs())) + 8.0 * EPSILON)
+                let z = f64::from(z);
+                share * difference_error((z - log_sum).min(0.0), z.abs() + log_sum.abs(), exp)
             };
             logits.row(r).iter().map(bound).collect::<Vec<_>>()
         });

@@ -20,6 +20,17 @@ pub(super) fn log_sum_exp(z: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
     (largest, z.map(|z| (z - largest).exp()).sum::<f64>().ln())
 }
 
+/// How far the logarithm of a sum of `terms` exponentials may lie off: by the error of `exp` and of the additions, by the
+/// logarithm's own 2^-21, and by `roundings` of numbers as large as the `largest` logit.
+pub(super) fn log_sum_exp_error(terms: u32, roundings: f64, largest: f64, exp: Exp) -> f64 {
+    exp.error(0.0) + 2.0 * EPSILON * f64::from(terms) + 2f64.powi(-21) + 2.0 * EPSILON * roundings * largest
+}
+
+/// Of a row of logits, the largest by magnitude.
+pub(super) fn magnitude(logits: &[f32]) -> f64 {
+    logits.iter().fold(0.0, |a, z| z.abs().max(a)).into()
+}
+
 impl SoftmaxCrossEntropy {
     /// Row `r` as (loss, logΣexp).
     fn row(&self, logits: &[f32], target: u32) -> (f64, f64) {
@@ -35,7 +46,7 @@ impl SoftmaxCrossEntropy {
 
 impl Kernel for SoftmaxCrossEntropy {
     interface! {
-        self runs "softmax_cross_entropy";
+        self runs "softmax_cross_entropy" after "log_sum_exp", "row_losses";
         bufs { logits, targets, loss, log_sum }
         params {
             rows: self.logits.rows(),
@@ -66,15 +77,12 @@ impl Kernel for SoftmaxCrossEntropy {
         }
     }
 
-    /// The logarithm of a sum with the error of `exp` and of its additions, `log`'s own 2^-21, and roundings of terms as
-    /// large as the logits' spread.
+    /// A few roundings beside the logarithm of the sum, and with smoothing one for each term of the mean.
     fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let logits = m.f32(self.logits);
-        let cols = f64::from(self.logits.cols());
-        let bounds = (0..self.logits.rows() as usize).map(|r| {
-            let largest = logits.row(r).iter().fold(0.0_f64, |a, &z| a.max(f64::from(z.abs())));
-            exp.error(0.0) + 2.0 * EPSILON * cols + 2f64.powi(-21) + 2.0 * EPSILON * (6.0 + cols * f64::from(self.smoothing)) * largest
-        });
+        let roundings = 6.0 + f64::from(self.logits.cols()) * f64::from(self.smoothing);
+        let bound = |r| log_sum_exp_error(self.logits.cols(), roundings, magnitude(logits.row(r)), exp);
+        let bounds = (0..self.logits.rows() as usize).map(bound);
         Tolerance::Each(bounds.collect())
     }
 }

@@ -14,9 +14,15 @@ pub struct SoftmaxCrossEntropyBackward {
     pub smoothing: f32,
 }
 
+/// How far a probability exp(x) less what is wanted may lie off, x the difference of numbers that are `size` together: `exp` with
+/// its own error and that of its rounded argument, then a difference of numbers up to 1.
+pub(super) fn difference_error(x: f64, size: f64, exp: Exp) -> f64 {
+    x.exp() * (exp.error(x) + 4.0 * EPSILON * size) + 8.0 * EPSILON
+}
+
 impl Kernel for SoftmaxCrossEntropyBackward {
     interface! {
-        self runs "softmax_cross_entropy_backward";
+        self runs "softmax_cross_entropy_backward" after "inside", "cross_entropy_backward";
         bufs { logits, targets, log_sum, dlogits }
         params {
             rows: self.logits.rows(),
@@ -45,7 +51,7 @@ impl Kernel for SoftmaxCrossEntropyBackward {
         });
     }
 
-    /// `exp` with its own error and that of its rounded argument, then a difference of numbers up to 1.
+    /// As `difference_error` says.
     fn tolerance(&self, _: &str, m: &HostMem, exp: Exp) -> Tolerance {
         let (logits, log_sum) = (m.f32(self.logits), m.f32(self.log_sum));
         let rows = self.logits.rows() as usize;
@@ -53,8 +59,7 @@ impl Kernel for SoftmaxCrossEntropyBackward {
             let log_sum = f64::from(log_sum.row(0)[r]);
             let bound = |&z: &f32| {
                 let z = f64::from(z);
-                let p = (z - log_sum).exp();
-                (p * (exp.error(z - log_sum) + 4.0 * EPSILON * (z.abs() + log_sum.abs())) + 8.0 * EPSILON) / rows as f64
+                difference_error(z - log_sum, z.abs() + log_sum.abs(), exp) / rows as f64
             };
             logits.row(r).iter().map(bound).collect::<Vec<_>>()
         });
