@@ -157,3 +157,10 @@ fn an_arrow_that_goes_up_and_a_circle_are_noticed() {
     assert_eq!(upward(&rooms, &imports), ["low::c -> top"]);
     assert_eq!(circles(&imports), ["low::a <-> low::b"]);
 }
+
+#[test]
+fn the_command_line_is_known_to_no_room_below_it() {
+    let files = walkdir::WalkDir::new(root()).into_iter().flatten().map(|entry| entry.into_path());
+    let naming: Vec<_> = files.filter(|path| fs::read_to_string(path).is_ok_and(|text| text.contains("clap::"))).collect();
+    assert_eq!(naming.iter().map(|path| module_of(&root(), path)).collect::<BTreeSet<_>>(), ["cli", "main"].map(String::from).into());
+}

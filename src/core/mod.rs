@@ -7,5 +7,6 @@ pub mod memory;
 pub mod program;
 pub mod random;
 pub mod registry;
+pub mod settings;
 pub mod shader;
 pub mod tape;

@@ -51,7 +51,7 @@ pub const MOST_SIDE: u32 = 4096;
 const MOST_SAMPLE_BYTES: u64 = 64 << 30;
 
 /// What is to be learnt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Task {
     /// A class per sample.

@@ -21,6 +21,7 @@ mod shards;
 mod task;
 mod weights;
 
+pub use crate::core::settings::overlay;
 pub use checkpoint::{Checkpoint, Record, Stage, Target};
 pub use driver::{Driver, Judgement, Outcome, Session, Terminal};
 pub use embed::Features;
@@ -30,12 +31,13 @@ pub use methods::{Corruption, METHODS, Method, PretrainMethod};
 pub use optimizer::OptimizerKind;
 pub use passes::{Evaluation, Pass};
 pub use plan::{Plan, RING, Training, TrainingOptions};
-pub use presets::augment_preset;
+pub use presets::{AUGMENTATIONS, AugmentPreset, augment_preset};
 pub use pretrain::{Pretrain, Pretrained};
 pub use preview::augmentation_sheet;
 pub use recording::Recording;
 pub use settings::{
-    ClassWeights, FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, PretrainSettings, RegressionLoss, RunSettings, Schedule, overlay,
+    COLOUR_AUGMENTATION, Checked, ClassWeights, DATA_SETTINGS, FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, PretrainSettings,
+    RegressionLoss, RunSettings, Schedule,
 };
 pub use task::{Scores, Task};
 pub use weights::{Fitted, Weights};
