@@ -1,20 +1,20 @@
-//! The command line: types only.
+//! The command line: types only. Flags of settings are made of their declarations, those of verbs are declared here.
 
+use std::fmt::Debug;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, Subcommand};
-use serde::Serialize;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use serde_json::{Value, json};
 
-use crate::data::MOST_SIDE;
+use crate::core::settings::{self, Flag, Form, Settings, Words, default_trees};
 use crate::error::UsageError;
 use crate::exec::DeviceSpec;
 use crate::kernels::augment_draw::Ranges;
-use crate::models::{ENCODERS, ModelKind, ModelSettings};
-use crate::train::{
-    ClassWeights, Corruption, Method, OptimizerKind, PretrainSettings, RegressionLoss, RunSettings, Schedule, Task, augment_preset, overlay,
-};
+use crate::models::{ModelKind, ModelSettings};
+use crate::train::{DATA_SETTINGS, FinetuneSettings, PretrainSettings, RunSettings, augment_preset, overlay};
 
 /// Pretrain on unlabelled data, fine-tune on a few labels, on any vendor's GPU.
 #[derive(Debug, Parser)]
@@ -75,88 +75,126 @@ impl Command {
     }
 }
 
-/// What is read, and how.
-#[derive(Clone, Debug, Default, Args, Serialize)]
-pub struct DataArgs {
-    /// Images: a folder of PNG and JPEG files, a .tar.gz of one, MNIST's IDX or CIFAR-10's binary files [default: the embedded
-    /// digits; of a run folder, its own]
-    #[arg(long, value_name = "PATH")]
-    pub data: Option<PathBuf>,
-    /// Column of the index.csv of an image folder that is to be predicted
-    #[arg(long, value_name = "COLUMN")]
-    pub target: Option<String>,
-    /// Size that images get [default: the one that all have and that is no larger than 256, else 32]
-    #[arg(long, value_name = "SIDE|HEIGHTxWIDTH", value_parser = size)]
-    pub size: Option<[u32; 2]>,
-    /// Read images as grey, or with `false` as colour [default: as most are]
-    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
-    pub grey: Option<bool>,
-    /// Bits of each value of a picture that are used, for instance 12 of a microscope's 16; stretched over the whole range
-    /// [default: all]
-    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u32).range(1..=16))]
-    pub bits: Option<u32>,
+/// Which settings have flags in a verb.
+pub trait Flagged: 'static {
+    fn flags() -> Vec<Flag>;
+
+    /// Trees of defaults, the first of which is for all that the others are not for.
+    fn defaults() -> Vec<(String, Value)>;
 }
 
-/// Settings that all training shares. What is not given comes from --config, else from the defaults.
-#[derive(Clone, Debug, Default, Args, Serialize)]
-pub struct RunArgs {
-    #[command(flatten)]
-    #[serde(flatten)]
-    data: DataArgs,
-    /// auto, cpu, an index, or BACKEND:NAME, for instance vulkan:llvmpipe (see `devices`)
-    #[arg(long, value_parser = device)]
-    device: Option<String>,
-    /// Threads of the CPU path [default: all cores]
-    #[arg(long)]
-    threads: Option<usize>,
-    /// Seed of everything random; equal seeds give equal bits on one device [default: 0]
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Passes over the training images
-    #[arg(long, conflicts_with = "steps")]
-    epochs: Option<u32>,
-    /// Steps, instead of epochs
-    #[arg(long)]
-    steps: Option<u32>,
-    /// Images per step
-    #[arg(long)]
-    batch: Option<u32>,
-    /// Learning rate
-    #[arg(long, value_parser = finite::<f32>)]
-    lr: Option<f32>,
-    /// What makes steps of gradients [default: sgd]
-    #[arg(long)]
-    optimizer: Option<OptimizerKind>,
-    /// Momentum of SGD
-    #[arg(long, value_parser = finite::<f32>)]
-    momentum: Option<f32>,
-    /// Nesterov's momentum
-    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
-    nesterov: Option<bool>,
-    /// How much of its two moments Adam keeps from step to step, separated by a comma [default: 0.9,0.999]
-    #[arg(long, value_parser = betas, value_name = "BETA1,BETA2")]
-    betas: Option<[f32; 2]>,
-    /// L2 penalty, added to gradients; with adamw, the share of the weights that a step takes away, times --lr
-    #[arg(long, value_parser = finite::<f32>)]
-    weight_decay: Option<f32>,
-    /// How the learning rate goes on after the warm-up
-    #[arg(long)]
-    schedule: Option<Schedule>,
-    /// Steps over which the learning rate rises at the start
-    #[arg(long, value_name = "STEPS")]
-    warmup: Option<u32>,
-    /// Scale gradients down to this norm; 0 leaves them alone
-    #[arg(long, value_parser = finite::<f32>, value_name = "NORM")]
-    clip_norm: Option<f32>,
-    /// Share of the training images held out, by seed, to choose the best checkpoint
-    #[arg(long, value_parser = finite::<f64>, value_name = "FRACTION")]
-    val: Option<f64>,
-    /// Stop early, after this many epochs without a better score on the held-out images
-    #[arg(long, value_name = "EPOCHS")]
-    patience: Option<u32>,
-    /// Steps between checkpoints [default: ends of epochs, at least 100 steps apart]
-    #[arg(long, value_name = "STEPS")]
-    checkpoint_every: Option<u32>,
+impl<T: Settings + 'static> Flagged for T {
+    fn flags() -> Vec<Flag> {
+        settings::flags::<T>()
+    }
+
+    fn defaults() -> Vec<(String, Value)> {
+        default_trees::<T>()
+    }
+}
+
+/// How data are read.
+#[derive(Clone, Debug, Default)]
+pub struct DataFlags;
+
+impl Flagged for DataFlags {
+    fn flags() -> Vec<Flag> {
+        settings::flags::<RunSettings>().into_iter().filter(|flag| DATA_SETTINGS.contains(&flag.setting.name)).collect()
+    }
+
+    fn defaults() -> Vec<(String, Value)> {
+        default_trees::<RunSettings>()
+    }
+}
+
+/// The size of a training step, but for what it is of.
+#[derive(Clone, Debug)]
+pub struct StepFlags;
+
+impl Flagged for StepFlags {
+    fn flags() -> Vec<Flag> {
+        let of_step = |flag: &Flag| flag.setting.name == "batch" || flag.tables == ["model"];
+        settings::flags::<PretrainSettings>().into_iter().filter(of_step).collect()
+    }
+
+    fn defaults() -> Vec<(String, Value)> {
+        vec![(String::new(), json!(PretrainSettings::default())), ("--of finetune".into(), json!(FinetuneSettings::default()))]
+    }
+}
+
+/// Flags that are made of declared settings.
+#[derive(Clone, Debug)]
+pub struct Flags<F> {
+    /// What was given, as a tree to lay over settings.
+    pub given: Value,
+    of: PhantomData<F>,
+}
+
+impl<F> Default for Flags<F> {
+    fn default() -> Self {
+        Flags { given: json!({}), of: PhantomData }
+    }
+}
+
+impl<F: Flagged> Args for Flags<F> {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        let defaults = F::defaults();
+        command.args(F::flags().iter().map(|flag| arg(flag, &defaults)))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<F: Flagged> FromArgMatches for Flags<F> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut flags = Self::default();
+        flags.update_from_arg_matches(matches)?;
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for flag in F::flags() {
+            let Some(values) = matches.get_many::<Value>(&flag.setting.flag_name()) else { continue };
+            let place = flag.tables.iter().fold(&mut self.given, |tree, table| &mut tree[*table]);
+            // Of a list, each occurrence has a part.
+            place[flag.setting.name] = values.cloned().reduce(joined).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+fn joined(before: Value, after: Value) -> Value {
+    match (before, after) {
+        (Value::Array(before), Value::Array(after)) => before.into_iter().chain(after).collect(),
+        (_, after) => after,
+    }
+}
+
+/// A flag as clap knows it.
+fn arg(flag: &Flag, defaults: &[(String, Value)]) -> Arg {
+    let setting = flag.setting;
+    let notes = [("for", flag.whose()), ("default:", flag.default_text(defaults))];
+    let notes = notes.into_iter().filter_map(|(what, text)| Some(format!(" [{what} {}]", text?)));
+    let help = setting.help().to_string() + &notes.collect::<String>();
+    let arg = Arg::new(setting.flag_name()).long(setting.flag_name()).value_name(setting.value_name()).help(help);
+    let arg = arg.conflicts_with_all(setting.instead_of).allow_negative_numbers(true);
+    let Form::Word { read, choices, words } = setting.form else { return arg };
+    let choices = choices().into_iter().map(|choice| match choice.help {
+        "" => PossibleValue::new(choice.name),
+        help => PossibleValue::new(choice.name).help(help),
+    });
+    let choices: Vec<PossibleValue> = choices.collect();
+    let arg = arg.value_parser(match choices.is_empty() {
+        true => ValueParser::from(move |word: &str| read(word)),
+        false => PossibleValuesParser::new(choices).try_map(move |word| read(&word)).into(),
+    });
+    match words {
+        Words::One => arg,
+        Words::Switch => arg.num_args(0..=1).default_missing_value("true"),
+        Words::List => arg.action(ArgAction::Append),
+    }
 }
 
 /// Where a run goes, and how.
@@ -187,108 +225,16 @@ pub struct OutputArgs {
 
 #[derive(Clone, Debug, Default, Args)]
 pub struct PretrainArgs {
-    /// How to pretrain [default: simclr]
-    #[arg(long)]
-    method: Option<Method>,
-    /// What an autoencoder sees of an image: all of it, all but a square, or all of it under noise [default: none]
-    #[arg(long)]
-    corrupt: Option<Corruption>,
-    /// Temperature of the contrastive loss
-    #[arg(long, value_parser = finite::<f32>)]
-    temperature: Option<f32>,
-    /// Widths of the projection head, separated by commas
-    #[arg(long, value_delimiter = ',', value_name = "WIDTHS")]
-    projection: Option<Vec<u32>>,
-    /// Images that pass through the encoder at once, where the whole --batch is too large for that; its gradient stays that of
-    /// the whole
-    #[arg(long, value_name = "IMAGES")]
-    micro_batch: Option<u32>,
     #[command(flatten)]
-    pub encoder: EncoderArgs,
-    #[command(flatten)]
-    run: RunArgs,
+    pub settings: Flags<PretrainSettings>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
 
-/// Which encoder.
-#[derive(Clone, Debug, Default, Args)]
-pub struct ModelArgs {
-    /// Network [default: cnn, but mlp for `finetune --from scratch` of classes and numbers]
-    #[arg(long)]
-    model: Option<ModelKind>,
-    /// Widths of the hidden layers of an mlp, separated by commas
-    #[arg(long, value_delimiter = ',', value_name = "WIDTHS")]
-    hidden: Option<Vec<u32>>,
-    /// Channels of the first convolution of a cnn [default: 16]
-    #[arg(long, value_name = "CHANNELS")]
-    width: Option<u32>,
-    /// Features that a cnn ends in: more of them serve a linear probe with many labels [default: 128]
-    #[arg(long, value_name = "FEATURES")]
-    features: Option<u32>,
-}
-
-/// How an encoder begins, and what it sees.
-#[derive(Clone, Debug, Default, Args)]
-pub struct EncoderArgs {
-    #[command(flatten)]
-    pub model: ModelArgs,
-    /// Begin with the weights in a safetensors file: of torchvision, of timm or of a run, for instance resnet18.safetensors
-    #[arg(long, value_name = "FILE")]
-    init_from: Option<PathBuf>,
-    /// How training images are varied: none, light, medium, strong, strokes-medium, strokes, objects-light, objects,
-    /// photos-medium or photos-strong [default: none; of `pretrain` strokes, in colour photos-strong; for classes `--from` a
-    /// pretrained run, half of what that varied]
-    #[arg(long, value_name = "NAME", value_parser = augment_preset)]
-    augment: Option<Ranges>,
-}
-
 #[derive(Clone, Debug, Default, Args)]
 pub struct FinetuneArgs {
-    /// A run folder, a checkpoint file, or `scratch`
-    #[arg(long, value_name = "RUN|FILE|scratch")]
-    from: Option<String>,
-    /// What to learn [default: classify]
-    #[arg(long)]
-    task: Option<Task>,
-    /// Train on this many labelled images of each class, drawn by seed [default: all]
-    #[arg(long, value_name = "N")]
-    labels_per_class: Option<u32>,
-    /// Train on this many labelled samples in all, drawn by seed [default: all]
-    #[arg(long, value_name = "N")]
-    labels: Option<u32>,
-    /// What regression makes small [default: mse]
-    #[arg(long)]
-    loss: Option<RegressionLoss>,
-    /// What the classes of pixels count in segmentation [default: none]
-    #[arg(long)]
-    class_weights: Option<ClassWeights>,
-    /// Train on the labels in this CSV file, as `label` writes it, in the place of the data's own
-    #[arg(long, value_name = "FILE.csv")]
-    pseudo_labels: Option<PathBuf>,
-    /// Of those labels, leave out what is less certain than this (0 to 1)
-    #[arg(long, value_parser = finite::<f64>, value_name = "SHARE")]
-    min_confidence: Option<f64>,
-    /// Train the classifier only (linear probe)
-    #[arg(long, num_args = 0..=1, default_missing_value = "true")]
-    freeze: Option<bool>,
-    /// Train from this layer on; those before it keep their weights and statistics (names as in the checkpoint, for instance
-    /// layer3, or encoder.layer2)
-    #[arg(long, value_name = "LAYER")]
-    freeze_until: Option<String>,
-    /// The encoder's learning rate as a share of the classifier's
-    #[arg(long, value_parser = finite::<f32>, value_name = "SHARE")]
-    encoder_lr_scale: Option<f32>,
-    /// Steps at the start in which the head learns alone
-    #[arg(long, value_name = "STEPS")]
-    head_steps: Option<u32>,
-    /// Share of the target spread over all classes
-    #[arg(long, value_parser = finite::<f32>)]
-    label_smoothing: Option<f32>,
     #[command(flatten)]
-    pub encoder: EncoderArgs,
-    #[command(flatten)]
-    run: RunArgs,
+    pub settings: Flags<FinetuneSettings>,
     #[command(flatten)]
     pub output: OutputArgs,
 }
@@ -320,7 +266,7 @@ pub struct EvalArgs {
     #[arg(long)]
     pub raw: bool,
     #[command(flatten)]
-    pub data: DataArgs,
+    pub data: Flags<DataFlags>,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -382,7 +328,7 @@ pub struct LabelArgs {
     #[arg(long)]
     pub overwrite: bool,
     #[command(flatten)]
-    pub data: DataArgs,
+    pub data: Flags<DataFlags>,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -472,7 +418,7 @@ pub struct CurveArgs {
     #[arg(long)]
     pub overwrite: bool,
     #[command(flatten)]
-    pub data: DataArgs,
+    pub data: Flags<DataFlags>,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -545,20 +491,23 @@ pub struct BenchArgs {
 #[derive(Clone, Debug, Args)]
 pub struct StepArgs {
     /// The step of this run folder [default: that of the verb below]
-    #[arg(conflicts_with_all = ["of", "model", "hidden", "width", "features", "batch", "data", "target", "size", "grey", "bits"])]
+    #[arg(conflicts_with_all = of_a_step())]
     pub run: Option<PathBuf>,
     /// Whose step
     #[arg(long, value_name = "VERB", default_value = "pretrain")]
     pub of: Verb,
     #[command(flatten)]
-    pub model: ModelArgs,
-    /// Images per step
-    #[arg(long)]
-    pub batch: Option<u32>,
+    pub step: Flags<StepFlags>,
     #[command(flatten)]
-    pub data: DataArgs,
+    pub data: Flags<DataFlags>,
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+/// Flags that say which step, where no run does.
+fn of_a_step() -> Vec<String> {
+    let flags = StepFlags::flags().into_iter().chain(DataFlags::flags());
+    flags.map(|flag| flag.setting.flag_name()).chain(["of".into()]).collect()
 }
 
 /// What trains.
@@ -595,42 +544,33 @@ fn finite<T: FromStr + Copy + Into<f64>>(text: &str) -> Result<T, String> {
     text.parse().ok().filter(|value: &T| (*value).into().is_finite()).ok_or_else(|| "not a finite number".into())
 }
 
-/// Two numbers.
-fn betas(text: &str) -> Result<[f32; 2], String> {
-    let (first, second) = text.split_once(',').ok_or("two numbers are wanted, for instance 0.9,0.999")?;
-    Ok([finite(first.trim())?, finite(second.trim())?])
-}
-
-/// Height and width: both, or one for both.
-fn size(text: &str) -> Result<[u32; 2], String> {
-    let (height, width) = text.split_once('x').unwrap_or((text, text));
-    let side = |text: &str| text.parse().ok().filter(|side| (1..=MOST_SIDE).contains(side));
-    match (side(height), side(width)) {
-        (Some(height), Some(width)) => Ok([height, width]),
-        _ => Err(format!("say a side or HEIGHTxWIDTH, for instance 64 or 48x64, at most {MOST_SIDE}")),
-    }
-}
-
 fn device(text: &str) -> Result<String, String> {
     text.parse::<DeviceSpec>().map(|_| text.to_string())
 }
 
-impl DataArgs {
-    /// Lays what was given over settings.
-    pub fn lay_over(&self, run: &mut RunSettings) {
-        let DataArgs { data, target, size, grey, bits } = self.clone();
-        run.data = data.or(run.data.take());
-        run.target = target.or(run.target.take());
-        run.size = size.or(run.size);
-        run.grey = grey.or(run.grey);
-        run.bits = bits.or(run.bits);
+impl Flags<DataFlags> {
+    /// As if `--data` alone had been given.
+    pub fn of(data: Option<&std::path::Path>) -> Self {
+        let mut flags = Self::default();
+        if let Some(path) = data {
+            flags.given["data"] = json!(path);
+        }
+        flags
+    }
+
+    /// Settings of a run under what was given. Fails where that is beyond limits.
+    pub fn over(&self, run: &RunSettings) -> Result<RunSettings, UsageError> {
+        let mut settings = json!(run);
+        overlay(&mut settings, self.given.clone());
+        let settings: RunSettings = serde_json::from_value(settings).map_err(|e| UsageError(e.to_string()))?;
+        settings::beyond(&settings).map_or(Ok(settings), |text| Err(UsageError(text)))
     }
 }
 
 impl OutputArgs {
     /// Whether the run that goes on, or the file, has this table or key. A file that cannot be read is reported where it is
     /// used.
-    fn settles(&self, table: &str) -> bool {
+    pub fn settles(&self, table: &str) -> bool {
         let text = self.config.as_ref().and_then(|path| std::fs::read_to_string(path).ok());
         let in_file = text.and_then(|text| text.parse::<toml::Table>().ok()).is_some_and(|tables| tables.contains_key(table));
         in_file || self.resume
@@ -651,109 +591,19 @@ impl OutputArgs {
     }
 }
 
-impl ModelArgs {
-    /// What was given, as a tree. Where no run or file says which kind of network it is, what only one kind has does.
-    pub fn settings(&self, known: bool) -> Value {
-        let given = self.given().into_iter().find(|(given, _)| *given && !known);
-        let implied = given.and_then(|(_, setting)| ModelKind::with(setting));
-        json!({ "kind": self.model.or(implied), "hidden": self.hidden, "width": self.width, "features": self.features })
-    }
-
-    /// Which of the settings that only some encoders have were given.
-    fn given(&self) -> [(bool, &'static str); 3] {
-        [(self.hidden.is_some(), "hidden"), (self.width.is_some(), "width"), (self.features.is_some(), "features")]
-    }
-
-    /// Whether a number of features was asked for.
-    pub fn chooses_features(&self) -> bool {
-        self.features.is_some()
-    }
-
-    /// Fails where the network that `of` is to have, or has, is not the one that was asked for.
-    pub fn suits(&self, model: &ModelSettings, of: &str) -> Result<(), UsageError> {
-        let misfit = |flag: &str| Err(UsageError(format!("{of} is {model}: {flag} does not fit that")));
-        if self.model.is_some_and(|kind| kind != model.kind) {
-            return misfit("--model");
-        }
-        if let Some((_, setting)) = self.given().into_iter().find(|(given, setting)| *given && !model.kind.settings().contains(setting)) {
-            let whose: Vec<&str> = ENCODERS.iter().filter(|kind| kind.settings().contains(&setting)).map(|kind| kind.name()).collect();
-            return misfit(&format!("--{setting}, which is for {},", whose.join(" and ")));
-        }
-        let others = [
-            (self.hidden.as_ref().is_some_and(|hidden| *hidden != model.hidden), "--hidden"),
-            (self.width.is_some_and(|width| width != model.width), "--width"),
-            (self.features.is_some_and(|features| features != model.features), "--features"),
-        ];
-        others.into_iter().find(|(other, _)| *other).map_or(Ok(()), |(_, flag)| misfit(flag))
-    }
+/// The network that settings imply which only one kind has.
+pub fn implied_kind(given: &Value) -> Option<ModelKind> {
+    settings::flags::<ModelSettings>().iter().filter(|flag| !flag.of(given).is_null()).find_map(|flag| ModelKind::with(flag.setting.name))
 }
 
-impl PretrainArgs {
-    /// Whether an augmentation was asked for, or a run that has one.
-    pub fn chooses_augmentation(&self) -> bool {
-        self.encoder.augment.is_some() || self.output.settles("augment")
-    }
-
-    /// What was given, as a tree to lay over the settings.
-    pub fn settings(&self) -> Result<Value, UsageError> {
-        let method = self.method.unwrap_or(Method::SIMCLR);
-        let no_file = self.output.config.is_none() && !self.output.resume;
-        let given = [(self.temperature.is_some(), "temperature"), (self.projection.is_some(), "projection")];
-        if let Some((_, setting)) = given.into_iter().find(|(given, setting)| *given && no_file && !method.settings().contains(setting)) {
-            return Err(UsageError(format!("--{setting} means nothing to --method {method}")));
+/// Fails where the network that `of` is to have, or has, is not the one that was asked for.
+pub fn suits(given: &Value, model: &ModelSettings, of: &str) -> Result<(), UsageError> {
+    let settings = json!(model);
+    for flag in settings::flags::<ModelSettings>().iter().filter(|flag| !flag.of(given).is_null()) {
+        let whose = flag.unfit(&settings).and_then(|_| flag.whose()).map_or(String::new(), |whose| format!(", which is for {whose},"));
+        if !whose.is_empty() || flag.of(given) != flag.of(&settings) {
+            return Err(UsageError(format!("{of} is {model}: --{}{whose} does not fit that", flag.setting.flag_name())));
         }
-        let mut settings = json!({
-            "method": self.method,
-            "corrupt": self.corrupt,
-            "temperature": self.temperature,
-            "projection": self.projection,
-            "micro_batch": self.micro_batch,
-            "init_from": self.encoder.init_from,
-            "model": self.encoder.model.settings(self.output.settles("model")),
-            "augment": self.encoder.augment,
-            "run": self.run,
-        });
-        if no_file {
-            let PretrainSettings { augment, run, .. } = PretrainSettings::by(method);
-            let mut own = json!({ "augment": augment, "run": { "optimizer": run.optimizer, "lr": run.lr } });
-            overlay(&mut own, settings);
-            settings = own;
-        }
-        Ok(settings)
     }
-}
-
-impl FinetuneArgs {
-    /// Whether a run that is repeated, or goes on, says everything.
-    pub fn repeats(&self) -> bool {
-        self.output.settles("command")
-    }
-
-    /// What was given, as a tree to lay over the settings.
-    pub fn settings(&self) -> Value {
-        let settled = self.output.settles("model");
-        let mut model = self.encoder.model.settings(settled);
-        if let Some(task) = self.task.filter(|_| model["kind"].is_null() && !settled) {
-            model["kind"] = json!(task.default_model());
-        }
-        json!({
-            "from": self.from,
-            "task": self.task,
-            "labels_per_class": self.labels_per_class,
-            "labels": self.labels,
-            "loss": self.loss,
-            "class_weights": self.class_weights,
-            "pseudo_labels": self.pseudo_labels,
-            "min_confidence": self.min_confidence,
-            "freeze": self.freeze,
-            "freeze_until": self.freeze_until,
-            "encoder_lr_scale": self.encoder_lr_scale,
-            "head_steps": self.head_steps,
-            "label_smoothing": self.label_smoothing,
-            "init_from": self.encoder.init_from,
-            "model": model,
-            "augment": self.encoder.augment,
-            "run": self.run,
-        })
-    }
+    Ok(())
 }

@@ -23,7 +23,7 @@
 //! | [`exec`] | what runs programs: CPU, GPU, and choosing variants |
 //! | [`host`] | mathematics over slices: products, patches, neighbours, views of images |
 //! | [`data`] | reading what users have |
-//! | [`mod@core`] | building and being a list of calls: buffers, programs, the tape, WGSL text read through naga, random numbers |
+//! | [`mod@core`] | building and being a list of calls: buffers, programs, the tape, WGSL text read through naga, random numbers; how settings are declared |
 //! | [`files`], [`cache`], [`error`] | files that appear whole or not at all; what is kept between runs; exit codes |
 //!
 //! [`exec`] never names a kernel, and kernels never name an executor.

@@ -214,3 +214,10 @@ fn write(root: &Path, files: &[(&str, &str)]) {
         fs::create_dir_all(path.parent().expect("a folder")).and_then(|()| fs::write(path, text)).expect("it is written");
     }
 }
+
+#[test]
+fn the_command_line_is_known_to_no_room_below_it() {
+    let files = walkdir::WalkDir::new(root()).into_iter().flatten().map(|entry| entry.into_path());
+    let naming: Vec<_> = files.filter(|path| fs::read_to_string(path).is_ok_and(|text| text.contains("clap::"))).collect();
+    assert_eq!(naming.iter().map(|path| module_of(&root(), path)).collect::<BTreeSet<_>>(), ["cli", "main"].map(String::from).into());
+}

@@ -224,7 +224,7 @@ fn other_types_are_converted_and_prefixes_left_out() {
     let f64 = |name: &str, v: &[f32]| (name.to_string(), Element::F64, v.iter().flat_map(|&v| f64::from(v).to_le_bytes()).collect());
     for (kind, tensors) in [("F16", changed(f16)), ("BF16", changed(bf16)), ("F64", changed(f64))] {
         write(&file, &tensors);
-        let run = Finetune::prepare(settings(&file), &data, None, u64::MAX).expect("it fits");
+        let run = Finetune::prepare(settings(&file).checked().expect("sound settings"), &data, None, u64::MAX).expect("it fits");
         for (name, (_, shape, _)) in &tensors {
             assert!(begun(&run, name) == values(shape.iter().product()), "{kind} `{name}`");
         }
@@ -232,7 +232,7 @@ fn other_types_are_converted_and_prefixes_left_out() {
     }
     for prefix in ["module.", "backbone.", "model.module.", "a.wrapper."] {
         write(&file, &changed(|name, v| (format!("{prefix}{name}"), Element::F32, le_bytes(v))));
-        let run = Finetune::prepare(settings(&file), &data, None, u64::MAX).expect("it fits");
+        let run = Finetune::prepare(settings(&file).checked().expect("sound settings"), &data, None, u64::MAX).expect("it fits");
         assert!(begun(&run, "encoder.0.bias") == values(6), "{prefix}");
         assert!(run.notes.iter().any(|note| note.contains(&format!("`{prefix}`"))), "{:?}", run.notes);
     }
@@ -254,7 +254,7 @@ fn a_classifier_goes_by_the_names_of_its_classes() {
     };
     let prepared = |file: Option<&Path>, names| {
         let settings = FinetuneSettings { init_from: file.map(Path::to_path_buf), ..settings(dir.path()) };
-        Finetune::prepare(settings, &data(names), None, u64::MAX).expect("it fits")
+        Finetune::prepare(settings.checked().expect("sound settings"), &data(names), None, u64::MAX).expect("it fits")
     };
     let first = prepared(None, ["a", "b", "c"]);
     let memory = first.plan.memory(&|step| Clock::row(0.0, &[0.1, 0.1], &first.plan.settings.update_rule(), step));

@@ -49,7 +49,7 @@ fn small_pretrain_by(optimizer: OptimizerKind, steps: u32) -> Pretrain {
     let data = Dataset::embedded();
     let first = |n: u32| (0..n).collect::<Vec<_>>();
     let data = Dataset { train: data.train.select(&first(1500)), ..data };
-    Pretrain::prepare(settings, &data, 1 << 27).expect("sound settings")
+    Pretrain::prepare(settings.checked().expect("sound settings"), &data, 1 << 27).expect("sound settings")
 }
 
 fn small_finetune(steps: u32) -> Finetune {
@@ -58,7 +58,7 @@ fn small_finetune(steps: u32) -> Finetune {
     settings.run.steps = Some(steps);
     settings.run.val = 0.02;
     settings.run.clip_norm = 5.0;
-    Finetune::prepare(settings, &Dataset::embedded(), None, 1 << 27).expect("sound settings")
+    Finetune::prepare(settings.checked().expect("sound settings"), &Dataset::embedded(), None, 1 << 27).expect("sound settings")
 }
 
 fn session(device: &Device, folder: Option<RunFolder>) -> Session<'_> {
@@ -332,7 +332,7 @@ fn large_batch_by(method: Method, optimizer: OptimizerKind, model: ModelKind, mi
     (settings.run.batch, settings.micro_batch, settings.model.kind, settings.model.width) = (64, micro_batch, model, 4);
     let data = Dataset::embedded();
     let data = Dataset { train: data.train.select(&(0..300).collect::<Vec<_>>()), ..data };
-    Pretrain::prepare(settings, &data, 1 << 27).expect("sound settings")
+    Pretrain::prepare(settings.checked().expect("sound settings"), &data, 1 << 27).expect("sound settings")
 }
 
 /// Runs the first steps of a plan.
@@ -383,12 +383,12 @@ fn data_larger_than_a_buffer_change_no_bit() {
                 // With statistics, which are of the images that come first.
                 settings.model = ModelSettings { kind: ModelKind::CNN, width: 4, ..settings.model };
             }
-            let pretrain = Pretrain::prepare(settings, &data, limit).expect("sound settings");
+            let pretrain = Pretrain::prepare(settings.checked().expect("sound settings"), &data, limit).expect("sound settings");
             pretrain.run(start("pre")).expect("it trains");
             let mut settings = FinetuneSettings::default();
             // The last of the 304 steps of an epoch has one image.
             (settings.run.batch, settings.run.steps) = (33, Some(400));
-            let finetune = Finetune::prepare(settings, &data, None, limit).expect("sound settings");
+            let finetune = Finetune::prepare(settings.checked().expect("sound settings"), &data, None, limit).expect("sound settings");
             let (_, scores) = finetune.run(start("tuned")).expect("it trains");
             let file = |name: &str| std::fs::read(folder.path().join(name).join("checkpoints/last.safetensors")).expect("a checkpoint");
             let on_device = |plan: &Plan, name| plan.arena.find(name).expect("images").rows();
@@ -555,17 +555,17 @@ fn memory_is_foretold() {
     let pretrain = |kind, optimizer, batch, micro_batch| {
         let Pretrain { mut settings, .. } = small_pretrain_by(optimizer, 4);
         (settings.run.batch, settings.micro_batch, settings.model.kind) = (batch, micro_batch, kind);
-        Pretrain::prepare(settings, &data, 1 << 30).expect("sound settings").plan
+        Pretrain::prepare(settings.checked().expect("sound settings"), &data, 1 << 30).expect("sound settings").plan
     };
     let finetune = |kind, layer: Option<&str>| {
         let mut settings = FinetuneSettings { freeze_until: layer.map(String::from), ..Default::default() };
         (settings.run.batch, settings.model.kind) = (4, kind);
-        Finetune::prepare(settings, &data, None, 1 << 30).expect("sound settings").plan
+        Finetune::prepare(settings.checked().expect("sound settings"), &data, None, 1 << 30).expect("sound settings").plan
     };
     let autoencoder = |kind| {
         let Pretrain { mut settings, .. } = small_pretrain_by(OptimizerKind::Adam, 4);
         (settings.method, settings.augment, settings.run.batch, settings.model.kind) = (Method::AUTOENCODER, Ranges::NONE, 8, kind);
-        Pretrain::prepare(settings, &data, 1 << 30).expect("sound settings").plan
+        Pretrain::prepare(settings.checked().expect("sound settings"), &data, 1 << 30).expect("sound settings").plan
     };
     let segment = |kind| {
         let (pixels, image) = data.train.samples.as_images().expect("images");
@@ -575,7 +575,7 @@ fn memory_is_foretold() {
         let data = Dataset { train, classes: 2, class_names: vec!["paper".into(), "ink".into()], ..data.clone() };
         let mut settings = FinetuneSettings { task: Task::SEGMENT, ..Default::default() };
         (settings.run.batch, settings.model.kind) = (4, kind);
-        Finetune::prepare(settings, &data, None, 1 << 30).expect("sound settings").plan
+        Finetune::prepare(settings.checked().expect("sound settings"), &data, None, 1 << 30).expect("sound settings").plan
     };
     let plans = [
         autoencoder(ModelKind::MLP),

@@ -95,7 +95,8 @@ fn choices_are_obeyed_and_results_stay_within_tolerance() {
     drop(gpu);
     let mut settings = FinetuneSettings { labels_per_class: Some(3), ..Default::default() };
     settings.model.hidden = vec![33];
-    let finetune = Finetune::prepare(settings, &Dataset::embedded(), None, 1 << 27).expect("sound settings");
+    let finetune =
+        Finetune::prepare(settings.checked().expect("sound settings"), &Dataset::embedded(), None, 1 << 27).expect("sound settings");
     let plan = &finetune.plan;
     let calls: Vec<_> = plan.programs.iter().flat_map(|p| &p.calls).collect();
     // For each call, the last of its variants that the default is not.

@@ -83,7 +83,7 @@ fn finetune(data: &Dataset, file: Option<PathBuf>) -> anyhow::Result<Finetune> {
     let mut settings = FinetuneSettings { init_from: file, ..Default::default() };
     settings.model.kind = ModelKind::RESNET18;
     (settings.run.batch, settings.run.steps) = (2, Some(1));
-    Finetune::prepare(settings, data, None, u64::MAX)
+    Finetune::prepare(settings.checked()?, data, None, u64::MAX)
 }
 
 fn model(plan: &Plan) -> impl Iterator<Item = &NamedBuf> {
@@ -142,7 +142,7 @@ fn weights_of_torchvision_go_in() {
     let mut settings = PretrainSettings { init_from: Some(file), ..Default::default() };
     settings.model.kind = ModelKind::RESNET18;
     (settings.run.batch, settings.run.val, settings.run.steps) = (2, 0.0, Some(1));
-    let pretrain = Pretrain::prepare(settings, &images(COLOUR, 5), u64::MAX).expect("it fits");
+    let pretrain = Pretrain::prepare(settings.checked().expect("sound settings"), &images(COLOUR, 5), u64::MAX).expect("it fits");
     let mem = begin(&pretrain.plan);
     let last = model(&pretrain.plan).find(|b| b.name == "layer4.1.conv2.weight").expect("there is a last convolution");
     assert_eq!(dense(&mem, last), values(&last.name, &shapes[&last.name]));
@@ -189,7 +189,7 @@ fn frozen_layers_keep_weights_and_statistics() {
     settings.model.width = 4;
     (settings.run.batch, settings.run.steps) = (16, Some(3));
     let data = Dataset::embedded();
-    let plan = Finetune::prepare(settings.clone(), &data, None, u64::MAX).expect("sound settings").plan;
+    let plan = Finetune::prepare(settings.clone().checked().expect("sound settings"), &data, None, u64::MAX).expect("sound settings").plan;
     let before = begin(&plan);
     let mut exec = Device::Cpu.load(&plan.arena, begin(&plan), plan.programs.clone()).expect("it loads");
     exec.run(&plan.training.spans(&plan.programs, 0, 3)).expect("it runs");
@@ -205,7 +205,10 @@ fn frozen_layers_keep_weights_and_statistics() {
     assert!(trained > 0 && trained < all, "{trained} of {all} parameters are trained");
 
     settings.freeze_until = Some("layer2".into());
-    let error = Finetune::prepare(settings, &data, None, u64::MAX).err().expect("there is no such layer").to_string();
+    let error = Finetune::prepare(settings.checked().expect("sound settings"), &data, None, u64::MAX)
+        .err()
+        .expect("there is no such layer")
+        .to_string();
     for name in ["layer2", "encoder.conv1", "encoder.layer2", "encoder.fc", "head"] {
         assert!(error.contains(name), "{error}");
     }

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::finished::Finished;
 use super::inputs;
 use super::{name_of, open_device, print_json};
-use crate::cli::{DataArgs, EmbedArgs};
+use crate::cli::{EmbedArgs, Flags};
 use crate::data::{Dataset, PictureOptions};
 use crate::error::UsageError;
 use crate::files;
@@ -27,7 +27,7 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
         return Err(UsageError(format!("--out {} must end in .npy or .csv", args.out.display())).into());
     }
     let finished = Finished::open(&args.run)?;
-    let images = DataArgs { data: Some(args.images.clone()), ..DataArgs::default() };
+    let images = Flags::of(Some(&args.images));
     // NumPy's format has no place for names: they go beside it, a line for each row.
     let names_file = (ending == "npy").then(|| args.out.with_extension("files.csv"));
     let outputs = || [Some(&args.out), names_file.as_ref()].into_iter().flatten();

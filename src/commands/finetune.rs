@@ -6,10 +6,11 @@ use serde_json::json;
 use super::output::Inputs;
 use super::start::open_settings;
 use super::{
-    catch_interrupts, describe, duration, explain_too_large, interrupted, lay_over, load_data, load_task_data, open_device, preview,
-    print_json, session, start_threads,
+    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, load_task_data, open_device, preview, print_json,
+    session, start_threads,
 };
-use crate::cli::FinetuneArgs;
+use crate::cli::{FinetuneArgs, suits};
+use crate::core::settings::Settings;
 use crate::data::Dataset;
 use crate::error::UsageError;
 use crate::say;
@@ -25,13 +26,12 @@ pub(super) fn load_pretrained(from: &str) -> Result<Option<Checkpoint>> {
     Checkpoint::load(&find_checkpoint(Path::new(from))?).map(Some)
 }
 
-/// Settings with the defaults of a pretrained encoder, where `settings` begin with one, under what a file and flags say.
-pub(super) fn suited(settings: FinetuneSettings, args: &FinetuneArgs) -> Result<FinetuneSettings> {
-    if settings.from == "scratch" || !settings.task.has_gentle_defaults() || args.repeats() {
-        return Ok(settings);
+/// Says what was left to the defaults of a pretrained encoder, or was not.
+pub(super) fn announce(settings: &FinetuneSettings, args: &FinetuneArgs) -> Result<()> {
+    if settings.from == "scratch" || !settings.task.has_gentle_defaults() || args.output.settles("command") {
+        return Ok(());
     }
-    let defaults = FinetuneSettings::from_encoder(&settings.from, settings.task, settings.run.optimizer)?;
-    let settings: FinetuneSettings = lay_over(&defaults, COMMAND, args.output.config.as_deref(), args.settings())?;
+    let defaults = settings.suited()?;
     let augmentation = match settings.augment {
         augment if augment.is_none() => "no augmentation",
         augment if augment == defaults.augment => "the augmentation of its own training, half as strong if that was pretraining",
@@ -40,7 +40,7 @@ pub(super) fn suited(settings: FinetuneSettings, args: &FinetuneArgs) -> Result<
     let RunSettings { lr, schedule, .. } = &settings.run;
     let schedule = format!("{schedule:?}").to_lowercase();
     say!("the encoder is trained already: learning rate {lr}, {schedule} schedule, {augmentation}");
-    Ok(settings)
+    Ok(())
 }
 
 /// The data of a run, with the labels that it is to train on.
@@ -74,12 +74,10 @@ pub(super) fn labelled_data(settings: &FinetuneSettings) -> Result<Dataset> {
 }
 
 pub fn run(args: &FinetuneArgs) -> Result<u8> {
-    let flags = args.settings();
-    let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, flags)?;
-    opened.settings = suited(opened.settings, args)?;
-    if let Some(problem) = opened.settings.problem() {
-        return Err(UsageError(problem).into());
-    }
+    let model = &args.settings.given["model"];
+    let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, &args.settings.given)?;
+    announce(&opened.settings, args)?;
+    opened.settings.clone().checked()?;
     // A run that goes on has its weights in its own checkpoint.
     if opened.resume.is_some() {
         opened.settings.init_from = None;
@@ -87,18 +85,18 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let pretrained = if opened.resume.is_some() { None } else { load_pretrained(&opened.settings.from)? };
     if let Some(checkpoint) = &pretrained {
         let theirs = &checkpoint.record.model;
-        args.encoder.model.suits(theirs, &opened.settings.from)?;
+        suits(model, theirs, &opened.settings.from)?;
         opened.settings.model = theirs.clone();
         opened.settings.run.read_as(&checkpoint.record);
     } else {
-        args.encoder.model.suits(&opened.settings.model, "the encoder")?;
+        suits(model, &opened.settings.model, "the encoder")?;
     }
     let settings = &opened.settings;
     let from = (settings.from != "scratch").then(|| find_checkpoint(Path::new(&settings.from))).transpose()?;
     let inputs = [&settings.run.data, &settings.init_from, &settings.pseudo_labels, &args.output.config, &from].into_iter().flatten();
     opened.claim(&args.output, &Inputs::of(inputs))?;
     start_threads(settings.run.threads)?;
-    if settings.task.of_maps() && args.encoder.model.chooses_features() {
+    if settings.task.of_maps() && !model["features"].is_null() {
         let text = format!("--features means nothing to --task {}, which is learnt from the maps before them", settings.task);
         return Err(UsageError(text).into());
     }
@@ -111,7 +109,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let prepare = |batch: u32| {
         let mut settings = settings.clone();
         settings.run.batch = batch;
-        Finetune::prepare(settings, &data, pretrained.clone(), device.binding_limit())
+        Finetune::prepare(settings.checked()?, &data, pretrained.clone(), device.binding_limit())
     };
     let finetune = explain_too_large(prepare(settings.run.batch), settings.run.batch, 1, |batch| batch >= 1 && prepare(batch).is_ok())?;
     finetune.notes.iter().for_each(|note| say!("{note}"));

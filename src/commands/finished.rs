@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::output::Inputs;
 use super::{load_data, load_known_data};
-use crate::cli::DataArgs;
+use crate::cli::{DataFlags, Flags};
 use crate::data::{Dataset, ReadOptions, Split, TruthKind};
 use crate::error::UsageError;
 use crate::files::{Lock, is_run_folder};
 use crate::say;
-use crate::train::{Checkpoint, FinetuneSettings, Method, RunSettings, Task, config_of, find_checkpoint, lock_run, overlay};
+use crate::train::{Checkpoint, Method, RunSettings, Task, config_of, find_checkpoint, lock_run, overlay};
 
 pub struct Finished {
     pub checkpoint: Checkpoint,
@@ -37,7 +37,7 @@ impl Finished {
     /// `run`: a run folder or a checkpoint file, of images or of a table.
     pub fn of_anything(run: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::load(&find_checkpoint(run)?)?;
-        let mut settings = serde_json::to_value(FinetuneSettings::default().run)?;
+        let mut settings = serde_json::to_value(RunSettings::default())?;
         let mut with_labels = false;
         if let Some(config) = config_of(run) {
             let text = std::fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
@@ -51,28 +51,27 @@ impl Finished {
     }
 
     /// Where the data are; nowhere if they are the embedded ones.
-    pub fn data_path<'a>(&'a self, args: &'a DataArgs) -> Option<&'a Path> {
-        args.data.as_deref().or(self.settings.data.as_deref())
+    pub fn data_path<'a>(&'a self, args: &'a Flags<DataFlags>) -> Option<&'a Path> {
+        args.given["data"].as_str().map(Path::new).or(self.settings.data.as_deref())
     }
 
     /// The run's own data, or what `args` say, as images of the size that it knows.
-    pub fn data(&self, args: &DataArgs, want_labels: bool) -> Result<Dataset> {
-        let mut run = self.settings.clone();
-        args.lay_over(&mut run);
+    pub fn data(&self, args: &Flags<DataFlags>, want_labels: bool) -> Result<Dataset> {
+        let mut run = args.over(&self.settings)?;
         run.read_as(&self.checkpoint.record);
         load_data(&run, want_labels)
     }
 
     /// [`data`](Self::data) with what `task` is to predict. Fails where a table is not read as the run read its own.
-    pub fn task_data(&self, args: &DataArgs, task: Task) -> Result<Dataset> {
-        let (record, mut run, truth) = (&self.checkpoint.record, self.settings.clone(), task.truth());
-        args.lay_over(&mut run);
+    pub fn task_data(&self, args: &Flags<DataFlags>, task: Task) -> Result<Dataset> {
+        let (record, mut run, truth) = (&self.checkpoint.record, args.over(&self.settings)?, task.truth());
         if record.encoding.is_none() {
             run.read_as(record);
         }
         let known = self.settings.target.as_ref();
         // A class is known by its name, whatever the column is called.
-        if let Some(other) = args.target.as_ref().filter(|other| truth != TruthKind::Classes && known.is_some_and(|known| known != *other))
+        if let Some(other) =
+            args.given["target"].as_str().filter(|other| truth != TruthKind::Classes && known.is_some_and(|known| known != other))
         {
             let text = format!("{} predicts `{}`, not `{other}`", self.path.display(), known.map_or("", String::as_str));
             return Err(UsageError(text).into());
@@ -121,7 +120,7 @@ impl Finished {
     }
 
     /// The files that it was read from, its own data or those of `args`, and `more`.
-    pub fn inputs(&self, args: &DataArgs, more: &[Option<&Path>]) -> Inputs {
+    pub fn inputs(&self, args: &Flags<DataFlags>, more: &[Option<&Path>]) -> Inputs {
         let checkpoint = find_checkpoint(&self.path).ok();
         let of_run = [checkpoint, config_of(&self.path)].into_iter().flatten();
         let data = [self.data_path(args)];

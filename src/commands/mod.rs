@@ -21,17 +21,17 @@ mod step;
 mod tune;
 
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::cli::Command;
+use crate::cli::{Command, implied_kind};
+use crate::core;
 use crate::core::program::RecordError;
+use crate::core::settings::Settings;
 use crate::data::{Dataset, Format, ReadOptions, Split, TruthKind, recognise};
 use crate::error::{DeviceError, UsageError};
 use crate::exec::Device;
@@ -82,37 +82,80 @@ fn run_verb(command: Command) -> Result<u8> {
     }
 }
 
-/// Defaults, then the file, then the flags. `command` guards against the config of another verb.
-fn resolve<T: Default + Serialize + DeserializeOwned>(command: &str, config: Option<&Path>, flags: Value) -> Result<T> {
-    lay_over(&T::default(), command, config, flags)
+/// What was said of a run: a file, and flags over it.
+struct Said {
+    file: Option<(PathBuf, Value)>,
+    flags: Value,
+    /// The file is of a run, which says everything.
+    repeats: bool,
 }
 
-/// Settings, then the file, then the flags.
-fn lay_over<T: Serialize + DeserializeOwned>(settings: &T, command: &str, config: Option<&Path>, flags: Value) -> Result<T> {
-    let mut settings = serde_json::to_value(settings)?;
-    // Of the two that say how long a run is, what was said last counts.
-    let overlay = |settings: &mut Value, over: Value| {
-        if !over["run"]["epochs"].is_null() && over["run"]["steps"].is_null() {
-            settings["run"]["steps"] = Value::Null;
-        }
-        overlay(settings, over);
-    };
-    if let Some(path) = config {
+impl Said {
+    /// `command` guards against the config of another verb.
+    fn read(command: &str, config: Option<&Path>, flags: &Value) -> Result<Self> {
+        let Some(path) = config else { return Ok(Said { file: None, flags: flags.clone(), repeats: false }) };
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let invalid = |e: &dyn std::fmt::Display| UsageError(format!("{}: {e}", path.display()));
-        let mut file: Value = toml::from_str(&text).map_err(|e| invalid(&e))?;
-        if let Some(other) = file.as_object_mut().and_then(|table| table.remove("command")).filter(|c| c != command) {
+        let mut table: toml::Table = toml::from_str(&text).map_err(|e| invalid(&e))?;
+        let of = table.remove("command");
+        if let Some(other) = of.as_ref().filter(|of| of.as_str() != Some(command)) {
             return Err(UsageError(format!("{} is the config of {other}, not of `{command}`", path.display())).into());
         }
-        if file.get("augment").is_some() {
-            // What the table does not name is off, so that files mean later what they meant when they were written.
-            settings["augment"] = Value::Object(Default::default());
+        if let Some(key) = not_finite(&table) {
+            return Err(invalid(&format!("`{key}` is not a finite number")).into());
         }
-        overlay(&mut settings, file);
-        serde_json::from_value::<T>(settings.clone()).map_err(|e| invalid(&e))?;
+        Ok(Said { file: Some((path.into(), serde_json::to_value(table)?)), flags: flags.clone(), repeats: of.is_some() })
     }
-    overlay(&mut settings, flags);
-    serde_json::from_value(settings).map_err(|e| UsageError(e.to_string()).into())
+
+    /// Settings under all that was said.
+    fn over<T: Settings>(&self, settings: &T) -> Result<T> {
+        let mut settings = serde_json::to_value(settings)?;
+        // Of the two that say how long a run is, what was said last counts.
+        let overlay = |settings: &mut Value, over: Value| {
+            if !over["run"]["epochs"].is_null() && over["run"]["steps"].is_null() {
+                settings["run"]["steps"] = Value::Null;
+            }
+            overlay(settings, over);
+        };
+        if let Some((path, file)) = &self.file {
+            if file.get("augment").is_some() {
+                // What the table does not name is off, so that files mean later what they meant when they were written.
+                settings["augment"] = Value::Object(Default::default());
+            }
+            overlay(&mut settings, file.clone());
+            serde_json::from_value::<T>(settings.clone()).map_err(|e| UsageError(format!("{}: {e}", path.display())))?;
+        }
+        overlay(&mut settings, self.flags.clone());
+        serde_json::from_value(settings).map_err(|e| UsageError(e.to_string()).into())
+    }
+}
+
+/// The first key of a number that is none.
+fn not_finite(table: &toml::Table) -> Option<String> {
+    table.iter().find_map(|(key, value)| match value {
+        toml::Value::Float(number) if !number.is_finite() => Some(key.clone()),
+        toml::Value::Table(table) => not_finite(table).map(|inner| format!("{key}.{inner}")),
+        toml::Value::Array(all) => all.iter().any(|one| one.as_float().is_some_and(|number| !number.is_finite())).then(|| key.clone()),
+        _ => None,
+    })
+}
+
+/// Defaults, then the file, then the flags. Fails where a flag means nothing to what was chosen.
+fn resolve<T: Settings>(command: &str, config: Option<&Path>, flags: &Value) -> Result<T> {
+    let mut said = Said::read(command, config, flags)?;
+    // Where nobody says which kind of network it is, what only one kind has does.
+    let kind = implied_kind(&flags["model"]).filter(|_| said.file.as_ref().is_none_or(|(_, file)| file["model"]["kind"].is_null()));
+    if let Some(kind) = kind.filter(|_| flags["model"]["kind"].is_null()) {
+        said.flags["model"]["kind"] = serde_json::to_value(kind)?;
+    }
+    let mut settings: T = said.over(&T::default())?;
+    if !said.repeats {
+        settings = said.over(&settings.suited()?)?;
+    }
+    let chosen = serde_json::to_value(&settings)?;
+    // Whether a network is the one that was asked for is known once that of a checkpoint is.
+    let given = core::settings::flags::<T>().into_iter().filter(|flag| flag.tables.is_empty() && !flag.of(flags).is_null());
+    given.into_iter().find_map(|flag| flag.unfit(&chosen)).map_or(Ok(settings), |text| Err(UsageError(text).into()))
 }
 
 /// Reads the data of a run, and says what a user must know about them.

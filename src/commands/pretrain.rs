@@ -9,40 +9,39 @@ use super::{
     catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, preview, print_json, session,
     start_threads,
 };
-use crate::cli::PretrainArgs;
+use crate::cli::{PretrainArgs, suits};
 use crate::data::Dataset;
-use crate::error::UsageError;
 use crate::say;
-use crate::train::{Pretrain, PretrainSettings, augment_preset};
+use crate::train::{COLOUR_AUGMENTATION, Pretrain, PretrainSettings};
 
 const COMMAND: &str = "pretrain";
-/// Channels of images in colour.
-const COLOURS: u32 = 3;
 
-/// Where nobody chose an augmentation, the default one is for what is drawn in strokes; pictures in colour have another.
+/// Images in colour have another default, where nobody chose an augmentation.
 pub(super) fn suit(settings: &mut PretrainSettings, chosen: bool, data: &Dataset) {
-    if !chosen && settings.method.unaugmented().is_none() && data.train.kind().channels() == COLOURS {
-        say!("augmentation: photos-strong, as the images are in colour (--augment names another)");
-        settings.augment = augment_preset("photos-strong").expect("a preset");
+    if !chosen && settings.suit(data) {
+        say!("augmentation: {COLOUR_AUGMENTATION}, as the images are in colour (--augment names another)");
     }
 }
 
+/// Whether an augmentation was asked for, or a run that has one.
+pub(super) fn chooses_augmentation(args: &PretrainArgs) -> bool {
+    !args.settings.given["augment"].is_null() || args.output.settles("augment")
+}
+
 pub fn run(args: &PretrainArgs) -> Result<u8> {
-    let mut opened = open_settings::<PretrainSettings>(COMMAND, &args.output, args.settings()?)?;
+    let mut opened = open_settings::<PretrainSettings>(COMMAND, &args.output, &args.settings.given)?;
     if opened.resume.is_some() {
         // The checkpoint has weights of its own by now.
         opened.settings.init_from = None;
     }
-    if let Some(problem) = opened.settings.problem() {
-        return Err(UsageError(problem).into());
-    }
-    args.encoder.model.suits(&opened.settings.model, "the encoder")?;
+    opened.settings.clone().checked()?;
+    suits(&args.settings.given["model"], &opened.settings.model, "the encoder")?;
     let inputs = [&opened.settings.run.data, &opened.settings.init_from, &args.output.config].into_iter().flatten();
     opened.claim(&args.output, &Inputs::of(inputs))?;
     start_threads(opened.settings.run.threads)?;
     let data = load_data(&opened.settings.run, opened.settings.method.needs_labels())?;
     opened.same_data(&data)?;
-    suit(&mut opened.settings, args.chooses_augmentation(), &data);
+    suit(&mut opened.settings, chooses_augmentation(args), &data);
     let settings = &opened.settings;
     let device = open_device(&settings.run.device)?;
     if let Some(path) = &args.output.augment_preview {
@@ -51,7 +50,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
     let prepare = |batch: u32| {
         let mut settings = settings.clone();
         settings.run.batch = batch;
-        Pretrain::prepare(settings, &data, device.binding_limit())
+        Pretrain::prepare(settings.checked()?, &data, device.binding_limit())
     };
     let unit = settings.micro_batch.unwrap_or(1);
     let pretrain = explain_too_large(prepare(settings.run.batch), settings.run.batch, unit, |batch| batch >= 2 && prepare(batch).is_ok())?;

@@ -4,7 +4,7 @@ use serde_json::json;
 use super::embed::all_images;
 use super::finished::Finished;
 use super::{open_device, print, print_json};
-use crate::cli::{DataArgs, SearchArgs};
+use crate::cli::{Flags, SearchArgs};
 use crate::data::{PictureOptions, Split, load_picture};
 use crate::error::UsageError;
 use crate::host::neighbours::nearest;
@@ -15,7 +15,7 @@ use crate::say;
 pub fn run(args: &SearchArgs) -> Result<u8> {
     ensure!(args.count > 0, UsageError("--count must be at least 1".into()));
     let finished = Finished::open(&args.run)?;
-    let searched = DataArgs { data: args.images.clone(), ..DataArgs::default() };
+    let searched = Flags::of(args.images.as_deref());
     finished.inputs(&searched, &[Some(&args.image)]).declare(&args.out, args.overwrite)?;
     let data = finished.data(&searched, false)?;
     let images = all_images(&data);

@@ -1,7 +1,7 @@
 use anyhow::Result;
 
-use super::{load_data, resolve, start_threads};
-use crate::cli::{PretrainArgs, ShowArgs, ShowWhat};
+use super::{finetune, load_data, pretrain, resolve, start_threads};
+use crate::cli::{OutputArgs, PretrainArgs, ShowArgs, ShowWhat, suits};
 use crate::error::UsageError;
 use crate::train::{Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings};
 
@@ -9,32 +9,34 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
     let what = args.what.clone().unwrap_or_else(|| ShowWhat::Pretrain(PretrainArgs::default()));
     match what {
         ShowWhat::Pretrain(args) => {
-            let mut settings: PretrainSettings = resolve("pretrain", args.output.config.as_deref(), args.settings()?)?;
-            refuse_problem(settings.problem().or_else(|| args.output.unfit_for_show()))?;
-            args.encoder.model.suits(&settings.model, "the encoder")?;
+            let mut settings: PretrainSettings = resolve("pretrain", args.output.config.as_deref(), &args.settings.given)?;
+            settings.clone().checked()?;
+            refuse_outputs(&args.output)?;
+            suits(&args.settings.given["model"], &settings.model, "the encoder")?;
             start_threads(settings.run.threads)?;
             let data = load_data(&settings.run, settings.method.needs_labels())?;
-            super::pretrain::suit(&mut settings, args.chooses_augmentation(), &data);
-            print_plan(&Pretrain::prepare(settings, &data, u64::MAX)?.plan);
+            pretrain::suit(&mut settings, pretrain::chooses_augmentation(&args), &data);
+            print_plan(&Pretrain::prepare(settings.checked()?, &data, u64::MAX)?.plan);
         }
         ShowWhat::Finetune(args) => {
-            let settings: FinetuneSettings = resolve("finetune", args.output.config.as_deref(), args.settings())?;
-            let mut settings = super::finetune::suited(settings, &args)?;
-            refuse_problem(settings.problem().or_else(|| args.output.unfit_for_show()))?;
+            let mut settings: FinetuneSettings = resolve("finetune", args.output.config.as_deref(), &args.settings.given)?;
+            finetune::announce(&settings, &args)?;
+            settings.clone().checked()?;
+            refuse_outputs(&args.output)?;
             start_threads(settings.run.threads)?;
-            let pretrained = super::finetune::load_pretrained(&settings.from)?;
+            let pretrained = finetune::load_pretrained(&settings.from)?;
             let model = pretrained.as_ref().map_or(&settings.model, |checkpoint| &checkpoint.record.model);
-            args.encoder.model.suits(model, "the encoder")?;
+            suits(&args.settings.given["model"], model, "the encoder")?;
             pretrained.iter().for_each(|checkpoint| settings.run.read_as(&checkpoint.record));
-            let data = super::finetune::labelled_data(&settings)?;
-            print_plan(&Finetune::prepare(settings, &data, pretrained, u64::MAX)?.plan);
+            let data = finetune::labelled_data(&settings)?;
+            print_plan(&Finetune::prepare(settings.checked()?, &data, pretrained, u64::MAX)?.plan);
         }
     }
     Ok(0)
 }
 
-fn refuse_problem(problem: Option<String>) -> Result<(), UsageError> {
-    problem.map_or(Ok(()), |problem| Err(UsageError(problem)))
+fn refuse_outputs(output: &OutputArgs) -> Result<(), UsageError> {
+    output.unfit_for_show().map_or(Ok(()), |text| Err(UsageError(text)))
 }
 
 fn print_plan(plan: &Plan) {

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::output::Inputs;
-use super::{lay_over, resolve};
+use super::{Said, resolve};
 use crate::cli::OutputArgs;
+use crate::core::settings::Settings;
 use crate::data::Dataset;
 use crate::error::UsageError;
 use crate::files::{self, RUN_CONFIG, RUN_CONFIG_START};
@@ -34,7 +34,7 @@ fn config_text<T: Serialize>(command: &str, settings: &T) -> Result<String> {
     Ok(format!("{RUN_CONFIG_START}{command} --config FILE repeats this run\ncommand = \"{command}\"\n{}", toml::to_string(settings)?))
 }
 
-pub fn open_settings<T: Default + Serialize + DeserializeOwned>(command: &str, output: &OutputArgs, flags: Value) -> Result<Opened<T>> {
+pub fn open_settings<T: Settings>(command: &str, output: &OutputArgs, flags: &Value) -> Result<Opened<T>> {
     if !output.resume {
         return Ok(Opened {
             settings: resolve(command, output.config.as_deref(), flags)?,
@@ -53,8 +53,8 @@ pub fn open_settings<T: Default + Serialize + DeserializeOwned>(command: &str, o
     let folder = RunFolder::open(&path)?;
     let checkpoint = checkpoint_path(&path, "last");
     let resume = if checkpoint.is_file() { Some(Checkpoint::load(&checkpoint)?) } else { None };
-    let stored: T = resolve(command, Some(&config), Value::Null)?;
-    let settings: T = lay_over(&stored, command, output.config.as_deref(), flags)?;
+    let stored: T = resolve(command, Some(&config), &Value::Null)?;
+    let settings = Said::read(command, output.config.as_deref(), flags)?.over(&stored)?;
     let (mut before, now) = (serde_json::to_value(&stored)?, serde_json::to_value(&settings)?);
     if let Some(contradiction) = contradiction(&before, &now) {
         return Err(UsageError(format!("{}: {contradiction}", path.display())).into());

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::{load_data, resolve};
-use crate::cli::{StepArgs, Verb};
+use crate::cli::{StepArgs, Verb, suits};
 use crate::core::memory::HostMem;
 use crate::error::UsageError;
 use crate::exec::{Device, Span};
@@ -34,20 +34,18 @@ impl Step {
                 }
             }
         };
-        let mut flags = json!({
-            "model": args.model.settings(config.is_some()),
-            "run": { "batch": args.batch, "steps": STEPS, "device": args.device.device },
-        });
-        overlay(&mut flags["run"], json!(args.data));
+        let mut flags = json!({ "run": { "steps": STEPS, "device": args.device.device } });
+        overlay(&mut flags, args.step.given.clone());
+        overlay(&mut flags["run"], args.data.given.clone());
         let limit = device.binding_limit();
         let (plan, model, verb) = match of {
             Verb::Pretrain => {
-                let mut settings: PretrainSettings = resolve("pretrain", config.as_deref(), flags)?;
-                settings.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))?;
-                args.model.suits(&settings.model, "the encoder")?;
+                let mut settings: PretrainSettings = resolve("pretrain", config.as_deref(), &flags)?;
+                settings.clone().checked()?;
+                suits(&flags["model"], &settings.model, "the encoder")?;
                 let data = load_data(&settings.run, settings.method.needs_labels())?;
                 super::pretrain::suit(&mut settings, config.is_some(), &data);
-                let pretrain = Pretrain::prepare(settings, &data, limit)?;
+                let pretrain = Pretrain::prepare(settings.checked()?, &data, limit)?;
                 (pretrain.plan, pretrain.settings.model, "pretrain")
             }
             Verb::Finetune => {
@@ -55,13 +53,13 @@ impl Step {
                 if config.is_none() {
                     flags["from"] = Value::from("scratch");
                 }
-                let mut settings: FinetuneSettings = resolve("finetune", config.as_deref(), flags)?;
-                settings.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))?;
-                args.model.suits(&settings.model, "the encoder")?;
+                let mut settings: FinetuneSettings = resolve("finetune", config.as_deref(), &flags)?;
+                settings.clone().checked()?;
+                suits(&flags["model"], &settings.model, "the encoder")?;
                 let pretrained = super::finetune::load_pretrained(&settings.from)?;
                 pretrained.iter().for_each(|checkpoint| settings.run.read_as(&checkpoint.record));
                 let data = super::finetune::labelled_data(&settings)?;
-                let finetune = Finetune::prepare(settings, &data, pretrained, limit)?;
+                let finetune = Finetune::prepare(settings.checked()?, &data, pretrained, limit)?;
                 (finetune.plan, finetune.settings.model, "finetune")
             }
         };

@@ -7,6 +7,7 @@ pub mod program;
 pub mod random;
 pub mod registry;
 pub mod sample;
+pub mod settings;
 pub mod shader;
 pub mod tape;
 pub mod time;

@@ -1,7 +1,7 @@
-//! Choices that are entries of a registry: known by their names in settings, checkpoints and on the command line.
+//! Choices, known by their names in settings, checkpoints and on the command line: entries of a registry, or variants of an `enum`.
 
-/// Declares `$handle`, a copyable entry of `$registry`, which is a list of statics that implement `$entry`. That trait has `name`
-/// and `help`.
+/// Declares `$handle`, a copyable entry of `$registry`, which is a list of statics that implement `$entry`. That trait has
+/// `name`, `help` and `settings`, which are the names of the settings that mean something to that entry and not to all.
 #[macro_export]
 macro_rules! choice {
     ($(#[$about:meta])* $handle:ident of dyn $entry:path, $registry:ident: $($constant:ident = $place:expr),+ $(,)?) => {
@@ -65,14 +65,34 @@ macro_rules! choice {
             }
         }
 
-        impl clap::ValueEnum for $handle {
-            fn value_variants<'a>() -> &'a [Self] {
-                $registry
-            }
+        impl $crate::core::settings::Settable for $handle {
+            const FORM: $crate::core::settings::Form = $crate::core::settings::Form::choice::<Self>(|| {
+                let choice = |entry: &Self| $crate::core::settings::Choice {
+                    name: entry.name(),
+                    help: entry.help(),
+                    settings: entry.settings(),
+                };
+                $registry.iter().map(choice).collect()
+            });
+        }
+    };
+}
 
-            fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-                Some(clap::builder::PossibleValue::new(self.name()).help(self.help()))
-            }
+/// Declares an `enum` of variants without data, each with its name; its comment is its help.
+#[macro_export]
+macro_rules! variants {
+    ($(#[$about:meta])* pub enum $type:ident { $($(#[doc = $help:literal])+ $variant:ident = $name:literal),+ $(,)? }) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+        pub enum $type {
+            $($(#[doc = $help])+ #[serde(rename = $name)] $variant),+
+        }
+
+        impl $crate::core::settings::Settable for $type {
+            const FORM: $crate::core::settings::Form = $crate::core::settings::Form::choice::<Self>(|| {
+                let choice = |(name, help): (&'static str, &'static str)| $crate::core::settings::Choice { name, help: help.trim(), settings: &[] };
+                [$(($name, concat!($($help),+))),+].map(choice).to_vec()
+            });
         }
     };
 }

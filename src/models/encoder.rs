@@ -14,7 +14,7 @@ pub trait Encoder: Sync {
     /// A sentence for `--help`.
     fn help(&self) -> &'static str;
 
-    /// Of the settings of models, those that mean something to it: `hidden`, `width`, `features`.
+    /// Of the settings of models that are not for all encoders, those that mean something to it.
     fn settings(&self) -> &'static [&'static str] {
         &[]
     }

@@ -17,11 +17,12 @@ pub use encoder::Encoder;
 pub use layers::{Place, residual_block};
 use layers::{dense, dense_norm};
 
-use crate::choice;
 use crate::core::buffer::{Arena, Buf, Dtype, Role};
 use crate::core::sample::{Image, SampleType};
+use crate::core::settings::{Form, Settable, Settings, beyond};
 use crate::core::tape::Tape;
 use crate::ops::{Activation, Batch, Statistics, Value, batch_samples, normalize_pixels};
+use crate::{choice, settings};
 
 choice! {
     /// A kind of encoder.
@@ -79,54 +80,51 @@ impl std::fmt::Display for Normalization {
 }
 
 /// Of the first convolution; later ones have four times as many.
-const MOST_CHANNELS: u32 = 1024;
-const MOST_FEATURES: u32 = 16384;
+const MOST_CHANNELS: f64 = 1024.0;
+const MOST_FEATURES: f64 = 16384.0;
 
-/// What makes no sense of the widths of layers that `flag` gives.
-pub fn widths_problem(widths: &[u32], flag: &str) -> Option<String> {
-    (widths.is_empty() || widths.contains(&0)).then(|| format!("{flag} needs widths of at least 1, for instance 512,256"))
+/// In files alone.
+impl Settable for Normalization {
+    const FORM: Form = Form::File;
 }
 
-/// Which encoder, and how large.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ModelSettings {
-    pub kind: ModelKind,
-    /// `mlp`: widths of the hidden layers; the last one is the number of features.
-    pub hidden: Vec<u32>,
-    /// `cnn`: channels of the first convolution.
-    #[serde(default = "ModelSettings::default_width")]
-    pub width: u32,
-    /// `cnn`: features that the encoder ends in.
-    #[serde(default = "ModelSettings::default_features")]
-    pub features: u32,
-    /// What the encoder does to images first; none leaves values 0 to 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub normalize: Option<Normalization>,
+settings! {
+    /// Which encoder, and how large.
+    pub struct ModelSettings {
+        /// Network
+        kind: ModelKind = ModelKind::CNN => flag("model"),
+        /// Widths of the hidden layers, separated by commas; the last one is the number of features
+        hidden: Vec<u32> = vec![256, 128] => value("WIDTHS").at_least(1.0).idle(),
+        /// Channels of the first convolution
+        #[serde(default = "ModelSettings::default_width")]
+        width: u32 = 16 => value("CHANNELS").at_least(1.0).at_most(MOST_CHANNELS).idle(),
+        /// Features that it ends in: more of them serve a linear probe with many labels
+        #[serde(default = "ModelSettings::default_features")]
+        features: u32 = 128 => at_least(1.0).at_most(MOST_FEATURES).idle(),
+        /// What the encoder does to images first; none leaves values 0 to 1
+        normalize: Option<Normalization> = None,
+    }
 }
+
+impl Settings for ModelSettings {}
 
 impl ModelSettings {
-    pub fn default_width() -> u32 {
-        16
+    fn default_width() -> u32 {
+        Self::default().width
     }
 
-    pub fn default_features() -> u32 {
-        128
+    fn default_features() -> u32 {
+        Self::default().features
     }
 
     /// A multi-layer perceptron with these hidden layers.
     pub fn mlp(hidden: Vec<u32>) -> Self {
-        let (width, features) = (Self::default_width(), Self::default_features());
-        ModelSettings { kind: ModelKind::MLP, hidden, width, features, normalize: None }
+        ModelSettings { kind: ModelKind::MLP, hidden, ..Self::default() }
     }
 
     /// The first setting that makes no sense.
     pub fn problem(&self) -> Option<String> {
-        let limits = [("--width", self.width, MOST_CHANNELS), ("--features", self.features, MOST_FEATURES)];
-        let beyond = limits.into_iter().find(|(_, value, most)| !(1..=*most).contains(value));
-        let beyond = beyond.map(|(flag, _, most)| format!("{flag} must be at least 1 and at most {most}"));
-        let normalization = self.normalize.and_then(|normalization| normalization.problem());
-        widths_problem(&self.hidden, "--hidden").or(beyond).or(normalization)
+        beyond(self).or_else(|| self.normalize.and_then(|normalization| normalization.problem()))
     }
 }
 
@@ -225,7 +223,6 @@ mod tests {
         for kind in ENCODERS {
             assert_eq!(ModelKind::named(kind.name()), Some(*kind), "names are not there twice");
             assert!(kind.help().ends_with('.') && kind.help().len() > 10, "{kind:?}");
-            assert!(kind.settings().iter().all(|setting| ["hidden", "width", "features"].contains(setting)), "{kind:?}");
             let model = ModelSettings { kind: *kind, ..ModelSettings::mlp(vec![7]) };
             assert!(kind.describe(&model).starts_with(kind.name()), "{kind:?}");
             let text = serde_json::to_string(&model).expect("plain data");

@@ -11,7 +11,7 @@ use super::observers::{Judgement, Outcome};
 use super::passes::{Pass, Recalibration};
 use super::plan::{Plan, Training, TrainingOptions};
 use super::recording::Recording;
-use super::settings::{FinetuneSettings, MIN_FEW_LABEL_STEPS};
+use super::settings::{Checked, FinetuneSettings, MIN_FEW_LABEL_STEPS};
 use super::shards::{Shards, watched};
 use super::tasks::{BatchOutput, Objective, Prediction, Scores, Task};
 use super::weights::Weights;
@@ -85,7 +85,13 @@ fn outlined(layers: &[String]) -> String {
 
 impl Finetune {
     /// Records the run. `pretrained` is what `settings.from` names; its encoder sets the model.
-    pub fn prepare(mut settings: FinetuneSettings, data: &Dataset, pretrained: Option<Checkpoint>, binding_limit: u64) -> Result<Self> {
+    pub fn prepare(
+        settings: Checked<FinetuneSettings>,
+        data: &Dataset,
+        pretrained: Option<Checkpoint>,
+        binding_limit: u64,
+    ) -> Result<Self> {
+        let mut settings = settings.into_inner();
         let run = settings.run.clone();
         if let Some(checkpoint) = &pretrained {
             let (ours, theirs) = (data.train.kind(), checkpoint.record.samples);

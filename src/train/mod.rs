@@ -23,6 +23,7 @@ mod shards;
 mod tasks;
 mod weights;
 
+pub use crate::core::settings::overlay;
 pub use checkpoint::{Checkpoint, Record};
 pub use driver::{Driver, Session};
 pub use embed::Features;
@@ -34,10 +35,12 @@ pub use optimizer::OptimizerKind;
 pub use outputs::{Outputs, Target};
 pub use passes::{Evaluation, Pass};
 pub use plan::{Phase, Plan, RING, Training, TrainingOptions};
-pub use presets::augment_preset;
+pub use presets::{AUGMENTATIONS, AugmentPreset, augment_preset};
 pub use pretrain::{Pretrain, Pretrained};
 pub use preview::augmentation_sheet;
 pub use recording::Recording;
-pub use settings::{FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, PretrainSettings, RunSettings, Schedule, overlay};
+pub use settings::{
+    COLOUR_AUGMENTATION, Checked, DATA_SETTINGS, FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, PretrainSettings, RunSettings, Schedule,
+};
 pub use tasks::{ClassWeights, Details, FinetuneTask, Objective, Prediction, RegressionLoss, Scores, TASKS, Task};
 pub use weights::{Fitted, Weights};

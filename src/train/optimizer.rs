@@ -1,13 +1,15 @@
 //! Which rule turns gradients into steps.
 
-use serde::{Deserialize, Serialize};
+use crate::variants;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum OptimizerKind {
-    Sgd,
-    /// Weight decay is an L2 penalty, added to gradients.
-    Adam,
-    /// Weight decay shrinks the weights themselves, apart from the gradients.
-    Adamw,
+variants! {
+    /// What makes steps of gradients.
+    pub enum OptimizerKind {
+        /// Stochastic gradient descent, with momentum.
+        Sgd = "sgd",
+        /// Weight decay is an L2 penalty, added to gradients.
+        Adam = "adam",
+        /// Weight decay shrinks the weights themselves, apart from the gradients.
+        Adamw = "adamw",
+    }
 }

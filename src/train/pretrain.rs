@@ -10,7 +10,7 @@ use super::outputs::Outputs;
 use super::passes::{Evaluation, Pass, Recalibration};
 use super::plan::{Plan, Training, TrainingOptions};
 use super::recording::Recording;
-use super::settings::PretrainSettings;
+use super::settings::{Checked, PretrainSettings};
 use super::shards::watched;
 use super::weights::Weights;
 use crate::core::buffer::{Buf, Role};
@@ -92,7 +92,8 @@ impl Monitor {
 
 impl Pretrain {
     /// Records the run. Fails with a [`UsageError`] where settings and data do not fit each other.
-    pub fn prepare(mut settings: PretrainSettings, data: &Dataset, binding_limit: u64) -> Result<Self> {
+    pub fn prepare(settings: Checked<PretrainSettings>, data: &Dataset, binding_limit: u64) -> Result<Self> {
+        let mut settings = settings.into_inner();
         let weights = Weights::of(settings.init_from.as_deref(), &mut settings.model, &data.train)?;
         let run = &settings.run;
         let (train, held_out) = data.train.hold_out(run.val, run.seed);

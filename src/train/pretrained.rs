@@ -15,16 +15,17 @@ impl FinetuneSettings {
     /// What suits `task` from the encoder that `from` names, a run folder or a checkpoint: for classes, chosen on held-out images of
     /// digits, clothes and flowers; for anything else, the defaults of `scratch`. Fails where the run's `config.toml` cannot be read.
     pub fn from_encoder(from: &str, task: Task, optimizer: OptimizerKind) -> Result<Self> {
-        let settings = FinetuneSettings { from: from.into(), task, ..Default::default() };
+        let settings = FinetuneSettings { from: from.into(), ..Self::by(task) };
         if !task.has_gentle_defaults() {
             return Ok(settings);
         }
+        Ok(FinetuneSettings { augment: weaker_augmentation(Path::new(from))?, ..settings.of_encoder(optimizer) })
+    }
+
+    /// With the learning rates of classes that a pretrained encoder tells apart.
+    pub(super) fn of_encoder(self, optimizer: OptimizerKind) -> Self {
         let lr = if optimizer == OptimizerKind::Sgd { 0.03 } else { 0.001 };
-        Ok(FinetuneSettings {
-            augment: weaker_augmentation(Path::new(from))?,
-            run: RunSettings { lr, optimizer, schedule: Schedule::Cosine, ..settings.run },
-            ..settings
-        })
+        FinetuneSettings { run: RunSettings { lr, optimizer, schedule: Schedule::Cosine, ..self.run }, ..self }
     }
 }
 

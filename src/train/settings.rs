@@ -1,138 +1,167 @@
-//! What a run is asked to do. A run folder's `config.toml` is exactly this, resolved.
-//!
-//! Flags and files are laid over the defaults as trees of values, so that every setting is declared once.
+//! What a run is asked to do: the declarations of all settings. A run folder's `config.toml` is exactly this, resolved.
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use anyhow::Result;
 
 use super::checkpoint::Record;
-use super::methods::{self, Corruption, Method, Pretext};
+use super::methods::{self, Corruption, METHODS, Method, Pretext};
 use super::optimizer::OptimizerKind;
 use super::presets::augment_preset;
-use super::tasks::{ClassWeights, RegressionLoss, Task, TaskSettings};
-use crate::cache;
-use crate::data::{MOST_SIDE, ReadOptions, Split, TruthKind};
+use super::tasks::{ClassWeights, RegressionLoss, TASKS, Task, TaskSettings};
+use crate::core::settings::{self, Settings};
+use crate::data::{Dataset, MOST_SIDE, ReadOptions, Split, TruthKind};
+use crate::error::UsageError;
+use crate::exec::DeviceSpec;
 use crate::kernels::adam::AdamSettings;
 use crate::kernels::augment_draw::Ranges;
 use crate::kernels::sgd::SgdSettings;
-use crate::models::{ModelKind, ModelSettings, widths_problem};
+use crate::models::ModelSettings;
 use crate::ops::Optimizer;
+use crate::{cache, settings, variants};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Schedule {
-    Constant,
-    /// Half a cosine from the full rate to zero.
-    Cosine,
+variants! {
+    /// How the learning rate goes on after the warm-up.
+    pub enum Schedule {
+        /// It stays.
+        Constant = "constant",
+        /// Half a cosine from the full rate to zero.
+        Cosine = "cosine",
+    }
 }
 
-/// Settings that all training shares.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RunSettings {
-    /// A folder or a file; the embedded digits if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data: Option<PathBuf>,
-    /// See [`ReadOptions`], also for the next three.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<[u32; 2]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub grey: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bits: Option<u32>,
-    pub device: String,
-    pub threads: usize,
-    pub seed: u64,
-    pub epochs: u32,
-    /// Overrides `epochs`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub steps: Option<u32>,
-    pub batch: u32,
-    pub lr: f32,
-    pub optimizer: OptimizerKind,
-    /// Of SGD.
-    pub momentum: f32,
-    pub nesterov: bool,
-    /// Of Adam.
-    pub betas: [f32; 2],
-    pub weight_decay: f32,
-    pub schedule: Schedule,
-    /// Steps of linear rise at the start.
-    pub warmup: u32,
-    /// 0: no clipping.
-    pub clip_norm: f32,
-    /// Share of the training images held out for choosing `best`.
-    pub val: f64,
-    /// Epochs without a better score on what is held out, after which a run stops; 0: it never does.
-    #[serde(default)]
-    pub patience: u32,
-    /// Steps; 0: at the end of epochs, at least 100 steps apart.
-    pub checkpoint_every: u32,
+settings! {
+    /// Settings that all training shares. Defaults are the reference recipe.
+    pub struct RunSettings {
+        /// Images: a folder of PNG and JPEG files, a .tar.gz of one, MNIST's IDX or CIFAR-10's binary files
+        data: Option<PathBuf> = None => value("PATH").absent("the embedded digits; of a run folder, its own"),
+        /// Column of the index.csv of an image folder that is to be predicted
+        target: Option<String> = None => value("COLUMN"),
+        /// Size that images get
+        size: Option<[u32; 2]> = None
+            => value("SIDE|HEIGHTxWIDTH").absent("the one that all have and that is no larger than 256, else 32").at_least(1.0).at_most(MOST_SIDE as f64),
+        /// Read images as grey, or with `false` as colour
+        grey: Option<bool> = None => absent("as most are"),
+        /// Bits of each value of a picture that are used, for instance 12 of a microscope's 16; stretched over the whole range
+        bits: Option<u32> = None => absent("all").at_least(1.0).at_most(16.0),
+        /// auto, cpu, an index, or BACKEND:NAME, for instance vulkan:llvmpipe (see `devices`)
+        device: String = "auto".into() => read_by(|word| word.parse::<DeviceSpec>().map(|_| word.into())),
+        /// Threads of the CPU path; 0 is all cores
+        threads: usize = 0,
+        /// Seed of everything random; equal seeds give equal bits on one device
+        seed: u64 = 0,
+        /// Passes over the training images
+        epochs: u32 = 10 => instead_of("steps"),
+        /// Steps, instead of epochs
+        steps: Option<u32> = None => at_least(1.0),
+        /// Images per step
+        batch: u32 = 64 => at_least(1.0),
+        /// Learning rate
+        lr: f32 = 0.01 => positive(),
+        /// What makes steps of gradients
+        optimizer: OptimizerKind = OptimizerKind::Sgd,
+        /// Momentum of SGD
+        momentum: f32 = 0.9 => at_least(0.0).below(1.0),
+        /// Nesterov's momentum
+        nesterov: bool = false,
+        /// How much of its two moments Adam keeps from step to step, separated by a comma
+        betas: [f32; 2] = [0.9, 0.999] => value("BETA1,BETA2").at_least(0.0).below(1.0),
+        /// L2 penalty, added to gradients; with adamw, the share of the weights that a step takes away, times --lr
+        weight_decay: f32 = 0.0 => at_least(0.0),
+        /// How the learning rate goes on after the warm-up
+        schedule: Schedule = Schedule::Constant,
+        /// Steps over which the learning rate rises at the start
+        warmup: u32 = 0 => value("STEPS"),
+        /// Scale gradients down to this norm; 0 leaves them alone
+        clip_norm: f32 = 0.0 => value("NORM").at_least(0.0),
+        /// Share of the training images held out, by seed, to choose the best checkpoint
+        val: f64 = 0.0 => value("FRACTION").at_least(0.0).below(0.9),
+        /// Stop early, after this many epochs without a better score on the held-out images; 0 never does
+        patience: u32 = 0 => value("EPOCHS"),
+        /// Steps between checkpoints; 0 saves at ends of epochs, at least 100 steps apart
+        checkpoint_every: u32 = 0 => value("STEPS"),
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PretrainSettings {
-    pub method: Method,
-    pub temperature: f32,
-    /// Of an autoencoder.
-    pub corrupt: Corruption,
-    /// Widths of the projection head.
-    pub projection: Vec<u32>,
-    /// A file of weights to begin with.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub init_from: Option<PathBuf>,
-    /// Samples that pass through the encoder at once, where that is not the whole batch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub micro_batch: Option<u32>,
-    pub model: ModelSettings,
-    pub run: RunSettings,
-    pub augment: Ranges,
+settings! {
+    /// What `pretrain` is asked to do.
+    pub struct PretrainSettings {
+        /// How to pretrain
+        method: Method = Method::SIMCLR,
+        /// Temperature of the contrastive loss
+        temperature: f32 = 0.2 => at_least(0.01).idle(),
+        /// What an autoencoder sees of an image
+        corrupt: Corruption = Corruption::None,
+        /// Widths of the projection head, separated by commas
+        projection: Vec<u32> = vec![256, 64] => value("WIDTHS").at_least(1.0).idle(),
+        /// Begin with the weights in a safetensors file: of torchvision, of timm or of a run, for instance resnet18.safetensors
+        init_from: Option<PathBuf> = None => value("FILE"),
+        /// Images that pass through the encoder at once, where the whole --batch is too large for that; its gradient stays that of the
+        /// whole
+        micro_batch: Option<u32> = None => value("IMAGES").absent("the whole batch"),
+        /// The encoder.
+        model: ModelSettings = ModelSettings::default(),
+        /// What all training shares.
+        run: RunSettings = RunSettings {
+            epochs: 4,
+            batch: 128,
+            lr: 0.2,
+            weight_decay: 1e-4,
+            schedule: Schedule::Cosine,
+            warmup: 50,
+            val: 0.1,
+            ..RunSettings::default()
+        },
+        /// How training images are varied; the table `augment` of a --config file says it number by number
+        augment: Ranges = preset("strokes") => value("NAME"),
+    }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FinetuneSettings {
-    /// A run folder, a checkpoint, or `scratch`.
-    pub from: String,
-    pub task: Task,
-    /// A file of weights to begin with, where `from` is `scratch`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub init_from: Option<PathBuf>,
-    /// All labels if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub labels_per_class: Option<u32>,
-    /// Labelled samples in all; as many as there are if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub labels: Option<u32>,
-    /// Of regression.
-    pub loss: RegressionLoss,
-    /// Of segmentation.
-    pub class_weights: ClassWeights,
-    /// Labels in the place of the data's own: a CSV file, see [`Dataset::given_labels`](crate::data::Dataset::given_labels).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pseudo_labels: Option<PathBuf>,
-    /// How certain those must be.
-    pub min_confidence: f64,
-    /// Train the classifier alone (linear probe).
-    pub freeze: bool,
-    /// Train from this layer on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub freeze_until: Option<String>,
-    /// The encoder's learning rate as a share of the classifier's.
-    pub encoder_lr_scale: f32,
-    /// Steps at the start in which the encoder's weights stay as they are.
-    #[serde(default)]
-    pub head_steps: u32,
-    pub label_smoothing: f32,
-    pub model: ModelSettings,
-    pub run: RunSettings,
-    pub augment: Ranges,
+settings! {
+    /// What `finetune` is asked to do.
+    pub struct FinetuneSettings {
+        /// A run folder, a checkpoint file, or `scratch`
+        from: String = "scratch".into() => value("RUN|FILE|scratch"),
+        /// What to learn
+        task: Task = Task::CLASSIFY,
+        /// Begin with the weights in a safetensors file, with --from scratch: of torchvision, of timm or of a run, for instance
+        /// resnet18.safetensors
+        init_from: Option<PathBuf> = None => value("FILE"),
+        /// Train on this many labelled images of each class, drawn by seed
+        labels_per_class: Option<u32> = None => value("N").absent("all").at_least(1.0),
+        /// Train on this many labelled samples in all, drawn by seed
+        labels: Option<u32> = None => value("N").absent("all").at_least(1.0),
+        /// What regression makes small
+        loss: RegressionLoss = RegressionLoss::Mse,
+        /// What the classes of pixels count in segmentation
+        class_weights: ClassWeights = ClassWeights::None,
+        /// Train on the labels in this CSV file, as `label` writes it, in the place of the data's own
+        pseudo_labels: Option<PathBuf> = None => value("FILE.csv"),
+        /// Of those labels, leave out what is less certain than this (0 to 1)
+        min_confidence: f64 = 0.0 => value("SHARE").at_least(0.0).at_most(1.0),
+        /// Train the classifier only (linear probe)
+        freeze: bool = false,
+        /// Train from this layer on; those before it keep their weights and statistics (names as in the checkpoint, for instance
+        /// layer3, or encoder.layer2)
+        freeze_until: Option<String> = None => value("LAYER"),
+        /// The encoder's learning rate as a share of the classifier's
+        encoder_lr_scale: f32 = 1.0 => value("SHARE").at_least(0.0),
+        /// Steps at the start in which the head learns alone
+        head_steps: u32 = 0 => value("STEPS"),
+        /// Share of the target spread over all classes
+        label_smoothing: f32 = 0.0 => at_least(0.0).below(1.0),
+        /// The encoder.
+        model: ModelSettings = ModelSettings::mlp(vec![128]),
+        /// What all training shares.
+        run: RunSettings = RunSettings::default(),
+        /// How training images are varied; the table `augment` of a --config file says it number by number. Classes learnt --from a
+        /// pretrained run get half of what that varied
+        augment: Ranges = Ranges::NONE => value("NAME"),
+    }
 }
+
+/// Settings of a run that say how data are read.
+pub const DATA_SETTINGS: &[&str] = &["data", "target", "size", "grey", "bits"];
 
 /// Micro-batches are multiples of this many samples: so parts of buffers begin where bindings may.
 pub const MICRO_UNIT: u32 = 16;
@@ -140,95 +169,30 @@ pub const MICRO_UNIT: u32 = 16;
 /// With few labels, epochs are counted so that at least this many steps are taken.
 pub const MIN_FEW_LABEL_STEPS: u32 = 500;
 
-/// The reference recipe: SGD, learning rate 0.01, momentum 0.9, batch 64, 10 epochs.
-fn reference_run() -> RunSettings {
-    RunSettings {
-        data: None,
-        target: None,
-        size: None,
-        grey: None,
-        bits: None,
-        device: "auto".into(),
-        threads: 0,
-        seed: 0,
-        epochs: 10,
-        steps: None,
-        batch: 64,
-        lr: 0.01,
-        optimizer: OptimizerKind::Sgd,
-        momentum: 0.9,
-        nesterov: false,
-        betas: [0.9, 0.999],
-        weight_decay: 0.0,
-        schedule: Schedule::Constant,
-        warmup: 0,
-        clip_norm: 0.0,
-        val: 0.0,
-        patience: 0,
-        checkpoint_every: 0,
+/// The augmentation of pretraining on images in colour, where nobody chose another.
+pub const COLOUR_AUGMENTATION: &str = "photos-strong";
+
+fn preset(name: &str) -> Ranges {
+    augment_preset(name).expect("a preset")
+}
+
+/// Settings that were found to make sense: what a run is made of.
+#[derive(Clone, Debug)]
+pub struct Checked<T>(T);
+
+impl<T> Checked<T> {
+    fn of(settings: T, problem: Option<String>) -> Result<Self, UsageError> {
+        problem.map_or(Ok(Checked(settings)), |problem| Err(UsageError(problem)))
+    }
+
+    pub fn into_inner(self) -> T {
+        self.0
     }
 }
 
-impl Default for PretrainSettings {
-    fn default() -> Self {
-        PretrainSettings {
-            method: Method::SIMCLR,
-            temperature: 0.2,
-            corrupt: Corruption::None,
-            projection: vec![256, 64],
-            init_from: None,
-            micro_batch: None,
-            model: ModelSettings { kind: ModelKind::CNN, ..ModelSettings::mlp(vec![256, 128]) },
-            run: RunSettings {
-                epochs: 4,
-                batch: 128,
-                lr: 0.2,
-                weight_decay: 1e-4,
-                schedule: Schedule::Cosine,
-                warmup: 50,
-                val: 0.1,
-                ..reference_run()
-            },
-            augment: augment_preset("strokes").expect("a preset"),
-        }
-    }
-}
-
-impl Default for FinetuneSettings {
-    fn default() -> Self {
-        FinetuneSettings {
-            from: "scratch".into(),
-            task: Task::CLASSIFY,
-            init_from: None,
-            labels_per_class: None,
-            labels: None,
-            loss: RegressionLoss::Mse,
-            class_weights: ClassWeights::None,
-            pseudo_labels: None,
-            min_confidence: 0.0,
-            freeze: false,
-            freeze_until: None,
-            encoder_lr_scale: 1.0,
-            head_steps: 0,
-            label_smoothing: 0.0,
-            model: ModelSettings::mlp(vec![128]),
-            run: reference_run(),
-            augment: Ranges::NONE,
-        }
-    }
-}
-
-/// Lays `over` on `base`: tables merge, null leaves alone, anything else replaces.
-pub fn overlay(base: &mut Value, over: Value) {
-    match (base, over) {
-        (_, Value::Null) => {}
-        (Value::Object(base), Value::Object(over)) => {
-            for (key, value) in over {
-                overlay(base.entry(key).or_insert(Value::Null), value);
-            }
-        }
-        (base, over) => *base = over,
-    }
+/// The first of the checks that found something wrong.
+fn first<const N: usize>(checks: [(bool, &str); N]) -> Option<String> {
+    checks.into_iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string())
 }
 
 impl RunSettings {
@@ -248,29 +212,16 @@ impl RunSettings {
         self.bits = self.bits.or(record.bits);
     }
 
-    /// The first setting that makes no sense, said as a user would say it.
-    pub fn problem(&self) -> Option<String> {
+    /// Settings that do not go together.
+    fn contradiction(&self) -> Option<String> {
         let adam = self.optimizer != OptimizerKind::Sgd;
-        let checks = [
-            (
-                !self.size.is_none_or(|sides| sides.iter().all(|side| (1..=MOST_SIDE).contains(side))),
-                "--size must be at least 1 and at most 4096",
-            ),
-            (!self.bits.is_none_or(|bits| (1..=16).contains(&bits)), "--bits must be at least 1 and at most 16"),
-            (self.batch == 0, "--batch must be at least 1"),
-            (self.steps == Some(0) || (self.steps.is_none() && self.epochs == 0), "there is nothing to train: --epochs or --steps is 0"),
-            (!(self.lr.is_finite() && self.lr > 0.0), "--lr must be a positive number"),
-            (!(0.0..1.0).contains(&self.momentum), "--momentum must be at least 0 and below 1"),
-            (!(self.weight_decay.is_finite() && self.weight_decay >= 0.0), "--weight-decay must not be negative"),
-            (!(self.clip_norm.is_finite() && self.clip_norm >= 0.0), "--clip-norm must not be negative"),
-            (!(0.0..0.9).contains(&self.val), "--val is a share of the training images: at least 0 and below 0.9"),
+        first([
+            (self.steps.is_none() && self.epochs == 0, "there is nothing to train: --epochs is 0"),
             (self.patience > 0 && self.val == 0.0, "--patience waits for a better score on what --val holds out, and that is nothing"),
             (self.nesterov && self.momentum == 0.0, "--nesterov needs a --momentum"),
             (adam && self.nesterov, "--nesterov is a kind of SGD's momentum: leave it out, or say --optimizer sgd"),
             (adam && self.lr >= 0.1, "Adam moves every weight by up to --lr in each step, which is too far here: try --lr 0.001"),
-            (!self.betas.iter().all(|beta| (0.0..1.0).contains(beta)), "--betas must both be at least 0 and below 1"),
-        ];
-        checks.iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string())
+        ])
     }
 
     /// What a user must be told where a share of the training samples was to be held out, and that came to none.
@@ -302,6 +253,21 @@ impl RunSettings {
     }
 }
 
+impl Settings for RunSettings {}
+
+impl Settings for PretrainSettings {
+    fn defaults() -> Vec<(String, Self)> {
+        let by = |method: &Method| (format!("--method {method}"), Self::by(*method));
+        let colour = PretrainSettings { augment: preset(COLOUR_AUGMENTATION), ..Self::default() };
+        let all = std::iter::once((String::new(), Self::default())).chain(METHODS.iter().map(by));
+        all.chain([("images in colour".into(), colour)]).collect()
+    }
+
+    fn suited(&self) -> Result<Self> {
+        Ok(Self::by(self.method))
+    }
+}
+
 impl PretrainSettings {
     /// The defaults of a method.
     pub fn by(method: Method) -> Self {
@@ -315,6 +281,15 @@ impl PretrainSettings {
         }
     }
 
+    /// The default augmentation is for what is drawn in strokes; images in colour get another. Whether they did.
+    pub fn suit(&mut self, data: &Dataset) -> bool {
+        let suits = data.train.kind().channels() > 1 && self.method.unaugmented().is_none();
+        if suits {
+            self.augment = preset(COLOUR_AUGMENTATION);
+        }
+        suits
+    }
+
     /// What its method knows of a run over so many classes.
     pub fn pretext(&self, classes: u32) -> Pretext<'_> {
         let augmentation = methods::augmentation(self.augment, self.run.seed);
@@ -323,32 +298,44 @@ impl PretrainSettings {
 
     /// The first setting that makes no sense.
     pub fn problem(&self) -> Option<String> {
-        let cold = !(self.temperature.is_finite() && self.temperature >= 0.01);
-        let temperature = cold.then(|| "--temperature must be at least 0.01".to_string());
-        let widths = self.model.problem().or_else(|| widths_problem(&self.projection, "--projection"));
-        let corrupts = |method: &Method| method.settings().contains(&"corrupt");
-        let corrupt = self.corrupt != Corruption::None && !corrupts(&self.method);
-        let corrupt = corrupt.then(|| format!("--corrupt is for --method {}", Method::which(corrupts)));
-        let method = self.method.unaugmented().filter(|_| !self.augment.is_none()).map(String::from).or(corrupt);
-        let found = self.run.problem().or(temperature).or(widths).or(method);
-        found.or_else(|| self.micro_batch_problem()).or_else(|| self.augment.problem())
+        let augmented = || self.method.unaugmented().filter(|_| !self.augment.is_none()).map(String::from);
+        let found = settings::problem(self).or_else(|| self.run.contradiction()).or_else(augmented);
+        found.or_else(|| self.micro_batch_problem()).or_else(|| self.model.problem()).or_else(|| self.augment.problem())
+    }
+
+    /// For [`Pretrain::prepare`](super::Pretrain::prepare). Fails where a setting makes no sense.
+    pub fn checked(self) -> Result<Checked<Self>, UsageError> {
+        Checked::of(self.clone(), self.problem())
     }
 
     fn micro_batch_problem(&self) -> Option<String> {
-        let micro = self.micro_batch?;
+        let (micro, batch) = (self.micro_batch?, self.run.batch);
         if micro == 0 || !micro.is_multiple_of(MICRO_UNIT) {
             return Some(format!("--micro-batch must be a multiple of {MICRO_UNIT}"));
         }
-        if !self.run.batch.is_multiple_of(micro) {
-            return Some(format!("--batch {} is no multiple of --micro-batch {micro}", self.run.batch));
-        }
-        let compares = |method: &Method| method.comparison().is_some();
-        let other = !compares(&self.method);
-        other.then(|| format!("--micro-batch is for losses that compare all images of a batch: --method {}", Method::which(compares)))
+        (!batch.is_multiple_of(micro)).then(|| format!("--batch {batch} is no multiple of --micro-batch {micro}"))
+    }
+}
+
+impl Settings for FinetuneSettings {
+    fn defaults() -> Vec<(String, Self)> {
+        let by = |task: &Task| (format!("--task {task}"), Self::by(*task));
+        let all = std::iter::once((String::new(), Self::default())).chain(TASKS.iter().map(by));
+        all.chain([("classes from a pretrained run".into(), Self::default().of_encoder(OptimizerKind::Sgd))]).collect()
+    }
+
+    fn suited(&self) -> Result<Self> {
+        if self.from == "scratch" { Ok(Self::by(self.task)) } else { Self::from_encoder(&self.from, self.task, self.run.optimizer) }
     }
 }
 
 impl FinetuneSettings {
+    /// The defaults of a task.
+    pub fn by(task: Task) -> Self {
+        let settings = Self::default();
+        FinetuneSettings { task, model: ModelSettings { kind: task.default_model(), ..settings.model }, ..settings }
+    }
+
     /// Those that only some tasks have.
     pub fn of_task(&self) -> TaskSettings<'_> {
         let FinetuneSettings { label_smoothing, loss, class_weights, .. } = *self;
@@ -363,45 +350,35 @@ impl FinetuneSettings {
 
     /// The first setting that makes no sense.
     pub fn problem(&self) -> Option<String> {
-        let of_some_tasks = [
-            (self.labels_per_class.is_some(), "labels_per_class"),
-            (self.pseudo_labels.is_some(), "pseudo_labels"),
-            (self.label_smoothing != 0.0, "label_smoothing"),
-            (self.loss != RegressionLoss::Mse, "loss"),
-            (self.class_weights != ClassWeights::None, "class_weights"),
-        ];
-        let strange = of_some_tasks.into_iter().find(|(given, setting)| *given && !self.task.settings().contains(setting));
-        if let Some((_, setting)) = strange {
-            let (flag, tasks) = (setting.replace('_', "-"), Task::which(|task| task.settings().contains(&setting)));
-            let instead = if setting == "labels_per_class" { "; --labels says how many in all" } else { "" };
-            return Some(format!("--{flag} is for --task {tasks}{instead}"));
-        }
-        let checks = [
-            (self.labels_per_class == Some(0), "--labels-per-class must be at least 1"),
-            (self.labels == Some(0), "--labels must be at least 1"),
-            (self.labels.is_some() && self.labels_per_class.is_some(), "--labels and --labels-per-class say different things"),
-            (self.freeze && self.head_steps > 0, "--freeze trains the head only, throughout: leave out --head-steps, or --freeze"),
-            (self.freeze && self.freeze_until.is_some(), "--freeze trains the classifier only: leave out --freeze-until, or --freeze"),
-            (
-                self.init_from.is_some() && self.from != "scratch",
-                "--from goes on with a run of wgraft, --init-from begins with weights of any origin: say one of the two",
-            ),
-            (!(0.0..=1.0).contains(&self.min_confidence), "--min-confidence is a share: at least 0 and at most 1"),
-            (
-                self.min_confidence > 0.0 && self.pseudo_labels.is_none(),
-                "--min-confidence is about --pseudo-labels; name the file that `label` wrote",
-            ),
-            (!(0.0..1.0).contains(&self.label_smoothing), "--label-smoothing must be at least 0 and below 1"),
-            (!(self.encoder_lr_scale.is_finite() && self.encoder_lr_scale >= 0.0), "--encoder-lr-scale must not be negative"),
-        ];
-        let found = checks.iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string());
-        self.run.problem().or(found).or_else(|| self.model.problem()).or_else(|| self.augment.problem())
+        let contradiction = || {
+            first([
+                (self.labels.is_some() && self.labels_per_class.is_some(), "--labels and --labels-per-class say different things"),
+                (self.freeze && self.head_steps > 0, "--freeze trains the head only, throughout: leave out --head-steps, or --freeze"),
+                (self.freeze && self.freeze_until.is_some(), "--freeze trains the classifier only: leave out --freeze-until, or --freeze"),
+                (
+                    self.init_from.is_some() && self.from != "scratch",
+                    "--from goes on with a run of wgraft, --init-from begins with weights of any origin: say one of the two",
+                ),
+                (
+                    self.min_confidence > 0.0 && self.pseudo_labels.is_none(),
+                    "--min-confidence is about --pseudo-labels; name the file that `label` wrote",
+                ),
+            ])
+        };
+        let found = settings::problem(self).or_else(|| self.run.contradiction()).or_else(contradiction);
+        found.or_else(|| self.model.problem()).or_else(|| self.augment.problem())
+    }
+
+    /// For [`Finetune::prepare`](super::Finetune::prepare). Fails where a setting makes no sense.
+    pub fn checked(self) -> Result<Checked<Self>, UsageError> {
+        Checked::of(self.clone(), self.problem())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::settings::overlay;
 
     #[test]
     fn overlay_keeps_what_is_not_said_and_unknown_keys_are_refused() {
@@ -444,7 +421,7 @@ mod tests {
 
     #[test]
     fn the_schedule_rises_then_falls() {
-        let run = RunSettings { lr: 1.0, warmup: 10, schedule: Schedule::Cosine, ..reference_run() };
+        let run = RunSettings { lr: 1.0, warmup: 10, schedule: Schedule::Cosine, ..RunSettings::default() };
         assert!((run.lr_at(0, 100) - 0.1).abs() < 1e-6);
         assert!((run.lr_at(50, 100) - 0.5).abs() < 1e-6);
         assert!(run.lr_at(99, 100) < 1e-3);

@@ -68,7 +68,7 @@ impl Trials<'_> {
         let mut settings = settings(args, from, arm, budget, lr);
         settings.run.seed = seed;
         settings.run.batch = args.batch.min(data.train.len());
-        let run = Finetune::prepare(settings, data, pretrained, device.binding_limit())?;
+        let run = Finetune::prepare(settings.checked()?, data, pretrained, device.binding_limit())?;
         let (outcome, test) = run.run(Session::new(device, &STOP))?;
         match test {
             Some(test) => Ok(test.score.unwrap_or(f64::MIN)),
@@ -144,9 +144,8 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
         let text = format!("{} is a classifier: a curve is drawn for a pretrained encoder, made without these labels", args.from.display());
         return Err(UsageError(text).into());
     }
-    let problem = |&lr: &f32| settings(args, from, Arm::Pretrained, Budget::All, lr).problem();
-    if let Some(problem) = args.lr_grid.iter().find_map(problem) {
-        return Err(UsageError(problem).into());
+    for &lr in &args.lr_grid {
+        settings(args, from, Arm::Pretrained, Budget::All, lr).checked()?;
     }
     let [csv, png] = finished.places(args.out.as_deref(), ["curve.csv", "curve.png"]);
     let _lock = finished.lock(args.out.as_deref())?;

@@ -1,7 +1,5 @@
 //! Giving images back from their features, perhaps spoilt ones.
 
-use serde::{Deserialize, Serialize};
-
 use super::super::optimizer::OptimizerKind;
 use super::{Loss, Pretext, PretrainMethod, Recipe, images};
 use crate::core::buffer::Buf;
@@ -9,17 +7,18 @@ use crate::core::tape::Tape;
 use crate::host::views::Ranges;
 use crate::models::{self, Place};
 use crate::ops::{Augmentation, Batch, Clock, Form, batch_samples, mse, samples_of};
+use crate::variants;
 
-/// What an autoencoder's encoder sees of an image, all of which its decoder is to give back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum Corruption {
-    /// All of it.
-    None,
-    /// All but a square of half the height and width, somewhere (Pathak et al., 2016).
-    Mask,
-    /// All of it under noise of standard deviation 0.3 (Vincent et al., 2008).
-    Noise,
+variants! {
+    /// What an autoencoder's encoder sees of an image, all of which its decoder is to give back.
+    pub enum Corruption {
+        /// All of it.
+        None = "none",
+        /// All but a square of half the height and width, somewhere (Pathak et al., 2016).
+        Mask = "mask",
+        /// All of it under noise of standard deviation 0.3 (Vincent et al., 2008).
+        Noise = "noise",
+    }
 }
 
 impl Corruption {

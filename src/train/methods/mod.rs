@@ -36,7 +36,7 @@ pub trait PretrainMethod: Sync {
         false
     }
 
-    /// Of the settings of pretraining, those that mean something to it: `temperature`, `projection`, `corrupt`.
+    /// Of the settings of pretraining that are not for all methods, those that mean something to it.
     fn settings(&self) -> &'static [&'static str];
 
     /// Why images must be as they are; `None` where they may be augmented.
@@ -126,18 +126,6 @@ choice! {
     AUTOENCODER = autoencoder::METHOD,
 }
 
-impl Method {
-    /// Names of the methods that are so, for a sentence.
-    pub fn which(are: impl Fn(&Method) -> bool) -> String {
-        let names: Vec<&str> = METHODS.iter().filter(|method| are(method)).map(|method| method.name()).collect();
-        match names.as_slice() {
-            [] => "none".into(),
-            [one] => (*one).into(),
-            [first @ .., last] => format!("{} or {last}", first.join(", ")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,14 +135,11 @@ mod tests {
         for method in METHODS {
             assert_eq!(Method::named(method.name()), Some(*method), "names are not there twice");
             assert!(method.help().ends_with('.') && method.help().len() > 20, "{method}");
-            assert!(method.settings().iter().all(|setting| ["temperature", "projection", "corrupt"].contains(setting)), "{method}");
-            assert_eq!(
-                method.comparison().is_some(),
-                method.settings().contains(&"projection"),
-                "{method}: views are compared behind a head"
-            );
+            // Views are compared behind a head, and perhaps a few images at a time.
+            for setting in ["projection", "micro_batch"] {
+                assert_eq!(method.comparison().is_some(), method.settings().contains(&setting), "{method}: {setting}");
+            }
             assert!(method.recipe().lr > 0.0, "{method}");
         }
-        assert_eq!(Method::which(|method| method.needs_labels()), "supcon or supervised");
     }
 }

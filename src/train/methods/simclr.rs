@@ -17,7 +17,7 @@ impl PretrainMethod for Simclr {
     }
 
     fn settings(&self) -> &'static [&'static str] {
-        &["temperature", "projection"]
+        &["temperature", "projection", "micro_batch"]
     }
 
     fn comparison(&self) -> Option<Comparison> {

@@ -21,7 +21,7 @@ impl PretrainMethod for Supcon {
     }
 
     fn settings(&self) -> &'static [&'static str] {
-        &["temperature", "projection"]
+        &["temperature", "projection", "micro_batch"]
     }
 
     fn comparison(&self) -> Option<Comparison> {

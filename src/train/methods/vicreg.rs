@@ -20,7 +20,7 @@ impl PretrainMethod for Vicreg {
     }
 
     fn settings(&self) -> &'static [&'static str] {
-        &["projection"]
+        &["projection", "micro_batch"]
     }
 
     fn recipe(&self) -> Recipe {

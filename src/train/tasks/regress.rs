@@ -1,7 +1,6 @@
 //! Numbers per sample, standardised while they are learnt.
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 
 use super::super::outputs::{Outputs, Target};
 use super::objective::{EachOutput, Objective, Prediction, Scores, all};
@@ -14,14 +13,16 @@ use crate::host::views::Ranges;
 use crate::metrics::Regression;
 use crate::models::{self, ModelSettings, Place};
 use crate::ops::{Batch, Value, batch_targets, huber, mse};
+use crate::variants;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum RegressionLoss {
-    /// The mean squared error.
-    Mse,
-    /// Squares up to one standard deviation, straight beyond: outliers count less.
-    Huber,
+variants! {
+    /// What regression makes small.
+    pub enum RegressionLoss {
+        /// The mean squared error.
+        Mse = "mse",
+        /// Squares up to one standard deviation, straight beyond: outliers count less.
+        Huber = "huber",
+    }
 }
 
 pub(super) static TASK: Regress = Regress;

@@ -1,7 +1,6 @@
 //! A class per pixel.
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
 
 use super::super::outputs::Outputs;
 use super::objective::{EachOutput, Objective, Prediction, Scores};
@@ -13,14 +12,16 @@ use crate::host::views::Ranges;
 use crate::metrics::{Confusion, Segmentation, first_largest};
 use crate::models::{self, ModelSettings, Place};
 use crate::ops::{Batch, OUTSIDE, Value, batch_masks, pixel_cross_entropy};
+use crate::variants;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum ClassWeights {
-    /// Every pixel counts alike.
-    None,
-    /// Every class counts alike, however few pixels it has.
-    Balanced,
+variants! {
+    /// What the classes of pixels count.
+    pub enum ClassWeights {
+        /// Every pixel counts alike.
+        None = "none",
+        /// Every class counts alike, however few pixels it has.
+        Balanced = "balanced",
+    }
 }
 
 pub(super) static TASK: Segment = Segment;

@@ -31,8 +31,7 @@ pub trait FinetuneTask: Sync {
     /// What must be known of the samples that it is learnt from.
     fn truth(&self) -> TruthKind;
 
-    /// Of the settings of fine-tuning that only some tasks have, its own: `labels_per_class`, `pseudo_labels`, `label_smoothing`,
-    /// `loss`, `class_weights`.
+    /// Of the settings of fine-tuning that only some tasks have, its own by their names.
     fn settings(&self) -> &'static [&'static str];
 
     /// Names of what [`Objective::judge`] measures.
