@@ -177,7 +177,7 @@ impl Finetune {
             None => None,
         };
         let labelled = train.len();
-        let plan = Plan::new(r, training, run, record);
+        let plan = Plan::new(r, training, run, record)?;
         Ok(Finetune { labelled, notes, recalibration, settings, plan, objective, pretrained, held_out, test })
     }
 

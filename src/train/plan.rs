@@ -12,7 +12,7 @@ use crate::core::program::{Program, RecordError};
 use crate::core::random;
 use crate::core::tape::Tape;
 use crate::data::Split;
-use crate::error::DeviceError;
+use crate::error::{DeviceError, UsageError};
 use crate::exec::{Device, Executor, Programs, Span, repeat};
 use crate::kernels::shuffle::Order;
 use crate::ops::{Batch, Clock, DataBufs, Optimizer, StepSettings, batch_indices, report, start_step, update};
@@ -38,9 +38,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Everything is recorded.
-    pub fn new(r: Recording, training: Training, settings: RunSettings, record: Record) -> Self {
-        Plan { arena: r.arena, programs: Arc::new(r.programs), contents: r.contents, training, settings, record }
+    /// Everything is recorded. Fails where epochs come to more steps than can be counted.
+    pub fn new(r: Recording, training: Training, settings: RunSettings, record: Record) -> Result<Self, UsageError> {
+        let (epochs, steps) = (settings.epochs, training.steps_per_epoch);
+        if settings.steps.is_none() && epochs.checked_mul(steps).is_none() {
+            return Err(UsageError(format!(
+                "--epochs {epochs} of {steps} steps each are too many steps: at most {} can be counted",
+                u32::MAX
+            )));
+        }
+        Ok(Plan { arena: r.arena, programs: Arc::new(r.programs), contents: r.contents, training, settings, record })
     }
 
     /// Loads all programs with the first contents of all buffers on a device. `hyper`: the settings of each step.

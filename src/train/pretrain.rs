@@ -164,7 +164,7 @@ impl Pretrain {
         let held_out = evaluate_split(&mut r, "held-out", &held_out, &features)?;
         let bank_labels = train.truth.labels.as_ref().map(|labels| labels[..bank_size as usize].to_vec());
         let monitor = Monitor { recalibration, bank, bank_labels, held_out, loss, classes: data.classes as usize };
-        let plan = Plan::new(r, training, settings.run.clone(), record);
+        let plan = Plan::new(r, training, settings.run.clone(), record)?;
         Ok(Pretrain { plan, samples: train.len(), notes, monitor, settings })
     }
 
