@@ -391,8 +391,8 @@ fn data_larger_than_a_buffer_change_no_bit() {
             let finetune = Finetune::prepare(settings.checked().expect("sound settings"), &data, None, limit).expect("sound settings");
             let (_, scores) = finetune.run(start("tuned")).expect("it trains");
             let file = |name: &str| std::fs::read(folder.path().join(name).join("checkpoints/last.safetensors")).expect("a checkpoint");
-            let on_device = |plan: &Plan, name| plan.arena.find(name).expect("images").rows();
-            let room = (on_device(&pretrain.plan, "training images"), on_device(&finetune.plan, "test images"));
+            let on_device = |plan: &Plan, name| plan.arena.find(name).expect("samples").rows();
+            let room = (on_device(&pretrain.plan, "training samples"), on_device(&finetune.plan, "test samples"));
             ((file("pre"), file("tuned"), scores.expect("test images").values), room)
         });
         let [(whole, all), (windows, few)] = ends;

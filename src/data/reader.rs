@@ -22,7 +22,7 @@ pub(super) trait Reader: Sync {
     /// Whether a tree holds what it reads.
     fn is_in(&self, tree: &Tree) -> bool;
 
-    /// Reads it, as `options` say. Fails where it is damaged, contradicts itself, or has nothing to train on.
+    /// Reads it, where it [is there](Self::is_in), as `options` say. Fails where it is damaged, contradicts itself, or has nothing to train on.
     fn read(&self, tree: &Tree, options: &ReadOptions) -> Result<Dataset>;
 }
 
