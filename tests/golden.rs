@@ -21,7 +21,7 @@ use wgraft::kernels::adam::AdamSettings;
 use wgraft::kernels::conv2d::Geometry;
 use wgraft::kernels::matmul::{Layout, Matmul};
 use wgraft::kernels::max_pool2d::Window;
-use wgraft::kernels::metrics::Row;
+use wgraft::kernels::metrics::StepMetrics;
 use wgraft::kernels::sgd::SgdSettings;
 use wgraft::kernels::shuffle::Order;
 use wgraft::models::{self, ModelKind, ModelSettings, Place};
@@ -718,7 +718,7 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
     executor.run(&repeat(&programs, 0, steps as usize)).expect("the program runs");
 
     let rows = executor.read(ring).expect("the ring can be read");
-    let rows: Vec<Row> = rows.chunks(4).map(|row| Row::from_bits([row[0], row[1], row[2], row[3]])).collect();
+    let rows: Vec<StepMetrics> = rows.chunks(4).map(|row| StepMetrics::from_bits([row[0], row[1], row[2], row[3]])).collect();
     let losses: Vec<f64> = rows.iter().map(|row| row.loss.into()).collect();
     for (step, row) in (1..).zip(&rows) {
         assert_eq!(row.steps_done, step, "{}: steps done in the ring", case.name);

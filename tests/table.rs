@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use wgraft::core::sample::SampleType;
-use wgraft::data::{Dataset, Format, ReadOptions, Rows, Table, recognise};
+use wgraft::data::{Dataset, Format, ReadOptions, TableRows, Table, recognise};
 
 fn file(text: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().expect("a place for files");
@@ -45,7 +45,7 @@ fn numbers_are_standardised_and_categories_one_hot_by_the_training_rows() {
     assert_eq!(table.train.targets, [10.0, 20.0, 30.0, 40.0]);
     let close = |a: &[f32], b: &[f32]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
     assert!(close(&table.train.features, &train), "{:?}", table.train.features);
-    let Some(Rows { features, targets }) = &table.test else { panic!("there are test rows") };
+    let Some(TableRows { features, targets }) = &table.test else { panic!("there are test rows") };
     assert!(close(features, &[4.0 * unit, 0.0, 0.0]) && targets == &[50.0], "{features:?}");
     assert_eq!((table.target_scale.mean, table.target_scale.std), (25.0, 125.0_f64.sqrt()));
     for part in [

@@ -14,22 +14,22 @@ use crate::error::UsageError;
 use crate::files;
 use crate::metrics::{spread, unit_rows};
 use crate::propagate::{Assigned, Graph, PropagationSettings, Voters};
-use crate::report::{Sheet, Tile, Tone, save_png};
+use crate::report::{ContactSheet, Tile, Tone, save_png};
 use crate::say;
 use crate::train::Features;
 
 /// The labels to start from: (training image, class), for each draw.
-struct Start {
+struct KnownLabels {
     draws: Vec<Vec<(u32, u32)>>,
     class_names: Vec<String>,
 }
 
-impl Start {
+impl KnownLabels {
     fn of(args: &LabelArgs, data: &Dataset) -> Result<Self> {
         if let Some(path) = &args.labels {
             let given = data.given_labels(path, 0.0)?;
             given.notes.iter().for_each(|note| say!("{}: {note}", data.name));
-            return Ok(Start { draws: vec![given.labelled], class_names: given.class_names });
+            return Ok(KnownLabels { draws: vec![given.labelled], class_names: given.class_names });
         }
         let count = args.labels_per_class.context("clap asks for one of the two")?;
         let labels = data.train.truth.labels.as_ref().with_context(|| {
@@ -39,7 +39,7 @@ impl Start {
             let rows = data.train.draw_per_class(count, &data.class_names, args.seed + u64::from(draw))?;
             Ok(rows.into_iter().map(|row| (row, labels[row as usize])).collect())
         };
-        Ok(Start { draws: (0..args.draws).map(draw).collect::<Result<_>>()?, class_names: data.class_names.clone() })
+        Ok(KnownLabels { draws: (0..args.draws).map(draw).collect::<Result<_>>()?, class_names: data.class_names.clone() })
     }
 
     /// The images that the first draw labels.
@@ -58,7 +58,7 @@ struct Spread {
 }
 
 impl Spread {
-    fn over(train: &Features, test: Option<&Features>, data: &Dataset, start: &Start, settings: &PropagationSettings) -> Result<Self> {
+    fn over(train: &Features, test: Option<&Features>, data: &Dataset, start: &KnownLabels, settings: &PropagationSettings) -> Result<Self> {
         let (columns, classes) = (train.columns, start.class_names.len());
         let unit = unit_rows(&train.values, columns);
         let graph = Graph::of(&unit, columns, settings)?;
@@ -115,7 +115,7 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     let _lock = finished.lock(args.out.as_deref())?;
     inputs.declare([&labels, &ask], args.overwrite)?;
     let data = finished.data(&args.data, args.labels.is_none())?;
-    let start = Start::of(args, &data)?;
+    let start = KnownLabels::of(args, &data)?;
     let settings = PropagationSettings { neighbours: args.neighbours, balance: args.balance, ..Default::default() };
     finished.own_up();
     let device = open_device(&args.device.device)?;
@@ -172,7 +172,7 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
 }
 
 /// A line for each training image; where nothing is known, without a label.
-fn write_labels(path: &Path, data: &Dataset, start: &Start, assigned: &[Assigned]) -> Result<()> {
+fn write_labels(path: &Path, data: &Dataset, start: &KnownLabels, assigned: &[Assigned]) -> Result<()> {
     let given = start.given();
     let names = &data.train.names;
     let mut csv = csv::Writer::from_writer(Vec::new());
@@ -188,7 +188,7 @@ fn write_labels(path: &Path, data: &Dataset, start: &Start, assigned: &[Assigned
 }
 
 /// Draws the `count` images whose labels are the least certain; false where there are none.
-fn ask_next(path: &Path, count: usize, data: &Dataset, start: &Start, assigned: &[Assigned]) -> Result<bool> {
+fn ask_next(path: &Path, count: usize, data: &Dataset, start: &KnownLabels, assigned: &[Assigned]) -> Result<bool> {
     let given = start.given();
     let mut order: Vec<u32> = (0..assigned.len() as u32).filter(|row| !given.contains(row)).collect();
     order.sort_by(|&a, &b| assigned[a as usize].confidence.total_cmp(&assigned[b as usize].confidence));
@@ -207,6 +207,6 @@ fn ask_next(path: &Path, count: usize, data: &Dataset, start: &Start, assigned: 
     };
     let title = format!("{}: what to label next, least certain first", data.name);
     let tiles: Vec<Tile<'_>> = order.iter().map(tile).collect();
-    save_png(&Sheet { title, image, columns: None, tiles }.draw()?, path)?;
+    save_png(&ContactSheet { title, image, columns: None, tiles }.draw()?, path)?;
     Ok(true)
 }

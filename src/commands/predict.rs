@@ -69,51 +69,51 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
 }
 
 /// What was predicted for a sample.
-enum Found {
+enum Answer {
     Said(Prediction),
     /// A mask, and where it was written.
     Written(PathBuf),
 }
 
-impl Found {
+impl Answer {
     fn json(&self, file: &str) -> Value {
         match self {
-            Found::Said(Prediction::Class { class, probability, name }) => {
+            Answer::Said(Prediction::Class { class, probability, name }) => {
                 json!({ "file": file, "class": class, "name": name, "probability": probability })
             }
-            Found::Said(Prediction::Numbers(numbers)) => {
+            Answer::Said(Prediction::Numbers(numbers)) => {
                 json!({ "file": file, "values": numbers.iter().cloned().collect::<BTreeMap<_, _>>() })
             }
-            Found::Said(Prediction::Mask(classes)) => json!({ "file": file, "classes": classes }),
-            Found::Written(path) => json!({ "file": file, "mask": path }),
+            Answer::Said(Prediction::Mask(classes)) => json!({ "file": file, "classes": classes }),
+            Answer::Written(path) => json!({ "file": file, "mask": path }),
         }
     }
 }
 
-impl std::fmt::Display for Found {
+impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Found::Said(Prediction::Class { probability, name: Some(name), .. }) => write!(f, "{name}  {probability:.4}"),
-            Found::Said(Prediction::Class { class, probability, name: None }) => write!(f, "{class}  {probability:.4}"),
-            Found::Said(Prediction::Numbers(numbers)) => {
+            Answer::Said(Prediction::Class { probability, name: Some(name), .. }) => write!(f, "{name}  {probability:.4}"),
+            Answer::Said(Prediction::Class { class, probability, name: None }) => write!(f, "{class}  {probability:.4}"),
+            Answer::Said(Prediction::Numbers(numbers)) => {
                 let numbers = numbers.iter().map(|(name, number)| format!("{name} {number}"));
                 write!(f, "{}", numbers.collect::<Vec<_>>().join("  "))
             }
-            Found::Said(Prediction::Mask(classes)) => write!(f, "{} pixels", classes.len()),
-            Found::Written(path) => write!(f, "{}", path.display()),
+            Answer::Said(Prediction::Mask(classes)) => write!(f, "{} pixels", classes.len()),
+            Answer::Written(path) => write!(f, "{}", path.display()),
         }
     }
 }
 
 /// One for each sample.
-fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, samples: &Wanted<'_>) -> Result<Vec<Found>> {
+fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, samples: &Wanted<'_>) -> Result<Vec<Answer>> {
     let mut found = Vec::new();
     predict_each(device, checkpoint, &samples.samples, &mut |prediction| {
         found.push(match (prediction, &args.out) {
             (Prediction::Mask(classes), Some(folder)) => {
-                Found::Written(write_mask(folder, samples.inputs[found.len()], &classes, &checkpoint.record)?)
+                Answer::Written(write_mask(folder, samples.inputs[found.len()], &classes, &checkpoint.record)?)
             }
-            (said, _) => Found::Said(said),
+            (said, _) => Answer::Said(said),
         });
         Ok(())
     })?;

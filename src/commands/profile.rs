@@ -1,7 +1,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use super::step::Step;
+use super::step::TimedStep;
 use super::{open_device, print, print_json};
 use crate::bench::{Loaded, Roofline};
 use crate::cli::StepArgs;
@@ -13,7 +13,7 @@ const STEPS: usize = 15;
 
 pub fn run(args: &StepArgs) -> Result<u8> {
     let device = open_device(&args.device.device)?;
-    let step = Step::open(args, &device)?;
+    let step = TimedStep::open(args, &device)?;
     say!("measuring what the device can do ...");
     let roofline = Roofline::measure(&device)?;
     let spans = step.spans();

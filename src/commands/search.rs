@@ -9,7 +9,7 @@ use crate::data::{PictureOptions, Split, load_picture};
 use crate::error::UsageError;
 use crate::host::neighbours::nearest;
 use crate::metrics::unit_rows;
-use crate::report::{Sheet, Tile, Tone, save_png};
+use crate::report::{ContactSheet, Tile, Tone, save_png};
 use crate::say;
 
 pub fn run(args: &SearchArgs) -> Result<u8> {
@@ -70,7 +70,7 @@ pub fn run(args: &SearchArgs) -> Result<u8> {
         };
         let tiles = std::iter::once(Ok(query)).chain(found.iter().map(tile)).collect::<Result<_>>()?;
         let title = format!("nearest of {} images of {}", images.len(), data.name);
-        save_png(&Sheet { title, image: finished.checkpoint.record.image()?, columns: None, tiles }.draw()?, path)?;
+        save_png(&ContactSheet { title, image: finished.checkpoint.record.image()?, columns: None, tiles }.draw()?, path)?;
         say!("{}: the query and its nearest", path.display());
     }
     print_json(args.device.json, || {

@@ -15,12 +15,12 @@ use crate::train::{Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings,
 const STEPS: u32 = 1 << 17;
 
 /// A run of which one step is wanted.
-pub struct Step {
+pub struct TimedStep {
     pub title: String,
     pub plan: Plan,
 }
 
-impl Step {
+impl TimedStep {
     pub fn open(args: &StepArgs, device: &Device) -> Result<Self> {
         let config = args.run.as_ref().map(|run| run.join("config.toml"));
         let of = match &config {
@@ -64,7 +64,7 @@ impl Step {
             }
         };
         let title = format!("{verb} step, {model}, batch {}", plan.training.batch);
-        Ok(Step { title, plan })
+        Ok(TimedStep { title, plan })
     }
 
     /// The work of one step.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::step::Step;
+use super::step::TimedStep;
 use super::{open_device, print, print_json};
 use crate::cache;
 use crate::cli::StepArgs;
@@ -55,7 +55,7 @@ pub fn run(args: &StepArgs) -> Result<u8> {
     let (Device::Gpu(gpu), Some(identity)) = (&device, device.identity()) else {
         return Err(DeviceError("the CPU path has nothing to tune; name an adapter (see `devices`)".into()).into());
     };
-    let step = Step::open(args, &device)?;
+    let step = TimedStep::open(args, &device)?;
     print(format_args!("{} on {}", step.title, device.name()));
     let spans = step.spans();
     // Of a step in phases, the one that has most of its kernels.

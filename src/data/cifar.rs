@@ -85,7 +85,7 @@ fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
     let unpack =
         |entries: Vec<&Entry>| entries.into_iter().map(|entry| Ok((entry.unpacked()?, entry.name.clone()))).collect::<Result<Vec<_>>>();
     let (train, test) = (unpack(train)?, unpack(test)?);
-    let all: Vec<&Records> = train.iter().chain(&test).collect();
+    let all: Vec<&RecordFile> = train.iter().chain(&test).collect();
     let (labels, side) = shape(&all, if names.is_empty() { MOST_CLASSES } else { names.len() }, fine.is_some())?;
     let test = Some(split(&test, labels, side)).filter(|test| !test.is_empty());
     let mut data = Dataset::new(source::name_of(&tree.root), split(&train, labels, side), test).with_context(|| root.to_string())?;
@@ -96,10 +96,10 @@ fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
 }
 
 /// Contents of a file and its name.
-type Records = (Vec<u8>, String);
+type RecordFile = (Vec<u8>, String);
 
 /// Label bytes and side of the images of the records: such as fill every file, and begin with a label.
-fn shape(files: &[&Records], classes: usize, fine: bool) -> Result<(usize, usize)> {
+fn shape(files: &[&RecordFile], classes: usize, fine: bool) -> Result<(usize, usize)> {
     let hundred = FINE_LABELS + 3 * 32 * 32;
     let filled = |length: usize| files.iter().all(|(bytes, _)| !bytes.is_empty() && bytes.len() % length == 0);
     if fine || (filled(hundred) && !filled(hundred - 1)) {
@@ -119,7 +119,7 @@ fn shape(files: &[&Records], classes: usize, fine: bool) -> Result<(usize, usize
 }
 
 /// The side of the images: records of this length fill every file, and begin with a label.
-fn side(files: &[&Records], classes: usize) -> Result<usize> {
+fn side(files: &[&RecordFile], classes: usize) -> Result<usize> {
     let fills = |side: usize| files.iter().find(|(bytes, _)| bytes.is_empty() || bytes.len() % (1 + 3 * side * side) != 0);
     let labelled =
         |side: usize| files.iter().all(|(bytes, _)| bytes.chunks(1 + 3 * side * side).all(|record| (record[0] as usize) < classes));
@@ -140,7 +140,7 @@ fn side(files: &[&Records], classes: usize) -> Result<usize> {
 }
 
 /// Images with the last of their label bytes.
-fn split(files: &[Records], labels: usize, side: usize) -> Split {
+fn split(files: &[RecordFile], labels: usize, side: usize) -> Split {
     let plane = side * side;
     let records = || files.iter().flat_map(|(bytes, _)| bytes.chunks_exact(labels + 3 * plane));
     let pixels = |record: &'_ [u8]| -> Vec<u8> {

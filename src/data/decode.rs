@@ -82,11 +82,11 @@ pub struct Remarks {
 }
 
 /// Whether a remark is of a kind, and what is said of pictures with such.
-type Kind = (fn(&Remarks) -> bool, &'static str);
+type RemarkKind = (fn(&Remarks) -> bool, &'static str);
 
 impl Remarks {
     /// Each kind of remark, and what is said of pictures that it fits.
-    pub(super) const KINDS: [Kind; 5] = [
+    pub(super) const KINDS: [RemarkKind; 5] = [
         (|r| r.cut, "ends early or is damaged and is used as far as it goes (what is missing is grey)"),
         (|r| r.more_frames, "has several frames or pages, of which the first is read"),
         (|r| r.on_white, "is dark on transparent ground: it lies on white, others on black"),

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::decode::{Remarks, Seen};
 use super::kinds::Kind;
-use super::layout::{Layout, Placed};
+use super::layout::{FolderLayout, Placed};
 use super::names::some_of;
 use super::picture_truth::{self, PictureTruth, Sample};
 use super::reader::Reader;
@@ -52,7 +52,7 @@ impl Reader for Pictures {
 /// Reads everything below the root of `tree`.
 fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let name = tree.root.display().to_string();
-    let layout = Layout::of(tree)?;
+    let layout = FolderLayout::of(tree)?;
     let mut notes = layout.notes.clone();
     let samples = samples(&name, &layout, options, &mut notes)?;
     let mut truth = picture_truth::of(&name, &layout, &samples, options, &mut notes)?;
@@ -134,7 +134,7 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
 }
 
 /// The pictures that are used, each with its part.
-fn samples<'a>(name: &str, layout: &Layout<'a>, options: &ReadOptions, notes: &mut Vec<String>) -> Result<Vec<Sample<'a>>> {
+fn samples<'a>(name: &str, layout: &FolderLayout<'a>, options: &ReadOptions, notes: &mut Vec<String>) -> Result<Vec<Sample<'a>>> {
     let rows = match layout.index {
         Some(entry) => {
             let sheet = Sheet::parse(&entry.read().with_context(|| entry.name.clone())?, &entry.name)?;
@@ -146,7 +146,7 @@ fn samples<'a>(name: &str, layout: &Layout<'a>, options: &ReadOptions, notes: &m
             vec![None; layout.pictures.len()]
         }
     };
-    let mut listed: Vec<(Placed<'a>, Option<index::Row>)> = layout.pictures.iter().copied().zip(rows).collect();
+    let mut listed: Vec<(Placed<'a>, Option<index::IndexRow>)> = layout.pictures.iter().copied().zip(rows).collect();
     if layout.index.is_some() {
         let unlisted: Vec<&str> = listed.iter().filter(|(_, row)| row.is_none()).map(|(p, _)| p.entry.name.as_str()).collect();
         if !unlisted.is_empty() {
@@ -182,7 +182,7 @@ fn samples<'a>(name: &str, layout: &Layout<'a>, options: &ReadOptions, notes: &m
         None if bare && !options.want_labels => vec![Part::Train; listed.len()],
         None => divide(notes),
     };
-    let sample = |((placed, row), part): ((Placed<'a>, Option<index::Row>), Part)| Sample {
+    let sample = |((placed, row), part): ((Placed<'a>, Option<index::IndexRow>), Part)| Sample {
         placed,
         part,
         target: row.and_then(|row| Some((row.target?, row.line))),
@@ -201,8 +201,8 @@ fn samples<'a>(name: &str, layout: &Layout<'a>, options: &ReadOptions, notes: &m
 
 /// What pictures have in common that test pictures are drawn from: their class, by folder or by the index. Of numbers and masks
 /// there is but one stratum.
-fn strata<'a>(listed: &'a [(Placed<'_>, Option<index::Row>)]) -> Vec<&'a str> {
-    let of = |(picture, row): &'a (Placed<'_>, Option<index::Row>)| {
+fn strata<'a>(listed: &'a [(Placed<'_>, Option<index::IndexRow>)]) -> Vec<&'a str> {
+    let of = |(picture, row): &'a (Placed<'_>, Option<index::IndexRow>)| {
         row.as_ref().and_then(|row| row.target.as_deref()).or(picture.class()).unwrap_or_default()
     };
     let strata: Vec<&str> = listed.iter().map(of).collect();

@@ -38,7 +38,7 @@ const LABEL_COLUMNS: [&str; 4] = ["label", "class", "category", "target"];
 
 /// What the index says about a picture.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Row {
+pub(super) struct IndexRow {
     pub part: Option<Part>,
     /// As it is written, numbers as programs write them; `None` where nothing is, or no column is asked for.
     pub target: Option<String>,
@@ -58,7 +58,7 @@ pub(super) fn rows(
     options: &ReadOptions,
     root: &str,
     notes: &mut Vec<String>,
-) -> Result<Vec<Option<Row>>> {
+) -> Result<Vec<Option<IndexRow>>> {
     let name = &sheet.name;
     let target = options.target.as_deref().map(|column| sheet.target(Some(column))).transpose()?;
     let file = file_column(sheet, target)
@@ -73,7 +73,7 @@ pub(super) fn rows(
         notes.push(format!("column `{}` of {name} says which pictures are for training and which for testing", sheet.columns[*column]));
     }
     let mut finder = Finder::new(pictures.iter().map(|picture| [picture.entry.name.as_str(), picture.rest]), Path::new(root));
-    let mut found: Vec<Option<Row>> = vec![None; pictures.len()];
+    let mut found: Vec<Option<IndexRow>> = vec![None; pictures.len()];
     let (mut absent, mut twice) = (Vec::new(), 0);
     for row in 0..sheet.len() {
         let (cell, line) = (sheet.cell(row, file), sheet.line(row));
@@ -86,7 +86,7 @@ pub(super) fn rows(
             continue;
         };
         let target = targets.as_ref().and_then(|targets| targets[row].clone());
-        let said = Row { part: parts.as_ref().map(|(_, parts)| parts[row]), target, line };
+        let said = IndexRow { part: parts.as_ref().map(|(_, parts)| parts[row]), target, line };
         if let Some(earlier) = &found[index] {
             let picture = &pictures[index].entry.name;
             let agree = (earlier.part, &earlier.target) == (said.part, &said.target);

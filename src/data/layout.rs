@@ -40,7 +40,7 @@ impl<'a> Placed<'a> {
     }
 }
 
-pub(super) struct Layout<'a> {
+pub(super) struct FolderLayout<'a> {
     /// In order of names.
     pub pictures: Vec<Placed<'a>>,
     pub masks: Vec<Placed<'a>>,
@@ -53,7 +53,7 @@ pub(super) struct Layout<'a> {
 
 /// What the folders right below a folder are.
 #[derive(Clone, Debug, PartialEq)]
-enum Role<'a> {
+enum FolderRole<'a> {
     /// The one folder that all the rest is in, as archives have it; what lies beside it is not meant.
     Wrapper(&'a str),
     /// What their names say; those without a part have no meaning.
@@ -77,11 +77,11 @@ struct Folder<'a> {
 struct Rules<'a> {
     /// By path; the root's is empty.
     folders: HashMap<&'a str, Folder<'a>>,
-    roles: RefCell<HashMap<String, Rc<Role<'a>>>>,
+    roles: RefCell<HashMap<String, Rc<FolderRole<'a>>>>,
 }
 
 /// What the folders above a file mean.
-struct Place<'a> {
+struct InPath<'a> {
     part: Option<Part>,
     mask: bool,
     /// It lies beside the folders that have a meaning.
@@ -132,7 +132,7 @@ impl<'a> Rules<'a> {
         folder.pictures > 0 || folder.folders.iter().any(|name| self.holds_pictures(&below(path, name)))
     }
 
-    fn role(&self, path: &str) -> Rc<Role<'a>> {
+    fn role(&self, path: &str) -> Rc<FolderRole<'a>> {
         if let Some(role) = self.roles.borrow().get(path) {
             return role.clone();
         }
@@ -141,7 +141,7 @@ impl<'a> Rules<'a> {
         role
     }
 
-    fn find_role(&self, path: &str) -> Role<'a> {
+    fn find_role(&self, path: &str) -> FolderRole<'a> {
         let Folder { folders, pictures, index } = self.folder(path);
         let names: Vec<&str> = folders.iter().copied().collect();
         let side = |wanted: &[&str]| among(folders, wanted).filter(|name| self.holds_pictures(&below(path, name)));
@@ -155,36 +155,36 @@ impl<'a> Rules<'a> {
             }
         };
         if images.is_some() || masks.is_some() {
-            return Role::Sides { images, masks };
+            return FolderRole::Sides { images, masks };
         }
         let parts = Part::of_siblings(&names);
         if !parts.is_empty() {
-            return Role::Parts(parts);
+            return FolderRole::Parts(parts);
         }
         if index.is_none() {
             let full: Vec<&str> = names.iter().copied().filter(|name| self.holds_pictures(&below(path, name))).collect();
             let structured: Vec<&str> = full.iter().copied().filter(|name| self.is_data_set(&below(path, name))).collect();
             match (full.as_slice(), structured.as_slice()) {
-                ([one], _) if *pictures == 0 && self.leads_on(&below(path, one)) => return Role::Wrapper(one),
-                (_, [one]) if full.iter().all(|name| name == one || !self.leads_on(&below(path, name))) => return Role::Wrapper(one),
+                ([one], _) if *pictures == 0 && self.leads_on(&below(path, one)) => return FolderRole::Wrapper(one),
+                (_, [one]) if full.iter().all(|name| name == one || !self.leads_on(&below(path, name))) => return FolderRole::Wrapper(one),
                 _ => {}
             }
         }
-        if *pictures == 0 && self.are_groups(path, &names) { Role::Groups } else { Role::Classes }
+        if *pictures == 0 && self.are_groups(path, &names) { FolderRole::Groups } else { FolderRole::Classes }
     }
 
     /// Whether there is more in a folder than the pictures of one class.
     fn leads_on(&self, path: &str) -> bool {
         let Folder { folders, index, .. } = self.folder(path);
-        index.is_some() || folders.len() > 1 || *self.role(path) != Role::Classes
+        index.is_some() || folders.len() > 1 || *self.role(path) != FolderRole::Classes
     }
 
     /// Whether what is in a folder can hardly be a class.
     fn is_data_set(&self, path: &str) -> bool {
         match &*self.role(path) {
-            Role::Parts(parts) => parts.len() > 1,
-            Role::Sides { images: Some(images), masks } => masks.is_some() || self.leads_on(&below(path, images)),
-            Role::Wrapper(inner) => self.is_data_set(&below(path, inner)),
+            FolderRole::Parts(parts) => parts.len() > 1,
+            FolderRole::Sides { images: Some(images), masks } => masks.is_some() || self.leads_on(&below(path, images)),
+            FolderRole::Wrapper(inner) => self.is_data_set(&below(path, inner)),
             _ => false,
         }
     }
@@ -196,7 +196,7 @@ impl<'a> Rules<'a> {
         if holders.len() < 2 {
             return false;
         }
-        if holders.iter().all(|holder| matches!(&*self.role(holder), Role::Parts(_))) {
+        if holders.iter().all(|holder| matches!(&*self.role(holder), FolderRole::Parts(_))) {
             holders = holders.iter().flat_map(|holder| folders(holder)).collect();
         }
         let inside: Vec<&BTreeSet<&str>> = holders.iter().map(|holder| &self.folder(holder).folders).collect();
@@ -212,14 +212,14 @@ impl<'a> Rules<'a> {
     }
 
     /// What the folders above a file or a folder mean.
-    fn place(&self, path: &'a str) -> Place<'a> {
-        let mut place = Place { part: None, mask: false, outside: false, rest: path };
+    fn place(&self, path: &'a str) -> InPath<'a> {
+        let mut place = InPath { part: None, mask: false, outside: false, rest: path };
         let mut sided = false;
         for _ in 0..MOST_DEPTH {
             let above = path[..path.len() - place.rest.len()].trim_end_matches('/');
             let (head, tail) = place.rest.split_once('/').unwrap_or(("", place.rest));
             match &*self.role(above) {
-                Role::Sides { images, masks } if !sided => {
+                FolderRole::Sides { images, masks } if !sided => {
                     sided = true;
                     place.mask = Some(head) == *masks;
                     place.outside = !place.mask && Some(head) != *images && images.is_some();
@@ -227,17 +227,17 @@ impl<'a> Rules<'a> {
                         return place;
                     }
                 }
-                Role::Parts(parts) if place.part.is_none() => {
+                FolderRole::Parts(parts) if place.part.is_none() => {
                     place.part = parts.get(head).copied().flatten();
                     place.outside = place.part.is_none();
                 }
-                Role::Wrapper(inner) => place.outside = head != *inner,
-                Role::Groups if !head.is_empty() => {}
+                FolderRole::Wrapper(inner) => place.outside = head != *inner,
+                FolderRole::Groups if !head.is_empty() => {}
                 // A part wrapped in a folder of its own name.
-                Role::Parts(parts) if parts.len() == 1 => {}
-                Role::Classes if place.part.is_none() && !head.is_empty() => {
+                FolderRole::Parts(parts) if parts.len() == 1 => {}
+                FolderRole::Classes if place.part.is_none() && !head.is_empty() => {
                     // Each class may be divided for itself.
-                    if let Role::Parts(parts) = &*self.role(&below(above, head)) {
+                    if let FolderRole::Parts(parts) = &*self.role(&below(above, head)) {
                         let inner = tail.split_once('/').and_then(|(inner, _)| *parts.get(inner)?);
                         (place.part, place.outside) = (inner, inner.is_none());
                     }
@@ -259,7 +259,7 @@ impl<'a> Rules<'a> {
         loop {
             let folder = self.folder(&path);
             match (&folder.index, &*self.role(&path)) {
-                (None, Role::Wrapper(inner)) => path = below(&path, inner),
+                (None, FolderRole::Wrapper(inner)) => path = below(&path, inner),
                 (index, _) => return *index,
             }
         }
@@ -268,16 +268,16 @@ impl<'a> Rules<'a> {
     /// What a user must be told of what folders are taken for.
     fn said(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let mut roles: Vec<(String, Rc<Role<'a>>)> = self.roles.borrow().iter().map(|(path, role)| (path.clone(), role.clone())).collect();
+        let mut roles: Vec<(String, Rc<FolderRole<'a>>)> = self.roles.borrow().iter().map(|(path, role)| (path.clone(), role.clone())).collect();
         roles.sort_by(|a, b| a.0.cmp(&b.0));
         for (path, role) in roles {
             let names: Vec<&str> = self.folder(&path).folders.iter().copied().collect();
             let place = if path.is_empty() { String::new() } else { format!(" in {path}") };
             match &*role {
-                Role::Groups => {
+                FolderRole::Groups => {
                     notes.push(format!("{}{place} hold folders of the same names: these are taken for the classes", some_of(&names)))
                 }
-                Role::Classes => {
+                FolderRole::Classes => {
                     let full: Vec<&str> = names.iter().copied().filter(|name| self.holds_pictures(&below(&path, name))).collect();
                     let parts: Vec<&str> = full.iter().copied().filter(|name| Part::speaks_of_one(name)).collect();
                     if !parts.is_empty() && full.len() > 1 {
@@ -289,17 +289,17 @@ impl<'a> Rules<'a> {
                     let deep = |name: &&str| {
                         let within = below(&path, name);
                         let inner = self.folder(&within).folders.iter().filter(|inner| self.holds_pictures(&below(&within, inner)));
-                        inner.count() > 1 && !matches!(&*self.role(&within), Role::Parts(_))
+                        inner.count() > 1 && !matches!(&*self.role(&within), FolderRole::Parts(_))
                     };
                     let deep: Vec<&str> = full.iter().copied().filter(deep).collect();
                     if !deep.is_empty() && full.len() > 1 {
                         notes.push(format!("{}{place}: taken for one class each, with all folders in them", some_of(&deep)));
                     }
                 }
-                Role::Sides { masks: Some(masks), images: Some(images) } if (*masks, *images) != (MASKS[0], IMAGES[0]) => {
+                FolderRole::Sides { masks: Some(masks), images: Some(images) } if (*masks, *images) != (MASKS[0], IMAGES[0]) => {
                     notes.push(format!("{masks}{place} is taken for the masks of {images}"));
                 }
-                Role::Parts(parts) => {
+                FolderRole::Parts(parts) => {
                     let named = parts.iter().filter_map(|(name, part)| Some((name, (*part)?)));
                     let guessed: Vec<String> =
                         named.filter(|(name, part)| !part.is_called(name)).map(|(name, part)| format!("{name} ({part})")).collect();
@@ -314,7 +314,7 @@ impl<'a> Rules<'a> {
     }
 }
 
-impl<'a> Layout<'a> {
+impl<'a> FolderLayout<'a> {
     pub fn of(tree: &'a Tree) -> Result<Self> {
         let rules = Rules::new(tree);
         let (mut pictures, mut masks, mut classes) = (Vec::new(), Vec::new(), BTreeSet::new());
@@ -344,7 +344,7 @@ impl<'a> Layout<'a> {
             let place = rules.place(folder);
             let plain = !place.mask && !place.outside && !place.rest.is_empty() && !place.rest.contains('/');
             let above = folder[..folder.len() - place.rest.len()].trim_end_matches('/');
-            classes.extend((plain && *rules.role(above) == Role::Classes).then_some(place.rest));
+            classes.extend((plain && *rules.role(above) == FolderRole::Classes).then_some(place.rest));
         }
         let mut notes = tree.notes.clone();
         notes.extend(rules.said());
@@ -364,6 +364,6 @@ impl<'a> Layout<'a> {
             tree.root.display(),
             notes.iter().map(|note| format!("; {note}")).collect::<String>()
         );
-        Ok(Layout { pictures, masks, index, classes, notes })
+        Ok(FolderLayout { pictures, masks, index, classes, notes })
     }
 }

@@ -43,7 +43,7 @@ pub use picture::{Look, PictureOptions, Remarks, load_picture, look_at, looks_li
 pub use samples::{Samples, SharedRows};
 pub use source::leads_above;
 pub use split::{Split, Truth};
-pub use table::{Encoding, Rows, Scale, Table};
+pub use table::{Encoding, TableRows, Scale, Table};
 
 use crate::core::sample::Image;
 use reader::Reader;
@@ -293,10 +293,10 @@ impl Dataset {
         }
     }
 
-    /// Rows of a table, as samples without images.
+    /// TableRows of a table, as samples without images.
     pub fn of_table(table: Table) -> Result<Self> {
         let features = table.columns.len() as u32;
-        let split = |rows: Rows| {
+        let split = |rows: TableRows| {
             let truth = Truth { targets: Some(rows.targets), ..Truth::default() };
             Split::new(Samples::rows(rows.features, features), truth)
         };

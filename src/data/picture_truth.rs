@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result, ensure};
 
-use super::layout::{Layout, Placed};
+use super::layout::{FolderLayout, Placed};
 use super::names::some_of;
 use super::number::number;
 use super::source::Entry;
@@ -32,7 +32,7 @@ pub(super) enum PictureTruth<'a> {
 /// The truth about `samples`. Samples whose target is missing have been dropped.
 pub(super) fn of<'a>(
     name: &str,
-    layout: &Layout<'a>,
+    layout: &FolderLayout<'a>,
     samples: &[Sample<'a>],
     options: &ReadOptions,
     notes: &mut Vec<String>,
@@ -83,7 +83,7 @@ fn numbers(options: &ReadOptions, targets: &[&(String, u32)]) -> Result<PictureT
 /// Class names of the folders that samples lie in.
 fn folders<'a>(
     name: &str,
-    layout: &Layout<'a>,
+    layout: &FolderLayout<'a>,
     samples: &[Sample<'a>],
     options: &ReadOptions,
     notes: &mut Vec<String>,
@@ -137,7 +137,7 @@ fn numbered(name: &str, samples: &[Sample<'_>], classes: &[Option<&str>], option
 }
 
 /// The mask of each sample: a PNG of the same stem, and nothing without its counterpart.
-fn masks<'a>(name: &str, layout: &Layout<'a>, samples: &[Sample<'a>]) -> Result<PictureTruth<'a>> {
+fn masks<'a>(name: &str, layout: &FolderLayout<'a>, samples: &[Sample<'a>]) -> Result<PictureTruth<'a>> {
     ensure!(
         !layout.masks.is_empty(),
         "{name} has no masks: it needs a folder `masks` beside `images`, with a PNG of the same name for each picture"

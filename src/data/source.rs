@@ -82,7 +82,7 @@ pub(super) struct Entry {
     pub name: String,
     pub kind: Kind,
     pub stamp: Stamp,
-    contents: Contents,
+    contents: Origin,
 }
 
 /// Equal as long as a file has not changed.
@@ -96,7 +96,7 @@ pub(super) struct Stamp {
     number: u64,
 }
 
-enum Contents {
+enum Origin {
     Disk(PathBuf),
     /// Shared by links to one file.
     Memory(Arc<[u8]>),
@@ -119,16 +119,16 @@ impl Stamp {
 impl Entry {
     pub fn read(&self) -> Result<Cow<'_, [u8]>> {
         match &self.contents {
-            Contents::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
-            Contents::Disk(path) => Ok(Cow::Owned(std::fs::read(path).context("cannot be read")?)),
+            Origin::Memory(bytes) => Ok(Cow::Borrowed(bytes)),
+            Origin::Disk(path) => Ok(Cow::Owned(std::fs::read(path).context("cannot be read")?)),
         }
     }
 
     /// Its contents from the beginning, unpacked.
     pub fn reader(&self) -> Result<Box<dyn Read + '_>> {
         Ok(match &self.contents {
-            Contents::Memory(bytes) => unpacking(&bytes[..]),
-            Contents::Disk(path) => unpacking(File::open(path).context("cannot be read")?),
+            Origin::Memory(bytes) => unpacking(&bytes[..]),
+            Origin::Disk(path) => unpacking(File::open(path).context("cannot be read")?),
         })
     }
 
@@ -162,7 +162,7 @@ fn hidden(component: &str) -> bool {
 /// What is found below a root, on its way to a [`Tree`].
 #[derive(Default)]
 struct Found {
-    files: BTreeMap<String, (Kind, Stamp, Contents)>,
+    files: BTreeMap<String, (Kind, Stamp, Origin)>,
     folders: BTreeSet<String>,
     /// Names with reasons.
     left_out: Vec<String>,
@@ -220,7 +220,7 @@ impl Tree {
                 found.left_out.push(format!("{name} is a pipe, a socket or a device"));
             } else if let (Ok(metadata), false) = (entry.metadata(), found.files.contains_key(&name)) {
                 let kind = kinds::kind(&name, || head_of(path));
-                found.files.insert(name, (kind, Stamp::of(&metadata), Contents::Disk(path.to_path_buf())));
+                found.files.insert(name, (kind, Stamp::of(&metadata), Origin::Disk(path.to_path_buf())));
             } else {
                 found.left_out.push(format!("{name} cannot be read, or differs from another in Unicode form only"));
             }
@@ -233,7 +233,7 @@ impl Tree {
         let metadata = std::fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?;
         let name = name_of(path);
         let entry =
-            Entry { kind: kinds::kind(&name, || head_of(path)), name, stamp: Stamp::of(&metadata), contents: Contents::Disk(path.into()) };
+            Entry { kind: kinds::kind(&name, || head_of(path)), name, stamp: Stamp::of(&metadata), contents: Origin::Disk(path.into()) };
         Ok(Tree { root: path.to_path_buf(), files: vec![entry], folders: Vec::new(), notes: Vec::new() })
     }
 
@@ -331,9 +331,9 @@ impl Found {
 
     /// Removes run folders, and the folders that hold nothing else. Returns their names.
     fn take_runs(&mut self) -> BTreeSet<String> {
-        let ours = |contents: &Contents| match contents {
-            Contents::Memory(bytes) => bytes.starts_with(RUN_CONFIG_START.as_bytes()),
-            Contents::Disk(path) => path.parent().is_some_and(is_run_folder),
+        let ours = |contents: &Origin| match contents {
+            Origin::Memory(bytes) => bytes.starts_with(RUN_CONFIG_START.as_bytes()),
+            Origin::Disk(path) => path.parent().is_some_and(is_run_folder),
         };
         let folder = |name: &str| Some(name.strip_suffix(RUN_CONFIG)?).filter(|f| f.is_empty() || f.ends_with('/')).map(str::to_string);
         let configs = self.files.iter().filter_map(|(name, (.., contents))| Some((folder(name)?, contents)));
@@ -413,7 +413,7 @@ impl Unpacking {
             ensure!(bytes.len() as u64 == size, "{name} ends early");
         }
         let stamp = Stamp { bytes: size, ..self.stamp };
-        let contents = Contents::Memory(bytes.into());
+        let contents = Origin::Memory(bytes.into());
         // As when the archive is unpacked, the last one counts.
         if self.found.files.insert(name.clone(), (kind, stamp, contents)).is_some() {
             self.found.left_out.push(format!("{name} is there twice, or differs from another in Unicode form only: the last one counts"));
@@ -478,8 +478,8 @@ impl Unpacking {
     fn finish(mut self) -> Found {
         for _ in 0..MOST_LINKS {
             self.links.retain(|(link, target)| {
-                let Some((kind, stamp, Contents::Memory(bytes))) = self.found.files.get(target) else { return true };
-                let copy = (*kind, *stamp, Contents::Memory(bytes.clone()));
+                let Some((kind, stamp, Origin::Memory(bytes))) = self.found.files.get(target) else { return true };
+                let copy = (*kind, *stamp, Origin::Memory(bytes.clone()));
                 self.found.files.insert(link.clone(), copy);
                 false
             });

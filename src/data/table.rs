@@ -32,8 +32,8 @@ pub struct Table {
     pub target: String,
     /// Names of the features; `COLUMN=CATEGORY` for one-hot ones.
     pub columns: Vec<String>,
-    pub train: Rows,
-    pub test: Option<Rows>,
+    pub train: TableRows,
+    pub test: Option<TableRows>,
     /// Of the training targets.
     pub target_scale: Scale,
     /// Makes features of other files with these columns.
@@ -42,9 +42,9 @@ pub struct Table {
     pub notes: Vec<String>,
 }
 
-/// Rows of a table, one after the other.
+/// TableRows of a table, one after the other.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rows {
+pub struct TableRows {
     /// `[rows, columns]`
     pub features: Vec<f32>,
     /// As they are in the file.
@@ -61,18 +61,18 @@ pub struct Scale {
 /// How the columns of a file become features.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Encoding {
-    columns: Vec<Column>,
+    columns: Vec<EncodedColumn>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Column {
+struct EncodedColumn {
     name: String,
-    kind: Kind,
+    kind: ColumnKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+enum ColumnKind {
     /// Standardised; the median where nothing is.
     Number {
         median: f64,
@@ -84,7 +84,7 @@ enum Kind {
     Categories(Vec<String>),
 }
 
-impl Rows {
+impl TableRows {
     pub fn len(&self) -> usize {
         self.targets.len()
     }
@@ -117,9 +117,9 @@ fn median(mut values: Vec<f64>) -> f64 {
 impl Encoding {
     /// Names of the features.
     pub fn features(&self) -> Vec<String> {
-        let names = |column: &Column| match &column.kind {
-            Kind::Number { .. } => vec![column.name.clone()],
-            Kind::Categories(categories) => categories.iter().map(|category| format!("{}={category}", column.name)).collect(),
+        let names = |column: &EncodedColumn| match &column.kind {
+            ColumnKind::Number { .. } => vec![column.name.clone()],
+            ColumnKind::Categories(categories) => categories.iter().map(|category| format!("{}={category}", column.name)).collect(),
         };
         self.columns.iter().flat_map(names).collect()
     }
@@ -136,17 +136,17 @@ impl Encoding {
 
     /// Says which cells have no value or no known category. `what` they lie in, for a sentence.
     fn gaps(&self, sheet: &Sheet, rows: &[usize], what: &str, notes: &mut Vec<String>) {
-        for Column { name, kind } in &self.columns {
+        for EncodedColumn { name, kind } in &self.columns {
             let Some(place) = self.place(sheet, name) else { continue };
             let cells = rows.iter().map(|&row| sheet.cell(row, place));
             match kind {
-                Kind::Number { median, .. } => {
+                ColumnKind::Number { median, .. } => {
                     let (missing, words) = sheet.missing(rows.iter().copied(), place);
                     if missing > 0 {
                         notes.push(format!("`{name}`: {missing} missing values are taken as the training median, {median}{words}"));
                     }
                 }
-                Kind::Categories(known) => {
+                ColumnKind::Categories(known) => {
                     let empty = cells.clone().filter(|cell| cell.is_empty()).count();
                     if empty > 0 {
                         notes.push(format!("`{name}`: {empty} missing values are of no category"));
@@ -171,8 +171,8 @@ impl Encoding {
     pub fn problem(&self) -> Option<String> {
         let unsound = |scale: &Scale| !(scale.mean.is_finite() && scale.std.is_normal() && scale.std > 0.0);
         let bad = self.columns.iter().find(|column| match &column.kind {
-            Kind::Number { median, scale, .. } => !median.is_finite() || unsound(scale),
-            Kind::Categories(categories) => categories.is_empty(),
+            ColumnKind::Number { median, scale, .. } => !median.is_finite() || unsound(scale),
+            ColumnKind::Categories(categories) => categories.is_empty(),
         });
         match bad {
             Some(column) => Some(format!("the scale of column `{}` makes no sense", column.name)),
@@ -181,7 +181,7 @@ impl Encoding {
     }
 
     fn encode(&self, sheet: &Sheet, rows: &[usize]) -> Result<Vec<f32>> {
-        let place = |column: &Column| {
+        let place = |column: &EncodedColumn| {
             let missing = || format!("{} has no column `{}`, which the model was trained on", sheet.name, column.name);
             self.place(sheet, &column.name).with_context(missing)
         };
@@ -190,11 +190,11 @@ impl Encoding {
         for &row in rows {
             for (column, &place) in self.columns.iter().zip(&places) {
                 match &column.kind {
-                    Kind::Number { median, scale, notation } => {
+                    ColumnKind::Number { median, scale, notation } => {
                         let value = sheet.number(row, place, *notation)?.unwrap_or(*median);
                         features.push(((value - scale.mean) / scale.std) as f32);
                     }
-                    Kind::Categories(categories) => {
+                    ColumnKind::Categories(categories) => {
                         let cell = sheet.cell(row, place);
                         features.extend(categories.iter().map(|category| if category == cell { 1.0 } else { 0.0 }));
                     }
@@ -210,7 +210,7 @@ fn is_currency(word: &str) -> bool {
     (word.len() == 3 && word.bytes().all(|byte| byte.is_ascii_uppercase())) || matches!(word, "Rs" | "Rs.")
 }
 
-impl Column {
+impl EncodedColumn {
     /// How `place` becomes features, by the rows in `train`; `None` with a reason if it says nothing. `all` are the rows used.
     fn of(sheet: &Sheet, place: usize, guess: Guess, all: &[usize], train: &[usize]) -> Result<Result<Self, &'static str>> {
         let name = sheet.columns[place].clone();
@@ -228,7 +228,7 @@ impl Column {
                 return Ok(Err("empty"));
             }
             let scale = Scale::of(&values);
-            let column = Column { name, kind: Kind::Number { median: median(values), scale, notation } };
+            let column = EncodedColumn { name, kind: ColumnKind::Number { median: median(values), scale, notation } };
             return Ok(if scale.is_constant() { Err("constant") } else { Ok(column) });
         }
         let filled: Vec<&usize> = all.iter().filter(|row| !is_missing(cell(row))).collect();
@@ -264,11 +264,11 @@ impl Column {
             );
         }
         let categories: BTreeSet<&str> = train.iter().map(cell).filter(|cell| !cell.is_empty()).collect();
-        let kind = Kind::Categories(categories.iter().map(|category| category.to_string()).collect());
+        let kind = ColumnKind::Categories(categories.iter().map(|category| category.to_string()).collect());
         Ok(match categories.len() {
             1 => Err("constant"),
             n if n > MOST_CATEGORIES => Err("of too many categories"),
-            _ => Ok(Column { name, kind }),
+            _ => Ok(EncodedColumn { name, kind }),
         })
     }
 }
@@ -355,8 +355,8 @@ impl Table {
         let encoding = Encoding::of(&sheet, &guesses, [&all, &train], &[Some(target), split], &mut notes)?;
         let numbers = encoding.notations(&sheet).chain([(target, written)]);
         notes.extend(sheet.conversions(numbers));
-        let rows = |rows: &[usize]| -> Result<Rows> {
-            Ok(Rows { features: encoding.encode(&sheet, rows)?, targets: rows.iter().filter_map(|&row| targets[row]).collect() })
+        let rows = |rows: &[usize]| -> Result<TableRows> {
+            Ok(TableRows { features: encoding.encode(&sheet, rows)?, targets: rows.iter().filter_map(|&row| targets[row]).collect() })
         };
         let test = if test.is_empty() { None } else { Some(rows(&test)?) };
         let (columns, train) = (encoding.features(), rows(&train)?);
@@ -380,7 +380,7 @@ impl Encoding {
                 left_out.push(format!("column {} has no name", place + 1));
                 continue;
             }
-            match Column::of(sheet, place, guesses[place], all, train)? {
+            match EncodedColumn::of(sheet, place, guesses[place], all, train)? {
                 Ok(column) => columns.push(column),
                 Err(why) => left_out.push(format!("column `{name}` is {why}")),
             }
@@ -395,10 +395,10 @@ impl Encoding {
     /// What each column is taken for, for a sentence.
     fn types(&self, left_out: &[String]) -> String {
         let (mut numbers, mut categories) = (Vec::new(), Vec::new());
-        for Column { name, kind } in &self.columns {
+        for EncodedColumn { name, kind } in &self.columns {
             match kind {
-                Kind::Number { .. } => numbers.push(format!("`{name}`")),
-                Kind::Categories(known) => categories.push(format!("`{name}` ({})", known.len())),
+                ColumnKind::Number { .. } => numbers.push(format!("`{name}`")),
+                ColumnKind::Categories(known) => categories.push(format!("`{name}` ({})", known.len())),
             }
         }
         // Pixels in columns would fill the screen.
@@ -410,9 +410,9 @@ impl Encoding {
 
     /// Where numbers are, and how they are written.
     fn notations(&self, sheet: &Sheet) -> impl Iterator<Item = (usize, Notation)> {
-        let of = |Column { name, kind }: &Column| match kind {
-            Kind::Number { notation, .. } => Some((sheet.find(name)?, *notation)),
-            Kind::Categories(_) => None,
+        let of = |EncodedColumn { name, kind }: &EncodedColumn| match kind {
+            ColumnKind::Number { notation, .. } => Some((sheet.find(name)?, *notation)),
+            ColumnKind::Categories(_) => None,
         };
         self.columns.iter().filter_map(of)
     }

@@ -49,9 +49,9 @@ impl Gemm {
 
     fn compute(self, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
         /// A place in the result that one thread writes.
-        struct Part(*mut f32);
+        struct Share(*mut f32);
         // SAFETY: parts are rows or columns of the result that no other part has.
-        unsafe impl Send for Part {}
+        unsafe impl Send for Share {}
 
         let Gemm { layout, m, n, k, a_stride, b_stride, c_stride, accumulate } = self;
         if m == 0 || n == 0 {
@@ -68,14 +68,14 @@ impl Gemm {
         assert!((m - 1) * a_m + (k - 1) * a_k < a.len() && (k - 1) * b_k + (n - 1) * b_n < b.len() && (m - 1) * c_stride + n <= c.len());
         let beta = if accumulate { 1.0 } else { 0.0 };
         let strides = [a_m, a_k, b_k, b_n, c_stride].map(|stride| stride as isize);
-        let gemm = |rows: usize, cols: usize, a: &[f32], b: &[f32], c: Part| {
+        let gemm = |rows: usize, cols: usize, a: &[f32], b: &[f32], c: Share| {
             let [a_m, a_k, b_k, b_n, c_m] = strides;
             // SAFETY: the last element of each whole operand that these strides address was compared with its slice
             // above, and parts end where the whole does or before.
             unsafe { matrixmultiply::sgemm(rows, k, cols, 1.0, a.as_ptr(), a_m, a_k, b.as_ptr(), b_k, b_n, beta, c.0, c_m, 1) }
         };
         if threads == 1 {
-            return gemm(m, n, a, b, Part(c.as_mut_ptr()));
+            return gemm(m, n, a, b, Share(c.as_mut_ptr()));
         }
         // Each thread repacks the whole operand that is not divided: that should be the smaller one.
         let by_columns = n > m;
@@ -84,7 +84,7 @@ impl Gemm {
         let parts = (0..size.div_ceil(block)).map(|i| {
             let (from, count) = (i * block, block.min(size - i * block));
             // SAFETY: `from` is a row or a column of the result.
-            (from, count, Part(unsafe { c.as_mut_ptr().add(if by_columns { from } else { from * c_stride }) }))
+            (from, count, Share(unsafe { c.as_mut_ptr().add(if by_columns { from } else { from * c_stride }) }))
         });
         parts.collect::<Vec<_>>().into_par_iter().for_each(|(from, count, part)| match by_columns {
             true => gemm(m, count, a, &b[from * b_n..], part),

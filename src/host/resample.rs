@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use crate::core::sample::Image;
-use crate::host::views::{Column, Ranges};
+use crate::host::views::{DrawColumn, Ranges};
 
 /// Zeros around the copy: positions are drawn in to one pixel beyond the edge, and have taps around them.
 const MARGIN: usize = 2;
@@ -85,14 +85,14 @@ impl Resampler {
     /// Contrast and colours are linear, as interpolation is: so they change the sample.
     fn unpack<const C: usize>(&self, padded: &mut [f32], bytes: &[u8], draws: &[f32]) {
         let width = self.image.width as usize;
-        let contrast = draws[Column::CONTRAST] / 255.0;
+        let contrast = draws[DrawColumn::CONTRAST] / 255.0;
         for (line, bytes) in bytes.chunks_exact(width * C).enumerate() {
             let start = ((line + MARGIN) * self.pitch() + MARGIN) * C;
             let values = &mut padded[start..start + width * C];
             if C == 3 && self.ranges.colours(self.image) {
                 for (values, bytes) in values.chunks_exact_mut(3).zip(bytes.chunks_exact(3)) {
                     let [red, green, blue] = [0, 1, 2].map(|channel| f32::from(bytes[channel]));
-                    for (value, row) in values.iter_mut().zip(draws[Column::COLOURS..].chunks_exact(4)) {
+                    for (value, row) in values.iter_mut().zip(draws[DrawColumn::COLOURS..].chunks_exact(4)) {
                         *value = (row[0] * red + row[1] * green + row[2] * blue) / 255.0;
                     }
                 }
@@ -136,10 +136,10 @@ impl Resampler {
         let least = MARGIN as f32 - beyond;
         let most = [width, height].map(|side| (side - 1 + MARGIN) as f32 + beyond);
         let elastic = self.ranges.elastic > 0.0;
-        let brightness = draws[Column::BRIGHTNESS];
+        let brightness = draws[DrawColumn::BRIGHTNESS];
         for (line, pixels) in pixels.chunks_exact_mut(width * self.pixel_stride).enumerate() {
             if elastic {
-                self.displace(shifts, &draws[Column::DISPLACEMENTS..], line);
+                self.displace(shifts, &draws[DrawColumn::DISPLACEMENTS..], line);
             }
             // Where the first pixel of the line comes from, in the padded copy, and how far apart its neighbours do.
             let at = |axis: usize| {

@@ -147,9 +147,9 @@ impl Ranges {
 }
 
 /// Where things lie in a row of draws.
-pub struct Column;
+pub struct DrawColumn;
 
-impl Column {
+impl DrawColumn {
     pub const BRIGHTNESS: usize = 3;
     pub const CONTRAST: usize = 7;
     /// Three rows of a matrix, each in a quad.
@@ -184,7 +184,7 @@ pub fn place<T: Real>(draws: &[f32], sides: [u32; 2], pixel: [u32; 2], elastic: 
     let f = [0, 1].map(|axis| number(3 * pixel[axis] - cell[axis] * last[axis]) / number(last[axis]));
     let rest = f.map(|share| number(1) - share);
     [0, 1].map(|axis| {
-        let node = |dx, dy| draw(Column::DISPLACEMENTS + (2 * (4 * (cell[1] + dy) + cell[0] + dx)) as usize + axis);
+        let node = |dx, dy| draw(DrawColumn::DISPLACEMENTS + (2 * (4 * (cell[1] + dy) + cell[0] + dx)) as usize + axis);
         let line = |dy| node(0, dy) * rest[0] + node(1, dy) * f[0];
         mapped[axis] + (line(0) * rest[1] + line(1) * f[1])
     })

@@ -55,7 +55,7 @@ struct Factors {
 }
 
 /// New values, and how far correctly rounded arithmetic may lie from them.
-struct Updated {
+struct AdamResult {
     values: [f64; 3],
     errors: [f64; 3],
 }
@@ -69,7 +69,7 @@ impl Adam {
     }
 
     /// `w`, `first` and `second`, in this order.
-    fn update(&self, w: f32, g: f32, first: f32, second: f32, by: &Factors) -> Updated {
+    fn update(&self, w: f32, g: f32, first: f32, second: f32, by: &Factors) -> AdamResult {
         let [w, g, first, second] = [w, g, first, second].map(f64::from);
         let [beta1, beta2] = self.settings.betas.map(f64::from);
         let (decay, shrink) = self.settings.decays();
@@ -87,7 +87,7 @@ impl Adam {
         let relative = root_error / (root + eps) + 16.0 * EPSILON;
         let direction_error = m_error * by.corrections[0] / (root + eps) + direction.abs() * relative;
         let w_error = 2.0 * EPSILON * w.abs() + by.lr * (direction_error + 8.0 * EPSILON * (shrink * w).abs());
-        Updated { values: [w - by.lr * (shrink * w + direction), m, v], errors: [w_error, m_error + 1e-37, v_error] }
+        AdamResult { values: [w - by.lr * (shrink * w + direction), m, v], errors: [w_error, m_error + 1e-37, v_error] }
     }
 }
 

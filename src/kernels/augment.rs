@@ -7,7 +7,7 @@ use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::host::resample::Resampler;
-use crate::host::views::{Column, Finish, Ranges, Views, place};
+use crate::host::views::{DrawColumn, Finish, Ranges, Views, place};
 
 /// `data`: packed samples; `indices`: `[1, batch]`; `draws`, `keys`: see [`AugmentDraw`](super::augment_draw::AugmentDraw);
 /// `x`: `[views · batch, height · width · channels]`, all first views, then all second ones; or a row for each pixel.
@@ -53,12 +53,12 @@ impl Augment {
             let below = texel(0, 1) * (1.0 - fx) + texel(1, 1) * fx;
             (above * (1.0 - fy) + below * fy) / 255.0
         };
-        let row = &d[Column::COLOURS + 4 * (channel % 3)..];
+        let row = &d[DrawColumn::COLOURS + 4 * (channel % 3)..];
         let seen = match self.ranges.colours(self.image) {
             true => (0..3).map(|from| row[from] * interpolated(from)).sum(),
-            false => d[Column::CONTRAST] * interpolated(channel),
+            false => d[DrawColumn::CONTRAST] * interpolated(channel),
         };
-        seen + d[Column::BRIGHTNESS]
+        seen + d[DrawColumn::BRIGHTNESS]
     }
 }
 
@@ -81,7 +81,7 @@ impl Kernel for Augment {
             erase: self.ranges.erase,
         }
         constants {
-            QUADS: Column::COUNT / 4,
+            QUADS: DrawColumn::COUNT / 4,
             COLOUR: self.ranges.colours(self.image),
             ELASTIC: self.ranges.elastic > 0.0,
         }
@@ -90,7 +90,7 @@ impl Kernel for Augment {
     fn check_shapes(&self) -> Result<(), String> {
         self.views().check()?;
         has("data", self.data, self.data.rows(), self.image.len().div_ceil(4))?;
-        has("draws", self.draws, self.draws.rows(), Column::COUNT)?;
+        has("draws", self.draws, self.draws.rows(), DrawColumn::COUNT)?;
         has("keys", self.keys, self.draws.rows(), 4)
     }
 
@@ -132,11 +132,11 @@ impl Kernel for Augment {
         let side = f64::from(self.image.width + self.image.height);
         let bounds = (0..self.draws.rows() as usize).flat_map(|view| {
             let d: Vec<f64> = draws.row(view).iter().map(|&d| f64::from(d.abs())).collect();
-            let rows = d[Column::COLOURS..Column::DISPLACEMENTS].chunks(4).map(|row| row[..3].iter().sum::<f64>());
-            let gain = if self.ranges.colours(self.image) { rows.fold(0.0, f64::max) } else { d[Column::CONTRAST] };
-            let displaced = if self.ranges.elastic > 0.0 { d[Column::DISPLACEMENTS..].iter().copied().fold(0.0, f64::max) } else { 0.0 };
+            let rows = d[DrawColumn::COLOURS..DrawColumn::DISPLACEMENTS].chunks(4).map(|row| row[..3].iter().sum::<f64>());
+            let gain = if self.ranges.colours(self.image) { rows.fold(0.0, f64::max) } else { d[DrawColumn::CONTRAST] };
+            let displaced = if self.ranges.elastic > 0.0 { d[DrawColumn::DISPLACEMENTS..].iter().copied().fold(0.0, f64::max) } else { 0.0 };
             let coordinate = 8.0 * EPSILON * (side * (1.0 + d[0] + d[1] + d[4] + d[5]) + d[2] + d[6] + 2.0 * displaced);
-            let bound = 2.0 * coordinate * gain + 16.0 * EPSILON * (1.0 + gain + d[Column::BRIGHTNESS]);
+            let bound = 2.0 * coordinate * gain + 16.0 * EPSILON * (1.0 + gain + d[DrawColumn::BRIGHTNESS]);
             std::iter::repeat_n(bound, self.image.len() as usize)
         });
         Tolerance::Each(bounds.collect())
@@ -151,13 +151,13 @@ impl Kernel for Augment {
 /// thicker, thinner and left alone, blurred and not, and displacements of up to two pixels.
 pub(super) fn case_draws(c: &mut Cases<'_>, rows: u32, Image { height, width, .. }: Image, erase: u32) -> (Buf, Buf) {
     let draw = |r: u32, i: u32| match i as usize {
-        Column::THICKNESS => [0.7, -0.4, 0.0][r as usize % 3],
-        Column::BLUR => (r / 2 % 2) as f32,
+        DrawColumn::THICKNESS => [0.7, -0.4, 0.0][r as usize % 3],
+        DrawColumn::BLUR => (r / 2 % 2) as f32,
         i if i < 8 => [1.1, -0.2, 1.3, 0.05, 0.3, 0.9, -2.1, 0.8][i] * (1.0 + 0.01 * r as f32 * (i % 3) as f32),
-        i if i < Column::DISPLACEMENTS => [0.6, 0.3, -0.1, 0.0, 0.2, 0.7, 0.15, 0.0, -0.2, 0.35, 0.8, 0.0][i - Column::COLOURS],
+        i if i < DrawColumn::DISPLACEMENTS => [0.6, 0.3, -0.1, 0.0, 0.2, 0.7, 0.15, 0.0, -0.2, 0.35, 0.8, 0.0][i - DrawColumn::COLOURS],
         i => ((i as u32 * 7 + r * 5) % 17) as f32 / 4.0 - 2.0,
     };
-    let columns = Column::COUNT;
+    let columns = DrawColumn::COUNT;
     let draws = c.filled(shape(rows, columns), Fill::F32((0..rows * columns).map(|k| draw(k / columns, k % columns)).collect()));
     let key = |r: u32, i: u32| [r + 1, 9, r % width + erase.div_ceil(2), r % height + erase.div_ceil(2)][i as usize];
     let keys = c.filled(shape(rows, 4), Fill::U32((0..rows * 4).map(|k| key(k / 4, k % 4)).collect()));

@@ -5,10 +5,10 @@ use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::random::{bell, signed_unit, threefry};
-use crate::host::views::Column;
+use crate::host::views::DrawColumn;
 pub use crate::host::views::Ranges;
 
-/// `clock`: `[1, 2]`; `draws`: `[rows, Column::COUNT]`, in quads: inverse affine map (xx, xy, x, brightness; yx, yy, y,
+/// `clock`: `[1, 2]`; `draws`: `[rows, DrawColumn::COUNT]`, in quads: inverse affine map (xx, xy, x, brightness; yx, yy, y,
 /// contrast), a matrix for the colours, contrast included (red's row, thickness; green's, blur; blue's, nothing), and the
 /// displacements (x, y) of the nodes of a 4x4 grid, line by line; `keys` (u32): `[rows, 4]`, noise key, then where the erased
 /// square starts, plus its side. Distances are in pixels.
@@ -87,12 +87,12 @@ impl AugmentDraw {
         for (row, beside) in beside.into_iter().enumerate() {
             for column in 0..3 {
                 let mean: f64 = (0..3).map(|k| LUMA[k] * hue(k, column)).sum();
-                out[Column::COLOURS + 4 * row + column] = (contrast * (saturation * hue(row, column) + (1.0 - saturation) * mean)) as f32;
+                out[DrawColumn::COLOURS + 4 * row + column] = (contrast * (saturation * hue(row, column) + (1.0 - saturation) * mean)) as f32;
             }
-            out[Column::COLOURS + 4 * row + 3] = beside as f32;
+            out[DrawColumn::COLOURS + 4 * row + 3] = beside as f32;
         }
 
-        let nodes = &mut out[Column::DISPLACEMENTS..];
+        let nodes = &mut out[DrawColumn::DISPLACEMENTS..];
         if r.elastic == 0.0 {
             return nodes.fill(0.0);
         }
@@ -132,13 +132,13 @@ impl Kernel for AugmentDraw {
             hue: hue,
             erase: r.erase,
         }
-        constants { QUADS: Column::COUNT / 4 }
+        constants { QUADS: DrawColumn::COUNT / 4 }
         invocations { self.draws.rows() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         has("clock", self.clock, 1, 2)?;
-        has("draws", self.draws, self.draws.rows(), Column::COUNT)?;
+        has("draws", self.draws, self.draws.rows(), DrawColumn::COUNT)?;
         has("keys", self.keys, self.draws.rows(), 4)
     }
 
@@ -164,11 +164,11 @@ impl Kernel for AugmentDraw {
         let r = self.ranges;
         let side = 0.5 * f64::from(self.width.max(self.height));
         let largest = f64::from(r.scale + r.aspect).exp() + f64::from(r.shear);
-        let columns = (0..Column::COUNT as usize).map(|column| match column {
+        let columns = (0..DrawColumn::COUNT as usize).map(|column| match column {
             2 | 6 => side * (1.0 + f64::from(r.shift)),
-            Column::BRIGHTNESS | Column::CONTRAST | Column::THICKNESS | Column::BLUR => 1.0,
+            DrawColumn::BRIGHTNESS | DrawColumn::CONTRAST | DrawColumn::THICKNESS | DrawColumn::BLUR => 1.0,
             0..8 => largest,
-            8..Column::DISPLACEMENTS => 2.0 * f64::from((1.0 + r.contrast) * (1.0 + r.saturation)),
+            8..DrawColumn::DISPLACEMENTS => 2.0 * f64::from((1.0 + r.contrast) * (1.0 + r.saturation)),
             _ => side * 3.5 * f64::from(r.elastic),
         });
         let bounds: Vec<f64> = columns.map(|size| 32.0 * EPSILON * size).collect();
@@ -212,7 +212,7 @@ pub fn cases(c: &mut Cases<'_>) {
     for (rows, width, height) in [(1, 28, 28), (65, 28, 28), (63, 5, 9)] {
         for ranges in CASE_RANGES.into_iter().chain([close]) {
             let clock = c.filled(shape(1, 2), Fill::U32(vec![step, step + 1]));
-            let (draws, keys) = (c.output(rows, Column::COUNT), c.integer_output(rows, 4));
+            let (draws, keys) = (c.output(rows, DrawColumn::COUNT), c.integer_output(rows, 4));
             c.add(AugmentDraw { clock, draws, keys, width, height, key, ranges });
         }
     }

@@ -7,7 +7,7 @@ use super::{Cases, has, row_quads, same};
 use crate::core::buffer::Buf;
 use crate::core::memory::HostMem;
 use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
-use crate::host::views::{Column, Finish, Ranges, Views};
+use crate::host::views::{DrawColumn, Finish, Ranges, Views};
 
 /// `x`, `y`: views as those of [`Augment`](super::augment::Augment), which has left `x` unfinished; `draws`, `keys`: as there.
 /// With t the thickness drawn: `y = x + |t| (e - x) + b (m - x)`, where e is the largest of the 3x3 pixels around for t > 0,
@@ -38,14 +38,14 @@ impl AugmentLocal {
         let values = around.iter().map(|&(dx, dy)| value(dx, dy));
         let (most, least) = (values.clone().fold(f64::MIN, f64::max), values.fold(f64::MAX, f64::min));
         let mean: f64 = around.iter().map(|&(dx, dy)| value(dx, dy) * 0.25 / f64::from(1 << (dx.abs() + dy.abs()))).sum();
-        let (here, t, blur) = (value(0, 0), f64::from(draws[Column::THICKNESS]), f64::from(draws[Column::BLUR]));
+        let (here, t, blur) = (value(0, 0), f64::from(draws[DrawColumn::THICKNESS]), f64::from(draws[DrawColumn::BLUR]));
         here + t.abs() * (if t > 0.0 { most } else { least } - here) + blur * (mean - here)
     }
 
     /// All of a view. `planes`: three of one channel each.
     fn view(&self, planes: &mut [Vec<f32>; 3], view: &[f32], pixel_stride: usize, draws: &[f32], out: &mut [f32]) {
         let [plane, across, changed] = planes;
-        let (t, blur) = (draws[Column::THICKNESS], draws[Column::BLUR]);
+        let (t, blur) = (draws[DrawColumn::THICKNESS], draws[DrawColumn::BLUR]);
         out.fill(0.0);
         for channel in 0..self.image.channels as usize {
             plane.iter_mut().zip(view.chunks(pixel_stride)).for_each(|(value, pixel)| *value = pixel[channel]);
@@ -111,13 +111,13 @@ impl Kernel for AugmentLocal {
             noise: self.ranges.noise,
             erase: self.ranges.erase,
         }
-        constants { QUADS: Column::COUNT / 4 }
+        constants { QUADS: DrawColumn::COUNT / 4 }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         self.views().check()?;
         same(&[("y", self.y), ("x", self.x)])?;
-        has("draws", self.draws, self.draws.rows(), Column::COUNT)?;
+        has("draws", self.draws, self.draws.rows(), DrawColumn::COUNT)?;
         has("keys", self.keys, self.draws.rows(), 4)
     }
 

@@ -22,7 +22,7 @@ pub struct BatchNormMoments {
 }
 
 /// Of a column of the batch.
-struct Column {
+struct ColumnMoments {
     mean: f64,
     /// Σ (x - mean)²
     squares: f64,
@@ -31,7 +31,7 @@ struct Column {
 }
 
 impl BatchNormMoments {
-    fn columns(&self, m: &HostMem) -> Vec<Column> {
+    fn columns(&self, m: &HostMem) -> Vec<ColumnMoments> {
         let (means, deviations) = (m.f32(self.means), m.f32(self.deviations));
         let rows = f64::from(self.rows);
         let column = |c: usize| {
@@ -43,7 +43,7 @@ impl BatchNormMoments {
             let mean = parts().map(|(count, mean, _)| count * mean).sum::<f64>() / rows;
             let distance = parts().map(|(count, mean, _)| count * (mean - first).abs()).sum::<f64>() / rows;
             let squares = parts().map(|(count, of_part, squares)| squares + count * (of_part - mean).powi(2)).sum();
-            Column { mean, squares, distance }
+            ColumnMoments { mean, squares, distance }
         };
         (0..self.means.cols() as usize).map(column).collect()
     }
@@ -89,11 +89,11 @@ impl Kernel for BatchNormMoments {
 
     fn twin(&self, m: &HostMem) {
         let (columns, rate) = (self.columns(m), self.rate(m));
-        let value = |row: usize, c: &Column| {
+        let value = |row: usize, c: &ColumnMoments| {
             if row == 0 { c.mean } else { 1.0 / (self.variance(c.squares) + f64::from(NORM_EPS)).sqrt() }
         };
         m.f32_mut(self.moments).for_each_row(|r, out| out.iter_mut().zip(&columns).for_each(|(out, c)| *out = value(r, c) as f32));
-        let follow = |running: Buf, new: &(dyn Fn(&Column) -> f64 + Sync)| {
+        let follow = |running: Buf, new: &(dyn Fn(&ColumnMoments) -> f64 + Sync)| {
             m.f32_mut(running).for_each_row(|_, running| {
                 for (running, column) in running.iter_mut().zip(&columns) {
                     *running = ((1.0 - rate) * f64::from(*running) + rate * new(column)) as f32;
@@ -108,9 +108,9 @@ impl Kernel for BatchNormMoments {
     /// An error of the mean adds its square to those. The root halves what is relative, and has 2 units of its own.
     fn tolerance(&self, output: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (columns, rate, terms) = (self.columns(m), self.rate(m), f64::from(self.means.rows()) + 4.0);
-        let mean_error = |c: &Column| 2.0 * EPSILON * (terms * c.distance + 2.0 * c.mean.abs()) + 1e-37;
-        let squares_error = |c: &Column| 2.0 * EPSILON * (terms + 4.0) * c.squares + f64::from(self.rows) * mean_error(c).powi(2);
-        let inverse_error = |c: &Column| {
+        let mean_error = |c: &ColumnMoments| 2.0 * EPSILON * (terms * c.distance + 2.0 * c.mean.abs()) + 1e-37;
+        let squares_error = |c: &ColumnMoments| 2.0 * EPSILON * (terms + 4.0) * c.squares + f64::from(self.rows) * mean_error(c).powi(2);
+        let inverse_error = |c: &ColumnMoments| {
             let variance = self.variance(c.squares) + f64::from(NORM_EPS);
             (0.5 * self.variance(squares_error(c)) / variance + 2.0 * EPSILON * 6.0) / variance.sqrt()
         };
@@ -118,7 +118,7 @@ impl Kernel for BatchNormMoments {
             let old = f64::from(m.f32(old).row(0)[c].abs());
             rate * error + 2.0 * EPSILON * 3.0 * ((1.0 - rate).abs() * old + rate * new.abs()) + 1e-37
         };
-        let each = |f: &dyn Fn(usize, &Column) -> f64| columns.iter().enumerate().map(|(i, c)| f(i, c)).collect::<Vec<_>>();
+        let each = |f: &dyn Fn(usize, &ColumnMoments) -> f64| columns.iter().enumerate().map(|(i, c)| f(i, c)).collect::<Vec<_>>();
         Tolerance::Each(match output {
             "moments" => [each(&|_, c| mean_error(c)), each(&|_, c| inverse_error(c))].concat(),
             "running_mean" => each(&|i, c| running_error(self.running_mean, c.mean, mean_error(c), i)),

@@ -6,7 +6,7 @@ use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::{Exp, Kernel, Tolerance};
-use crate::host::views::{Column, place};
+use crate::host::views::{DrawColumn, place};
 
 /// `masks` (u32): `[samples, height * width / 4]`, lowest byte first; `indices`: `[1, batch]`; `draws`: `[batch, 52]`, as
 /// [`AugmentDraw`](super::augment_draw::AugmentDraw) leaves them; `targets` (u32): `[1, batch * height * width]`.
@@ -36,8 +36,8 @@ impl GatherMasks {
             let tent = |node: usize, at: f64| (1.0 - (at - node as f64).abs()).max(0.0);
             for node in 0..16 {
                 let weight = tent(node % 4, at(x, self.width)) * tent(node / 4, at(y, self.height));
-                source[0] += weight * d(Column::DISPLACEMENTS + 2 * node);
-                source[1] += weight * d(Column::DISPLACEMENTS + 2 * node + 1);
+                source[0] += weight * d(DrawColumn::DISPLACEMENTS + 2 * node);
+                source[1] += weight * d(DrawColumn::DISPLACEMENTS + 2 * node + 1);
             }
         }
         source
@@ -56,14 +56,14 @@ impl Kernel for GatherMasks {
             mask_stride: self.masks.shape.stride(),
             outside,
         }
-        constants { QUADS: Column::COUNT / 4, ELASTIC: self.elastic }
+        constants { QUADS: DrawColumn::COUNT / 4, ELASTIC: self.elastic }
         invocations { self.targets.shape.stride() }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         let (batch, pixels) = (self.indices.cols(), self.height * self.width);
         has("indices", self.indices, 1, batch)?;
-        has("draws", self.draws, batch, Column::COUNT)?;
+        has("draws", self.draws, batch, DrawColumn::COUNT)?;
         has("targets", self.targets, 1, batch * pixels)?;
         has("masks", self.masks, self.masks.rows(), pixels.div_ceil(4))
     }
@@ -132,8 +132,8 @@ pub fn cases(c: &mut Cases<'_>) {
             let masks = super::gather::packed_bytes(c, 7, height * width);
             let indices = c.integers((0..batch).map(|r| (r * 5 + 2) % 7));
             let displacement = |r: usize, i: usize| ((i * 7 + r * 5) % 17) as f32 / 4.0 - 2.0;
-            let row = |r: usize| (0..Column::COUNT as usize).map(move |i| if i < 8 { MAPS[(first + r) % MAPS.len()][i] } else { displacement(r, i) });
-            let draws = c.filled(shape(batch, Column::COUNT), Fill::F32((0..batch as usize).flat_map(row).collect()));
+            let row = |r: usize| (0..DrawColumn::COUNT as usize).map(move |i| if i < 8 { MAPS[(first + r) % MAPS.len()][i] } else { displacement(r, i) });
+            let draws = c.filled(shape(batch, DrawColumn::COUNT), Fill::F32((0..batch as usize).flat_map(row).collect()));
             let targets = c.integer_output(1, batch * height * width);
             c.add(GatherMasks { masks, indices, draws, targets, height, width, elastic, outside: 255 });
         }

@@ -5,7 +5,7 @@ use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::{Exp, Kernel, Tolerance};
 
-/// `clock`: `[1, 2]`; `loss`, `norm`: `[1, 1]`; `ring`: `[steps kept, 4]`, see [`Row`].
+/// `clock`: `[1, 2]`; `loss`, `norm`: `[1, 1]`; `ring`: `[steps kept, 4]`, see [`StepMetrics`].
 pub struct Metrics {
     pub clock: Buf,
     pub loss: Buf,
@@ -15,13 +15,13 @@ pub struct Metrics {
 
 /// A row of the ring.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Row {
+pub struct StepMetrics {
     pub steps_done: u32,
     pub loss: f32,
     pub norm: f32,
 }
 
-impl Row {
+impl StepMetrics {
     /// As it stands in the ring: the count in halves of 16 bits, which floats hold exactly.
     pub fn to_floats(self) -> [f32; 4] {
         [(self.steps_done & 0xFFFF) as f32, self.loss, self.norm, (self.steps_done >> 16) as f32]
@@ -30,7 +30,7 @@ impl Row {
     /// From the bits of a row.
     pub fn from_bits(bits: [u32; 4]) -> Self {
         let [low, loss, norm, high] = bits.map(f32::from_bits);
-        Row { steps_done: (high as u32) << 16 | low as u32, loss, norm }
+        StepMetrics { steps_done: (high as u32) << 16 | low as u32, loss, norm }
     }
 }
 
@@ -56,7 +56,7 @@ impl Kernel for Metrics {
     fn twin(&self, m: &HostMem) {
         let (clock, loss, norm) = (m.u32(self.clock), m.f32(self.loss), m.f32(self.norm));
         let [step, done] = [clock.row(0)[0], clock.row(0)[1]];
-        let row = Row { steps_done: done, loss: loss.row(0)[0], norm: norm.row(0)[0] };
+        let row = StepMetrics { steps_done: done, loss: loss.row(0)[0], norm: norm.row(0)[0] };
         m.f32_mut(self.ring).row_mut((step % self.ring.rows()) as usize).copy_from_slice(&row.to_floats());
     }
 

@@ -38,7 +38,7 @@ pub struct SgdSettings {
 }
 
 /// New weight, new momentum buffer, and the sum of magnitudes that the update is made of.
-struct Updated {
+struct SgdResult {
     w: f64,
     v: f64,
     magnitude: f64,
@@ -51,7 +51,7 @@ pub(super) fn clipping(m: &HostMem, norm: Buf, max_norm: f32) -> f64 {
 }
 
 impl Sgd {
-    fn update(&self, w: f32, g: f32, v: f32, lr: f64, clip: f64) -> Updated {
+    fn update(&self, w: f32, g: f32, v: f32, lr: f64, clip: f64) -> SgdResult {
         let SgdSettings { momentum, weight_decay, nesterov, .. } = self.settings;
         let (momentum, decay) = (f64::from(momentum), f64::from(weight_decay));
         let (w, g, old_v) = (f64::from(w), f64::from(g), f64::from(v));
@@ -59,7 +59,7 @@ impl Sgd {
         let v = momentum * old_v + d;
         let direction = if nesterov { d + momentum * v } else { v };
         let magnitude = (clip * g).abs() + (decay * w).abs() + (momentum * old_v).abs();
-        Updated { w: w - lr * direction, v, magnitude }
+        SgdResult { w: w - lr * direction, v, magnitude }
     }
 
     /// (learning rate, clipping factor)

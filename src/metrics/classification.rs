@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::confusion::Confusion;
-use super::table::{Table, cut, percent};
+use super::table::{TextTable, cut, percent};
 use super::{mean, names_for};
 
 /// Columns of a terminal that a confusion matrix may take; a wider one is not printed.
@@ -64,10 +64,10 @@ impl Classification {
         text.join(", ")
     }
 
-    fn matrix(&self) -> Table {
+    fn matrix(&self) -> TextTable {
         let counts = |row: &[u64]| row.iter().map(|&n| if n == 0 { "·".into() } else { n.to_string() }).collect::<Vec<_>>();
         let short: Vec<String> = self.classes.iter().map(|class| cut(&class.name)).collect();
-        let mut table = Table::new(&[&["true \\ as"], &short.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+        let mut table = TextTable::new(&[&["true \\ as"], &short.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
         for (class, row) in self.classes.iter().zip(&self.confusion) {
             table.row(&class.name, counts(row));
         }
@@ -77,7 +77,7 @@ impl Classification {
 
 impl fmt::Display for Classification {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(&["class", "samples", "precision", "recall", "F1", "mistaken for"]);
+        let mut table = TextTable::new(&["class", "samples", "precision", "recall", "F1", "mistaken for"]);
         for (i, class) in self.classes.iter().enumerate() {
             let cells = [class.samples.to_string(), percent(class.precision), percent(class.recall), percent(class.f1), self.mistaken(i)];
             table.row(&class.name, cells);

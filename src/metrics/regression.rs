@@ -5,7 +5,7 @@ use std::fmt;
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-use super::table::Table;
+use super::table::TextTable;
 use super::{column_moments, mean, names_for};
 use crate::host::neighbours::check_rows;
 
@@ -62,7 +62,7 @@ impl fmt::Display for Regression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let r2 = |r2: Option<f64>| r2.map_or_else(|| "-".into(), |r2| format!("{r2:.4}"));
         if self.targets.len() > 1 {
-            let mut table = Table::new(&["target", "MAE", "RMSE", "R2"]);
+            let mut table = TextTable::new(&["target", "MAE", "RMSE", "R2"]);
             for target in &self.targets {
                 table.row(&target.name, [format!("{:.4}", target.mae), format!("{:.4}", target.rmse), r2(target.r2)]);
             }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::confusion::Confusion;
-use super::table::{Table, percent};
+use super::table::{TextTable, percent};
 use super::{mean, names_for};
 
 /// How well pixels were assigned. Means are over classes that are in the truth or in the prediction.
@@ -54,7 +54,7 @@ impl Segmentation {
 
 impl fmt::Display for Segmentation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(&["class", "pixels", "IoU", "Dice"]);
+        let mut table = TextTable::new(&["class", "pixels", "IoU", "Dice"]);
         for class in &self.classes {
             table.row(&class.name, [class.pixels.to_string(), percent(class.iou), percent(class.dice)]);
         }

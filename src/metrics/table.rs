@@ -6,13 +6,13 @@ use std::fmt;
 const NAME: usize = 20;
 
 /// Rows of cells under a head; as wide as their contents.
-pub struct Table {
+pub struct TextTable {
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl TextTable {
     pub fn new(head: &[&str]) -> Self {
-        Table { rows: vec![head.iter().map(ToString::to_string).collect()] }
+        TextTable { rows: vec![head.iter().map(ToString::to_string).collect()] }
     }
 
     pub fn row(&mut self, name: &str, cells: impl IntoIterator<Item = String>) {
@@ -31,7 +31,7 @@ impl Table {
     }
 }
 
-impl fmt::Display for Table {
+impl fmt::Display for TextTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widths = self.widths();
         for (i, row) in self.rows.iter().enumerate() {
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let mut table = Table::new(&["class", "f1"]);
+        let mut table = TextTable::new(&["class", "f1"]);
         table.row("ä", [percent(0.5)]);
         table.row("a name that is much too long", [percent(None)]);
         assert_eq!(table.to_string(), "class                    f1\nä                     50.00\na name that is much…      -");

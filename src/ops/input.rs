@@ -4,7 +4,7 @@ use super::value::{Form, Value};
 use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
 use crate::core::sample::{Image, SampleType};
 use crate::core::tape::Tape;
-use crate::host::views::Column;
+use crate::host::views::DrawColumn;
 use crate::kernels::augment::Augment;
 use crate::kernels::augment_draw::{AugmentDraw, Ranges};
 use crate::kernels::augment_local::AugmentLocal;
@@ -92,7 +92,7 @@ pub struct Draws {
 
 /// Draws for `rows` views in the step that `clock` shows.
 pub fn draw_views(t: &mut Tape<'_>, rows: u32, image: Image, clock: Buf, Augmentation { ranges, key }: Augmentation) -> Draws {
-    let draws = t.scratch("augmentation", shape(rows, Column::COUNT));
+    let draws = t.scratch("augmentation", shape(rows, DrawColumn::COUNT));
     let keys = t.scratch_of("augmentation keys", Dtype::U32, shape(rows, 4));
     t.call("draw augmentation", AugmentDraw { clock, draws, keys, width: image.width, height: image.height, key, ranges });
     Draws { draws, keys }

@@ -3,7 +3,7 @@
 use super::input::Batch;
 use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
 use crate::core::tape::Tape;
-use crate::host::views::{Column, Ranges};
+use crate::host::views::{DrawColumn, Ranges};
 use crate::kernels::gather_masks::GatherMasks;
 use crate::kernels::gather_rows::GatherRows;
 
@@ -23,10 +23,10 @@ pub fn batch_targets(t: &mut Tape<'_>, batch: Batch) -> Buf {
 /// Panics if the data have no masks, which callers have ruled out.
 pub fn batch_masks(t: &mut Tape<'_>, batch: Batch, ranges: Ranges) -> Buf {
     let (masks, image, count) = (batch.data.masks.expect("data with masks"), batch.data.image(), batch.indices.cols());
-    let of_draws = shape(count, Column::COUNT);
+    let of_draws = shape(count, DrawColumn::COUNT);
     let draws = match ranges.is_none() {
         true => {
-            let mut still = [0.0; Column::COUNT as usize];
+            let mut still = [0.0; DrawColumn::COUNT as usize];
             (still[0], still[5]) = (1.0, 1.0);
             let fill = Fill::F32(still.repeat(count as usize));
             t.arena.buffer(&format!("{count} views as they are"), Role::Input, Dtype::F32, of_draws, fill)

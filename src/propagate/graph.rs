@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 
-use super::{PropagationSettings, Scores, is_zero};
+use super::{PropagationSettings, LabelScores, is_zero};
 use crate::host::neighbours::nearest_others;
 
 /// Rows and their edges, ready for any set of labels.
@@ -61,7 +61,7 @@ impl Graph {
 
     /// Spreads `labelled`, pairs of a row and its class, over all rows. A labelled row keeps its class; one that nothing
     /// reaches has no score for any. Fails without labels, or where a row or a class does not exist or a row has two.
-    pub fn spread(&self, labelled: &[(u32, u32)], classes: usize) -> Result<Scores> {
+    pub fn spread(&self, labelled: &[(u32, u32)], classes: usize) -> Result<LabelScores> {
         ensure!(!labelled.is_empty(), "there are no labels to spread");
         let mut given: Vec<Option<u32>> = vec![None; self.rows()];
         for &(row, class) in labelled {
@@ -86,7 +86,7 @@ impl Graph {
             scores.fill(0.0);
             scores[class as usize] = 1.0;
         }
-        Ok(Scores { classes, values: values.into_iter().map(|value| value as f32).collect() })
+        Ok(LabelScores { classes, values: values.into_iter().map(|value| value as f32).collect() })
     }
 
     /// The scores of the classes from `first`, of every row.

@@ -62,13 +62,13 @@ pub struct Assigned {
 
 /// How much each class has of each row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Scores {
+pub struct LabelScores {
     pub classes: usize,
     /// `[rows, classes]`: shares that add up to at most 1, and to 0 where nothing is known.
     pub values: Vec<f32>,
 }
 
-impl Scores {
+impl LabelScores {
     /// The class of each row, and how sure that is.
     pub fn assigned(&self) -> Vec<Assigned> {
         let assign = |row: &[f32]| {
@@ -78,8 +78,8 @@ impl Scores {
         self.values.chunks(self.classes.max(1)).map(assign).collect()
     }
 
-    /// Scores of rows outside the graph: the mean of those of their voters. Panics where a voter has no scores.
-    pub fn vote(&self, voters: &Voters) -> Scores {
+    /// LabelScores of rows outside the graph: the mean of those of their voters. Panics where a voter has no scores.
+    pub fn vote(&self, voters: &Voters) -> LabelScores {
         let mut values = vec![0.0; voters.lists.len() * self.classes];
         values.par_chunks_mut(self.classes.max(1)).zip(&voters.lists).for_each(|(scores, list)| {
             for &(row, weight) in list {
@@ -87,7 +87,7 @@ impl Scores {
                 scores.iter_mut().zip(given).for_each(|(score, given)| *score += weight * given);
             }
         });
-        Scores { classes: self.classes, values }
+        LabelScores { classes: self.classes, values }
     }
 }
 
@@ -129,7 +129,7 @@ mod tests {
     fn voters_weigh_as_edges_do() {
         let unit = unit_rows(&[1.0, 0.0, 0.0, 1.0, 0.0, 0.0], 2);
         let settings = PropagationSettings { neighbours: 3, temperature: 1.0, ..Default::default() };
-        let scores = Scores { classes: 2, values: vec![1.0, 0.0, 0.0, 0.5, 0.0, 0.0] };
+        let scores = LabelScores { classes: 2, values: vec![1.0, 0.0, 0.0, 0.5, 0.0, 0.0] };
         let voted = |queries: &[f32]| scores.vote(&Voters::of(&unit_rows(queries, 2), &unit, 2, &settings).expect("sound rows"));
         // Cosines 0.8 and 0.6; the row of zeros has no vote.
         let share = 1.0 / (1.0 + (-0.2_f64).exp());

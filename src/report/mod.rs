@@ -13,7 +13,7 @@ use image::{EncodableLayout, ImageBuffer, PixelWithColorType, Rgb};
 use crate::files;
 
 pub use plot::{Line, Plot, Point};
-pub use sheet::{Sheet, Tile, Tone};
+pub use sheet::{ContactSheet, Tile, Tone};
 pub use tables::{write_csv, write_npy};
 
 const WHITE: Rgb<u8> = Rgb([255, 255, 255]);

@@ -54,7 +54,7 @@ pub struct Tile<'a> {
 
 /// Images of one size, row by row.
 #[derive(Clone, Debug)]
-pub struct Sheet<'a> {
+pub struct ContactSheet<'a> {
     /// Above all; may be empty.
     pub title: String,
     pub image: Image,
@@ -63,7 +63,7 @@ pub struct Sheet<'a> {
     pub tiles: Vec<Tile<'a>>,
 }
 
-impl Sheet<'_> {
+impl ContactSheet<'_> {
     /// Fails where there is nothing to draw, pixels do not fit the size of the images, or the sheet would be too large.
     pub fn draw(&self) -> Result<RgbImage> {
         let Image { height, width, channels } = self.image;
@@ -153,9 +153,9 @@ fn frame(sheet: &mut RgbImage, tone: Tone, [x, y]: [u32; 2], [width, height]: [u
 mod tests {
     use super::*;
 
-    fn sheet(pixels: &[u8], count: usize, channels: u32) -> Sheet<'_> {
+    fn sheet(pixels: &[u8], count: usize, channels: u32) -> ContactSheet<'_> {
         let tile = Tile { pixels, caption: "7\n98.2 %".into(), tone: Tone::Wrong };
-        Sheet { title: "digits".into(), image: Image { height: 2, width: 2, channels }, columns: None, tiles: vec![tile; count] }
+        ContactSheet { title: "digits".into(), image: Image { height: 2, width: 2, channels }, columns: None, tiles: vec![tile; count] }
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn columns_are_those_asked_for() {
-        let two = Sheet { columns: Some(2), ..sheet(&[0; 4], 5, 1) }.draw().expect("a sheet");
+        let two = ContactSheet { columns: Some(2), ..sheet(&[0; 4], 5, 1) }.draw().expect("a sheet");
         let all = sheet(&[0; 4], 5, 1).draw().expect("a sheet");
         assert_eq!(two.width(), 2 * MARGIN + 2 * (96 + 2 * FRAME) + GAP);
         assert_eq!(all.width(), 2 * MARGIN + 5 * (96 + 2 * FRAME) + 4 * GAP);
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_drawn_is_refused() {
-        let refused = |sheet: Sheet<'_>| sheet.draw().expect_err("refused").to_string();
+        let refused = |sheet: ContactSheet<'_>| sheet.draw().expect_err("refused").to_string();
         assert!(refused(sheet(&[0; 4], 0, 1)).contains("no images"));
         assert!(refused(sheet(&[0; 3], 1, 1)).contains("image 0 of the sheet has 3 bytes"));
         assert!(refused(sheet(&[0; 8], 1, 2)).contains("2x2x2"));

@@ -11,7 +11,7 @@ use super::observers::{Journal, JudgedRow, Judgement, Observer, Outcome, Start, 
 use super::plan::{Plan, RING, Training};
 use crate::core::time::Timer;
 use crate::exec::{Device, Executor, Programs};
-use crate::kernels::metrics::Row;
+use crate::kernels::metrics::StepMetrics;
 use crate::ops::StepSettings;
 
 /// Chunks of steps on their way at once: one runs while the other's metrics come back.
@@ -219,7 +219,7 @@ impl<'a> Driver<'a> {
         let mut rows = Vec::new();
         for step in from..to {
             let at = (step % RING) as usize * 4;
-            let Row { steps_done: done, loss, norm } = Row::from_bits([ring[at], ring[at + 1], ring[at + 2], ring[at + 3]]);
+            let StepMetrics { steps_done: done, loss, norm } = StepMetrics::from_bits([ring[at], ring[at + 1], ring[at + 2], ring[at + 3]]);
             if done != step + 1 {
                 bail!(
                     "the device returned stale results for step {}; a driver may have stopped a long dispatch: try a smaller --batch",

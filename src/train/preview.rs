@@ -16,7 +16,7 @@ use crate::host::views::Ranges;
 use crate::kernels::shuffle::Order;
 use crate::models::ModelSettings;
 use crate::ops::{Clock, augmented_views, batch_indices, start_step};
-use crate::report::{Sheet, Tile, Tone};
+use crate::report::{ContactSheet, Tile, Tone};
 
 /// Images shown, and augmented versions of each.
 const IMAGES: u32 = 8;
@@ -49,5 +49,5 @@ pub fn augmentation_sheet(device: &Device, images: &Split, ranges: Ranges, model
     let tile = |index: usize| Tile { pixels: all[index], caption: String::new(), tone: Tone::Plain };
     let tiles = (0..samples).flat_map(line).map(tile).collect();
     let title = "Training images, and what the encoder sees of them".into();
-    Sheet { title, image, columns: Some(1 + VERSIONS), tiles }.draw()
+    ContactSheet { title, image, columns: Some(1 + VERSIONS), tiles }.draw()
 }

@@ -16,7 +16,7 @@ use crate::exec::Device;
 use crate::metrics::{probe_accuracy, spread};
 use crate::say;
 use crate::train::{Checkpoint, Features, Finetune, FinetuneSettings, Schedule, Session};
-use table::{ARMS, Arm, Row, Tried, draw_plot, write_csv};
+use table::{ARMS, Arm, BudgetRow, Tried, draw_plot, write_csv};
 
 /// What all trials of a curve have in common.
 struct Trials<'a> {
@@ -187,7 +187,7 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
             tried.push(found);
         }
         let labelled = budget.per_class().map_or(trials.testing.train.len(), |count| count * data.classes);
-        rows.push(Row { budget, labelled, tried });
+        rows.push(BudgetRow { budget, labelled, tried });
         say!("{}", rows[rows.len() - 1].line());
         let seen = u64::from(args.steps) * u64::from(args.batch);
         if u64::from(labelled) > seen {
@@ -202,7 +202,7 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
     print_json(args.device.json, || {
         json!({
             "device": device.name(),
-            "budgets": rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "budgets": rows.iter().map(BudgetRow::json).collect::<Vec<_>>(),
             "skipped": skipped,
             "chosen_on": trials.choosing.test.as_ref().map(Split::len),
             "csv": csv,

@@ -37,14 +37,14 @@ pub struct Tried {
 }
 
 /// A line of the table: what each of [`ARMS`] came to.
-pub struct Row {
+pub struct BudgetRow {
     pub budget: Budget,
     /// Labelled images in all.
     pub labelled: u32,
     pub tried: Vec<Tried>,
 }
 
-impl Row {
+impl BudgetRow {
     fn of(&self, arm: Arm) -> &Tried {
         &self.tried[arm as usize]
     }
@@ -98,7 +98,7 @@ impl Row {
 }
 
 /// Writes what there is so far.
-pub fn write_csv(path: &Path, rows: &[Row]) -> Result<()> {
+pub fn write_csv(path: &Path, rows: &[BudgetRow]) -> Result<()> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record(["labels_per_class", "labelled", "arm", "lr", "draw", "accuracy"])?;
     for row in rows {
@@ -117,9 +117,9 @@ pub fn write_csv(path: &Path, rows: &[Row]) -> Result<()> {
 }
 
 /// Draws what there is so far. `classes` tells how many labels of each there are where all are used.
-pub fn draw_plot(path: &Path, rows: &[Row], title: String, classes: u32) -> Result<()> {
+pub fn draw_plot(path: &Path, rows: &[BudgetRow], title: String, classes: u32) -> Result<()> {
     let line = |arm: Arm| {
-        let point = |row: &Row| {
+        let point = |row: &BudgetRow| {
             let (mean, deviation) = spread(&row.of(arm).accuracy);
             let mean_per_class = (f64::from(row.labelled) / f64::from(classes)).round().max(1.0);
             Point { x: row.budget.per_class().map_or(mean_per_class, f64::from), mean, deviation }
@@ -141,9 +141,9 @@ pub fn draw_plot(path: &Path, rows: &[Row], title: String, classes: u32) -> Resu
 mod tests {
     use super::*;
 
-    fn row(pretrained: &[f64], scratch: &[f64]) -> Row {
+    fn row(pretrained: &[f64], scratch: &[f64]) -> BudgetRow {
         let tried = |lr, accuracy: &[f64]| Tried { lr, accuracy: accuracy.to_vec() };
-        Row {
+        BudgetRow {
             budget: Budget::All,
             labelled: 30,
             tried: vec![tried(Some(0.1), pretrained), tried(None, &[0.5]), tried(Some(0.03), scratch)],

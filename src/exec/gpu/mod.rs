@@ -16,7 +16,7 @@ use wgpu::{BindingResource, BufferBinding, BufferUsages};
 use self::device::Pipeline;
 pub use self::device::{GpuDevice, GpuOptions};
 use self::pace::Pace;
-use self::plan::{Launch, Plan, Uniforms, plan};
+use self::plan::{Launch, CallPlan, Uniforms, plan};
 use self::textures::{Texture, same_texture};
 use super::{DeviceError, Executor, Programs, Span, TimedBy, Timing};
 use crate::core::buffer::{Arena, Buf};
@@ -169,7 +169,7 @@ impl Gpu {
         let mut textures: Vec<Texture> = Vec::new();
         let mut plans = plans.into_iter();
         let mut prepare = |call: &crate::core::program::Call| {
-            let Plan { pipeline, shader, params, launches } = plans.next().expect("one plan per call");
+            let CallPlan { pipeline, shader, params, launches } = plans.next().expect("one plan per call");
             let bufs = call.kernel.bufs();
             let buf = |binding: &Binding| bufs.iter().find(|(name, _)| *name == binding.name).expect("push compared the names").1;
             let mut reads: Vec<(usize, Buf)> = Vec::new();

@@ -14,14 +14,14 @@ const MAX_GROUPS: u64 = 65_535;
 const DISPATCH_WORK: [u64; 2] = [5_000_000_000, 500_000_000];
 
 /// What is fixed about a call before anything is bound.
-pub(super) struct Plan {
+pub(super) struct CallPlan {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) shader: &'static Shader,
     pub(super) params: u32,
     pub(super) launches: Vec<Launch>,
 }
 
-pub(super) fn plan(device: &GpuDevice, kernel: &dyn Kernel, options: &GpuOptions, uniforms: &mut Uniforms) -> Plan {
+pub(super) fn plan(device: &GpuDevice, kernel: &dyn Kernel, options: &GpuOptions, uniforms: &mut Uniforms) -> CallPlan {
     let class = device.class();
     let variant = &kernel.variants()[device.variant(kernel, options)];
     let shader = kernel.shader(variant);
@@ -38,7 +38,7 @@ pub(super) fn plan(device: &GpuDevice, kernel: &dyn Kernel, options: &GpuOptions
     let launches = launches(groups, most).into_iter();
     let launches =
         launches.map(|(first, x, y)| Launch { uniform: uniforms.place(vec![first as u32, x as u32, 0, 0]), x: x as u32, y: y as u32 });
-    Plan {
+    CallPlan {
         pipeline: device.pipeline(variant.name, shader, options.source.as_deref()),
         shader,
         launches: launches.collect(),

@@ -18,7 +18,7 @@ use crate::models::{self, ModelSettings, Place};
 use crate::ops::{Augmentation, Batch, Clock, Statistics, Value, augmented_views, batch_samples};
 
 /// The loss of embeddings `[2 * batch, width]`: of the first views of a batch, then of the second ones.
-pub type Comparison = fn(&mut Tape<'_>, Batch, Buf, Clock) -> Buf;
+pub type ViewLoss = fn(&mut Tape<'_>, Batch, Buf, Clock) -> Buf;
 
 /// The loss of a batch of images as they are, a mean over samples.
 pub type Loss = fn(&mut Tape<'_>, &Pretext<'_>, Batch) -> Buf;
@@ -50,7 +50,7 @@ pub trait PretrainMethod: Sync {
     }
 
     /// How it compares the images of a batch, if it does so by two views of each.
-    fn comparison(&self) -> Option<Comparison> {
+    fn comparison(&self) -> Option<ViewLoss> {
         None
     }
 

@@ -1,6 +1,6 @@
 //! SimCLR (Chen et al., 2020).
 
-use super::{Comparison, PretrainMethod};
+use super::{ViewLoss, PretrainMethod};
 use crate::ops::{normalize, nt_xent};
 
 pub(super) static METHOD: Simclr = Simclr;
@@ -20,7 +20,7 @@ impl PretrainMethod for Simclr {
         &["temperature", "projection", "micro_batch"]
     }
 
-    fn comparison(&self) -> Option<Comparison> {
+    fn comparison(&self) -> Option<ViewLoss> {
         Some(|t, _, embeddings, clock| {
             let z = normalize(t, "unit embeddings", embeddings);
             nt_xent(t, "loss", z, clock.hyper)

@@ -1,6 +1,6 @@
 //! Supervised contrastive learning (Khosla et al., 2020).
 
-use super::{Comparison, PretrainMethod};
+use super::{ViewLoss, PretrainMethod};
 use crate::ops::{batch_labels, normalize, sup_con};
 
 pub(super) static METHOD: Supcon = Supcon;
@@ -24,7 +24,7 @@ impl PretrainMethod for Supcon {
         &["temperature", "projection", "micro_batch"]
     }
 
-    fn comparison(&self) -> Option<Comparison> {
+    fn comparison(&self) -> Option<ViewLoss> {
         Some(|t, batch, embeddings, clock| {
             let labels = batch_labels(t, batch);
             let z = normalize(t, "unit embeddings", embeddings);

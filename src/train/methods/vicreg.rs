@@ -1,7 +1,7 @@
 //! VICReg (Bardes et al., 2022).
 
 use super::super::optimizer::OptimizerKind;
-use super::{Comparison, PretrainMethod, Recipe};
+use super::{ViewLoss, PretrainMethod, Recipe};
 use crate::kernels::vicreg::VicregWeights;
 use crate::ops::vicreg;
 
@@ -27,7 +27,7 @@ impl PretrainMethod for Vicreg {
         Recipe { optimizer: OptimizerKind::Sgd, lr: 0.05 }
     }
 
-    fn comparison(&self) -> Option<Comparison> {
+    fn comparison(&self) -> Option<ViewLoss> {
         Some(|t, _, embeddings, _| vicreg(t, "loss", embeddings, VicregWeights::default()))
     }
 }
