@@ -9,7 +9,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, Value
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 use serde_json::{Value, json};
 
-use crate::core::settings::{self, Flag, Form, Settings, Words, default_trees};
+use crate::core::settings::{self, Flag, SettingForm, Settings, Words, default_trees};
 use crate::error::UsageError;
 use crate::exec::DeviceSpec;
 use crate::kernels::augment_draw::Ranges;
@@ -180,7 +180,7 @@ fn arg(flag: &Flag, defaults: &[(String, Value)]) -> Arg {
     let help = setting.help().to_string() + &notes.collect::<String>();
     let arg = Arg::new(setting.flag_name()).long(setting.flag_name()).value_name(setting.value_name()).help(help);
     let arg = arg.conflicts_with_all(setting.instead_of).allow_negative_numbers(true);
-    let Form::Word { read, choices, words } = setting.form else { return arg };
+    let SettingForm::Word { read, choices, words } = setting.form else { return arg };
     let choices = choices().into_iter().map(|choice| match choice.help {
         "" => PossibleValue::new(choice.name),
         help => PossibleValue::new(choice.name).help(help),

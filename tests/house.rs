@@ -221,3 +221,31 @@ fn the_command_line_is_known_to_no_room_below_it() {
     let naming: Vec<_> = files.filter(|path| fs::read_to_string(path).is_ok_and(|text| text.contains("clap::"))).collect();
     assert_eq!(naming.iter().map(|path| module_of(&root(), path)).collect::<BTreeSet<_>>(), ["cli", "main"].map(String::from).into());
 }
+
+/// Names of types that are declared in several modules, with those modules.
+fn homonyms(root: &Path) -> BTreeMap<String, Vec<String>> {
+    let mut declared: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (module, code) in code(root) {
+        // Associated types stand deeper than types of a module do.
+        for line in code.lines().filter(|line| !line.starts_with(' ')) {
+            let mut words = line.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+            let name = words.find(|word| ["struct", "enum", "trait", "type"].contains(word)).and_then(|_| words.next());
+            if let Some(name) = name.filter(|name| name.starts_with(char::is_uppercase)) {
+                declared.entry(name.into()).or_default().push(module.clone());
+            }
+        }
+    }
+    declared.retain(|_, modules| modules.len() > 1);
+    declared
+}
+
+#[test]
+fn a_name_of_a_type_has_one_meaning() {
+    assert_eq!(homonyms(&root()), BTreeMap::new());
+    let dir = tempfile::tempdir().expect("a place for files");
+    write(
+        dir.path(),
+        &[("a.rs", "pub struct Row {\n    a: u8,\n}"), ("b/c.rs", "enum Row {}\nimpl X for Y {\n    type Z = u8;\n}\ntype Z = u8;")],
+    );
+    assert_eq!(homonyms(dir.path()), [("Row".to_string(), vec!["a".to_string(), "b::c".to_string()])].into());
+}

@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser};
 use common::binary::refused;
 use serde_json::{Value, json};
 use wgraft::cli::{Cli, Command};
-use wgraft::core::settings::{Flag, Form, Setting, Settings, declared, default_trees, flags};
+use wgraft::core::settings::{Flag, Setting, SettingForm, Settings, declared, default_trees, flags};
 use wgraft::models::ModelSettings;
 use wgraft::train::{AUGMENTATIONS, FinetuneSettings, PretrainSettings, RunSettings};
 
@@ -23,7 +23,7 @@ fn defaults_of(verb: &str) -> Vec<(String, Value)> {
 }
 
 fn read(setting: &Setting, word: &str) -> Result<Value, String> {
-    let Form::Word { read, .. } = setting.form else { panic!("{} has a flag", setting.name) };
+    let SettingForm::Word { read, .. } = setting.form else { panic!("{} has a flag", setting.name) };
     read(word)
 }
 

@@ -80,12 +80,12 @@ const RESERVED: &[(&str, &str)] = &[
 const MAX_PARAMS_BYTES: u32 = 256;
 
 /// All cases of a kernel.
-fn record(entry: &wgraft::kernels::Entry) -> Program {
+fn record(entry: &wgraft::kernels::KernelEntry) -> Program {
     entry.record(&mut Arena::new(1, u64::MAX)).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The distinct texts behind a kernel's cases.
-fn texts(entry: &wgraft::kernels::Entry) -> BTreeSet<String> {
+fn texts(entry: &wgraft::kernels::KernelEntry) -> BTreeSet<String> {
     record(entry).calls.iter().flat_map(|call| call.kernel.variants().iter().map(|v| call.kernel.source(v))).collect()
 }
 

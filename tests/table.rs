@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use wgraft::core::sample::SampleType;
-use wgraft::data::{Dataset, Format, ReadOptions, TableRows, Table, recognise};
+use wgraft::data::{Dataset, Format, ReadOptions, Table, TableRows, recognise};
 
 fn file(text: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().expect("a place for files");

@@ -6,13 +6,13 @@ use crate::cli::CheckArgs;
 use crate::core::time::Timer;
 use crate::error::{DeviceError, UsageError};
 use crate::exec::Device;
-use crate::kernels::{Entry, KERNELS};
+use crate::kernels::{KERNELS, KernelEntry};
 use crate::say;
 use crate::verify::{KernelReport, check_fast, check_kernel, self_test_kernel};
 
 pub fn run(args: &CheckArgs) -> Result<u8> {
-    let chosen = |entry: &&Entry| args.kernel.as_ref().is_none_or(|part| entry.name.contains(part));
-    let entries: Vec<&Entry> = KERNELS.iter().filter(chosen).collect();
+    let chosen = |entry: &&KernelEntry| args.kernel.as_ref().is_none_or(|part| entry.name.contains(part));
+    let entries: Vec<&KernelEntry> = KERNELS.iter().filter(chosen).collect();
     if entries.is_empty() {
         let names: Vec<&str> = KERNELS.iter().map(|entry| entry.name).collect();
         return Err(UsageError(format!("no kernel matches; there are {}", names.join(", "))).into());
@@ -21,7 +21,7 @@ pub fn run(args: &CheckArgs) -> Result<u8> {
     if args.self_test { self_test(args, &device, &entries) } else { compare(args, &device, &entries) }
 }
 
-fn compare(args: &CheckArgs, device: &Device, entries: &[&Entry]) -> Result<u8> {
+fn compare(args: &CheckArgs, device: &Device, entries: &[&KernelEntry]) -> Result<u8> {
     let timer = Timer::start();
     let mut reports: Vec<KernelReport> = Vec::new();
     for entry in entries {
@@ -53,7 +53,7 @@ fn compare(args: &CheckArgs, device: &Device, entries: &[&Entry]) -> Result<u8> 
     Ok(u8::from(!ok))
 }
 
-fn self_test(args: &CheckArgs, device: &Device, entries: &[&Entry]) -> Result<u8> {
+fn self_test(args: &CheckArgs, device: &Device, entries: &[&KernelEntry]) -> Result<u8> {
     let Device::Gpu(gpu) = device else {
         return Err(DeviceError(
             "--self-test changes shaders, which the CPU path does not run; install a Vulkan driver or name an adapter".into(),

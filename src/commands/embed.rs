@@ -1,8 +1,8 @@
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::finished::Finished;
 use super::inputs;
+use super::opened_run::Finished;
 use super::{name_of, open_device, print_json};
 use crate::cli::{EmbedArgs, Flags};
 use crate::data::{Dataset, PictureOptions};

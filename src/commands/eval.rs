@@ -1,7 +1,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::finished::{Finished, test_samples};
+use super::opened_run::{Finished, test_samples};
 use super::{open_device, percents, print_json};
 use crate::cli::EvalArgs;
 use crate::data::{Dataset, Split};

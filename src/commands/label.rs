@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::finished::Finished;
+use super::opened_run::Finished;
 use super::{name_of, open_device, percents, print_json};
 use crate::cli::LabelArgs;
 use crate::data::{Dataset, Split};
@@ -58,7 +58,13 @@ struct Spread {
 }
 
 impl Spread {
-    fn over(train: &Features, test: Option<&Features>, data: &Dataset, start: &KnownLabels, settings: &PropagationSettings) -> Result<Self> {
+    fn over(
+        train: &Features,
+        test: Option<&Features>,
+        data: &Dataset,
+        start: &KnownLabels,
+        settings: &PropagationSettings,
+    ) -> Result<Self> {
         let (columns, classes) = (train.columns, start.class_names.len());
         let unit = unit_rows(&train.values, columns);
         let graph = Graph::of(&unit, columns, settings)?;

@@ -1,7 +1,7 @@
 use anyhow::Result;
 use serde_json::json;
 
-use super::step::TimedStep;
+use super::timed_step::TimedStep;
 use super::{open_device, print, print_json};
 use crate::bench::{Loaded, Roofline};
 use crate::cli::StepArgs;

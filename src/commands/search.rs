@@ -2,7 +2,7 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::embed::all_images;
-use super::finished::Finished;
+use super::opened_run::Finished;
 use super::{open_device, print, print_json};
 use crate::cli::{Flags, SearchArgs};
 use crate::data::{PictureOptions, Split, load_picture};

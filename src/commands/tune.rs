@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use serde_json::json;
 
-use super::step::TimedStep;
+use super::timed_step::TimedStep;
 use super::{open_device, print, print_json};
 use crate::cache;
 use crate::cli::StepArgs;

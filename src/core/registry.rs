@@ -66,7 +66,7 @@ macro_rules! choice {
         }
 
         impl $crate::core::settings::Settable for $handle {
-            const FORM: $crate::core::settings::Form = $crate::core::settings::Form::choice::<Self>(|| {
+            const FORM: $crate::core::settings::SettingForm = $crate::core::settings::SettingForm::choice::<Self>(|| {
                 let choice = |entry: &Self| $crate::core::settings::Choice {
                     name: entry.name(),
                     help: entry.help(),
@@ -89,7 +89,7 @@ macro_rules! variants {
         }
 
         impl $crate::core::settings::Settable for $type {
-            const FORM: $crate::core::settings::Form = $crate::core::settings::Form::choice::<Self>(|| {
+            const FORM: $crate::core::settings::SettingForm = $crate::core::settings::SettingForm::choice::<Self>(|| {
                 let choice = |(name, help): (&'static str, &'static str)| $crate::core::settings::Choice { name, help: help.trim(), settings: &[] };
                 [$(($name, concat!($($help),+))),+].map(choice).to_vec()
             });

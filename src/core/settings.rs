@@ -29,7 +29,7 @@ pub enum Words {
 
 /// How a setting is given.
 #[derive(Clone, Copy)]
-pub enum Form {
+pub enum SettingForm {
     /// On the command line or in a file. `choices` are all the words there are, if only few have a meaning.
     Word { read: fn(&str) -> Result<Value, String>, choices: fn() -> Vec<Choice>, words: Words },
     /// By settings of its own, a table in a file.
@@ -38,28 +38,28 @@ pub enum Form {
     File,
 }
 
-impl Form {
+impl SettingForm {
     /// Any word that `read` takes.
     pub const fn word(read: fn(&str) -> Result<Value, String>) -> Self {
-        Form::Word { read, choices: Vec::new, words: Words::One }
+        SettingForm::Word { read, choices: Vec::new, words: Words::One }
     }
 
     /// One of a few words.
     pub const fn choice<T: Settable>(choices: fn() -> Vec<Choice>) -> Self {
-        Form::Word { read: chosen::<T>, choices, words: Words::One }
+        SettingForm::Word { read: chosen::<T>, choices, words: Words::One }
     }
 
     pub fn choices(&self) -> Vec<Choice> {
         match self {
-            Form::Word { choices, .. } => choices(),
-            Form::Table(_) | Form::File => Vec::new(),
+            SettingForm::Word { choices, .. } => choices(),
+            SettingForm::Table(_) | SettingForm::File => Vec::new(),
         }
     }
 }
 
 /// What a setting can hold.
 pub trait Settable: Serialize {
-    const FORM: Form;
+    const FORM: SettingForm;
 
     /// What limits are about.
     fn numbers(&self) -> Vec<f64> {
@@ -94,7 +94,7 @@ pub trait Settings: Settable + Default + DeserializeOwned {
 pub struct Setting {
     /// In files.
     pub name: &'static str,
-    pub form: Form,
+    pub form: SettingForm,
     help: &'static str,
     flag: &'static str,
     value: Option<&'static str>,
@@ -147,7 +147,7 @@ impl Setting {
 
     /// What reads it, where its type leaves too much open.
     pub const fn read_by(self, read: fn(&str) -> Result<Value, String>) -> Self {
-        Setting { form: Form::word(read), ..self }
+        Setting { form: SettingForm::word(read), ..self }
     }
 
     pub const fn instead_of(self, other: &'static str) -> Self {
@@ -194,7 +194,7 @@ impl Setting {
             Value::Number(number) if number.is_f64() => number.as_f64().map_or(String::new(), |number| (number as f32).to_string()),
             Value::Array(values) => values.iter().map(|value| self.shown(value)).collect::<Vec<_>>().join(","),
             other => {
-                let Form::Word { read, choices, .. } = self.form else { return other.to_string() };
+                let SettingForm::Word { read, choices, .. } = self.form else { return other.to_string() };
                 let same = choices().into_iter().find(|choice| read(choice.name).as_ref() == Ok(other));
                 same.map_or_else(|| other.to_string(), |choice| choice.name.into())
             }
@@ -261,8 +261,8 @@ pub fn alternatives(names: &[&str]) -> String {
 /// The settings of a table.
 pub const fn declared<T: Settable>() -> &'static [Setting] {
     match T::FORM {
-        Form::Table(settings) => settings,
-        Form::Word { .. } | Form::File => &[],
+        SettingForm::Table(settings) => settings,
+        SettingForm::Word { .. } | SettingForm::File => &[],
     }
 }
 
@@ -275,12 +275,12 @@ pub fn flags<T: Settable>() -> Vec<Flag> {
                 Some((*by, choices.map(|choice| choice.name).collect::<Vec<_>>())).filter(|(_, names)| !names.is_empty())
             };
             match setting.form {
-                Form::Word { .. } => {
+                SettingForm::Word { .. } => {
                     let whose = settings.iter().find_map(|by| choices(&by));
                     found.push(Flag { tables: tables.to_vec(), setting, whose });
                 }
-                Form::Table(inner) => collect(inner, &[tables, &[setting.name]].concat(), found),
-                Form::File => {}
+                SettingForm::Table(inner) => collect(inner, &[tables, &[setting.name]].concat(), found),
+                SettingForm::File => {}
             }
         }
     }
@@ -340,7 +340,7 @@ fn finite<T: std::str::FromStr + Copy + Into<f64>>(word: &str) -> Result<T, Stri
 macro_rules! numbers {
     ($($type:ty: $read:expr),+) => {
         $(impl Settable for $type {
-            const FORM: Form = Form::word(|word| value::<$type>($read(word)));
+            const FORM: SettingForm = SettingForm::word(|word| value::<$type>($read(word)));
 
             /// The number that was written, not the nearest `f32` to it.
             fn numbers(&self) -> Vec<f64> {
@@ -357,23 +357,23 @@ fn whole<T: std::str::FromStr<Err = std::num::ParseIntError>>(word: &str) -> Res
 numbers!(u32: whole, u64: whole, usize: whole, f32: finite, f64: finite);
 
 impl Settable for bool {
-    const FORM: Form = {
+    const FORM: SettingForm = {
         let choices = || ["true", "false"].map(|name| Choice { name, help: "", settings: &[] }).to_vec();
-        Form::Word { read: |word| value(word.parse::<bool>().map_err(|e| e.to_string())), choices, words: Words::Switch }
+        SettingForm::Word { read: |word| value(word.parse::<bool>().map_err(|e| e.to_string())), choices, words: Words::Switch }
     };
 }
 
 impl Settable for String {
-    const FORM: Form = Form::word(|word| Ok(word.into()));
+    const FORM: SettingForm = SettingForm::word(|word| Ok(word.into()));
 }
 
 impl Settable for PathBuf {
-    const FORM: Form = Form::word(|word| if word.is_empty() { Err("a path is wanted".into()) } else { Ok(word.into()) });
+    const FORM: SettingForm = SettingForm::word(|word| if word.is_empty() { Err("a path is wanted".into()) } else { Ok(word.into()) });
 }
 
 /// Height and width: both, or one for both.
 impl Settable for [u32; 2] {
-    const FORM: Form = Form::word(|word| {
+    const FORM: SettingForm = SettingForm::word(|word| {
         let (height, width) = word.split_once('x').unwrap_or((word, word));
         let side = |text: &str| text.parse().ok().filter(|side: &u32| *side > 0);
         value(
@@ -391,7 +391,7 @@ impl Settable for [u32; 2] {
 
 /// Two numbers.
 impl Settable for [f32; 2] {
-    const FORM: Form = Form::word(|word| {
+    const FORM: SettingForm = SettingForm::word(|word| {
         let (first, second) = word.split_once(',').ok_or("two numbers are wanted, for instance 0.9,0.999")?;
         value(Ok([finite::<f32>(first)?, finite(second)?]))
     });
@@ -402,7 +402,7 @@ impl Settable for [f32; 2] {
 }
 
 impl Settable for Vec<u32> {
-    const FORM: Form = Form::Word {
+    const FORM: SettingForm = SettingForm::Word {
         read: |word| value(word.split(',').map(whole::<u32>).collect::<Result<Vec<_>, _>>()),
         choices: Vec::new,
         words: Words::List,
@@ -419,7 +419,7 @@ impl Settable for Vec<u32> {
 }
 
 impl<T: Settable> Settable for Option<T> {
-    const FORM: Form = T::FORM;
+    const FORM: SettingForm = T::FORM;
 
     fn numbers(&self) -> Vec<f64> {
         self.iter().flat_map(T::numbers).collect()
@@ -455,7 +455,7 @@ macro_rules! settings {
         }
 
         impl $crate::core::settings::Settable for $table {
-            const FORM: $crate::core::settings::Form = $crate::core::settings::Form::Table(&[
+            const FORM: $crate::core::settings::SettingForm = $crate::core::settings::SettingForm::Table(&[
                 $($crate::core::settings::Setting::new::<$type>(stringify!($name), concat!($($help),+))$($(.$more($($value),*))+)?),+
             ]);
 

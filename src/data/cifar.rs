@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::reader::{Reader, finished};
-use super::source::{self, Entry, Tree};
+use super::tree::{self, Entry, Tree};
 use super::{Dataset, ReadOptions, Samples, Split, Truth};
 use crate::core::sample::Image;
 
@@ -88,7 +88,7 @@ fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
     let all: Vec<&RecordFile> = train.iter().chain(&test).collect();
     let (labels, side) = shape(&all, if names.is_empty() { MOST_CLASSES } else { names.len() }, fine.is_some())?;
     let test = Some(split(&test, labels, side)).filter(|test| !test.is_empty());
-    let mut data = Dataset::new(source::name_of(&tree.root), split(&train, labels, side), test).with_context(|| root.to_string())?;
+    let mut data = Dataset::new(tree::name_of(&tree.root), split(&train, labels, side), test).with_context(|| root.to_string())?;
     if !names.is_empty() {
         (data.classes, data.class_names) = (names.len() as u32, names);
     }

@@ -3,15 +3,15 @@
 use anyhow::{Context, Result, ensure};
 
 use super::decode::{Remarks, Seen};
+use super::decode_cache::{Codec, Decoded, Read, Store, decode_all};
 use super::kinds::Kind;
 use super::layout::{FolderLayout, Placed};
 use super::names::some_of;
 use super::picture_truth::{self, PictureTruth, Sample};
 use super::reader::Reader;
 use super::sheet::Sheet;
-use super::source::{self, Entry, Tree};
 use super::split::Part;
-use super::store::{Codec, Decoded, Read, Store, decode_all};
+use super::tree::{self, Entry, Tree};
 use super::{Dataset, ReadOptions, Samples, SharedRows, Split, Truth, decode, index, mask};
 use crate::core::sample::Image;
 
@@ -127,7 +127,7 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         Split { names, ..Split::new(Samples::images(bytes(&pictures), image), truth) }
     };
     let test = Some(split(Part::Test)).filter(|test| !test.is_empty());
-    let mut data = Dataset::new(source::name_of(&tree.root), split(Part::Train), test).context(name)?;
+    let mut data = Dataset::new(tree::name_of(&tree.root), split(Part::Train), test).context(name)?;
     (data.classes, data.class_names, data.notes) = (classes.len() as u32, classes, notes);
     (data.mask_values, data.mask_palette) = (values, palette);
     Ok(data)

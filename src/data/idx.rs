@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::names::some_of;
 use super::reader::{Reader, finished};
-use super::source::{self, Entry, Tree};
 use super::split::Part;
+use super::tree::{self, Entry, Tree};
 use super::{Dataset, ReadOptions, Samples, Split, Truth};
 use crate::core::sample::Image;
 
@@ -93,7 +93,7 @@ fn read(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
             (Some(images), labels) => Ok(Some(split(Source::File(images), labels.map(Source::File))?)),
         }
     };
-    let name = source::name_of(&tree.root);
+    let name = tree::name_of(&tree.root);
     let mut notes = Vec::new();
     let (train, test) = match (pair(Part::Train)?, pair(Part::Test)?) {
         (Some(train), test) => (train, test),
@@ -166,7 +166,7 @@ pub(super) fn split(images: Source<'_>, labels: Option<Source<'_>>) -> Result<Sp
 
 fn contents(source: Source<'_>) -> Result<(String, Vec<u8>)> {
     match source {
-        Source::Bytes(bytes, name) => Ok((name.to_string(), source::unpacked(bytes.to_vec(), name)?)),
+        Source::Bytes(bytes, name) => Ok((name.to_string(), tree::unpacked(bytes.to_vec(), name)?)),
         Source::File(entry) => Ok((entry.name.clone(), entry.unpacked()?)),
     }
 }

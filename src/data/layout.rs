@@ -8,8 +8,8 @@ use anyhow::{Result, ensure};
 
 use super::kinds::Kind;
 use super::names::some_of;
-use super::source::{Entry, Tree};
 use super::split::Part;
+use super::tree::{Entry, Tree};
 
 /// Names of folders side by side, the usual ones first.
 const IMAGES: [&str; 7] = ["images", "image", "imgs", "img", "pictures", "photos", "inputs"];
@@ -268,7 +268,8 @@ impl<'a> Rules<'a> {
     /// What a user must be told of what folders are taken for.
     fn said(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let mut roles: Vec<(String, Rc<FolderRole<'a>>)> = self.roles.borrow().iter().map(|(path, role)| (path.clone(), role.clone())).collect();
+        let mut roles: Vec<(String, Rc<FolderRole<'a>>)> =
+            self.roles.borrow().iter().map(|(path, role)| (path.clone(), role.clone())).collect();
         roles.sort_by(|a, b| a.0.cmp(&b.0));
         for (path, role) in roles {
             let names: Vec<&str> = self.folder(&path).folders.iter().copied().collect();

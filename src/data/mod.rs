@@ -6,10 +6,11 @@ mod cifar;
 mod classes;
 mod column;
 mod decode;
+mod decode_cache;
 mod finder;
 mod fingerprint;
 mod folder;
-mod given;
+mod given_labels;
 mod idx;
 mod index;
 mod kinds;
@@ -23,11 +24,10 @@ mod pixel_table;
 mod reader;
 mod samples;
 mod sheet;
-mod source;
 mod split;
-mod store;
 mod table;
 mod tiff;
+mod tree;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -36,14 +36,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 pub use fingerprint::Fingerprint;
-pub use given::GivenLabels;
+pub use given_labels::GivenLabels;
 pub use kinds::misnamed;
 pub use mask::{paint, restore};
 pub use picture::{Look, PictureOptions, Remarks, load_picture, look_at, looks_like_picture};
 pub use samples::{Samples, SharedRows};
-pub use source::leads_above;
 pub use split::{Split, Truth};
-pub use table::{Encoding, TableRows, Scale, Table};
+pub use table::{Encoding, Scale, Table, TableRows};
+pub use tree::leads_above;
 
 use crate::core::sample::Image;
 use reader::Reader;
@@ -161,7 +161,7 @@ const WANTED: &str = "no PNG or JPEG, no train-images-idx3-ubyte (MNIST's format
 pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
     if path.is_file() {
         let format = by_name(path).with_context(|| {
-            let what = kinds::misnamed(&source::head_of(path)).map_or(String::new(), |what| format!("{what}; "));
+            let what = kinds::misnamed(&tree::head_of(path)).map_or(String::new(), |what| format!("{what}; "));
             format!(
                 "{}: {what}a table (.csv, .csv.gz) or an archive (.tar.gz, .tgz, .tar, .zip) is wanted; of other formats, name the folder",
                 path.display()
@@ -171,7 +171,7 @@ pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
     }
     ensure!(path.exists(), "there is no {}; --data is a folder, an archive (.tar.gz, .zip) or a table (.csv)", path.display());
     ensure!(path.is_dir(), "{} is not a folder, nor an archive (.tar.gz, .zip) or a table (.csv)", path.display());
-    let tree = source::Tree::of_folder(path)?;
+    let tree = tree::Tree::of_folder(path)?;
     if READERS.iter().any(|reader| !reader.is_of_files() && reader.is_in(&tree)) {
         return Ok((Format::Folder, path.to_path_buf()));
     }
@@ -192,7 +192,7 @@ pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
             Ok((Format::Folder, path.to_path_buf()))
         }
         several => {
-            let names: Vec<String> = several.iter().map(|(_, file)| source::name_of(file)).collect();
+            let names: Vec<String> = several.iter().map(|(_, file)| tree::name_of(file)).collect();
             bail!("{} holds several archives or tables; name one: {}", path.display(), names::some_of(&names))
         }
     }
@@ -201,8 +201,8 @@ pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
 /// Whether a file in a folder may be one of those that are read: not such as `embed` writes beside pictures.
 pub fn may_be_read(folder: &Path, file: &Path) -> bool {
     let name = file.file_name().map_or(String::new(), |name| name.to_string_lossy().to_lowercase());
-    let picture = |file: &source::Entry| file.kind == kinds::Kind::Picture;
-    let of_pictures = || source::Tree::of_folder(folder).is_ok_and(|tree| tree.files.iter().any(picture));
+    let picture = |file: &tree::Entry| file.kind == kinds::Kind::Picture;
+    let of_pictures = || tree::Tree::of_folder(folder).is_ok_and(|tree| tree.files.iter().any(picture));
     let index = [layout::INDEX, "train.csv", "test.csv", "val.csv"].contains(&name.as_str());
     !(name.ends_with(".npy") || name.ends_with(".csv") && !index && of_pictures())
 }
@@ -214,7 +214,7 @@ fn by_name(path: &Path) -> Option<Format> {
     match () {
         () if !path.is_file() || name.starts_with('.') => None,
         () if table::names_a_table(path) => Some(if pixel_table::is(path) { Format::PixelTable } else { Format::Table }),
-        () if ends(&[".tar.gz", ".tgz", ".tar", ".zip"]) || source::is_zip(path) => Some(Format::Archive),
+        () if ends(&[".tar.gz", ".tgz", ".tar", ".zip"]) || tree::is_zip(path) => Some(Format::Archive),
         () => None,
     }
 }
@@ -242,9 +242,9 @@ impl Dataset {
     pub fn load(path: &Path, options: &ReadOptions) -> Result<Self> {
         let (format, path) = recognise(path)?;
         let tree = match format {
-            Format::Folder => source::Tree::of_folder(&path)?,
-            Format::Archive => source::Tree::of_archive(&path)?,
-            Format::PixelTable | Format::Table => source::Tree::of_file(&path)?,
+            Format::Folder => tree::Tree::of_folder(&path)?,
+            Format::Archive => tree::Tree::of_archive(&path)?,
+            Format::PixelTable | Format::Table => tree::Tree::of_file(&path)?,
         };
         // Where there are pictures, they are meant, whatever lies beside them.
         let reader = READERS.iter().find(|reader| reader.is_in(&tree)).unwrap_or(&READERS[0]);
@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn readers_say_what_they_read_and_find_nothing_in_nothing() {
         let empty = tempfile::tempdir().expect("a place for files");
-        let tree = source::Tree::of_folder(empty.path()).expect("it can be read");
+        let tree = tree::Tree::of_folder(empty.path()).expect("it can be read");
         for reader in READERS {
             assert!(reader.help().ends_with('.') && reader.help().len() > 30, "{}", reader.name());
             assert_eq!(READERS.iter().filter(|other| other.name() == reader.name()).count(), 1, "{}", reader.name());

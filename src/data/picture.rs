@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::decode;
 pub use super::decode::{Look, PictureOptions, Remarks};
 use super::kinds::{self, Kind};
-use super::source;
+use super::tree;
 
 /// Reads a picture of any size as `options` say: upright, keeping its proportions, what is not covered dark.
 pub fn load_picture(path: &Path, options: &PictureOptions) -> Result<(Vec<u8>, Remarks)> {
@@ -17,7 +17,7 @@ pub fn load_picture(path: &Path, options: &PictureOptions) -> Result<(Vec<u8>, R
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    source::ensure_file(path)?;
+    tree::ensure_file(path)?;
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
@@ -29,5 +29,5 @@ pub fn look_at(path: &Path) -> Result<Look> {
 
 /// Whether a file is a picture, in a format that is read or not, by its name or by how it begins.
 pub fn looks_like_picture(path: &Path) -> bool {
-    matches!(kinds::kind(&path.to_string_lossy(), || source::head_of(path)), Kind::Picture | Kind::Foreign(..))
+    matches!(kinds::kind(&path.to_string_lossy(), || tree::head_of(path)), Kind::Picture | Kind::Foreign(..))
 }

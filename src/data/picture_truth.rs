@@ -7,8 +7,8 @@ use anyhow::{Context, Result, ensure};
 use super::layout::{FolderLayout, Placed};
 use super::names::some_of;
 use super::number::number;
-use super::source::Entry;
 use super::split::Part;
+use super::tree::Entry;
 use super::{ReadOptions, TruthKind};
 
 /// A picture with its part.

@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::reader::{Reader, finished};
-use super::source::{self, Entry, Tree};
 use super::split::Part;
+use super::tree::{self, Entry, Tree};
 use super::{Dataset, ReadOptions, Samples, Split, Truth};
 use crate::core::sample::Image;
 
@@ -72,7 +72,7 @@ pub(super) fn begins(reader: impl Read) -> bool {
 
 /// Whether a file is such a table.
 pub(super) fn is(path: &Path) -> bool {
-    std::fs::File::open(path).is_ok_and(|file| begins(source::unpacking(file)))
+    std::fs::File::open(path).is_ok_and(|file| begins(tree::unpacking(file)))
 }
 
 /// The tables of pixels at the top of a tree that are named after a part.
@@ -140,13 +140,13 @@ fn of_tree(tree: &Tree) -> Result<(Dataset, Vec<&Entry>)> {
     if let Some(val) = &val {
         notes.extend(Part::settle(&mut [vec![Part::Val; val.len() as usize], vec![Part::Test; usize::from(test.is_some())]].concat()));
     }
-    Ok((data(source::name_of(&tree.root), train, test.or(val), notes).with_context(|| root.to_string())?, taken))
+    Ok((data(tree::name_of(&tree.root), train, test.or(val), notes).with_context(|| root.to_string())?, taken))
 }
 
 /// One table, whose rows are [divided](Split::divide).
 fn read(path: &Path) -> Result<Dataset> {
-    let train = table(&source::read(path)?).with_context(|| path.display().to_string())?;
-    data(source::name_of(path), train, None, Vec::new())
+    let train = table(&tree::read(path)?).with_context(|| path.display().to_string())?;
+    data(tree::name_of(path), train, None, Vec::new())
 }
 
 fn data(name: String, train: Split, test: Option<Split>, mut notes: Vec<String>) -> Result<Dataset> {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::names::some_of;
-use super::source::{Entry, Tree};
+use super::tree::{Entry, Tree};
 use super::{Dataset, ReadOptions};
 
 /// A format of data sets.

@@ -11,9 +11,9 @@ use super::names::{folded, some_of};
 use super::number::{Guess, Notation, is_date, is_missing};
 use super::reader::Reader;
 use super::sheet::Sheet;
-use super::source::Tree;
 use super::split::Part;
-use super::{Dataset, Format, ReadOptions, recognise, source};
+use super::tree::Tree;
+use super::{Dataset, Format, ReadOptions, recognise, tree};
 
 /// A column with more categories than this is left out: it holds names or free text.
 const MOST_CATEGORIES: usize = 64;
@@ -127,7 +127,7 @@ impl Encoding {
     /// Features of the rows of a CSV file, plain or gzipped, `[rows, features]`. It must have the columns that this was made of;
     /// others do not matter. What a user must be told goes to `notes`.
     pub fn read(&self, path: &Path, notes: &mut Vec<String>) -> Result<Vec<f32>> {
-        let sheet = Sheet::parse(&source::read(path)?, &path.display().to_string())?;
+        let sheet = Sheet::parse(&tree::read(path)?, &path.display().to_string())?;
         let rows: Vec<usize> = (0..sheet.len()).collect();
         let features = self.encode(&sheet, &rows)?;
         self.gaps(&sheet, &rows, "row", notes);
@@ -310,7 +310,7 @@ impl Table {
     pub fn load(path: &Path, options: &ReadOptions) -> Result<Self> {
         let (format, path) = recognise(path)?;
         ensure!(format == Format::Table, "{} holds images, a table (.csv, .csv.gz) is wanted here", path.display());
-        let sheet = Sheet::parse(&source::read(&path)?, &path.display().to_string())?;
+        let sheet = Sheet::parse(&tree::read(&path)?, &path.display().to_string())?;
         let target = sheet.target(options.target.as_deref())?;
         let mut notes = Vec::new();
         let count = sheet.len();
@@ -360,7 +360,7 @@ impl Table {
         };
         let test = if test.is_empty() { None } else { Some(rows(&test)?) };
         let (columns, train) = (encoding.features(), rows(&train)?);
-        Ok(Table { name: source::name_of(&path), target: column.clone(), columns, train, test, target_scale, encoding, notes })
+        Ok(Table { name: tree::name_of(&path), target: column.clone(), columns, train, test, target_scale, encoding, notes })
     }
 }
 

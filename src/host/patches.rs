@@ -21,12 +21,12 @@ impl Geometry {
 
     /// What is seen of the gradient of the output, along one side of `size` pixels, from the pixels `phase`, `phase + stride`, ...
     /// of the input: all of those had a part in outputs through the same taps.
-    pub fn phase(self, phase: u32, size: u32) -> Phase {
+    pub fn phase(self, phase: u32, size: u32) -> TapPhase {
         let least = (phase + self.padding) % self.stride;
         let taps = self.kernel.saturating_sub(least).div_ceil(self.stride);
         let tap = least + self.stride * taps.saturating_sub(1);
         let first = ((phase + self.padding) as i32 - tap as i32) / self.stride as i32;
-        Phase { pixels: size.saturating_sub(phase).div_ceil(self.stride), taps, first, tap }
+        TapPhase { pixels: size.saturating_sub(phase).div_ceil(self.stride), taps, first, tap }
     }
 
     /// The kernels as a tensor.
@@ -37,7 +37,7 @@ impl Geometry {
 
 /// See [`Geometry::phase`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Phase {
+pub struct TapPhase {
     /// Of the input, in this phase.
     pub pixels: u32,
     /// Taps that they had a part through; may be none.

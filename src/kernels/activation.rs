@@ -15,7 +15,7 @@ pub enum Function {
 }
 
 /// `x`, `y`: of one shape.
-pub struct Activation {
+pub struct Activate {
     pub function: Function,
     pub x: Buf,
     pub y: Buf,
@@ -108,7 +108,7 @@ impl Function {
     }
 }
 
-impl Kernel for Activation {
+impl Kernel for Activate {
     interface! {
         self runs "activation" after "inside", "normal_tail";
         bufs { x, y }
@@ -158,10 +158,10 @@ pub fn cases(c: &mut Cases<'_>) {
     for function in [Function::Gelu, Function::Tanh, Function::Sigmoid] {
         for (rows, cols, magnitude) in [(1, 1, 1.0), (3, 5, 0.3), (16, 16, 6.0), (65, 63, 20.0), (7, 33, 200.0)] {
             let (x, y) = (c.filled(shape(rows, cols), Fill::Uniform(magnitude)), c.output(rows, cols));
-            c.add(Activation { function, x, y });
+            c.add(Activate { function, x, y });
         }
         let x = c.floats([0.0, 0.25, -0.25, 1e-3, -1e-30, f32::MAX, f32::MIN]);
         let y = c.output(1, 7);
-        c.add(Activation { function, x, y });
+        c.add(Activate { function, x, y });
     }
 }

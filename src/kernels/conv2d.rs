@@ -11,13 +11,13 @@ use crate::core::buffer::{Buf, Maps};
 use crate::host::gemm::Gemm;
 use crate::core::memory::HostMem;
 pub use crate::host::patches::Geometry;
-use crate::host::patches::{Patches, Phase};
+use crate::host::patches::{Patches, TapPhase};
 use crate::core::program::{Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
 
 /// Which of the three products.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pass {
+pub enum ConvPass {
     /// `y` from `x` and `w`.
     Forward,
     /// The gradient of the weights, into `w`, from `x` and the gradient of the output in `y`.
@@ -32,7 +32,7 @@ pub enum Pass {
 /// [`Matmul`](super::matmul::Matmul).
 #[derive(Clone, Copy)]
 pub struct Conv2d {
-    pub pass: Pass,
+    pub pass: ConvPass,
     pub geometry: Geometry,
     pub x: Maps,
     pub w: Buf,
@@ -79,7 +79,7 @@ const WITH_SUMS: &[Variant] = schemes!("row_sums");
 const BLOCK: usize = 128;
 
 impl Conv2d {
-    pub fn new(pass: Pass, geometry: Geometry, x: Maps, w: Buf, y: Maps) -> Self {
+    pub fn new(pass: ConvPass, geometry: Geometry, x: Maps, w: Buf, y: Maps) -> Self {
         Conv2d { pass, geometry, x, w, y, bias: None, relu: false, accumulate: false, mask: None, sums: None, parts: 1, phase: [0; 2] }
     }
 
@@ -87,9 +87,9 @@ impl Conv2d {
     fn product(&self) -> (Layout, Buf, Buf, Buf) {
         let (x, w, y) = (self.x.buf, self.w, self.y.buf);
         match self.pass {
-            Pass::Forward => (Layout::NT, x, w, y),
-            Pass::Weights => (Layout::TN, y, x, w),
-            Pass::Input => (Layout::NN, y, w, x),
+            ConvPass::Forward => (Layout::NT, x, w, y),
+            ConvPass::Weights => (Layout::TN, y, x, w),
+            ConvPass::Input => (Layout::NN, y, w, x),
         }
     }
 
@@ -101,9 +101,9 @@ impl Conv2d {
     fn sizes(&self) -> (u32, u32, u32) {
         let (outputs, unfolded) = (self.y.channels(), self.w.cols());
         match self.pass {
-            Pass::Forward => (self.y.buf.rows(), outputs, unfolded),
-            Pass::Weights => (outputs, unfolded, self.y.buf.rows()),
-            Pass::Input => {
+            ConvPass::Forward => (self.y.buf.rows(), outputs, unfolded),
+            ConvPass::Weights => (outputs, unfolded, self.y.buf.rows()),
+            ConvPass::Input => {
                 let [down, across] = self.phases();
                 let depth = down.taps * across.taps * self.y.buf.shape.stride();
                 (self.x.batch * down.pixels * across.pixels, self.x.channels(), depth)
@@ -118,18 +118,18 @@ impl Conv2d {
     /// The pixels of `y` that part `part` sums over.
     fn part(&self, part: usize) -> Range<usize> {
         let (step, pixels) = (self.part_k() as usize, self.y.buf.rows() as usize);
-        if self.pass == Pass::Weights { (part * step).min(pixels)..((part + 1) * step).min(pixels) } else { 0..pixels }
+        if self.pass == ConvPass::Weights { (part * step).min(pixels)..((part + 1) * step).min(pixels) } else { 0..pixels }
     }
 
     /// What the pixels of the phase see, down and across.
-    fn phases(&self) -> [Phase; 2] {
+    fn phases(&self) -> [TapPhase; 2] {
         [(0, self.x.height), (1, self.x.width)].map(|(side, size)| self.geometry.phase(self.phase[side], size))
     }
 
     /// What pixels of `y` see of `x`; with the gradient of the input, what those of the phase see of `y`.
     fn patches(&self) -> Patches {
         let side = |maps: Maps| [maps.height, maps.width];
-        if self.pass != Pass::Input {
+        if self.pass != ConvPass::Input {
             let Geometry { kernel, stride, padding } = self.geometry;
             let (rows, source, depth) = (side(self.y), side(self.x), row_stride(self.x.buf));
             return Patches { taps: [kernel; 2], stride, first: [-(padding as i32); 2], rows, source, depth };
@@ -163,11 +163,11 @@ impl Conv2d {
     fn sums(&self, m: &HostMem, pixels: impl Iterator<Item = usize>, f: impl Fn(f32) -> f64) -> Vec<f64> {
         let (rows, n) = (self.product().3.rows() / self.parts, self.sizes().1);
         let (x, w, y) = (
-            (self.pass != Pass::Input).then(|| m.f32(self.x.buf)),
-            (self.pass != Pass::Weights).then(|| m.f32(self.w)),
-            (self.pass != Pass::Forward).then(|| m.f32(self.y.buf)),
+            (self.pass != ConvPass::Input).then(|| m.f32(self.x.buf)),
+            (self.pass != ConvPass::Weights).then(|| m.f32(self.w)),
+            (self.pass != ConvPass::Forward).then(|| m.f32(self.y.buf)),
         );
-        let patches = Conv2d { pass: Pass::Forward, ..*self }.patches();
+        let patches = Conv2d { pass: ConvPass::Forward, ..*self }.patches();
         let mut sums = vec![0.0; rows as usize * n as usize];
         for pixel in pixels {
             for (tap, seen) in (0..self.taps() as usize).filter_map(|tap| Some((tap, patches.seen(pixel, tap)?))) {
@@ -178,9 +178,9 @@ impl Conv2d {
                         let w = || f(w.as_ref().expect("read").row(output)[weight]);
                         let grad_y = || f(y.as_ref().expect("read").row(pixel)[output]);
                         match self.pass {
-                            Pass::Forward => sums[pixel * n as usize + output] += x() * w(),
-                            Pass::Weights => sums[output * n as usize + weight] += x() * grad_y(),
-                            Pass::Input => sums[seen * n as usize + input] += w() * grad_y(),
+                            ConvPass::Forward => sums[pixel * n as usize + output] += x() * w(),
+                            ConvPass::Weights => sums[output * n as usize + weight] += x() * grad_y(),
+                            ConvPass::Input => sums[seen * n as usize + input] += w() * grad_y(),
                         }
                     }
                 }
@@ -297,8 +297,8 @@ impl Kernel for Conv2d {
         let unfolded = (patches.length() / 4) as u32;
         params {
             ..block_params(a, b, m, n, k).into_iter().filter(|(name, _)| !name.ends_with("_quads")),
-            a_quads: if self.pass == Pass::Weights { row_quads(a) } else { unfolded },
-            b_quads: if self.pass == Pass::Input { row_quads(c) } else { unfolded },
+            a_quads: if self.pass == ConvPass::Weights { row_quads(a) } else { unfolded },
+            b_quads: if self.pass == ConvPass::Input { row_quads(c) } else { unfolded },
             c_quads: row_quads(c),
             parts,
             part_k: self.part_k(),
@@ -369,9 +369,9 @@ impl Kernel for Conv2d {
         self.mask.map_or(Ok(()), |mask| has("mask", mask, c.rows(), c.cols()))?;
         self.sums.map_or(Ok(()), |sums| has("sums", sums, self.parts, y.channels()))?;
         let misplaced = [
-            (self.bias.is_some() && pass != Pass::Forward, "a bias"),
-            ((self.sums.is_some() || self.parts > 1) && pass != Pass::Weights, "sums or parts"),
-            (self.phase != [0; 2] && pass != Pass::Input, "a phase"),
+            (self.bias.is_some() && pass != ConvPass::Forward, "a bias"),
+            ((self.sums.is_some() || self.parts > 1) && pass != ConvPass::Weights, "sums or parts"),
+            (self.phase != [0; 2] && pass != ConvPass::Input, "a phase"),
             (self.parts > 1 && (self.mask.is_some() || self.relu || self.accumulate), "an epilogue of parts"),
         ];
         misplaced.iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, what)| Err(format!("{what} with pass {pass:?}")))
@@ -379,7 +379,7 @@ impl Kernel for Conv2d {
 
     fn accumulates(&self) -> bool {
         // What other phases left stays.
-        self.accumulate || self.pass == Pass::Input && self.geometry.stride > 1
+        self.accumulate || self.pass == ConvPass::Input && self.geometry.stride > 1
     }
 
     fn twin(&self, m: &HostMem) {
@@ -390,7 +390,7 @@ impl Kernel for Conv2d {
         let epilogue = self.epilogue(m);
         m.f32_mut(self.product().3).for_each_row(|i, c| {
             let (part, row) = (i / rows as usize, i % rows as usize);
-            if self.pass == Pass::Input && !self.in_phase(i) {
+            if self.pass == ConvPass::Input && !self.in_phase(i) {
                 return;
             }
             for (j, (c, &sum)) in c.iter_mut().zip(&parts[part][row * n as usize..]).enumerate() {
@@ -409,9 +409,9 @@ impl Kernel for Conv2d {
 
     fn fast(&self, m: &HostMem) {
         match self.pass {
-            Pass::Forward => self.fast_forward(m),
-            Pass::Weights => self.fast_weights(m),
-            Pass::Input => self.fast_input(m),
+            ConvPass::Forward => self.fast_forward(m),
+            ConvPass::Weights => self.fast_weights(m),
+            ConvPass::Input => self.fast_input(m),
         }
         self.fast_bias_sums(m);
     }
@@ -429,8 +429,8 @@ impl Kernel for Conv2d {
     }
 
     fn flops(&self) -> u64 {
-        let taps = if self.pass == Pass::Input { self.phases().map(|side| side.taps) } else { [self.geometry.kernel; 2] };
-        let pixels = if self.pass == Pass::Input { self.sizes().0 } else { self.y.buf.rows() };
+        let taps = if self.pass == ConvPass::Input { self.phases().map(|side| side.taps) } else { [self.geometry.kernel; 2] };
+        let pixels = if self.pass == ConvPass::Input { self.sizes().0 } else { self.y.buf.rows() };
         // What padding of channels adds is no work asked for.
         2 * u64::from(pixels) * u64::from(taps[0] * taps[1] * self.x.channels()) * u64::from(self.y.channels())
     }
@@ -454,11 +454,11 @@ pub fn cases(c: &mut Cases<'_>) {
         let x = |c: &mut Cases<'_>| Maps::new(c.uniform(batch * height * width, inputs), batch, height, width);
         let y = |c: &mut Cases<'_>| Maps::new(c.uniform(batch * out_height * out_width, outputs), batch, out_height, out_width);
         let w = |c: &mut Cases<'_>| c.tensor(geometry.filters(inputs, outputs));
-        for pass in [Pass::Forward, Pass::Weights, Pass::Input] {
+        for pass in [ConvPass::Forward, ConvPass::Weights, ConvPass::Input] {
             let plain = Conv2d::new(pass, geometry, x(c), w(c), y(c));
             c.add(plain);
             // Some of them without any tap, where the kernel is smaller than the stride.
-            let phases = [[0, 1], [1, 0], [1, 1]].into_iter().filter(|_| pass == Pass::Input && geometry.stride == 2);
+            let phases = [[0, 1], [1, 0], [1, 1]].into_iter().filter(|_| pass == ConvPass::Input && geometry.stride == 2);
             for phase in phases {
                 let of_phase = Conv2d::new(pass, geometry, x(c), w(c), y(c));
                 c.add(Conv2d { phase, ..of_phase });
@@ -470,17 +470,17 @@ pub fn cases(c: &mut Cases<'_>) {
             }
             let again = Conv2d::new(pass, geometry, x(c), w(c), y(c));
             match pass {
-                Pass::Forward => {
+                ConvPass::Forward => {
                     let bias = Some(c.uniform(1, outputs));
                     c.add(Conv2d { bias, relu: true, ..again });
                 }
-                Pass::Weights => {
+                ConvPass::Weights => {
                     let sums = Some(c.uniform(1, outputs));
                     c.add(Conv2d { sums, accumulate: true, ..again });
                     let (w, sums) = (c.uniform(3 * filters.rows, filters.cols), Some(c.uniform(3, outputs)));
                     c.add(Conv2d { w, sums, parts: 3, ..plain });
                 }
-                Pass::Input => {
+                ConvPass::Input => {
                     let mask = Some(c.uniform(batch * height * width, inputs));
                     c.add(Conv2d { mask, accumulate: true, ..again });
                 }

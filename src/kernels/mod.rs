@@ -84,7 +84,7 @@ macro_rules! kernels {
         $(pub mod $name;)*
 
         /// The registry: `check` and the tests run over it.
-        pub const KERNELS: &[Entry] = &[$(Entry { name: stringify!($name), cases: $name::cases },)*];
+        pub const KERNELS: &[KernelEntry] = &[$(KernelEntry { name: stringify!($name), cases: $name::cases },)*];
     };
 }
 
@@ -160,13 +160,13 @@ kernels! {
 }
 
 /// A registered kernel.
-pub struct Entry {
+pub struct KernelEntry {
     pub name: &'static str,
     /// Adds calls that cover the kernel: every flag, ragged sizes (1, primes, workgroup size +- 1), extreme values.
     pub cases: fn(&mut Cases<'_>),
 }
 
-impl Entry {
+impl KernelEntry {
     /// The kernel's cases as a program over buffers of `arena`.
     pub fn record(&self, arena: &mut Arena) -> Result<Program, RecordError> {
         let mut cases = Cases { arena, program: Program::new(self.name), error: None, bufs: 0 };

@@ -27,7 +27,7 @@ pub(super) const FLOOR: f64 = 1e-4;
 
 /// `gram_a`, `gram_b`: zᵀz of the centred views, `[cols, cols]`; `distances`: `[parts, cols]`; `terms`: `[1, cols]`, whose
 /// mean is the loss.
-pub struct Vicreg {
+pub struct VicregTerms {
     pub gram_a: Buf,
     pub gram_b: Buf,
     pub distances: Buf,
@@ -37,7 +37,7 @@ pub struct Vicreg {
     pub weights: VicregWeights,
 }
 
-impl Vicreg {
+impl VicregTerms {
     /// (term, bound of its error) of each column.
     fn columns(&self, m: &HostMem) -> Vec<(f64, f64)> {
         let (grams, distances) = ([m.f32(self.gram_a), m.f32(self.gram_b)], m.f32(self.distances));
@@ -59,7 +59,7 @@ impl Vicreg {
     }
 }
 
-impl Kernel for Vicreg {
+impl Kernel for VicregTerms {
     interface! {
         self runs "vicreg";
         bufs { gram_a, gram_b, distances, terms }
@@ -112,7 +112,7 @@ pub fn cases(c: &mut Cases<'_>) {
             let distances = (0..3 * cols).map(|i| (i % 5) as f32 * 0.2 + 0.1);
             let distances = c.filled(shape(3, cols), Fill::F32(distances.collect()));
             let terms = c.output(1, cols);
-            c.add(Vicreg { gram_a, gram_b, distances, terms, samples, weights });
+            c.add(VicregTerms { gram_a, gram_b, distances, terms, samples, weights });
         }
     }
 }

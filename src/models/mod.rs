@@ -19,7 +19,7 @@ use layers::{dense, dense_norm};
 
 use crate::core::buffer::{Arena, Buf, Dtype, Role};
 use crate::core::sample::{Image, SampleType};
-use crate::core::settings::{Form, Settable, Settings, beyond};
+use crate::core::settings::{Settable, SettingForm, Settings, beyond};
 use crate::core::tape::Tape;
 use crate::ops::{Activation, Batch, Statistics, Value, batch_samples, normalize_pixels};
 use crate::{choice, settings};
@@ -85,7 +85,7 @@ const MOST_FEATURES: f64 = 16384.0;
 
 /// In files alone.
 impl Settable for Normalization {
-    const FORM: Form = Form::File;
+    const FORM: SettingForm = SettingForm::File;
 }
 
 settings! {

@@ -3,7 +3,7 @@
 use super::{GradientCase, case_input};
 use crate::core::buffer::Buf;
 use crate::core::tape::Tape;
-use crate::kernels::activation::{Activation, Function};
+use crate::kernels::activation::{Activate, Function};
 use crate::kernels::activation_backward::ActivationBackward;
 
 /// `x`: any shape; returns x Φ(x) with the normal distribution Φ (the exact form, not the one with tanh).
@@ -23,7 +23,7 @@ pub fn sigmoid(t: &mut Tape<'_>, name: &str, x: Buf) -> Buf {
 
 fn apply(t: &mut Tape<'_>, name: &str, x: Buf, function: Function) -> Buf {
     let y = t.scratch(name, x.shape);
-    t.call(name, Activation { function, x, y });
+    t.call(name, Activate { function, x, y });
     let kept = if function == Function::Gelu { x } else { y };
     let name = name.to_string();
     t.op(&[x], y, move |t, grad_y| {

@@ -3,28 +3,28 @@
 use super::{Destination, GradientCase, case_input, weight_gradients};
 use crate::core::buffer::{Buf, Dtype, Fill, Maps, Role, Tensor, shape};
 use crate::core::tape::{GradTarget, Tape};
-use crate::kernels::conv2d::{Conv2d, Geometry, Pass};
+use crate::kernels::conv2d::{Conv2d, ConvPass, Geometry};
 
 /// `x`: maps with `in` channels, `w`: `[out, in, k, k]` as [`Geometry::filters`] lays it out, `bias`: `[1, out]`; returns maps
 /// with `out` channels. Panics if the kernel is larger than the padded maps, which their sizes have ruled out.
 pub fn conv2d(t: &mut Tape<'_>, name: &str, x: Maps, w: Buf, bias: Option<Buf>, geometry: Geometry) -> Maps {
     let [height, width] = [x.height, x.width].map(|size| geometry.output(size).expect("maps are at least as large as kernels"));
     let y = Maps::new(t.scratch(name, shape(x.batch * height * width, w.rows())), x.batch, height, width);
-    t.call(name, Conv2d { bias, ..Conv2d::new(Pass::Forward, geometry, x, w, y) });
+    t.call(name, Conv2d { bias, ..Conv2d::new(ConvPass::Forward, geometry, x, w, y) });
     let name = name.to_string();
     let inputs: Vec<Buf> = [x.buf, w].into_iter().chain(bias).collect();
     t.op(&inputs, y.buf, move |t, grad_y| {
         let grad_y = y.with(grad_y);
         let to = [t.grad(w), bias.and_then(|bias| t.grad(bias))];
         weight_gradients(t, &name, grad_y.buf, to, &|t, label, Destination { c, sums, parts, accumulate, mask }| {
-            t.call(label, Conv2d { sums, parts, accumulate, mask, ..Conv2d::new(Pass::Weights, geometry, x, c, grad_y) });
+            t.call(label, Conv2d { sums, parts, accumulate, mask, ..Conv2d::new(ConvPass::Weights, geometry, x, c, grad_y) });
         });
         if let Some(GradTarget { buf, accumulate, mask }) = t.grad_masked(x.buf) {
             // Pixels of a phase that lies beyond the maps there are none.
             let [down, across] = [x.height, x.width].map(|size| geometry.stride.min(size));
             for phase in (0..down).flat_map(|y| (0..across).map(move |x| [y, x])) {
                 let of_phase = if geometry.stride > 1 { format!(", phase {phase:?}") } else { String::new() };
-                let call = Conv2d { accumulate, mask, phase, ..Conv2d::new(Pass::Input, geometry, x.with(buf), w, grad_y) };
+                let call = Conv2d { accumulate, mask, phase, ..Conv2d::new(ConvPass::Input, geometry, x.with(buf), w, grad_y) };
                 t.call(format!("{name}: input gradient{of_phase}"), call);
             }
         }

@@ -7,7 +7,7 @@ use crate::core::tape::{GradTarget, Tape};
 use crate::host::gemm::Layout;
 use crate::kernels::center_view::CenterView;
 use crate::kernels::mean::Mean;
-use crate::kernels::vicreg::{Vicreg, VicregWeights};
+use crate::kernels::vicreg::{VicregTerms, VicregWeights};
 use crate::kernels::vicreg_backward::VicregBackward;
 use crate::kernels::vicreg_gram_backward::VicregGramBackward;
 use crate::kernels::view_distances::ViewDistances;
@@ -31,7 +31,7 @@ pub fn vicreg(t: &mut Tape<'_>, name: &str, z: Buf, weights: VicregWeights) -> B
     let distances = t.scratch(&format!("{name} distances"), ViewDistances::shape(z));
     t.call(format!("{name}: distances"), ViewDistances { x: z, sums: distances });
     let (terms, loss) = (t.scratch(&format!("{name} per column"), shape(1, cols)), t.scratch(name, shape(1, 1)));
-    t.call(format!("{name} per column"), Vicreg { gram_a, gram_b, distances, terms, samples, weights });
+    t.call(format!("{name} per column"), VicregTerms { gram_a, gram_b, distances, terms, samples, weights });
     t.call(name, Mean { x: terms, mean: loss });
     let name = name.to_string();
     t.op(&[z], loss, move |t, _| {

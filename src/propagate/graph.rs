@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 
-use super::{PropagationSettings, LabelScores, is_zero};
+use super::{LabelScores, PropagationSettings, is_zero};
 use crate::host::neighbours::nearest_others;
 
 /// Rows and their edges, ready for any set of labels.

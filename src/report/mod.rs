@@ -1,9 +1,9 @@
 //! What people look at or take elsewhere: contact sheets and plots as PNG, embeddings as `.npy` and CSV.
 
+mod glyphs;
+mod matrices;
 mod plot;
 mod sheet;
-mod tables;
-mod text;
 
 use std::path::Path;
 
@@ -12,9 +12,9 @@ use image::{EncodableLayout, ImageBuffer, PixelWithColorType, Rgb};
 
 use crate::files;
 
+pub use matrices::{write_csv, write_npy};
 pub use plot::{Line, Plot, Point};
 pub use sheet::{ContactSheet, Tile, Tone};
-pub use tables::{write_csv, write_npy};
 
 const WHITE: Rgb<u8> = Rgb([255, 255, 255]);
 /// Of text.

@@ -9,7 +9,7 @@ use plotters::prelude::*;
 use plotters_backend::text_anchor::{HPos, VPos};
 use plotters_backend::{BackendColor, BackendCoord, BackendTextStyle, DrawingErrorKind};
 
-use super::{HAIR, INK, PALE_INK, WHITE, text};
+use super::{HAIR, INK, PALE_INK, WHITE, glyphs};
 
 /// Drawn this many times as large, then made smaller: lines of the plotting library have jagged edges.
 const FINE: u32 = 4;
@@ -68,14 +68,14 @@ impl Plot {
     /// Title, legend and the label of the upward axis, above the chart. Returns where that begins.
     fn heads(&self, canvas: &mut Canvas) -> u32 {
         let left = 28.0;
-        canvas.words(&text::fit(&self.title, 24.0, SIZE.0 as f32 - 2.0 * left), (left, 18.0), 24.0, INK);
+        canvas.words(&glyphs::fit(&self.title, 24.0, SIZE.0 as f32 - 2.0 * left), (left, 18.0), 24.0, INK);
         let mut x = left;
         for (line, colour) in self.lines.iter().zip(colours()) {
             canvas.block((x, 63.5), (26.0, 3.0), colour);
             canvas.disc((x + 13.0, 65.0), RADIUS as f32, colour);
-            let name = text::fit(&line.name, 16.0, (SIZE.0 as f32 - x - 60.0).max(20.0));
+            let name = glyphs::fit(&line.name, 16.0, (SIZE.0 as f32 - x - 60.0).max(20.0));
             canvas.words(&name, (x + 34.0, 56.0), 16.0, INK);
-            x += 34.0 + text::width(&name, 16.0) + 28.0;
+            x += 34.0 + glyphs::width(&name, 16.0) + 28.0;
         }
         canvas.words(&self.y_label, (left, 86.0), 15.0, PALE_INK);
         116
@@ -170,13 +170,13 @@ impl Canvas {
     /// A line of text, at a place of the finished picture.
     fn words(&mut self, words: &str, (x, y): (f32, f32), size: f32, ink: Rgb<u8>) {
         let fine = FINE as f32;
-        text::draw(&mut self.picture, words, (x * fine, y * fine), size * fine, ink);
+        glyphs::draw(&mut self.picture, words, (x * fine, y * fine), size * fine, ink);
     }
 
     fn block(&mut self, (x, y): (f32, f32), (width, height): (f32, f32), ink: Rgb<u8>) {
         let [x, y, width, height] = [x, y, width, height].map(|v| (v * FINE as f32) as i64);
         for dy in 0..height {
-            (0..width).for_each(|dx| text::blend(&mut self.picture, x + dx, y + dy, ink, 1.0));
+            (0..width).for_each(|dx| glyphs::blend(&mut self.picture, x + dx, y + dy, ink, 1.0));
         }
     }
 
@@ -184,7 +184,7 @@ impl Canvas {
         let [x, y, radius] = [x, y, radius].map(|v| (v * FINE as f32) as i64);
         for dy in -radius..=radius {
             let inside = (-radius..=radius).filter(|dx| dx * dx + dy * dy <= radius * radius);
-            inside.for_each(|dx| text::blend(&mut self.picture, x + dx, y + dy, ink, 1.0));
+            inside.for_each(|dx| glyphs::blend(&mut self.picture, x + dx, y + dy, ink, 1.0));
         }
     }
 }
@@ -207,7 +207,7 @@ impl DrawingBackend for &mut Canvas {
     }
 
     fn draw_pixel(&mut self, (x, y): BackendCoord, BackendColor { alpha, rgb: (r, g, b) }: BackendColor) -> Drawn {
-        text::blend(&mut self.picture, x.into(), y.into(), Rgb([r, g, b]), alpha as f32);
+        glyphs::blend(&mut self.picture, x.into(), y.into(), Rgb([r, g, b]), alpha as f32);
         Ok(())
     }
 
@@ -224,13 +224,13 @@ impl DrawingBackend for &mut Canvas {
             VPos::Bottom => height as f32,
         };
         let (r, g, b) = style.color().rgb;
-        text::draw(&mut self.picture, words, (x as f32 - left, y as f32 - above), style.size() as f32, Rgb([r, g, b]));
+        glyphs::draw(&mut self.picture, words, (x as f32 - left, y as f32 - above), style.size() as f32, Rgb([r, g, b]));
         Ok(())
     }
 
     fn estimate_text_size<S: BackendTextStyle>(&self, words: &str, style: &S) -> Result<(u32, u32), DrawingErrorKind<Infallible>> {
         let size = style.size() as f32;
-        Ok((text::width(words, size).ceil() as u32, size.ceil() as u32))
+        Ok((glyphs::width(words, size).ceil() as u32, size.ceil() as u32))
     }
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
-use super::{HAIR, INK, PALE_INK, WHITE, text};
+use super::{HAIR, INK, PALE_INK, WHITE, glyphs};
 use crate::core::sample::Image;
 
 /// Small images are magnified, by a whole number, to about this width.
@@ -86,8 +86,8 @@ impl ContactSheet<'_> {
         let pixels = u64::from(size[0]) * u64::from(size[1]);
         ensure!(pixels <= MOST, "a sheet of {count} images would be {} x {} pixels; show fewer", size[0], size[1]);
         let mut sheet = RgbImage::from_pixel(size[0], size[1], WHITE);
-        let title = text::fit(&self.title, TITLE, (size[0] - 2 * MARGIN) as f32);
-        text::draw(&mut sheet, &title, (MARGIN as f32, MARGIN as f32 - 4.0), TITLE, INK);
+        let title = glyphs::fit(&self.title, TITLE, (size[0] - 2 * MARGIN) as f32);
+        glyphs::draw(&mut sheet, &title, (MARGIN as f32, MARGIN as f32 - 4.0), TITLE, INK);
         for (i, tile) in (0..).zip(&self.tiles) {
             ensure!(
                 tile.pixels.len() == self.image.len() as usize,
@@ -102,11 +102,11 @@ impl ContactSheet<'_> {
             imageops::replace(&mut sheet, &picture, i64::from(x + FRAME), i64::from(y + FRAME));
             let middle = (x + FRAME) as f32 + shown_width as f32 / 2.0;
             for (line, words) in (0..).zip(tile.caption.lines()) {
-                let words = text::fit(words, CAPTION, cell as f32);
-                let left = (middle - text::width(&words, CAPTION) / 2.0).round();
+                let words = glyphs::fit(words, CAPTION, cell as f32);
+                let left = (middle - glyphs::width(&words, CAPTION) / 2.0).round();
                 let top = y + shown_height + 2 * FRAME + 3 + line * LINE;
                 let ink = if line > 0 { PALE_INK } else { tile.tone.colour().unwrap_or(INK) };
-                text::draw(&mut sheet, &words, (left, top as f32), CAPTION, ink);
+                glyphs::draw(&mut sheet, &words, (left, top as f32), CAPTION, ink);
             }
         }
         Ok(sheet)

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use super::checkpoint::{Checkpoint, Record};
 use super::folder::{RunFolder, checkpoint_path};
 use super::observers::{Journal, JudgedRow, Judgement, Observer, Outcome, Start, StepRow};
-use super::plan::{Plan, RING, Training};
+use super::training::{Plan, RING, Training};
 use crate::core::time::Timer;
 use crate::exec::{Device, Executor, Programs};
 use crate::kernels::metrics::StepMetrics;

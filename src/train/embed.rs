@@ -6,9 +6,9 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::checkpoint::Checkpoint;
-use super::passes::Evaluation;
+use super::evaluation::Evaluation;
 use super::recording::Recording;
-use super::shards::Shards;
+use super::windows::Shards;
 use crate::core::tape::Tape;
 use crate::data::Split;
 use crate::error::UsageError;

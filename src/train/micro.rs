@@ -2,8 +2,8 @@
 //! micro-batch by micro-batch, then the loss and its gradient with respect to each, then every micro-batch once more with its
 //! backward pass, which begins with its share of that gradient. The sum is the gradient of the whole batch.
 
-use super::plan::{Training, TrainingOptions};
 use super::recording::Recording;
+use super::training::{Training, TrainingOptions};
 use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
 use crate::core::program::{Program, RecordError};
 use crate::core::tape::Tape;

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod driver;
 mod embed;
+mod evaluation;
 mod finetune;
 mod folder;
 mod foreign;
@@ -11,30 +12,28 @@ mod micro;
 mod observers;
 mod optimizer;
 mod outputs;
-mod passes;
-mod plan;
 mod presets;
 mod pretrain;
 mod pretrained;
 mod preview;
 mod recording;
 mod settings;
-mod shards;
 mod tasks;
+mod training;
 mod weights;
+mod windows;
 
 pub use crate::core::settings::overlay;
 pub use checkpoint::{Checkpoint, Record};
 pub use driver::{Driver, Session};
 pub use embed::Features;
+pub use evaluation::{Evaluation, Pass};
 pub use finetune::{Finetune, judge, predict_each};
 pub use folder::{RUNS, RunFolder, checkpoint_path, config_of, find_checkpoint, latest, lock_run};
 pub use methods::{Corruption, METHODS, Method, PretrainMethod};
 pub use observers::{Journal, JudgedRow, Judgement, Observer, Outcome, Start, StepRow, Terminal};
 pub use optimizer::OptimizerKind;
 pub use outputs::{Outputs, Target};
-pub use passes::{Evaluation, Pass};
-pub use plan::{Phase, Plan, RING, Training, TrainingOptions};
 pub use presets::{AUGMENTATIONS, AugmentPreset, augment_preset};
 pub use pretrain::{Pretrain, Pretrained};
 pub use preview::augmentation_sheet;
@@ -43,4 +42,5 @@ pub use settings::{
     COLOUR_AUGMENTATION, Checked, DATA_SETTINGS, FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, PretrainSettings, RunSettings, Schedule,
 };
 pub use tasks::{ClassWeights, Details, FinetuneTask, Objective, Prediction, RegressionLoss, Scores, TASKS, Task};
+pub use training::{Phase, Plan, RING, Training, TrainingOptions};
 pub use weights::{Fitted, Weights};

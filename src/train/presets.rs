@@ -1,7 +1,7 @@
 //! The registry of augmentations: a line each. Strengths are those of trials with digits, with clothes, and of the usual recipe for
 //! photographs.
 
-use crate::core::settings::{Choice, Form, Settable, Words};
+use crate::core::settings::{Choice, Settable, SettingForm, Words};
 use crate::host::views::Ranges;
 
 /// An augmentation by name.
@@ -73,7 +73,7 @@ pub fn augment_preset(name: &str) -> Result<Ranges, String> {
 
 /// On the command line by the name of a preset, in files number by number.
 impl Settable for Ranges {
-    const FORM: Form = Form::Word {
+    const FORM: SettingForm = SettingForm::Word {
         read: |name| serde_json::to_value(augment_preset(name)?).map_err(|e| e.to_string()),
         choices: || AUGMENTATIONS.iter().map(|preset| Choice { name: preset.name, help: preset.help, settings: &[] }).collect(),
         words: Words::One,

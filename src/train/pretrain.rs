@@ -4,15 +4,15 @@ use anyhow::Result;
 
 use super::checkpoint::Record;
 use super::driver::{Driver, Session};
+use super::evaluation::{Evaluation, Pass, Recalibration};
 use super::micro::Cached;
 use super::observers::{Judgement, Outcome};
 use super::outputs::Outputs;
-use super::passes::{Evaluation, Pass, Recalibration};
-use super::plan::{Plan, Training, TrainingOptions};
 use super::recording::Recording;
 use super::settings::{Checked, PretrainSettings};
-use super::shards::watched;
+use super::training::{Plan, Training, TrainingOptions};
 use super::weights::Weights;
+use super::windows::watched;
 use crate::core::buffer::{Buf, Role};
 use crate::core::tape::Tape;
 use crate::data::{Dataset, Split};

@@ -9,7 +9,7 @@ use crate::core::program::{Exp, Tolerance};
 use crate::core::shader::{Access, Shader};
 use crate::error::DeviceError;
 use crate::exec::{Executor, Gpu, GpuDevice, GpuOptions, repeat};
-use crate::kernels::Entry;
+use crate::kernels::KernelEntry;
 
 /// Words behind every allocation of a check.
 const GUARD_WORDS: u32 = 256;
@@ -45,7 +45,7 @@ impl KernelReport {
 }
 
 /// Compares every variant of a kernel with its twin over all its cases.
-pub fn check_kernel(device: &Arc<GpuDevice>, entry: &Entry, max_groups: Option<u64>) -> Result<KernelReport, DeviceError> {
+pub fn check_kernel(device: &Arc<GpuDevice>, entry: &KernelEntry, max_groups: Option<u64>) -> Result<KernelReport, DeviceError> {
     let mut report = KernelReport { name: entry.name, ..Default::default() };
     for variant in 0..variants(entry)? {
         let options = GpuOptions { variant: Some(variant), max_groups, ..Default::default() };
@@ -62,11 +62,11 @@ pub fn check_kernel(device: &Arc<GpuDevice>, entry: &Entry, max_groups: Option<u
 }
 
 /// Compares what CPU training runs with the twins.
-pub fn check_fast(entry: &Entry) -> Result<KernelReport, DeviceError> {
+pub fn check_fast(entry: &KernelEntry) -> Result<KernelReport, DeviceError> {
     compare_fast(entry, Exp::Specified)
 }
 
-fn compare_fast(entry: &Entry, exp: Exp) -> Result<KernelReport, DeviceError> {
+fn compare_fast(entry: &KernelEntry, exp: Exp) -> Result<KernelReport, DeviceError> {
     let (arena, program) = record(entry)?;
     let (mem, fast) = (HostMem::new(&arena), HostMem::new(&arena));
     let mut report = KernelReport { name: entry.name, cases: program.calls.len(), ..Default::default() };
@@ -98,7 +98,7 @@ pub struct SelfTestReport {
 
 /// Mutates the kernel's shaders one place at a time and repeats the comparison. Where a place is dead code in one variant
 /// (another layout's branch), being caught in some variant counts.
-pub fn self_test_kernel(device: &Arc<GpuDevice>, entry: &Entry) -> Result<SelfTestReport, DeviceError> {
+pub fn self_test_kernel(device: &Arc<GpuDevice>, entry: &KernelEntry) -> Result<SelfTestReport, DeviceError> {
     let mut report = SelfTestReport { name: entry.name, mutations: Vec::new() };
     for variant in 0..variants(entry)? {
         for shader in shaders(entry, variant)? {
@@ -119,19 +119,19 @@ pub fn self_test_kernel(device: &Arc<GpuDevice>, entry: &Entry) -> Result<SelfTe
     Ok(report)
 }
 
-fn record(entry: &Entry) -> Result<(Arena, crate::core::program::Program), DeviceError> {
+fn record(entry: &KernelEntry) -> Result<(Arena, crate::core::program::Program), DeviceError> {
     let mut arena = Arena::guarded(1, GUARD_WORDS);
     let program = entry.record(&mut arena).map_err(|e| DeviceError(e.to_string()))?;
     Ok((arena, program))
 }
 
 /// The most variants that a case of a kernel has.
-pub fn variants(entry: &Entry) -> Result<usize, DeviceError> {
+pub fn variants(entry: &KernelEntry) -> Result<usize, DeviceError> {
     Ok(record(entry)?.1.calls.iter().map(|call| call.kernel.variants().len()).max().unwrap_or(0))
 }
 
 /// The different modules behind one variant number: a kernel may have one per layout.
-fn shaders(entry: &Entry, variant: usize) -> Result<Vec<&'static Shader>, DeviceError> {
+fn shaders(entry: &KernelEntry, variant: usize) -> Result<Vec<&'static Shader>, DeviceError> {
     let mut found: Vec<&'static Shader> = Vec::new();
     for call in &record(entry)?.1.calls {
         let shader = call.kernel.variants().get(variant).map(|v| call.kernel.shader(v));
@@ -142,7 +142,7 @@ fn shaders(entry: &Entry, variant: usize) -> Result<Vec<&'static Shader>, Device
 
 fn run_cases(
     device: &Arc<GpuDevice>,
-    entry: &Entry,
+    entry: &KernelEntry,
     options: &GpuOptions,
     wanted: &dyn Fn(&str) -> bool,
     stop_at_first: bool,
@@ -211,7 +211,12 @@ fn larger(a: f64, b: f64) -> f64 {
 }
 
 /// The words of all outputs of a variant's cases, for comparisons to the bit. `max_groups` of a dispatch, at most.
-pub fn outputs_of(device: &Arc<GpuDevice>, entry: &Entry, variant: usize, max_groups: Option<u64>) -> Result<Vec<Vec<u32>>, DeviceError> {
+pub fn outputs_of(
+    device: &Arc<GpuDevice>,
+    entry: &KernelEntry,
+    variant: usize,
+    max_groups: Option<u64>,
+) -> Result<Vec<Vec<u32>>, DeviceError> {
     let (arena, mut program) = record(entry)?;
     program.calls.retain(|call| call.kernel.variants().get(variant).is_some_and(|v| call.kernel.fits(v)));
     let programs = Arc::new(vec![program]);
@@ -273,10 +278,10 @@ mod tests {
     use crate::core::program::Kernel;
     use crate::core::shader::Variant;
     use crate::kernels::Cases;
-    use crate::kernels::activation::{Activation, Function};
+    use crate::kernels::activation::{Activate, Function};
 
     /// tanh by an exponential that is too large by so many units in the last place.
-    struct TanhOffBy<const UNITS: u32>(Activation);
+    struct TanhOffBy<const UNITS: u32>(Activate);
 
     impl<const UNITS: u32> Kernel for TanhOffBy<UNITS> {
         fn bufs(&self) -> Vec<(&'static str, Buf)> {
@@ -322,9 +327,9 @@ mod tests {
     fn an_exponential_off_by_ten_units_is_noticed_where_exponentials_are_exact() {
         fn cases<const UNITS: u32>(c: &mut Cases<'_>) {
             let (x, y) = (c.floats((0..64).map(|i| 0.25 + i as f32 / 32.0)), c.output(1, 64));
-            c.add(TanhOffBy::<UNITS>(Activation { function: Function::Tanh, x, y }));
+            c.add(TanhOffBy::<UNITS>(Activate { function: Function::Tanh, x, y }));
         }
-        let (right, off) = (Entry { name: "right", cases: cases::<0> }, Entry { name: "off", cases: cases::<10> });
+        let (right, off) = (KernelEntry { name: "right", cases: cases::<0> }, KernelEntry { name: "off", cases: cases::<10> });
         assert!(check_fast(&right).expect("it runs").ok());
         let report = check_fast(&off).expect("it runs");
         assert!(!report.ok() && report.worst > 1.2, "{:.3} of the tolerance", report.worst);

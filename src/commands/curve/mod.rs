@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
-use super::finished::{Finished, test_samples};
+use super::opened_run::{Finished, test_samples};
 use super::{INTERRUPTED, STOP, catch_interrupts, open_device, print_json};
 use crate::cli::{Budget, CurveArgs};
 use crate::data::{Dataset, Split};

@@ -1,9 +1,9 @@
 //! The GPU executor. Pipelines, bind groups and parameters are resolved once at load; running is a loop that records
 //! dispatches.
 
+mod call_plan;
 mod device;
 mod pace;
-mod plan;
 mod textures;
 pub(super) mod wait;
 
@@ -13,10 +13,10 @@ use std::sync::{Arc, mpsc};
 
 use wgpu::{BindingResource, BufferBinding, BufferUsages};
 
+use self::call_plan::{CallPlan, Launch, Uniforms, plan};
 use self::device::Pipeline;
 pub use self::device::{GpuDevice, GpuOptions};
 use self::pace::Pace;
-use self::plan::{Launch, CallPlan, Uniforms, plan};
 use self::textures::{Texture, same_texture};
 use super::{DeviceError, Executor, Programs, Span, TimedBy, Timing};
 use crate::core::buffer::{Arena, Buf};
@@ -50,7 +50,7 @@ struct Piece {
 }
 
 /// A copy of a buffer on its way to the host.
-struct Copy {
+struct Readback {
     staging: wgpu::Buffer,
     mapped: mpsc::Receiver<Result<(), wgpu::BufferAsyncError>>,
     submission: wgpu::SubmissionIndex,
@@ -101,7 +101,7 @@ pub struct Gpu {
     textures: Vec<Texture>,
     launch_group: wgpu::BindGroup,
     uniform_bytes: u64,
-    copies: VecDeque<Copy>,
+    copies: VecDeque<Readback>,
     /// Bytes that were written since the last wait for that, at most.
     staged: u64,
     /// Staging buffers to use again.
@@ -376,14 +376,14 @@ impl Gpu {
         Ok(ticks.windows(2).map(|pair| (pair[1] - pair[0]).max(0.0)).collect())
     }
 
-    fn start_copy(&mut self, buf: Buf) -> Copy {
+    fn start_copy(&mut self, buf: Buf) -> Readback {
         let encoder = self.device.device.create_command_encoder(&Default::default());
         let buffer = self.buffers[buf.alloc as usize].clone();
         self.copy_out(encoder, &buffer, 4 * u64::from(buf.offset), 4 * buf.shape.words())
     }
 
     /// Ends `encoder` with a copy of part of `buffer` to the host, and submits it.
-    fn copy_out(&mut self, mut encoder: wgpu::CommandEncoder, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Copy {
+    fn copy_out(&mut self, mut encoder: wgpu::CommandEncoder, buffer: &wgpu::Buffer, offset: u64, bytes: u64) -> Readback {
         let spare = self.spare.iter().position(|b| b.size() == bytes).map(|i| self.spare.swap_remove(i));
         let staging = spare.unwrap_or_else(|| self.device.buffer("staging", bytes / 4, BufferUsages::MAP_READ | BufferUsages::COPY_DST));
         encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, bytes);
@@ -392,11 +392,11 @@ impl Gpu {
         // A receiver that is gone has no use for the news.
         staging.map_async(wgpu::MapMode::Read, .., move |result| drop(sender.send(result)));
         self.counts.readbacks += 1;
-        Copy { staging, mapped, submission, after: self.pace.submitted }
+        Readback { staging, mapped, submission, after: self.pace.submitted }
     }
 
     /// The words of a copy, or the copy itself if it has not arrived.
-    fn finish_copy(&mut self, copy: Copy, wait: bool) -> Result<Result<Vec<u32>, Copy>, DeviceError> {
+    fn finish_copy(&mut self, copy: Readback, wait: bool) -> Result<Result<Vec<u32>, Readback>, DeviceError> {
         let failed = |e: &dyn std::fmt::Display| DeviceError(format!("reading from the device failed: {e}"));
         let waited = match wait {
             true => wait::for_work(&self.device.device, Some(copy.submission.clone())),

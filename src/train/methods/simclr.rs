@@ -1,6 +1,6 @@
 //! SimCLR (Chen et al., 2020).
 
-use super::{ViewLoss, PretrainMethod};
+use super::{PretrainMethod, ViewLoss};
 use crate::ops::{normalize, nt_xent};
 
 pub(super) static METHOD: Simclr = Simclr;

@@ -1,6 +1,6 @@
 //! Supervised contrastive learning (Khosla et al., 2020).
 
-use super::{ViewLoss, PretrainMethod};
+use super::{PretrainMethod, ViewLoss};
 use crate::ops::{batch_labels, normalize, sup_con};
 
 pub(super) static METHOD: Supcon = Supcon;

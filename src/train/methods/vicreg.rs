@@ -1,7 +1,7 @@
 //! VICReg (Bardes et al., 2022).
 
 use super::super::optimizer::OptimizerKind;
-use super::{ViewLoss, PretrainMethod, Recipe};
+use super::{PretrainMethod, Recipe, ViewLoss};
 use crate::kernels::vicreg::VicregWeights;
 use crate::ops::vicreg;
 

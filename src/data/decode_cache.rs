@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ReadOptions;
 use super::decode::{Look, MOST_BYTES, PictureOptions, Remarks, Seen};
-use super::source::{Entry, Stamp};
+use super::tree::{Entry, Stamp};
 use crate::core::sample::Image;
 use crate::error::chain;
 use crate::files;

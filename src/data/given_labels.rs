@@ -11,7 +11,7 @@ use super::names::{normalized, some_of};
 use super::number::Notation;
 use super::sheet::Sheet;
 use super::split::Part;
-use super::{Dataset, index, picture_truth, source};
+use super::{Dataset, index, picture_truth, tree};
 
 /// Labels of training samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,7 +65,7 @@ impl Dataset {
     /// classes, and perhaps one called `confidence`, of which `least` is enough. Rows with an empty label are passed over. Fails
     /// where a row names a test sample, or none; a class that the data do not have; or a sample twice with different labels.
     pub fn given_labels(&self, path: &Path, least: f64) -> Result<GivenLabels> {
-        let sheet = Sheet::parse(&source::read(path)?, &path.display().to_string())?;
+        let sheet = Sheet::parse(&tree::read(path)?, &path.display().to_string())?;
         let has = || format!("{} has the columns {}", sheet.name, sheet.columns.join(", "));
         let label = sheet.find_any(&["label", "class"]).with_context(|| format!("{}: one called `label` is wanted", has()))?;
         let confidence = sheet.find("confidence");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::checkpoint::Record;
 use super::recording::{Contents, Recording, load, memory};
 use super::settings::RunSettings;
-use super::shards::Windows;
+use super::windows::Windows;
 use crate::core::buffer::{Arena, Buf, Dtype, TooLarge, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::{Program, RecordError};
