@@ -29,13 +29,17 @@
 //! [`exec`] never names a kernel, and kernels never name an executor.
 
 pub mod bench;
+#[cfg(feature = "files")]
 pub mod cache;
+#[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "cli")]
 pub mod commands;
 pub mod core;
 pub mod data;
 pub mod error;
 pub mod exec;
+#[cfg(feature = "files")]
 pub mod files;
 pub mod host;
 pub mod kernels;
@@ -43,6 +47,7 @@ pub mod metrics;
 pub mod models;
 pub mod ops;
 pub mod propagate;
+#[cfg(feature = "files")]
 pub mod report;
 pub mod train;
 pub mod verify;

@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::cache;
 use crate::cli::{Command, implied_kind};
 use crate::core;
 use crate::core::program::RecordError;
@@ -160,7 +161,7 @@ fn resolve<T: Settings>(command: &str, config: Option<&Path>, flags: &Value) -> 
 
 /// Reads the data of a run, and says what a user must know about them.
 fn load_data(run: &RunSettings, want_labels: bool) -> Result<Dataset> {
-    let options = run.read_options(want_labels);
+    let options = ReadOptions { cache: cache::folder(), ..run.read_options(want_labels) };
     let data = match &run.data {
         Some(path) if recognise(path)?.0 == Format::Table => bail!("{} is a table, images are wanted here", path.display()),
         Some(path) => Dataset::load(path, &options)?,
@@ -182,7 +183,7 @@ fn load_known_data(
     options: ReadOptions,
     change: impl FnOnce(Dataset) -> Result<Dataset>,
 ) -> Result<Dataset> {
-    let options = ReadOptions { truth: Some(task.truth()), ..options };
+    let options = ReadOptions { truth: Some(task.truth()), cache: cache::folder(), ..options };
     let data = match &run.data {
         None => Dataset::embedded().conform(&options)?,
         Some(path) if recognise(path)?.0 == Format::Table => {

@@ -2,6 +2,7 @@
 //! means, deviations, categories) is computed from the training rows alone.
 
 use std::collections::BTreeSet;
+#[cfg(feature = "files")]
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,10 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::names::{folded, some_of};
 use super::number::{Guess, Notation, is_date, is_missing};
+#[cfg(feature = "files")]
 use super::reader::Reader;
 use super::sheet::Sheet;
+#[cfg(feature = "files")]
 use super::split::Part;
+#[cfg(feature = "files")]
 use super::tree::Tree;
+#[cfg(feature = "files")]
 use super::{Dataset, Format, ReadOptions, recognise, tree};
 
 /// A column with more categories than this is left out: it holds names or free text.
@@ -124,6 +129,7 @@ impl Encoding {
         self.columns.iter().flat_map(names).collect()
     }
 
+    #[cfg(feature = "files")]
     /// Features of the rows of a CSV file, plain or gzipped, `[rows, features]`. It must have the columns that this was made of;
     /// others do not matter. What a user must be told goes to `notes`.
     pub fn read(&self, path: &Path, notes: &mut Vec<String>) -> Result<Vec<f32>> {
@@ -273,10 +279,13 @@ impl EncodedColumn {
     }
 }
 
+#[cfg(feature = "files")]
 pub(super) static READER: Sheets = Sheets;
 
+#[cfg(feature = "files")]
 pub(super) struct Sheets;
 
+#[cfg(feature = "files")]
 impl Reader for Sheets {
     fn name(&self) -> &'static str {
         "a table"
@@ -299,12 +308,14 @@ impl Reader for Sheets {
     }
 }
 
+#[cfg(feature = "files")]
 /// Whether a file is called as tables are.
 pub(super) fn names_a_table(path: &Path) -> bool {
     let name = path.file_name().map_or(String::new(), |name| name.to_string_lossy().to_ascii_lowercase());
     [".csv", ".csv.gz", ".tsv", ".tsv.gz"].iter().any(|ending| name.ends_with(ending))
 }
 
+#[cfg(feature = "files")]
 impl Table {
     /// A CSV file, plain or gzipped, or a folder with nothing else. `options.target` names the column to predict.
     pub fn load(path: &Path, options: &ReadOptions) -> Result<Self> {

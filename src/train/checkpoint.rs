@@ -36,14 +36,29 @@ const MOST_TENSORS: usize = 20_000;
 
 /// All tensors of a safetensors file, and our record if it has one.
 pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<Record>)> {
+    tensors_in(&contents(path)?, path)
+}
+
+#[cfg(feature = "files")]
+fn contents(path: &Path) -> Result<Vec<u8>> {
     let source = path.display();
     let cannot_read = || format!("cannot read {source}");
     ensure!(std::fs::metadata(path).with_context(cannot_read)?.is_file(), "{source} is not a file, but weights are in one");
-    let bytes = std::fs::read(path).with_context(cannot_read)?;
+    std::fs::read(path).with_context(cannot_read)
+}
+
+#[cfg(not(feature = "files"))]
+fn contents(path: &Path) -> Result<Vec<u8>> {
+    bail!("cannot read {}: this program was built without the feature `files`", path.display())
+}
+
+/// [`read_tensors`] of a file's bytes; `path`, for errors, says whose they are.
+fn tensors_in(bytes: &[u8], path: &Path) -> Result<(StoredTensors, Option<Record>)> {
+    let source = path.display();
     // The length of the header, then the header, an object of JSON.
     let promised = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
     if promised > MOST_HEADER_BYTES || bytes.get(8) != Some(&b'{') {
-        let what = foreign::described(&bytes, path).unwrap_or_else(|| "is not a safetensors file, nor anything else that is known".into());
+        let what = foreign::described(bytes, path).unwrap_or_else(|| "is not a safetensors file, nor anything else that is known".into());
         bail!("{source} {what}");
     }
     let header = &bytes[8..bytes.len().min(8 + promised as usize)];
@@ -55,7 +70,7 @@ pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<Record>
         }
         e => format!("{source} is not a sound safetensors file ({e})"),
     };
-    let (header_bytes, header) = SafeTensors::read_metadata(&bytes).map_err(|e| anyhow::Error::msg(damaged(e)))?;
+    let (header_bytes, header) = SafeTensors::read_metadata(bytes).map_err(|e| anyhow::Error::msg(damaged(e)))?;
     let parse = |text: &String| Record::parse(text).with_context(|| format!("{source}: the record cannot be read"));
     let record: Option<Record> = header.metadata().as_ref().and_then(|m| m.get(KEY)).map(parse).transpose()?;
     if let Some(format) = record.as_ref().map(|record| record.format).filter(|&format| format != Record::FORMAT) {
@@ -185,8 +200,16 @@ impl Checkpoint {
 
     /// Reads and examines a file.
     pub fn load(path: &Path) -> Result<Self> {
+        Self::of(read_tensors(path)?, path)
+    }
+
+    /// Examines what [`to_bytes`](Self::to_bytes) made; `name`, for errors, says where it is from.
+    pub fn from_bytes(bytes: &[u8], name: &str) -> Result<Self> {
+        Self::of(tensors_in(bytes, Path::new(name))?, Path::new(name))
+    }
+
+    fn of((tensors, record): (StoredTensors, Option<Record>), path: &Path) -> Result<Self> {
         let source = path.display().to_string();
-        let (tensors, record) = read_tensors(path)?;
         let Some(record) = record else {
             bail!(
                 "{source} is a safetensors file, but none of wgraft's checkpoints (it has no `{KEY}` record); \

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Result, bail};
 
 use super::checkpoint::{Checkpoint, Record};
-use super::folder::{RunFolder, checkpoint_path};
-use super::observers::{Journal, JudgedRow, Judgement, Observer, Outcome, Start, StepRow};
+use super::keep::Keep;
+use super::observers::{JudgedRow, Judgement, Observer, Outcome, Start, StepRow};
 use super::training::{Plan, RING, Training};
 use crate::core::time::Timer;
 use crate::exec::{Device, Executor, Programs};
@@ -21,7 +21,7 @@ const IN_FLIGHT: usize = 2;
 pub struct Session<'a> {
     pub device: &'a Device,
     /// Where checkpoints go; a run within a run has none.
-    pub folder: Option<RunFolder>,
+    pub keep: Option<Box<dyn Keep>>,
     /// Go on from here instead of starting.
     pub resume: Option<Checkpoint>,
     /// Set by Ctrl-C.
@@ -33,13 +33,7 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// A run that nobody sees and that leaves nothing: one within another.
     pub fn new(device: &'a Device, stop: &'a AtomicBool) -> Self {
-        Session { device, folder: None, resume: None, stop, observers: Vec::new() }
-    }
-
-    /// One that leaves its checkpoints and its journal in `folder`.
-    pub fn in_folder(mut self, folder: RunFolder) -> Result<Self> {
-        self.observers.push(Box::new(Journal::open(folder.path())?));
-        Ok(Session { folder: Some(folder), ..self })
+        Session { device, keep: None, resume: None, stop, observers: Vec::new() }
     }
 }
 
@@ -55,7 +49,7 @@ pub struct Driver<'a> {
     hyper: &'a dyn Fn(u32) -> StepSettings,
     /// The first step whose settings are not on the device yet.
     scheduled: u32,
-    folder: Option<RunFolder>,
+    keep: Option<Box<dyn Keep>>,
     observers: Vec<Box<dyn Observer + 'a>>,
     stop: &'a AtomicBool,
     best: Option<Checkpoint>,
@@ -67,7 +61,7 @@ pub type Judge<'a> = dyn FnMut(&mut dyn Executor, &Programs) -> Result<Judgement
 impl<'a> Driver<'a> {
     /// Loads a plan on its device. `hyper`: see [`Plan::load`].
     pub fn start(plan: &'a Plan, hyper: &'a dyn Fn(u32) -> StepSettings, session: Session<'a>) -> Result<Self> {
-        let Session { device, folder, resume, stop, observers } = session;
+        let Session { device, keep, resume, stop, observers } = session;
         let mut exec = plan.load(device, hyper)?;
         let mut record = plan.record.clone();
         if let Some(checkpoint) = resume {
@@ -76,14 +70,13 @@ impl<'a> Driver<'a> {
             record = Record { data: record.data, ..checkpoint.record };
         }
         let (training, device) = (&plan.training, device.name());
-        Ok(Driver { plan, training, device, exec, record, window: 0, hyper, scheduled: RING, folder, observers, stop, best: None })
+        Ok(Driver { plan, training, device, exec, record, window: 0, hyper, scheduled: RING, keep, observers, stop, best: None })
     }
 
     /// The best weights: judged so in this run or in the one it resumed. `None` if that file is gone.
     pub fn best(&self) -> Result<Option<Checkpoint>> {
-        let saved = self.folder.as_ref().map(|folder| checkpoint_path(folder.path(), "best")).filter(|path| path.is_file());
-        match (&self.best, saved) {
-            (None, Some(path)) => Checkpoint::load(&path).map(Some),
+        match (&self.best, &self.keep) {
+            (None, Some(keep)) => keep.saved("best"),
             (best, _) => Ok(best.clone()),
         }
     }
@@ -229,7 +222,7 @@ impl<'a> Driver<'a> {
             if !loss.is_finite() || !norm.is_finite() {
                 bail!(
                     "step {done}: the loss is {loss}, the gradient norm {norm}; a smaller --lr or --clip-norm 1 may help{}",
-                    if self.folder.is_some() { "; the last checkpoint is from before" } else { "" }
+                    if self.keep.is_some() { "; the last checkpoint is from before" } else { "" }
                 );
             }
             self.record.epoch_loss.0 += f64::from(loss);
@@ -261,17 +254,17 @@ impl<'a> Driver<'a> {
 
     fn save_best(&mut self) -> Result<()> {
         let checkpoint = self.take()?;
-        if let Some(folder) = &self.folder {
-            folder.save("best", &checkpoint)?;
+        if let Some(keep) = &self.keep {
+            keep.save("best", &checkpoint)?;
         }
         self.best = Some(checkpoint);
         Ok(())
     }
 
     fn save_last(&mut self) -> Result<()> {
-        if self.folder.is_some() {
+        if self.keep.is_some() {
             let checkpoint = self.take()?;
-            self.folder.as_ref().expect("just looked").save("last", &checkpoint)?;
+            self.keep.as_ref().expect("just looked").save("last", &checkpoint)?;
         }
         Ok(())
     }

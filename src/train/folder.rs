@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::checkpoint::Checkpoint;
+use super::driver::Session;
+use super::keep::Keep;
+use super::observers::{Journal, LOG, METRICS};
 use crate::error::UsageError;
 use crate::files::{self, Lock, RUN_CONFIG, is_run_folder};
 
 /// Where runs go that nobody names a place for.
 pub const RUNS: &str = "runs";
-
-pub(super) const METRICS: &str = "metrics.jsonl";
-pub(super) const LOG: &str = "train.log";
 
 /// What a run leaves, and what verbs that look at it leave beside it; `checkpoints` apart.
 const FILES: [&str; 7] = [METRICS, LOG, RUN_CONFIG, "labels.csv", "ask-next.png", "curve.csv", "curve.png"];
@@ -103,11 +103,26 @@ impl RunFolder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
 
-    /// Writes `checkpoints/NAME.safetensors`.
-    pub fn save(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
+/// As `checkpoints/NAME.safetensors`.
+impl Keep for RunFolder {
+    fn save(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
         let bytes = checkpoint.to_bytes()?;
         files::write(&checkpoint_path(&self.path, name), |file| file.write_all(&bytes))
+    }
+
+    fn saved(&self, name: &str) -> Result<Option<Checkpoint>> {
+        let path = checkpoint_path(&self.path, name);
+        path.is_file().then(|| Checkpoint::load(&path)).transpose()
+    }
+}
+
+impl Session<'_> {
+    /// One that leaves its checkpoints and its journal in `folder`.
+    pub fn in_folder(mut self, folder: RunFolder) -> Result<Self> {
+        self.observers.push(Box::new(Journal::open(folder.path())?));
+        Ok(Session { keep: Some(Box::new(folder)), ..self })
     }
 }
 

@@ -5,8 +5,10 @@ mod driver;
 mod embed;
 mod evaluation;
 mod finetune;
+#[cfg(feature = "files")]
 mod folder;
 mod foreign;
+mod keep;
 mod methods;
 mod micro;
 mod observers;
@@ -15,6 +17,7 @@ mod outputs;
 mod presets;
 mod pretrain;
 mod pretrained;
+#[cfg(feature = "files")]
 mod preview;
 mod recording;
 mod settings;
@@ -29,13 +32,20 @@ pub use driver::{Driver, Session};
 pub use embed::Features;
 pub use evaluation::{Evaluation, Pass};
 pub use finetune::{Finetune, judge, predict_each};
+#[cfg(feature = "files")]
 pub use folder::{RUNS, RunFolder, checkpoint_path, config_of, find_checkpoint, latest, lock_run};
+pub use keep::Keep;
 pub use methods::{Corruption, METHODS, Method, PretrainMethod};
-pub use observers::{Journal, JudgedRow, Judgement, Observer, Outcome, Start, StepRow, Terminal};
+#[cfg(feature = "files")]
+pub use observers::Journal;
+#[cfg(feature = "cli")]
+pub use observers::Terminal;
+pub use observers::{JudgedRow, Judgement, Observer, Outcome, Start, StepRow};
 pub use optimizer::OptimizerKind;
 pub use outputs::{Outputs, Target};
 pub use presets::{AUGMENTATIONS, AugmentPreset, augment_preset};
 pub use pretrain::{Pretrain, Pretrained};
+#[cfg(feature = "files")]
 pub use preview::augmentation_sheet;
 pub use recording::Recording;
 pub use settings::{

@@ -2,12 +2,16 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+#[cfg(feature = "files")]
+use anyhow::Context;
+use anyhow::Result;
 
+#[cfg(feature = "files")]
 use super::folder::config_of;
 use super::optimizer::OptimizerKind;
 use super::settings::{FinetuneSettings, RunSettings, Schedule};
 use super::tasks::Task;
+#[cfg(feature = "files")]
 use crate::error::UsageError;
 use crate::kernels::augment_draw::Ranges;
 
@@ -31,6 +35,7 @@ impl FinetuneSettings {
 
 /// Half of what pretraining varied, which was to make its task hard; what a fine-tuning run varied, as it was. None where no
 /// `config.toml` says.
+#[cfg(feature = "files")]
 fn weaker_augmentation(from: &Path) -> Result<Ranges> {
     let Some(path) = config_of(from) else { return Ok(Ranges::NONE) };
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -42,4 +47,10 @@ fn weaker_augmentation(from: &Path) -> Result<Ranges> {
         Ok(if pretrained { augment.halved() } else { augment })
     };
     read().map_err(|e| UsageError(format!("{}: {e}", path.display())).into())
+}
+
+/// What is in memory alone has no `config.toml`.
+#[cfg(not(feature = "files"))]
+fn weaker_augmentation(_: &Path) -> Result<Ranges> {
+    Ok(Ranges::NONE)
 }

@@ -18,7 +18,7 @@ use crate::kernels::augment_draw::Ranges;
 use crate::kernels::sgd::SgdSettings;
 use crate::models::ModelSettings;
 use crate::ops::Optimizer;
-use crate::{cache, settings, variants};
+use crate::{settings, variants};
 
 variants! {
     /// How the learning rate goes on after the warm-up.
@@ -200,7 +200,7 @@ impl RunSettings {
     pub fn read_options(&self, want_labels: bool) -> ReadOptions {
         let truth = want_labels.then_some(TruthKind::Classes);
         let (target, size, grey, bits) = (self.target.clone(), self.size, self.grey, self.bits);
-        ReadOptions { target, size, grey, bits, truth, want_labels, cache: cache::folder(), ..ReadOptions::default() }
+        ReadOptions { target, size, grey, bits, truth, want_labels, ..ReadOptions::default() }
     }
 
     /// Reads images as those that a checkpoint was trained on, unless told otherwise.

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::{JudgedRow, Observer, Outcome, Start, StepRow};
 use crate::files;
-use crate::train::folder::{LOG, METRICS};
+
+pub const METRICS: &str = "metrics.jsonl";
+pub const LOG: &str = "train.log";
 
 /// Of a run folder. Goes on where its files end.
 pub struct Journal {

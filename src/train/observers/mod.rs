@@ -1,9 +1,15 @@
 //! Who sees a run as it goes: a file each. The loop tells them what happens and knows none of them.
 
+#[cfg(feature = "files")]
 mod journal;
+#[cfg(feature = "cli")]
 mod terminal;
 
+#[cfg(feature = "files")]
 pub use journal::Journal;
+#[cfg(feature = "files")]
+pub(super) use journal::{LOG, METRICS};
+#[cfg(feature = "cli")]
 pub use terminal::Terminal;
 
 use std::fmt;

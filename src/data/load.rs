@@ -1,0 +1,229 @@
+//! What a path leads to, and reading it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::reader::Reader;
+use super::{Dataset, MOST_SAMPLE_BYTES, ReadOptions, Samples, Split, Table, TableRows, Truth};
+use super::{cifar, decode, folder, idx, kinds, layout, names, pixel_table, table, tree};
+use crate::core::sample::Image;
+
+/// The registry of formats: a file each, and a line here. The first one that finds what it reads is taken.
+static READERS: [&dyn Reader; 5] = [&folder::READER, &idx::READER, &cifar::READER, &pixel_table::READER, &table::READER];
+
+/// Name and description of each format that is read.
+pub fn formats() -> impl Iterator<Item = [&'static str; 2]> {
+    READERS.iter().map(|reader| [reader.name(), reader.help()])
+}
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A folder of pictures, or with the files of MNIST, CIFAR or their kin, or tables of pixels.
+    Folder,
+    /// A `.tar`, `.tar.gz` or `.zip` of such a folder.
+    Archive,
+    /// A CSV file with an image in each row, a pixel in each column.
+    PixelTable,
+    /// Any other CSV file.
+    Table,
+}
+
+const WANTED: &str = "no PNG or JPEG, no train-images-idx3-ubyte (MNIST's format), no data_batch_1.bin (CIFAR-10's), no archive or table";
+
+/// What `path` holds, and the file or folder that holds it: a folder with nothing but one archive or table means that.
+pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
+    if path.is_file() {
+        let format = by_name(path).with_context(|| {
+            let what = kinds::misnamed(&tree::head_of(path)).map_or(String::new(), |what| format!("{what}; "));
+            format!(
+                "{}: {what}a table (.csv, .csv.gz) or an archive (.tar.gz, .tgz, .tar, .zip) is wanted; of other formats, name the folder",
+                path.display()
+            )
+        })?;
+        return Ok((format, path.to_path_buf()));
+    }
+    ensure!(path.exists(), "there is no {}; --data is a folder, an archive (.tar.gz, .zip) or a table (.csv)", path.display());
+    ensure!(path.is_dir(), "{} is not a folder, nor an archive (.tar.gz, .zip) or a table (.csv)", path.display());
+    let tree = tree::Tree::of_folder(path)?;
+    if READERS.iter().any(|reader| !reader.is_of_files() && reader.is_in(&tree)) {
+        return Ok((Format::Folder, path.to_path_buf()));
+    }
+    let files = tree.files.iter().filter(|file| !file.name.contains('/')).map(|file| path.join(&file.name));
+    let found: Vec<(Format, PathBuf)> = files.filter_map(|file| Some((by_name(&file)?, file))).collect();
+    let left_out = tree.notes.iter().map(|note| format!("; {note}")).collect::<String>();
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => {
+            let pickled = tree.files.iter().any(|file| ["data_batch_1", "test_batch"].contains(&file.file_name()));
+            let hint = if pickled { "; these are CIFAR's files for Python: the binary version is read" } else { "" };
+            bail!("{} holds nothing to train on: {WANTED}{hint}{left_out}", path.display())
+        }
+        several
+            if several.iter().all(|(format, _)| matches!(format, Format::Table | Format::PixelTable))
+                && pixel_table::READER.is_in(&tree) =>
+        {
+            Ok((Format::Folder, path.to_path_buf()))
+        }
+        several => {
+            let names: Vec<String> = several.iter().map(|(_, file)| tree::name_of(file)).collect();
+            bail!("{} holds several archives or tables; name one: {}", path.display(), names::some_of(&names))
+        }
+    }
+}
+
+/// Whether a file in a folder may be one of those that are read: not such as `embed` writes beside pictures.
+pub fn may_be_read(folder: &Path, file: &Path) -> bool {
+    let name = file.file_name().map_or(String::new(), |name| name.to_string_lossy().to_lowercase());
+    let picture = |file: &tree::Entry| file.kind == kinds::Kind::Picture;
+    let of_pictures = || tree::Tree::of_folder(folder).is_ok_and(|tree| tree.files.iter().any(picture));
+    let index = [layout::INDEX, "train.csv", "test.csv", "val.csv"].contains(&name.as_str());
+    !(name.ends_with(".npy") || name.ends_with(".csv") && !index && of_pictures())
+}
+
+/// The format of a file.
+fn by_name(path: &Path) -> Option<Format> {
+    let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
+    let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
+    match () {
+        () if !path.is_file() || name.starts_with('.') => None,
+        () if table::names_a_table(path) => Some(if pixel_table::is(path) { Format::PixelTable } else { Format::Table }),
+        () if ends(&[".tar.gz", ".tgz", ".tar", ".zip"]) || tree::is_zip(path) => Some(Format::Archive),
+        () => None,
+    }
+}
+
+impl Dataset {
+    /// The digits that come with the binary: 10,000 training and 10,000 test images of MNIST.
+    pub fn embedded() -> Self {
+        let split = |images, labels, name| {
+            idx::split(idx::Source::Bytes(images, name), Some(idx::Source::Bytes(labels, name))).expect("the embedded data are sound")
+        };
+        let train = split(
+            include_bytes!("../../assets/train-images-idx3-ubyte.gz"),
+            include_bytes!("../../assets/train-labels-idx1-ubyte.gz"),
+            "embedded training digits",
+        );
+        let test = split(
+            include_bytes!("../../assets/t10k-images-idx3-ubyte.gz"),
+            include_bytes!("../../assets/t10k-labels-idx1-ubyte.gz"),
+            "embedded test digits",
+        );
+        Self::new("embedded digits".into(), train, Some(test)).expect("the embedded data are sound")
+    }
+
+    /// Samples in any format of [`READERS`].
+    pub fn load(path: &Path, options: &ReadOptions) -> Result<Self> {
+        let (format, path) = recognise(path)?;
+        let tree = match format {
+            Format::Folder => tree::Tree::of_folder(&path)?,
+            Format::Archive => tree::Tree::of_archive(&path)?,
+            Format::PixelTable | Format::Table => tree::Tree::of_file(&path)?,
+        };
+        // Where there are pictures, they are meant, whatever lies beside them.
+        let reader = READERS.iter().find(|reader| reader.is_in(&tree)).unwrap_or(&READERS[0]);
+        let mut data = reader.read(&tree, options)?;
+        data.root = path;
+        data.note_repeated();
+        Ok(data)
+    }
+
+    /// Says which test samples are among the training samples too.
+    pub(super) fn note_repeated(&mut self) {
+        let Some(test) = &self.test else { return };
+        let trained: HashMap<Cow<'_, [u8]>, u32> = (0..self.train.len()).map(|i| (self.train.bytes(i), i)).collect();
+        let name = |split: &Split, i: u32| split.names.get(i as usize).map_or_else(|| format!("index {i}"), |name| name.to_string());
+        let equal = |i: u32| Some(format!("{} = {}", name(test, i), name(&self.train, *trained.get(&test.bytes(i))?)));
+        let equal: Vec<String> = (0..test.len()).filter_map(equal).collect();
+        if !equal.is_empty() {
+            let (count, all) = (equal.len(), test.len());
+            let what = if self.encoding.is_some() { "rows" } else { "images" };
+            self.notes.push(format!(
+                "{count} of {all} test {what} are equal to training {what}, so that results look too good: {}",
+                names::some_of(&equal)
+            ));
+        }
+    }
+
+    /// TableRows of a table, as samples without images.
+    pub fn of_table(table: Table) -> Result<Self> {
+        let features = table.columns.len() as u32;
+        let split = |rows: TableRows| {
+            let truth = Truth { targets: Some(rows.targets), ..Truth::default() };
+            Split::new(Samples::rows(rows.features, features), truth)
+        };
+        let data = Self::new(table.name, split(table.train), table.test.map(split))?;
+        Ok(Dataset { notes: table.notes, encoding: Some(table.encoding), ..data })
+    }
+
+    /// In the size and with the channels that `options` ask for. Fails where they ask for what is for files of pictures alone.
+    pub fn conform(mut self, options: &ReadOptions) -> Result<Self> {
+        if let Some(target) = &options.target {
+            bail!("--target {target} is for tables and for image folders with an index.csv; {} is neither", self.name);
+        }
+        ensure!(options.bits.is_none(), "--bits is for files of pictures, {} has none", self.name);
+        let image = self.train.kind().image();
+        let Image { height, width, channels } = image.with_context(|| format!("{} has no images to resize", self.name))?;
+        let [wanted_height, wanted_width] = options.size.unwrap_or([height, width]);
+        let image =
+            Image { height: wanted_height, width: wanted_width, channels: options.grey.map_or(channels, |grey| if grey { 1 } else { 3 }) };
+        if (image.height, image.width) != (height, width) {
+            self.notes.push(format!("images are {height}x{width}; resized to {wanted_height}x{wanted_width}"));
+        }
+        let bytes = u64::from(image.len())
+            * [Some(&self.train), self.test.as_ref()].iter().flatten().map(|split| u64::from(split.len())).sum::<u64>();
+        ensure!(
+            bytes <= MOST_SAMPLE_BYTES,
+            "the images of {} would take {} GiB at {height}x{width}; {} are allowed: a smaller --size is needed",
+            self.name,
+            bytes >> 30,
+            MOST_SAMPLE_BYTES >> 30,
+            height = image.height,
+            width = image.width
+        );
+        for split in [Some(&mut self.train), self.test.as_mut()].into_iter().flatten() {
+            split.samples = decode::conform(split.samples.clone(), image);
+        }
+        Ok(self)
+    }
+
+    /// Classes are counted from 0, labels may not be, or leave numbers out: what occurs nowhere is no class. `named` are the names of
+    /// some.
+    pub(super) fn number_classes(&mut self, named: &BTreeMap<u32, String>) {
+        let labels =
+            || [Some(&self.train), self.test.as_ref()].into_iter().flatten().filter_map(|split| split.truth.labels.as_ref()).flatten();
+        let used: BTreeSet<u32> = labels().copied().collect();
+        let class: HashMap<u32, u32> = used.iter().copied().zip(0..).collect();
+        for split in [Some(&mut self.train), self.test.as_mut()].into_iter().flatten() {
+            split.truth.labels.iter_mut().flatten().for_each(|label| *label = class[label]);
+        }
+        self.class_names = used.iter().map(|label| named.get(label).cloned().unwrap_or_else(|| label.to_string())).collect();
+        if used.len() < self.classes as usize {
+            self.notes.push(format!(
+                "labels are not all of 0 to {}: the classes are called {}",
+                self.classes - 1,
+                names::some_of(&self.class_names)
+            ));
+        }
+        self.classes = used.len() as u32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_say_what_they_read_and_find_nothing_in_nothing() {
+        let empty = tempfile::tempdir().expect("a place for files");
+        let tree = tree::Tree::of_folder(empty.path()).expect("it can be read");
+        for reader in READERS {
+            assert!(reader.help().ends_with('.') && reader.help().len() > 30, "{}", reader.name());
+            assert_eq!(READERS.iter().filter(|other| other.name() == reader.name()).count(), 1, "{}", reader.name());
+            assert!(!reader.is_in(&tree), "{}", reader.name());
+        }
+    }
+}
