@@ -44,6 +44,7 @@ const OPS: &[(&str, Op)] = &[
     ("info_nce", info_nce),
     ("sup_con", |case, engine| sup_con(case, engine, Similarities::Stored)),
     ("sup_con", |case, engine| sup_con(case, engine, STREAMED)),
+    ("barlow", barlow),
     ("mse", regression),
     ("huber", regression),
     ("pixel_cross_entropy", pixel_cross_entropy),
@@ -473,6 +474,25 @@ fn sup_con(case: &Case, engine: &Engine, similarities: Similarities) -> Vec<Foun
         t.backward(loss, loss);
         with_gradients(t, ("out.loss", loss), &[("grad.z", z)])
     })
+}
+
+fn barlow(case: &Case, engine: &Engine) -> Vec<Found> {
+    assert_eq!(case.number("eps"), Some(1e-5), "{}", case.name);
+    assert!(case.text("form").contains("(biased variance, eps inside the root)"), "{}", case.name);
+    let views = ["in.a", "in.b"].map(|view| case.f32s(view)).concat();
+    let of_view = case.shape("in.a");
+    let mut found = once(case, engine, |t| {
+        let z = t.arena.buffer("z", Role::Input, Dtype::F32, shape(2 * of_view.rows, of_view.cols), Fill::F32(views));
+        t.want(z);
+        let loss = ops::barlow(t, "loss", z, case.number("lambda").expect("a weight"));
+        t.backward(loss, loss);
+        with_gradients(t, ("out.loss", loss), &[("grad.a", z)])
+    });
+    // The gradient of the second views lies below that of the first.
+    let first = found.last_mut().expect("the gradient");
+    let [values, bounds] = [&mut first.values, &mut first.bounds].map(|all| all.split_off(of_view.len() as usize));
+    found.push(Found { tensor: "grad.b".into(), values, bounds });
+    found
 }
 
 fn regression(case: &Case, engine: &Engine) -> Vec<Found> {

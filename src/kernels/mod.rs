@@ -96,6 +96,8 @@ kernels! {
     augment,
     augment_draw,
     augment_local,
+    barlow,
+    barlow_backward,
     batch_norm,
     batch_norm_backward,
     batch_norm_moments,

@@ -3,6 +3,7 @@
 
 mod activation;
 mod add;
+mod barlow;
 mod batch_norm;
 mod contrastive;
 mod conv2d;
@@ -23,6 +24,7 @@ mod vicreg;
 
 pub use activation::{gelu, sigmoid, tanh};
 pub use add::add;
+pub use barlow::barlow;
 pub use batch_norm::{BatchNormLayer, Running, Statistics, batch_norm};
 pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_with, sup_con, sup_con_with};
 pub use conv2d::conv2d;
@@ -185,6 +187,7 @@ pub fn gradient_cases() -> Vec<GradientCase> {
         relu::gradient_cases(),
         activation::gradient_cases(),
         add::gradient_cases(),
+        barlow::gradient_cases(),
         batch_norm::gradient_cases(),
         layer_norm::gradient_cases(),
         normalize::gradient_cases(),
