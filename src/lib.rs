@@ -12,7 +12,7 @@
 //! |---|---|
 //! | [`commands`], [`cli`] | the command line: one file per verb, over its types |
 //! | [`mod@bench`] | what the device can do, and how much of that the standard workloads get |
-//! | [`train`] | runs: settings, recording, the loop that drives them, checkpoints, run folders |
+//! | [`train`] | runs: settings, methods of pretraining, tasks of fine-tuning, recording, the loop, its observers, checkpoints |
 //! | [`report`] | pictures and tables to look at or take elsewhere |
 //! | [`propagate`] | a few labels spread over many rows |
 //! | [`metrics`] | what results are worth |
@@ -22,11 +22,25 @@
 //! | [`kernels`] | the registry: a file per kernel with its twin, its tolerance and its cases |
 //! | [`exec`] | what runs programs: CPU, GPU, and choosing variants |
 //! | [`host`] | mathematics over slices: products, patches, neighbours, views of images |
-//! | [`data`] | reading what users have |
+//! | [`data`] | samples, what is known of them, a reader for each file format, and how text in files becomes numbers |
 //! | [`mod@core`] | building and being a list of calls: buffers, programs, the tape, WGSL text read through naga, random numbers; how settings are declared |
 //! | [`files`], [`cache`], [`error`] | files that appear whole or not at all; what is kept between runs; exit codes |
 //!
 //! [`exec`] never names a kernel, and kernels never name an executor.
+//!
+//! Whatever can be chosen is an entry of a registry, a file of its own and one line:
+//!
+//! | a new | is a file in | and a line in |
+//! |---|---|---|
+//! | kernel | `shaders`, and [`kernels`] for its twin and cases | `kernels!` |
+//! | operation or loss with its gradient | [`ops`] | its `mod.rs` |
+//! | encoder | [`models`] | `ENCODERS` |
+//! | method of pretraining | `train::methods` | `METHODS` |
+//! | task of fine-tuning | `train::tasks` | `TASKS` |
+//! | file format | [`data`] | `READERS` |
+//! | encoding of columns, words or sounds as numbers | [`data`], beside [`Encoding`](data::Encoding) | the checkpoint's record |
+//! | sight of a run as it goes: progress, metrics | `train::observers`, an [`Observer`](train::Observer) | its `mod.rs` |
+//! | verb | [`commands`] | [`cli`] |
 
 pub mod bench;
 #[cfg(feature = "files")]

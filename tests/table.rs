@@ -365,7 +365,7 @@ fn a_column_of_parts_is_the_split_whatever_it_is_called() {
 #[test]
 fn rows_that_were_trained_on_are_said_and_columns_are_not_confused() {
     let rows: String = (0..20).map(|i| format!("{},{}\n", i % 4, i % 4 * 3)).collect();
-    let data = Dataset::load(&file(&format!("x,y\n{rows}")).1, &target("y")).expect("it is sound");
+    let data = Dataset::load(&file(format!("x,y\n{rows}")).1, &target("y")).expect("it is sound");
     assert!(data.notes.iter().any(|note| note.contains("4 of 4 test rows are equal to training rows")), "{:?}", data.notes);
     // Two columns that differ in capitals.
     let rows: String = (0..10).map(|i| format!("{i},{},{i}\n", 10 - i)).collect();
