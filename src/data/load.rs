@@ -115,7 +115,7 @@ impl Dataset {
         Self::new("embedded digits".into(), train, Some(test)).expect("the embedded data are sound")
     }
 
-    /// Samples in any format of [`READERS`].
+    /// Samples in any of the [`formats`] that are read.
     pub fn load(path: &Path, options: &ReadOptions) -> Result<Self> {
         let (format, path) = recognise(path)?;
         let tree = match format {
