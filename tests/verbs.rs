@@ -58,7 +58,7 @@ fn every_method_of_comparing_views_tells_sides_apart() {
     let data = runs().join("sides");
     let data = data.to_str().expect("UTF-8");
     let pretrain = ["pretrain", "--data", data, "--augment", "light", "--steps", "60", "--projection", "16", "--val", "0.2"];
-    for (method, lr) in [("simclr", "0.1"), ("vicreg", "0.01"), ("supcon", "0.1")] {
+    for (method, lr) in [("simclr", "0.1"), ("vicreg", "0.01"), ("barlow", "0.003"), ("supcon", "0.1")] {
         let found = json(dir.path(), &[&pretrain[..], SMALL, &["--method", method, "--lr", lr, "--out", method]].concat());
         let number = |key: &str| found[key].as_f64().unwrap_or_default();
         assert!(number("knn_accuracy") == 1.0 && number("embedding_std") > 0.2, "{method}: {found}");

@@ -1,6 +1,7 @@
 //! The registry of methods of pretraining: a file each, and a line in [`METHODS`].
 
 mod autoencoder;
+mod barlow;
 mod simclr;
 mod supcon;
 mod supervised;
@@ -121,6 +122,7 @@ choice! {
     Method of dyn PretrainMethod, METHODS:
     SIMCLR = simclr::METHOD,
     VICREG = vicreg::METHOD,
+    BARLOW = barlow::METHOD,
     SUPCON = supcon::METHOD,
     SUPERVISED = supervised::METHOD,
     AUTOENCODER = autoencoder::METHOD,
