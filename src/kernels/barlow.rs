@@ -7,7 +7,7 @@ use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 
 /// `cross`: zaᵀzb of the views, `[cols, cols]`, whose columns are normalised: `samples` times their correlations; `terms`:
 /// `[1, cols]`, whose mean is the loss.
-pub struct Barlow {
+pub struct BarlowTerms {
     pub cross: Buf,
     pub terms: Buf,
     /// In each view.
@@ -16,7 +16,7 @@ pub struct Barlow {
     pub lambda: f32,
 }
 
-impl Kernel for Barlow {
+impl Kernel for BarlowTerms {
     interface! {
         self runs "barlow";
         bufs { cross, terms }
@@ -91,7 +91,7 @@ pub fn cases(c: &mut Cases<'_>) {
     for (cols, samples) in SIZES {
         for lambda in [0.0051, 1.5] {
             let (cross, terms) = (case_cross(c, cols, samples), c.output(1, cols));
-            c.add(Barlow { cross, terms, samples, lambda });
+            c.add(BarlowTerms { cross, terms, samples, lambda });
         }
     }
 }

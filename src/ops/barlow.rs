@@ -5,7 +5,7 @@ use super::{Activation, BatchNormLayer, GradientCase, Running, Statistics, batch
 use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
 use crate::core::tape::{GradTarget, Tape};
 use crate::host::gemm::Layout;
-use crate::kernels::barlow::Barlow;
+use crate::kernels::barlow::BarlowTerms;
 use crate::kernels::barlow_backward::BarlowBackward;
 use crate::kernels::center_view::CenterView;
 use crate::kernels::mean::Mean;
@@ -24,7 +24,7 @@ pub fn barlow(t: &mut Tape<'_>, name: &str, z: Buf, lambda: f32) -> Buf {
     let cross = t.scratch(&format!("{name} correlations"), shape(cols, cols));
     product_into(t, format!("{name}: correlations"), Layout::TN, a, b, GradTarget { buf: cross, accumulate: false, mask: None });
     let (terms, loss) = (t.scratch(&format!("{name} per column"), shape(1, cols)), t.scratch(name, shape(1, 1)));
-    t.call(format!("{name} per column"), Barlow { cross, terms, samples, lambda });
+    t.call(format!("{name} per column"), BarlowTerms { cross, terms, samples, lambda });
     t.call(name, Mean { x: terms, mean: loss });
     let name = name.to_string();
     t.op(&[a, b], loss, move |t, _| {

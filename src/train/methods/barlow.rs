@@ -1,7 +1,7 @@
 //! Barlow Twins (Zbontar et al., 2021).
 
 use super::super::optimizer::OptimizerKind;
-use super::{Comparison, PretrainMethod, Recipe};
+use super::{PretrainMethod, Recipe, ViewLoss};
 use crate::ops::barlow;
 
 /// What redundancy counts beside invariance: that of the paper's own program.
@@ -29,7 +29,7 @@ impl PretrainMethod for Barlow {
         Recipe { optimizer: OptimizerKind::Sgd, lr: 0.001 }
     }
 
-    fn comparison(&self) -> Option<Comparison> {
+    fn comparison(&self) -> Option<ViewLoss> {
         Some(|t, _, embeddings, _| barlow(t, "loss", embeddings, LAMBDA))
     }
 }
