@@ -12,7 +12,7 @@ pub struct BarlowBackward {
     pub dcross: Buf,
     /// In each view.
     pub samples: u32,
-    /// As in [`Barlow`](super::barlow::Barlow).
+    /// As in [`BarlowTerms`](super::barlow::BarlowTerms).
     pub lambda: f32,
 }
 
