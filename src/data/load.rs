@@ -148,7 +148,7 @@ impl Dataset {
         }
     }
 
-    /// TableRows of a table, as samples without images.
+    /// Rows of a table, as samples without images.
     pub fn of_table(table: Table) -> Result<Self> {
         let features = table.columns.len() as u32;
         let split = |rows: TableRows| {
