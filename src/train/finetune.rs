@@ -98,8 +98,8 @@ impl Finetune {
             ensure!(ours == theirs, "{} was trained on samples of {theirs}, {} has {ours}", settings.from, data.name);
             settings.model = checkpoint.record.model.clone();
         }
-        let weights = Weights::of(settings.init_from.as_deref(), &mut settings.model, &data.train)?;
         suits(&settings, data)?;
+        let weights = Weights::of(settings.init_from.as_deref(), &mut settings.model, &data.train)?;
         let (rest, held_out) = data.train.hold_out(run.val, run.seed);
         let train = match (settings.labels_per_class, settings.labels) {
             (Some(count), _) => rest.per_class(count, &data.class_names, run.seed)?,
