@@ -37,8 +37,8 @@
 //! | encoder | [`models`] | `ENCODERS` |
 //! | method of pretraining | `train::methods` | `METHODS` |
 //! | task of fine-tuning | `train::tasks` | `TASKS` |
-//! | file format | [`data`] | `READERS` |
-//! | encoding of columns, words or sounds as numbers | [`data`], beside [`Encoding`](data::Encoding) | the checkpoint's record |
+//! | file format | [`data`] | `READERS` in `data/load.rs` |
+//! | encoding of columns, words or sounds as numbers | [`data`], beside [`Encoding`](data::Encoding) | `Record` in `train/checkpoint.rs` |
 //! | sight of a run as it goes: progress, metrics | `train::observers`, an [`Observer`](train::Observer) | its `mod.rs` |
 //! | verb | [`commands`] | [`cli`] |
 

@@ -117,3 +117,14 @@ fn the_last_one_of_steps_and_epochs_counts() {
     let repeated = ["finetune", "--config", "a/config.toml", "--epochs", "2", "--device", "cpu", "--out", "b"];
     assert_eq!(json(dir.path(), &repeated)["steps"], 8);
 }
+
+#[test]
+fn a_run_goes_on_when_the_one_that_it_began_with_is_gone() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cpu = ["--device", "cpu", "--steps"];
+    json(dir.path(), &[&["pretrain", "--hidden", "4", "--out", "pre"], &cpu[..], &["1"]].concat());
+    json(dir.path(), &[&["finetune", "--from", "pre", "--out", "tuned"], &cpu[..], &["2"]].concat());
+    fs::remove_dir_all(dir.path().join("pre")).expect("it is removed");
+    let found = json(dir.path(), &[&["finetune", "--resume", "--out", "tuned"], &cpu[..], &["3"]].concat());
+    assert_eq!(found["steps"], 3);
+}

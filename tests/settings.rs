@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser};
 use common::binary::refused;
 use serde_json::{Value, json};
 use wgraft::cli::{Cli, Command};
-use wgraft::core::settings::{Flag, Setting, SettingForm, Settings, declared, default_trees, flags};
+use wgraft::core::settings::{Flag, Setting, SettingForm, Settings, Words, declared, default_trees, flags};
 use wgraft::models::ModelSettings;
 use wgraft::train::{AUGMENTATIONS, FinetuneSettings, PretrainSettings, RunSettings};
 
@@ -194,7 +194,9 @@ fn table() -> String {
     let mut rows: Vec<String> = Vec::new();
     let mut row = |flag: &Flag| {
         let setting = flag.setting;
-        let name = format!("| `--{} {}` |", setting.flag_name(), cell(&setting.value_name()));
+        let switch = matches!(setting.form, SettingForm::Word { words: Words::Switch, .. });
+        let value = if switch { "[true|false]".into() } else { setting.value_name() };
+        let name = format!("| `--{} {}` |", setting.flag_name(), cell(&value));
         if rows.iter().any(|row| row.starts_with(&name)) {
             return;
         }
@@ -205,7 +207,11 @@ fn table() -> String {
             let known = flags.iter().find(|other| other.setting.flag_name() == setting.flag_name());
             known.map_or("".into(), |known| known.default_text(trees).unwrap_or_else(|| "none".into()))
         });
-        rows.push(format!("{name} {}{}{whose} | {} |", cell(setting.help()), choices, defaults.join(" | ")));
+        // What `finetune` says of it, where that is something else.
+        let other = of[1].0.iter().find(|other| other.setting.flag_name() == setting.flag_name());
+        let other = other.filter(|other| other.setting.help() != setting.help());
+        let other = other.map_or(String::new(), |other| format!("; of `finetune`: {}", cell(other.setting.help())));
+        rows.push(format!("{name} {}{choices}{whose}{other} | {} |", cell(setting.help()), defaults.join(" | ")));
     };
     of.iter().flat_map(|(flags, _)| flags).for_each(&mut row);
     let head = "| flag | is | default of `pretrain` | of `finetune` |\n|---|---|---|---|\n";

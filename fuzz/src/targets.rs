@@ -142,8 +142,9 @@ fn read_archive(root: &Path, input: &Input) -> bool {
 
 fn read_table(root: &Path, input: &Input) -> bool {
     let path = first(root, input);
-    let read = Table::load(&path, &ReadOptions { target: Some("y".into()), ..options() });
-    read.is_ok_and(|table| table.encoding.read(&path, &mut Vec::new()).is_ok() && Dataset::of_table(table).is_ok())
+    let options = ReadOptions { target: Some("y".into()), ..options() };
+    let read = Table::load(&path, &options);
+    read.is_ok_and(|table| table.encoding.read(&path, &mut Vec::new()).is_ok() && Dataset::load(&path, &options).is_ok())
 }
 
 fn read_labels(root: &Path, input: &Input) -> bool {

@@ -77,7 +77,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let model = &args.settings.given["model"];
     let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, &args.settings.given)?;
     announce(&opened.settings, args)?;
-    opened.settings.clone().checked()?;
+    opened.settings.check()?;
     // A run that goes on has its weights in its own checkpoint.
     if opened.resume.is_some() {
         opened.settings.init_from = None;
@@ -92,7 +92,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         suits(model, &opened.settings.model, "the encoder")?;
     }
     let settings = &opened.settings;
-    let from = (settings.from != "scratch").then(|| find_checkpoint(Path::new(&settings.from))).transpose()?;
+    let from = pretrained.is_some().then(|| find_checkpoint(Path::new(&settings.from))).transpose()?;
     let inputs = [&settings.run.data, &settings.init_from, &settings.pseudo_labels, &args.output.config, &from].into_iter().flatten();
     opened.claim(&args.output, &Inputs::of(inputs))?;
     start_threads(settings.run.threads)?;

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::cache;
@@ -163,8 +163,7 @@ fn resolve<T: Settings>(command: &str, config: Option<&Path>, flags: &Value) -> 
 fn load_data(run: &RunSettings, want_labels: bool) -> Result<Dataset> {
     let options = ReadOptions { cache: cache::folder(), ..run.read_options(want_labels) };
     let data = match &run.data {
-        Some(path) if recognise(path)?.0 == Format::Table => bail!("{} is a table, images are wanted here", path.display()),
-        Some(path) => Dataset::load(path, &options)?,
+        Some(path) => Dataset::load_images(path, &options)?,
         None => Dataset::embedded().conform(&options)?,
     };
     data.notes.iter().cloned().chain(data.class_counts()).for_each(|note| say!("{}: {note}", data.name));

@@ -27,7 +27,7 @@ impl Finished {
     /// `run`: a run folder or a checkpoint file, of images.
     pub fn open(run: &Path) -> Result<Self> {
         let finished = Self::of_anything(run)?;
-        if finished.checkpoint.record.encoding.is_some() {
+        if finished.checkpoint.record.samples.image().is_none() {
             let text = format!("{} was trained on a table: `eval` and `predict` take it, this is for runs on images", run.display());
             return Err(UsageError(text).into());
         }

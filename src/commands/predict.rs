@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::inputs::{self, Input};
@@ -70,22 +70,23 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
 
 /// What was predicted for a sample.
 enum Answer {
-    Said(Prediction),
-    /// A mask, and where it was written.
-    Written(PathBuf),
+    /// With its probability, and its name where it has one.
+    Class(usize, f64, Option<String>),
+    Numbers(Vec<(String, f32)>),
+    /// Where a mask was written.
+    Mask(PathBuf),
 }
 
 impl Answer {
     fn json(&self, file: &str) -> Value {
         match self {
-            Answer::Said(Prediction::Class { class, probability, name }) => {
+            Answer::Class(class, probability, name) => {
                 json!({ "file": file, "class": class, "name": name, "probability": probability })
             }
-            Answer::Said(Prediction::Numbers(numbers)) => {
+            Answer::Numbers(numbers) => {
                 json!({ "file": file, "values": numbers.iter().cloned().collect::<BTreeMap<_, _>>() })
             }
-            Answer::Said(Prediction::Mask(classes)) => json!({ "file": file, "classes": classes }),
-            Answer::Written(path) => json!({ "file": file, "mask": path }),
+            Answer::Mask(path) => json!({ "file": file, "mask": path }),
         }
     }
 }
@@ -93,14 +94,13 @@ impl Answer {
 impl std::fmt::Display for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Answer::Said(Prediction::Class { probability, name: Some(name), .. }) => write!(f, "{name}  {probability:.4}"),
-            Answer::Said(Prediction::Class { class, probability, name: None }) => write!(f, "{class}  {probability:.4}"),
-            Answer::Said(Prediction::Numbers(numbers)) => {
+            Answer::Class(_, probability, Some(name)) => write!(f, "{name}  {probability:.4}"),
+            Answer::Class(class, probability, None) => write!(f, "{class}  {probability:.4}"),
+            Answer::Numbers(numbers) => {
                 let numbers = numbers.iter().map(|(name, number)| format!("{name} {number}"));
                 write!(f, "{}", numbers.collect::<Vec<_>>().join("  "))
             }
-            Answer::Said(Prediction::Mask(classes)) => write!(f, "{} pixels", classes.len()),
-            Answer::Written(path) => write!(f, "{}", path.display()),
+            Answer::Mask(path) => write!(f, "{}", path.display()),
         }
     }
 }
@@ -109,11 +109,13 @@ impl std::fmt::Display for Answer {
 fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, samples: &Wanted<'_>) -> Result<Vec<Answer>> {
     let mut found = Vec::new();
     predict_each(device, checkpoint, &samples.samples, &mut |prediction| {
-        found.push(match (prediction, &args.out) {
-            (Prediction::Mask(classes), Some(folder)) => {
-                Answer::Written(write_mask(folder, samples.inputs[found.len()], &classes, &checkpoint.record)?)
+        found.push(match prediction {
+            Prediction::Class { class, probability, name } => Answer::Class(class, probability, name),
+            Prediction::Numbers(numbers) => Answer::Numbers(numbers),
+            Prediction::Mask(classes) => {
+                let folder = args.out.as_deref().context("--out says where masks go")?;
+                Answer::Mask(write_mask(folder, samples.inputs[found.len()], &classes, &checkpoint.record)?)
             }
-            (said, _) => Answer::Said(said),
         });
         Ok(())
     })?;

@@ -34,7 +34,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
         // The checkpoint has weights of its own by now.
         opened.settings.init_from = None;
     }
-    opened.settings.clone().checked()?;
+    opened.settings.check()?;
     suits(&args.settings.given["model"], &opened.settings.model, "the encoder")?;
     let inputs = [&opened.settings.run.data, &opened.settings.init_from, &args.output.config].into_iter().flatten();
     opened.claim(&args.output, &Inputs::of(inputs))?;

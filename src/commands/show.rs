@@ -10,7 +10,7 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
     match what {
         ShowWhat::Pretrain(args) => {
             let mut settings: PretrainSettings = resolve("pretrain", args.output.config.as_deref(), &args.settings.given)?;
-            settings.clone().checked()?;
+            settings.check()?;
             refuse_outputs(&args.output)?;
             suits(&args.settings.given["model"], &settings.model, "the encoder")?;
             start_threads(settings.run.threads)?;
@@ -21,7 +21,7 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
         ShowWhat::Finetune(args) => {
             let mut settings: FinetuneSettings = resolve("finetune", args.output.config.as_deref(), &args.settings.given)?;
             finetune::announce(&settings, &args)?;
-            settings.clone().checked()?;
+            settings.check()?;
             refuse_outputs(&args.output)?;
             start_threads(settings.run.threads)?;
             let pretrained = finetune::load_pretrained(&settings.from)?;

@@ -10,6 +10,7 @@ use super::output::Inputs;
 use super::{Said, resolve};
 use crate::cli::OutputArgs;
 use crate::core::settings::Settings;
+use crate::core::settings::typed;
 use crate::data::Dataset;
 use crate::error::UsageError;
 use crate::files::{self, RUN_CONFIG, RUN_CONFIG_START};
@@ -101,13 +102,7 @@ fn same_place(a: &Value, b: &Value) -> bool {
 }
 
 fn shown(value: &Value) -> String {
-    match value {
-        Value::Null => "not given".into(),
-        Value::String(text) => text.clone(),
-        // As it was written, not as the nearest f32 is in f64.
-        Value::Number(number) if number.is_f64() => number.as_f64().map_or(String::new(), |number| (number as f32).to_string()),
-        other => other.to_string(),
-    }
+    if value.is_null() { "not given".into() } else { typed(value) }
 }
 
 impl<T: Serialize> Opened<T> {

@@ -41,7 +41,7 @@ impl TimedStep {
         let (plan, model, verb) = match of {
             Verb::Pretrain => {
                 let mut settings: PretrainSettings = resolve("pretrain", config.as_deref(), &flags)?;
-                settings.clone().checked()?;
+                settings.check()?;
                 suits(&flags["model"], &settings.model, "the encoder")?;
                 let data = load_data(&settings.run, settings.method.needs_labels())?;
                 super::pretrain::suit(&mut settings, config.is_some(), &data);
@@ -54,7 +54,7 @@ impl TimedStep {
                     flags["from"] = Value::from("scratch");
                 }
                 let mut settings: FinetuneSettings = resolve("finetune", config.as_deref(), &flags)?;
-                settings.clone().checked()?;
+                settings.check()?;
                 suits(&flags["model"], &settings.model, "the encoder")?;
                 let pretrained = super::finetune::load_pretrained(&settings.from)?;
                 pretrained.iter().for_each(|checkpoint| settings.run.read_as(&checkpoint.record));

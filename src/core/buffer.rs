@@ -42,6 +42,15 @@ impl Buf {
         Buf { offset: self.offset + first * self.shape.stride(), shape: shape(count, self.cols()), ..self }
     }
 
+    /// Parts of about `words` words, with their first rows, for [`some_rows`](Self::some_rows): at least as many rows as let the next
+    /// part begin where one may.
+    pub fn blocks(self, words: u32) -> impl Iterator<Item = (u32, Buf)> {
+        let stride = self.shape.stride();
+        let unit = (1..=ALIGN_WORDS).find(|rows| (rows * (stride % ALIGN_WORDS)).is_multiple_of(ALIGN_WORDS)).unwrap_or(ALIGN_WORDS);
+        let rows = (words / stride).max(unit) / unit * unit;
+        (0..self.rows()).step_by(rows as usize).map(move |first| (first, self.some_rows(first, rows.min(self.rows() - first))))
+    }
+
     /// Whether the two share any word.
     pub(crate) fn overlaps(self, other: Buf) -> bool {
         let (a, b) = (self.range(), other.range());

@@ -189,16 +189,23 @@ impl Setting {
     pub fn shown(&self, value: &Value) -> String {
         match value {
             Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            // As it was written, not as the nearest f32 is in f64.
-            Value::Number(number) if number.is_f64() => number.as_f64().map_or(String::new(), |number| (number as f32).to_string()),
             Value::Array(values) => values.iter().map(|value| self.shown(value)).collect::<Vec<_>>().join(","),
             other => {
-                let SettingForm::Word { read, choices, .. } = self.form else { return other.to_string() };
+                let SettingForm::Word { read, choices, .. } = self.form else { return typed(other) };
                 let same = choices().into_iter().find(|choice| read(choice.name).as_ref() == Ok(other));
-                same.map_or_else(|| other.to_string(), |choice| choice.name.into())
+                same.map_or_else(|| typed(other), |choice| choice.name.into())
             }
         }
+    }
+}
+
+/// A plain value as it would be typed.
+pub fn typed(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        // As it was written, not as the nearest f32 is in f64.
+        Value::Number(number) if number.is_f64() => number.as_f64().map_or(String::new(), |number| (number as f32).to_string()),
+        other => other.to_string(),
     }
 }
 

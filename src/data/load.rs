@@ -11,7 +11,8 @@ use super::{Dataset, MOST_SAMPLE_BYTES, ReadOptions, Samples, Split, Table, Tabl
 use super::{cifar, decode, folder, idx, kinds, layout, names, pixel_table, table, tree};
 use crate::core::sample::Image;
 
-/// The registry of formats: a file each, and a line here. The first one that finds what it reads is taken.
+/// The registry of formats: a file each, and a line here. The first one that finds what it reads is taken: where there are
+/// pictures, they are meant, whatever lies beside them.
 static READERS: [&dyn Reader; 5] = [&folder::READER, &idx::READER, &cifar::READER, &pixel_table::READER, &table::READER];
 
 /// Name and description of each format that is read.
@@ -117,14 +118,24 @@ impl Dataset {
 
     /// Samples in any of the [`formats`] that are read.
     pub fn load(path: &Path, options: &ReadOptions) -> Result<Self> {
-        let (format, path) = recognise(path)?;
+        Self::read(recognise(path)?, options)
+    }
+
+    /// [`load`](Self::load)s images. Fails where there is a table.
+    pub fn load_images(path: &Path, options: &ReadOptions) -> Result<Self> {
+        let found = recognise(path)?;
+        ensure!(found.0 != Format::Table, "{} is a table, images are wanted here", path.display());
+        Self::read(found, options)
+    }
+
+    fn read((format, path): (Format, PathBuf), options: &ReadOptions) -> Result<Self> {
         let tree = match format {
             Format::Folder => tree::Tree::of_folder(&path)?,
             Format::Archive => tree::Tree::of_archive(&path)?,
             Format::PixelTable | Format::Table => tree::Tree::of_file(&path)?,
         };
-        // Where there are pictures, they are meant, whatever lies beside them.
-        let reader = READERS.iter().find(|reader| reader.is_in(&tree)).unwrap_or(&READERS[0]);
+        // What nobody finds anything in is said by who looks for pictures.
+        let reader = READERS.iter().copied().find(|reader| reader.is_in(&tree)).unwrap_or(&folder::READER);
         let mut data = reader.read(&tree, options)?;
         data.root = path;
         data.note_repeated();
@@ -148,8 +159,8 @@ impl Dataset {
         }
     }
 
-    /// Rows of a table, as samples without images.
-    pub fn of_table(table: Table) -> Result<Self> {
+    /// Rows of a table.
+    pub(super) fn of_table(table: Table) -> Result<Self> {
         let features = table.columns.len() as u32;
         let split = |rows: TableRows| {
             let truth = Truth { targets: Some(rows.targets), ..Truth::default() };

@@ -184,7 +184,7 @@ impl Dataset {
         ensure!(!train.is_empty(), "there are no training samples");
         if let Some(test) = &test {
             let (ours, theirs) = (train.kind(), test.kind());
-            ensure!(ours == theirs, "training images are of {ours}, test images of {theirs}");
+            ensure!(ours == theirs, "training samples are of {ours}, test samples of {theirs}");
         }
         let labels = || [Some(&train), test.as_ref()].into_iter().flatten().filter_map(|s| s.truth.labels.as_ref()).flatten();
         let classes = labels().max().map_or(0, |largest| largest + 1);

@@ -47,7 +47,7 @@ pub struct Table {
     pub notes: Vec<String>,
 }
 
-/// TableRows of a table, one after the other.
+/// Rows of a table, one after the other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableRows {
     /// `[rows, columns]`

@@ -83,8 +83,9 @@ impl fmt::Display for Classification {
             table.row(&class.name, cells);
         }
         writeln!(f, "{table}\n")?;
-        let matrix = self.matrix();
-        if matrix.width() <= WIDTH {
+        // A column for each class is too wide at the latest then; of thousands, the matrix would fill the memory.
+        let matrix = (self.classes.len() <= WIDTH).then(|| self.matrix());
+        if let Some(matrix) = matrix.filter(|matrix| matrix.width() <= WIDTH) {
             writeln!(f, "{matrix}\n")?;
         }
         write!(f, "accuracy {} %, macro F1 {} %, {} samples", percent(self.accuracy), percent(self.macro_f1), self.samples)

@@ -71,11 +71,8 @@ fn tensors_in(bytes: &[u8], path: &Path) -> Result<(StoredTensors, Option<Record
         e => format!("{source} is not a sound safetensors file ({e})"),
     };
     let (header_bytes, header) = SafeTensors::read_metadata(bytes).map_err(|e| anyhow::Error::msg(damaged(e)))?;
-    let parse = |text: &String| Record::parse(text).with_context(|| format!("{source}: the record cannot be read"));
+    let parse = |text: &String| Record::parse(text).with_context(|| source.to_string());
     let record: Option<Record> = header.metadata().as_ref().and_then(|m| m.get(KEY)).map(parse).transpose()?;
-    if let Some(format) = record.as_ref().map(|record| record.format).filter(|&format| format != Record::FORMAT) {
-        bail!("{source} has format {format}, this program reads {}", Record::FORMAT);
-    }
     if let Some(problem) = record.as_ref().and_then(Record::problem) {
         bail!("{source}: the record makes no sense: {problem}");
     }
@@ -120,15 +117,18 @@ pub struct Record {
 
 impl Record {
     /// Reads a record of this format, or of the first one.
-    fn parse(text: &str) -> serde_json::Result<Self> {
-        let mut record: Value = serde_json::from_str(text)?;
-        if record["format"] == json!(1) {
+    fn parse(text: &str) -> Result<Self> {
+        let unread = "the record cannot be read";
+        let mut record: Value = serde_json::from_str(text).context(unread)?;
+        let format = record["format"].as_u64().context(unread)?;
+        ensure!((1..=u64::from(Self::FORMAT)).contains(&format), "it has format {format}, this program reads 1 to {}", Self::FORMAT);
+        if format == 1 {
             // It had the size of images for all samples: a row of a table was as wide as it has numbers.
             let image = record["image"].take();
             record["samples"] = if record["encoding"].is_null() { json!({ "image": image }) } else { json!({ "row": image["width"] }) };
             record["format"] = json!(Self::FORMAT);
         }
-        serde_json::from_value(record)
+        serde_json::from_value(record).context(unread)
     }
 
     /// The size of the images that it takes. Fails where it takes other samples.
@@ -150,7 +150,9 @@ impl Record {
             SampleType::Image(Image { height, width, channels }) => {
                 [height, width].iter().all(|side| (1..=MOST_SIDE).contains(side)) && matches!(channels, 1 | 3) && self.encoding.is_none()
             }
-            SampleType::Row(columns) => self.encoding.as_ref().is_some_and(|encoding| columns as usize == encoding.features().len()),
+            SampleType::Row(columns) => {
+                columns > 0 && self.encoding.as_ref().is_none_or(|encoding| columns as usize == encoding.features().len())
+            }
         };
         let Outputs { classes, class_names, .. } = &self.outputs;
         let named = class_names.is_empty() || self.task.is_none() || class_names.len() == *classes as usize;

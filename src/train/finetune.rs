@@ -109,7 +109,7 @@ impl Finetune {
         let few = settings.labels_per_class.is_some() || settings.labels.is_some();
         if !few && run.batch > train.len() {
             let text =
-                format!("--batch {} is larger than the {} training images; the largest batch is {}", run.batch, train.len(), train.len());
+                format!("--batch {} is larger than the {} training samples; the largest batch is {}", run.batch, train.len(), train.len());
             return Err(UsageError(text).into());
         }
         let mut record = Record::new(Some(settings.task), &settings.model, train.kind(), data.classes, run.seed);
@@ -127,7 +127,7 @@ impl Finetune {
             }
             r.arena.freeze_until(layer);
         }
-        let to_train_on = Split { truth: objective.to_train_on(train.truth.clone()), ..train.clone() };
+        let to_train_on = Split { truth: objective.to_train_on(train.truth.clone()), samples: train.samples.clone(), names: Vec::new() };
         let options = TrainingOptions {
             samples: &to_train_on,
             batch: run.batch,
@@ -183,7 +183,7 @@ impl Finetune {
 
     fn judge(&self, exec: &mut dyn Executor, known: &Known) -> Result<Scores> {
         let batches = |exec: &mut dyn Executor, f: &mut BatchOutput<'_>| known.pass.each(exec, &self.plan.programs, f);
-        self.objective.judge(&mut |f| known.shards.outputs(exec, &known.samples, &batches, f), &known.samples.truth)
+        self.objective.judge(&mut |f| known.shards.outputs(exec, &known.samples, &batches, f), &known.samples.truth, false)
     }
 
     /// Trains to the end, or until told to stop; then judges predictions for the test samples by the best weights.
@@ -259,7 +259,7 @@ pub fn judge(device: &Device, checkpoint: &Checkpoint, samples: &Split) -> Resul
     let objective = checkpoint.record.objective()?;
     let truth = checkpoint.record.task.map(|task| task.truth()).filter(|truth| !samples.truth.knows(*truth));
     ensure!(truth.is_none(), "the samples have no {} to compare predictions with", truth.map_or("", |truth| truth.name()));
-    objective.judge(&mut |f| outputs_each(device, checkpoint, &*objective, samples, f), &samples.truth)
+    objective.judge(&mut |f| outputs_each(device, checkpoint, &*objective, samples, f), &samples.truth, true)
 }
 
 /// Calls `f` with what a fine-tuned checkpoint predicts for each of `samples`, in order.

@@ -94,6 +94,9 @@ impl Pretrain {
     /// Records the run. Fails with a [`UsageError`] where settings and data do not fit each other.
     pub fn prepare(settings: Checked<PretrainSettings>, data: &Dataset, binding_limit: u64) -> Result<Self> {
         let mut settings = settings.into_inner();
+        if data.train.kind().image().is_none() {
+            return Err(UsageError(format!("{} has samples of {}, images are wanted here", data.name, data.train.kind())).into());
+        }
         let weights = Weights::of(settings.init_from.as_deref(), &mut settings.model, &data.train)?;
         let run = &settings.run;
         let (train, held_out) = data.train.hold_out(run.val, run.seed);

@@ -82,15 +82,10 @@ pub(super) enum Contents {
 impl Contents {
     /// Calls `write(part, words)` for one part of `buf` after the other.
     pub fn write<E>(&self, buf: Buf, mut write: impl FnMut(Buf, &[u32]) -> Result<(), E>) -> Result<(), E> {
-        /// Words that are packed at a time, about; and rows that end where another buffer may begin.
+        /// Words that are packed at a time, about.
         const BLOCK: u32 = 1 << 22;
-        const UNIT: u32 = 16;
-        let rows = (BLOCK / buf.shape.stride()).max(UNIT) / UNIT * UNIT;
         let mut each = |words: &dyn Fn(Range<u32>) -> Vec<u32>| {
-            (0..buf.rows()).step_by(rows as usize).try_for_each(|first| {
-                let count = rows.min(buf.rows() - first);
-                write(buf.some_rows(first, count), &words(first..first + count))
-            })
+            buf.blocks(BLOCK).try_for_each(|(first, part)| write(part, &words(first..first + part.rows())))
         };
         match self {
             Contents::Samples(samples) => each(&|rows| samples.words(rows)),

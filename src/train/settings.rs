@@ -181,10 +181,6 @@ fn preset(name: &str) -> Ranges {
 pub struct Checked<T>(T);
 
 impl<T> Checked<T> {
-    fn of(settings: T, problem: Option<String>) -> Result<Self, UsageError> {
-        problem.map_or(Ok(Checked(settings)), |problem| Err(UsageError(problem)))
-    }
-
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -305,7 +301,13 @@ impl PretrainSettings {
 
     /// For [`Pretrain::prepare`](super::Pretrain::prepare). Fails where a setting makes no sense.
     pub fn checked(self) -> Result<Checked<Self>, UsageError> {
-        Checked::of(self.clone(), self.problem())
+        self.check()?;
+        Ok(Checked(self))
+    }
+
+    /// Fails where a setting makes no sense.
+    pub fn check(&self) -> Result<(), UsageError> {
+        self.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))
     }
 
     fn micro_batch_problem(&self) -> Option<String> {
@@ -371,7 +373,13 @@ impl FinetuneSettings {
 
     /// For [`Finetune::prepare`](super::Finetune::prepare). Fails where a setting makes no sense.
     pub fn checked(self) -> Result<Checked<Self>, UsageError> {
-        Checked::of(self.clone(), self.problem())
+        self.check()?;
+        Ok(Checked(self))
+    }
+
+    /// Fails where a setting makes no sense.
+    pub fn check(&self) -> Result<(), UsageError> {
+        self.problem().map_or(Ok(()), |problem| Err(UsageError(problem)))
     }
 }
 

@@ -145,7 +145,7 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
         return Err(UsageError(text).into());
     }
     for &lr in &args.lr_grid {
-        settings(args, from, Arm::Pretrained, Budget::All, lr).checked()?;
+        settings(args, from, Arm::Pretrained, Budget::All, lr).check()?;
     }
     let [csv, png] = finished.places(args.out.as_deref(), ["curve.csv", "curve.png"]);
     let _lock = finished.lock(args.out.as_deref())?;

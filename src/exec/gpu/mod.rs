@@ -58,7 +58,7 @@ struct Readback {
     after: u64,
 }
 
-/// Bytes that may be on their way to the device at a time.
+/// Bytes that are written before they are submitted; twice as many may be on their way.
 const MOST_STAGED: u64 = 64 << 20;
 
 /// What an executor has asked of its device so far.
@@ -102,8 +102,9 @@ pub struct Gpu {
     launch_group: wgpu::BindGroup,
     uniform_bytes: u64,
     copies: VecDeque<Readback>,
-    /// Bytes that were written since the last wait for that, at most.
+    /// Bytes that were written since `uploading` was submitted, at most, and the last submission that was for their sake alone.
     staged: u64,
+    uploading: Option<wgpu::SubmissionIndex>,
     /// Staging buffers to use again.
     spare: Vec<wgpu::Buffer>,
     counts: Counts,
@@ -216,6 +217,7 @@ impl Gpu {
             launch_group,
             copies: VecDeque::new(),
             staged: 0,
+            uploading: None,
             spare: Vec::new(),
             counts: Counts::default(),
             pace,
@@ -361,7 +363,12 @@ impl Gpu {
     }
 
     fn wait(&self) -> Result<(), DeviceError> {
-        let waited = wait::for_work(&self.device.device, None);
+        self.wait_for(None)
+    }
+
+    /// For all submissions, or for one and those before it.
+    fn wait_for(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<(), DeviceError> {
+        let waited = wait::for_work(&self.device.device, submission);
         self.device.check()?;
         waited.map_err(|e| DeviceError(format!("waiting for the device failed: {e}")))
     }
@@ -477,9 +484,13 @@ impl Executor for Gpu {
         let bytes = 4 * buf.shape.words();
         self.counts.uploaded += bytes;
         if self.staged + bytes > MOST_STAGED {
-            // What is written lies in memory of the driver's until it is submitted and done.
-            self.submit(&[])?;
-            self.wait()?;
+            // What is written lies in memory of the driver's until it is submitted and done. Waiting for what went before leaves
+            // the device at work meanwhile.
+            let submission = self.device.queue.submit([]);
+            self.counts.submits += 1;
+            if let Some(before) = self.uploading.replace(submission) {
+                self.wait_for(Some(before))?;
+            }
             self.staged = 0;
         }
         self.staged += bytes;

@@ -64,6 +64,15 @@ struct Classes {
     label_smoothing: f32,
 }
 
+impl Classes {
+    /// Every class, and what it was mistaken for.
+    fn details(&self, logits: &[f32], labels: &[u32]) -> Result<Details> {
+        let predicted: Vec<u32> = logits.chunks(self.count.max(1) as usize).map(|row| best(row).0 as u32).collect();
+        let judged = Classification::of(&Confusion::of(labels, &predicted, self.count as usize)?, &self.names)?;
+        Ok(Details { name: "classification", text: judged.to_string(), json: json!(judged) })
+    }
+}
+
 impl Objective for Classes {
     fn describe(&self) -> String {
         format!("{} classes", self.count)
@@ -87,20 +96,19 @@ impl Objective for Classes {
         outputs.chunks(self.count.max(1) as usize).map(prediction).collect()
     }
 
-    fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Truth) -> Result<Scores> {
+    fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Truth, detailed: bool) -> Result<Scores> {
         let (labels, classes) = (truth.labels.as_deref().unwrap_or_default(), self.count as usize);
         let beyond = labels.iter().find(|&&label| label >= self.count);
         ensure!(beyond.is_none(), "the run knows {classes} classes, there are samples of class number {}", beyond.unwrap_or(&0));
         let logits = all(outputs)?;
         let (accuracy, loss) = accuracy_and_loss(&logits, classes, labels);
-        let predicted: Vec<u32> = logits.chunks(classes.max(1)).map(|row| best(row).0 as u32).collect();
-        let judged = Classification::of(&Confusion::of(labels, &predicted, classes)?, &self.names)?;
+        let details = detailed.then(|| self.details(&logits, labels)).transpose()?;
         Ok(Scores {
             score: Some(accuracy),
             samples: labels.len() as u32,
             values: vec![("accuracy", Some(accuracy)), ("loss", Some(loss))],
             text: format!("accuracy {:.2} %, loss {loss:.4}, {} images", 100.0 * accuracy, labels.len()),
-            details: Some(Details { name: "classification", text: judged.to_string(), json: json!(judged) }),
+            details,
         })
     }
 }

@@ -26,6 +26,7 @@ pub struct Scores {
     pub values: Vec<(&'static str, Option<f64>)>,
     /// For people.
     pub text: String,
+    /// Where they were asked for, and the task has some.
     pub details: Option<Details>,
 }
 
@@ -76,8 +77,9 @@ pub trait Objective {
     /// What the outputs for so many samples, dense, say of each.
     fn predictions(&self, outputs: &[f32], samples: u32) -> Vec<Prediction>;
 
-    /// Compares outputs for the samples that `truth` is about, in their order, with it. Fails where it does not fit them.
-    fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Truth) -> Result<Scores>;
+    /// Compares outputs for the samples that `truth` is about, in their order, with it; `detailed`: with what there is beyond a few
+    /// measures. Fails where it does not fit them.
+    fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Truth, detailed: bool) -> Result<Scores>;
 }
 
 /// All outputs, one batch after the other.

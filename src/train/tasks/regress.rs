@@ -122,7 +122,7 @@ impl Objective for Numbers {
         self.restored(outputs.to_vec()).chunks(self.targets.len().max(1)).map(prediction).collect()
     }
 
-    fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Truth) -> Result<Scores> {
+    fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Truth, _detailed: bool) -> Result<Scores> {
         let (predicted, wanted) = (self.restored(all(outputs)?), truth.targets.as_deref().unwrap_or_default());
         let names: Vec<String> = self.targets.iter().map(|target| target.name.clone()).collect();
         let found = Regression::of(&predicted, wanted, names.len(), &names)?;

@@ -117,7 +117,7 @@ impl Objective for Pixels {
         classes.chunks((classes.len() / samples.max(1) as usize).max(1)).map(|mask| Prediction::Mask(mask.to_vec())).collect()
     }
 
-    fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Truth) -> Result<Scores> {
+    fn judge(&self, outputs: &mut EachOutput<'_>, truth: &Truth, _detailed: bool) -> Result<Scores> {
         let mut confusion = Confusion::new(self.weights.len()).ignoring(OUTSIDE);
         let masks = truth.masks.as_ref().context("there are no masks to compare with")?;
         let mut done = 0;
