@@ -591,7 +591,7 @@ fn resnet_forward(case: &Case, engine: &Engine, blocks: [u32; 4]) -> Vec<Found> 
     let mut arena = Arena::new(0, u64::MAX);
     let x = arena.input("input", Dtype::F32, shape(IMAGES * image.height * image.width, image.channels));
     let mut tape = Tape::new(&mut arena, "case", &[]);
-    let x = model.kind.form().value(x, SampleType::Image(image));
+    let x = model.kind.form().value(x, SampleType::Image(image), None);
     let features = models::encoder(&mut tape, &model, Place::evaluation(models::ENCODER), x);
     let logits = models::classifier(&mut tape, &model, classes, features);
     let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
@@ -709,6 +709,7 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
         labels: Some(arena.input("labels", Dtype::U32, case.shape("in.y"))),
         targets: None,
         masks: None,
+        lengths: None,
         kind: SampleType::Image(Image { height: 28, width: 28, channels: 1 }),
     };
     let (clock, ring) = (Clock::of_pass(&mut arena, "", 1), arena.buffer("ring", Role::State, Dtype::F32, shape(steps, 4), Fill::Zero));

@@ -116,7 +116,7 @@ fn features(model: &ModelSettings, image: Image, x: Vec<f32>) -> Vec<f32> {
     let (form, kind) = (model.kind.form(), SampleType::Image(image));
     let x = arena.buffer("x", Role::Input, Dtype::F32, form.shape(2, kind), Fill::F32(x));
     let mut tape = Tape::new(&mut arena, "encoder", &[]);
-    let y = models::encoder(&mut tape, model, Place::evaluation(models::ENCODER), form.value(x, kind));
+    let y = models::encoder(&mut tape, model, Place::evaluation(models::ENCODER), form.value(x, kind, None));
     let programs = Arc::new(vec![tape.finish().expect("it is recorded")]);
     let mut cpu = Cpu::new(HostMem::new(&arena), programs.clone());
     cpu.run(&repeat(&programs, 0, 1)).expect("it runs");

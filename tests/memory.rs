@@ -1,9 +1,21 @@
 //! Samples from memory, of which no file tells anything: training takes them or says why not, and its checkpoints can be read.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use wgraft::core::sample::SampleType;
+use wgraft::core::tape::Tape;
 use wgraft::data::{Dataset, Samples, Split, Truth};
-use wgraft::exec::Device;
+use wgraft::exec::{Cpu, Device, Executor, repeat};
+use wgraft::kernels::shuffle::Order;
 use wgraft::models::ModelKind;
-use wgraft::train::{Checkpoint, Finetune, FinetuneSettings, Method, Pretrain, PretrainSettings, Task};
+use wgraft::ops::{Clock, Form, Value, batch_indices, batch_samples};
+use wgraft::train::{
+    Checkpoint, Finetune, FinetuneSettings, Keep, Method, Prediction, Pretrain, PretrainSettings, Recording, Session, Task, predict_each,
+};
 
 /// Rows of three numbers, and their sum.
 fn rows() -> Dataset {
@@ -46,4 +58,89 @@ fn what_wants_images_says_so() {
     (settings.model.kind, settings.init_from) = (ModelKind::CNN, Some("nowhere.safetensors".into()));
     let error = Finetune::prepare(settings.checked().expect("sound settings"), &rows(), None, u64::MAX).map(drop).expect_err("no maps");
     assert!(error.to_string().contains("a table needs --model mlp"), "{error}");
+}
+
+/// Sequences of one to three frames of two numbers, which tell the class.
+fn frames() -> Samples {
+    let sequences = (0..60).map(|i| vec![if i % 2 == 0 { 1.0 } else { -1.0 }; 2 * (1 + i % 3)]);
+    Samples::frames(sequences, 2, 3).expect("whole frames")
+}
+
+/// The last checkpoint of a run that no folder keeps.
+#[derive(Clone, Default)]
+struct Last(Rc<RefCell<Option<Checkpoint>>>);
+
+impl Keep for Last {
+    fn save(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
+        if name == "last" {
+            self.0.replace(Some(checkpoint.clone()));
+        }
+        Ok(())
+    }
+
+    fn saved(&self, name: &str) -> Result<Option<Checkpoint>> {
+        Ok(self.0.borrow().clone().filter(|_| name == "last"))
+    }
+}
+
+#[test]
+fn sequences_of_frames_are_learned_from() {
+    let labels = Truth::labels((0..60).map(|i| i % 2).collect());
+    let data = Dataset::new("frames".into(), Split::new(frames(), labels), None).expect("there are some");
+    let mut settings = FinetuneSettings::by(Task::CLASSIFY);
+    (settings.model.kind, settings.model.hidden, settings.run.batch, settings.run.steps) = (ModelKind::MLP, vec![8], 20, Some(60));
+    let prepare =
+        |settings: &FinetuneSettings| Finetune::prepare(settings.clone().checked().expect("sound settings"), &data, None, u64::MAX);
+    let (last, stop) = (Last::default(), AtomicBool::new(false));
+    let session = Session { keep: Some(Box::new(last.clone())), ..Session::new(&Device::Cpu, &stop) };
+    prepare(&settings).expect("it fits").run(session).expect("it trains");
+    let kept = last.saved("last").expect("nothing to fail").expect("it was saved");
+    let read = Checkpoint::from_bytes(&kept.to_bytes().expect("it is written"), "bytes").expect("it is read");
+    assert_eq!(read.record.samples, SampleType::Frames { channels: 2, longest: 3 });
+    let mut right = 0;
+    predict_each(&Device::Cpu, &read, &data.train.bare(), &mut |prediction| {
+        let Prediction::Class { class, .. } = prediction else { panic!("a class") };
+        right += usize::from(class == right % 2);
+        Ok(())
+    })
+    .expect("it predicts");
+    assert_eq!(right, 60, "in order, each after one that was right");
+
+    settings.model.kind = ModelKind::CNN;
+    let error = prepare(&settings).map(drop).expect_err("no maps");
+    assert!(error.to_string().contains("up to 3 frames of 2 numbers needs --model mlp"), "{error}");
+}
+
+#[test]
+fn tokens_are_no_numbers() {
+    let tokens = Samples::tokens((0..60).map(|i| vec![i % 7; 1 + i as usize % 4]), 7, 4).expect("of the vocabulary");
+    let data =
+        Dataset::new("words".into(), Split::new(tokens, Truth::labels((0..60).map(|i| i % 2).collect())), None).expect("there are some");
+    let mut settings = FinetuneSettings::by(Task::CLASSIFY);
+    (settings.model.kind, settings.run.batch) = (ModelKind::MLP, 20);
+    let error = Finetune::prepare(settings.checked().expect("sound settings"), &data, None, u64::MAX).map(drop).expect_err("names");
+    assert!(error.to_string().contains("does not take samples of up to 4 tokens of 7"), "{error}");
+}
+
+#[test]
+fn a_batch_of_sequences_has_frames_in_rows_and_lengths() {
+    let mut recording = Recording::new(1, u64::MAX);
+    let data = recording.data("frames", &Split::new(frames(), Truth::default()));
+    let order = Order { samples: 60, repeats: 1, batch_stride: 5, steps_per_epoch: 12, shuffle_key: None };
+    let clock = Clock::of_pass(&mut recording.arena, "", 1);
+    let mut tape = Tape::new(&mut recording.arena, "batch", &[]);
+    let batch = batch_indices(&mut tape, data, clock.clock, order, 5);
+    let Value::Sequence { buf, lengths } = batch_samples(&mut tape, batch, Form::Sequence) else { panic!("a sequence") };
+    recording.programs.push(tape.finish().expect("it is recorded"));
+    let programs = Arc::new(std::mem::take(&mut recording.programs));
+    let mut cpu = Cpu::new(recording.memory(), programs.clone());
+    cpu.run(&repeat(&programs, 0, 1)).expect("it runs");
+    let rows: Vec<f32> = (0..5).flat_map(|i| (0..3).flat_map(move |frame| [frame_of(i, frame); 2])).collect();
+    assert_eq!((cpu.mem().dense_f32(buf), cpu.mem().u32(lengths).row(0)), (rows, &[1, 2, 3, 1, 2][..]));
+}
+
+/// A number of a frame of [`frames`]; zero after the end.
+fn frame_of(sequence: u32, frame: u32) -> f32 {
+    let sign = if sequence.is_multiple_of(2) { 1.0 } else { -1.0 };
+    if frame <= sequence % 3 { sign } else { 0.0 }
 }

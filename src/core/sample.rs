@@ -12,14 +12,20 @@ pub enum SampleType {
     Image(Image),
     /// Rows of so many numbers.
     Row(u32),
+    /// Sequences of at most `longest` tokens, each a number below `vocabulary`.
+    Tokens { vocabulary: u32, longest: u32 },
+    /// Sequences of at most `longest` frames, of `channels` numbers each.
+    Frames { channels: u32, longest: u32 },
 }
 
 impl SampleType {
-    /// Values of a sample.
+    /// Values of a sample, of the longest one where lengths differ.
     pub fn len(self) -> u32 {
         match self {
             SampleType::Image(image) => image.len(),
             SampleType::Row(columns) => columns,
+            SampleType::Tokens { longest, .. } => longest,
+            SampleType::Frames { channels, longest } => channels * longest,
         }
     }
 
@@ -27,29 +33,40 @@ impl SampleType {
         self.len() == 0
     }
 
-    /// The places that a sample has values at: pixels, or columns.
+    /// The places that a sample has values at: pixels, columns, tokens or frames.
     pub fn places(self) -> u32 {
         self.len() / self.channels()
     }
 
     /// Values that each place has.
     pub fn channels(self) -> u32 {
-        self.image().map_or(1, |image| image.channels)
+        match self {
+            SampleType::Image(image) => image.channels,
+            SampleType::Row(_) | SampleType::Tokens { .. } => 1,
+            SampleType::Frames { channels, .. } => channels,
+        }
     }
 
     /// The size of pictures; other samples have none.
     pub fn image(self) -> Option<Image> {
         match self {
             SampleType::Image(image) => Some(image),
-            SampleType::Row(_) => None,
+            _ => None,
         }
     }
 
-    /// How a sample lies in device memory: the type of its words, and how many they are.
+    /// Whether each sample has a length of its own.
+    pub fn is_sequence(self) -> bool {
+        matches!(self, SampleType::Tokens { .. } | SampleType::Frames { .. })
+    }
+
+    /// How a sample lies in device memory: the type of its words, and how many they are. Zeros follow what is shorter than the
+    /// longest.
     pub fn stored(self) -> (Dtype, u32) {
         match self {
             SampleType::Image(image) => (Dtype::U32, image.len().div_ceil(4)),
-            SampleType::Row(columns) => (Dtype::F32, columns),
+            SampleType::Tokens { longest, .. } => (Dtype::U32, longest),
+            SampleType::Row(_) | SampleType::Frames { .. } => (Dtype::F32, self.len()),
         }
     }
 }
@@ -59,6 +76,8 @@ impl std::fmt::Display for SampleType {
         match self {
             SampleType::Image(image) => image.fmt(f),
             SampleType::Row(columns) => write!(f, "{columns} numbers"),
+            SampleType::Tokens { vocabulary, longest } => write!(f, "up to {longest} tokens of {vocabulary}"),
+            SampleType::Frames { channels, longest } => write!(f, "up to {longest} frames of {channels} numbers"),
         }
     }
 }

@@ -81,16 +81,24 @@ impl Hash {
 
     fn split(&mut self, split: &Split) {
         let Split { samples, truth, .. } = split;
-        let (image, none) = (samples.kind().image(), SharedRows::new(Vec::new(), 1));
-        let Image { height, width, channels } = image.unwrap_or(Image { height: 1, width: samples.kind().len(), channels: 1 });
+        let (kind, none) = (samples.kind(), SharedRows::new(Vec::new(), 1));
+        let channels = kind.channels();
+        let Image { height, width, channels } = kind.image().unwrap_or(Image { height: 1, width: kind.places(), channels });
         self.words(3, [height, width, channels].into_iter());
         let (pixels, rows) = match samples {
             Samples::Images { pixels, .. } => (pixels, None),
-            Samples::Rows(rows) => (&none, Some(rows)),
+            Samples::Rows(rows) | Samples::Frames { numbers: rows, .. } => (&none, Some(rows)),
+            Samples::Tokens { .. } => (&none, None),
         };
         self.rows(pixels);
         let numbers = || rows.iter().flat_map(|rows| rows.iter().flatten());
         self.words(numbers().count(), numbers().map(|value| value.to_bits()));
+        if let Some(lengths) = samples.lengths() {
+            self.words(lengths.len(), lengths.into_iter());
+        }
+        if let Samples::Tokens { tokens, vocabulary } = samples {
+            self.words(*vocabulary as usize, tokens.iter().flatten().copied());
+        }
         let labels = truth.labels.as_deref().unwrap_or_default();
         self.words(labels.len(), labels.iter().copied());
         let targets = truth.targets.as_deref().unwrap_or_default();

@@ -4,16 +4,18 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::core::buffer::{Shape, pad_rows, shape};
 use crate::core::sample::{Image, SampleType};
 
-/// Rows of equal length: those that are stored, or some of them, in some order. Views share what is stored.
+/// Rows of equal length, or each with its own: those that are stored, or some of them, in some order. Views share what is stored.
 #[derive(Clone)]
 pub struct SharedRows<T> {
     stored: Arc<Vec<T>>,
     width: usize,
+    /// Where each of the stored rows ends; without it, all are `width` long.
+    ends: Option<Arc<[usize]>>,
     /// The place of each row of this view among those that are stored; without it, it is all of them.
     chosen: Option<Arc<[u32]>>,
 }
@@ -23,25 +25,41 @@ impl<T: Clone> SharedRows<T> {
     pub fn new(stored: Vec<T>, width: u32) -> Self {
         let width = width as usize;
         assert!(width > 0 && stored.len().is_multiple_of(width), "{} values in rows of {width}", stored.len());
-        SharedRows { stored: Arc::new(stored), width, chosen: None }
+        SharedRows { stored: Arc::new(stored), width, ends: None, chosen: None }
+    }
+
+    /// Rows of at most `width` values each. Fails if one is longer.
+    pub fn ragged<R: AsRef<[T]>>(rows: impl IntoIterator<Item = R>, width: u32) -> Result<Self> {
+        let (mut stored, mut ends, width) = (Vec::new(), Vec::new(), width as usize);
+        for row in rows {
+            let row = row.as_ref();
+            ensure!(row.len() <= width, "row {} has {} values, {width} are the most", ends.len(), row.len());
+            stored.extend_from_slice(row);
+            ends.push(stored.len());
+        }
+        Ok(SharedRows { stored: Arc::new(stored), width, ends: Some(ends.into()), chosen: None })
     }
 
     pub fn len(&self) -> u32 {
-        self.chosen.as_ref().map_or(self.stored.len() / self.width, |chosen| chosen.len()) as u32
+        let stored = || self.ends.as_ref().map_or_else(|| self.stored.len() / self.width, |ends| ends.len());
+        self.chosen.as_ref().map_or_else(stored, |chosen| chosen.len()) as u32
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Values of a row.
+    /// Values of a row, at most where each has its own length.
     pub fn width(&self) -> u32 {
         self.width as u32
     }
 
     pub fn row(&self, row: u32) -> &[T] {
         let place = self.chosen.as_ref().map_or(row, |chosen| chosen[row as usize]) as usize;
-        &self.stored[place * self.width..(place + 1) * self.width]
+        match &self.ends {
+            Some(ends) => &self.stored[place.checked_sub(1).map_or(0, |before| ends[before])..ends[place]],
+            None => &self.stored[place * self.width..(place + 1) * self.width],
+        }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &[T]> {
@@ -51,7 +69,7 @@ impl<T: Clone> SharedRows<T> {
     /// A view of these rows, in this order.
     pub fn select(&self, rows: &[u32]) -> Self {
         let place = |&row: &u32| self.chosen.as_ref().map_or(row, |chosen| chosen[row as usize]);
-        SharedRows { stored: self.stored.clone(), width: self.width, chosen: Some(rows.iter().map(place).collect()) }
+        SharedRows { chosen: Some(rows.iter().map(place).collect()), ..self.clone() }
     }
 
     /// Whether both are views of what is stored in one place.
@@ -100,6 +118,16 @@ pub enum Samples {
         image: Image,
     },
     Rows(SharedRows<f32>),
+    /// A number below `vocabulary` each.
+    Tokens {
+        tokens: SharedRows<u32>,
+        vocabulary: u32,
+    },
+    /// One frame after the other, of `channels` numbers.
+    Frames {
+        numbers: SharedRows<f32>,
+        channels: u32,
+    },
 }
 
 impl Samples {
@@ -113,11 +141,38 @@ impl Samples {
         Samples::Rows(SharedRows::new(numbers, columns))
     }
 
+    /// Sequences of at most `longest` tokens. Fails if one is longer, or has a token that is not of the vocabulary.
+    pub fn tokens<R: AsRef<[u32]>>(sequences: impl IntoIterator<Item = R>, vocabulary: u32, longest: u32) -> Result<Self> {
+        let tokens = SharedRows::ragged(sequences, longest)?;
+        let unknown = tokens.stored.iter().find(|&&token| token >= vocabulary);
+        ensure!(unknown.is_none(), "token {} is not of a vocabulary of {vocabulary}", unknown.unwrap_or(&0));
+        Ok(Samples::Tokens { tokens, vocabulary })
+    }
+
+    /// Sequences of at most `longest` frames of `channels` numbers. Fails if one is longer, or ends within a frame.
+    pub fn frames<R: AsRef<[f32]>>(sequences: impl IntoIterator<Item = R>, channels: u32, longest: u32) -> Result<Self> {
+        let numbers = SharedRows::ragged(sequences, channels * longest)?;
+        let cut = numbers.iter().position(|row| !row.len().is_multiple_of(channels as usize));
+        ensure!(cut.is_none(), "sequence {} ends within a frame of {channels} numbers", cut.unwrap_or(0));
+        Ok(Samples::Frames { numbers, channels })
+    }
+
     /// The type of each of them.
     pub fn kind(&self) -> SampleType {
         match self {
             Samples::Images { image, .. } => SampleType::Image(*image),
             Samples::Rows(rows) => SampleType::Row(rows.width()),
+            Samples::Tokens { tokens, vocabulary } => SampleType::Tokens { vocabulary: *vocabulary, longest: tokens.width() },
+            Samples::Frames { numbers, channels } => SampleType::Frames { channels: *channels, longest: numbers.width() / channels },
+        }
+    }
+
+    /// How many tokens or frames each has; `None` where all have the same number of values.
+    pub fn lengths(&self) -> Option<Vec<u32>> {
+        match self {
+            Samples::Tokens { tokens, .. } => Some(tokens.iter().map(|row| row.len() as u32).collect()),
+            Samples::Frames { numbers, channels } => Some(numbers.iter().map(|row| row.len() as u32 / channels).collect()),
+            Samples::Images { .. } | Samples::Rows(_) => None,
         }
     }
 
@@ -132,7 +187,8 @@ impl Samples {
     pub fn len(&self) -> u32 {
         match self {
             Samples::Images { pixels, .. } => pixels.len(),
-            Samples::Rows(rows) => rows.len(),
+            Samples::Rows(rows) | Samples::Frames { numbers: rows, .. } => rows.len(),
+            Samples::Tokens { tokens, .. } => tokens.len(),
         }
     }
 
@@ -145,6 +201,8 @@ impl Samples {
         match self {
             Samples::Images { pixels, image } => Samples::Images { pixels: pixels.select(indices), image: *image },
             Samples::Rows(rows) => Samples::Rows(rows.select(indices)),
+            Samples::Tokens { tokens, vocabulary } => Samples::Tokens { tokens: tokens.select(indices), vocabulary: *vocabulary },
+            Samples::Frames { numbers, channels } => Samples::Frames { numbers: numbers.select(indices), channels: *channels },
         }
     }
 
@@ -152,15 +210,19 @@ impl Samples {
     pub fn bytes(&self, sample: u32) -> Cow<'_, [u8]> {
         match self {
             Samples::Images { pixels, .. } => Cow::Borrowed(pixels.row(sample)),
-            Samples::Rows(rows) => rows.row(sample).iter().flat_map(|number| number.to_le_bytes()).collect(),
+            Samples::Rows(rows) | Samples::Frames { numbers: rows, .. } => {
+                rows.row(sample).iter().flat_map(|number| number.to_le_bytes()).collect()
+            }
+            Samples::Tokens { tokens, .. } => tokens.row(sample).iter().flat_map(|token| token.to_le_bytes()).collect(),
         }
     }
 
-    /// A sample as numbers: the values of an image from 0 to 1.
+    /// A sample as numbers: the values of an image from 0 to 1, zeros after the end of a sequence.
     pub fn numbers(&self, sample: u32) -> Vec<f32> {
         match self {
             Samples::Images { pixels, .. } => pixels.row(sample).iter().map(|&byte| f32::from(byte) / 255.0).collect(),
-            Samples::Rows(rows) => rows.row(sample).to_vec(),
+            Samples::Rows(rows) | Samples::Frames { numbers: rows, .. } => filled(rows.row(sample).iter().copied(), rows.width()).collect(),
+            Samples::Tokens { tokens, .. } => filled(tokens.row(sample).iter().map(|&token| token as f32), tokens.width()).collect(),
         }
     }
 
@@ -168,13 +230,24 @@ impl Samples {
     pub fn words(&self, samples: Range<u32>) -> Vec<u32> {
         match self {
             Samples::Images { pixels, .. } => pixels.packed(samples),
-            Samples::Rows(rows) => {
-                let all = shape(samples.len() as u32, rows.width());
-                let words: Vec<u32> = samples.flat_map(|row| rows.row(row)).map(|number| number.to_bits()).collect();
-                pad_rows(all, &words)
-            }
+            Samples::Rows(rows) | Samples::Frames { numbers: rows, .. } => rows.padded(samples, |number| number.to_bits()),
+            Samples::Tokens { tokens, .. } => tokens.padded(samples, |token| token),
         }
     }
+}
+
+impl<T: Copy> SharedRows<T> {
+    /// Some rows as words, zeros after the end of each, padded.
+    fn padded(&self, rows: Range<u32>, word: impl Fn(T) -> u32) -> Vec<u32> {
+        let all = shape(rows.len() as u32, self.width as u32);
+        let words: Vec<u32> = rows.flat_map(|row| filled(self.row(row).iter().map(|&value| word(value)), all.cols)).collect();
+        pad_rows(all, &words)
+    }
+}
+
+/// So many values: those that there are, and zeros.
+fn filled<T: Default>(values: impl Iterator<Item = T>, count: u32) -> impl Iterator<Item = T> {
+    values.chain(std::iter::repeat_with(T::default)).take(count as usize)
 }
 
 #[cfg(test)]
@@ -205,5 +278,26 @@ mod tests {
         assert_eq!(rows.words(1..2), pad_rows(shape(1, 2), &[2.0_f32.to_bits(), 4.0_f32.to_bits()]));
         assert_eq!((rows.kind(), rows.numbers(1), images.numbers(1)[4]), (SampleType::Row(2), vec![2.0, 4.0], 5.0 / 255.0));
         assert_ne!(rows.bytes(0), rows.bytes(1));
+    }
+
+    #[test]
+    fn sequences_keep_their_lengths() {
+        let frames = Samples::frames([vec![1.0, 2.0, 3.0, 4.0], vec![], vec![5.0, 6.0]], 2, 3).expect("whole frames");
+        assert_eq!(frames.kind(), SampleType::Frames { channels: 2, longest: 3 });
+        let some = frames.select(&[2, 1, 0]);
+        assert_eq!((some.lengths(), some.len(), some.numbers(0)), (Some(vec![1, 0, 2]), 3, vec![5.0, 6.0, 0.0, 0.0, 0.0, 0.0]));
+        assert_eq!(some.words(2..3), pad_rows(shape(1, 6), &[1.0, 2.0, 3.0, 4.0, 0.0, 0.0].map(f32::to_bits)));
+        let tokens = Samples::tokens([[7, 8, 9].as_slice(), &[1]], 10, 4).expect("of the vocabulary");
+        assert_eq!((tokens.kind(), tokens.lengths()), (SampleType::Tokens { vocabulary: 10, longest: 4 }, Some(vec![3, 1])));
+        assert_eq!(tokens.select(&[1]).words(0..1), [1, 0, 0, 0]);
+        assert_ne!(tokens.bytes(0), tokens.bytes(1));
+        let refused = [
+            (Samples::frames([[1.0; 3]], 2, 3), "sequence 0 ends within a frame of 2 numbers"),
+            (Samples::frames([[1.0; 8]], 2, 3), "row 0 has 8 values, 6 are the most"),
+            (Samples::tokens([[10]], 10, 4), "token 10 is not of a vocabulary of 10"),
+        ];
+        for (samples, reason) in refused {
+            assert_eq!(samples.expect_err("no such samples").to_string(), reason);
+        }
     }
 }

@@ -111,6 +111,7 @@ kernels! {
     copy,
     fma_chain,
     gather,
+    gather_frames,
     gather_labels,
     gather_masks,
     gather_rows,

@@ -17,7 +17,7 @@ pub use encoder::Encoder;
 pub use layers::{Place, residual_block};
 use layers::{dense, dense_norm};
 
-use crate::core::buffer::{Arena, Buf, Dtype, Role};
+use crate::core::buffer::{Arena, Buf, Dtype, Role, shape};
 use crate::core::sample::{Image, SampleType};
 use crate::core::settings::{Settable, SettingForm, Settings, beyond};
 use crate::core::tape::Tape;
@@ -163,7 +163,8 @@ pub fn features(t: &mut Tape<'_>, model: &ModelSettings, batch: Batch) -> Buf {
 /// encoder does not take samples of this type.
 pub fn layers(model: &ModelSettings, kind: SampleType, output: &dyn Fn(&mut Tape<'_>, Value)) -> Vec<String> {
     let (mut arena, form) = (Arena::new(0, u64::MAX), model.kind.form());
-    let x = form.value(arena.input("sample", Dtype::F32, form.shape(1, kind)), kind);
+    let lengths = kind.is_sequence().then(|| arena.input("length", Dtype::U32, shape(1, 1)));
+    let x = form.value(arena.input("sample", Dtype::F32, form.shape(1, kind)), kind, lengths);
     output(&mut Tape::new(&mut arena, "layers", &[]), x);
     let params = arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. }));
     let mut names: Vec<String> = params.filter_map(|b| Some(b.name.rsplit_once('.')?.0.to_string())).collect();
@@ -237,7 +238,7 @@ mod tests {
             let model = ModelSettings { kind: *kind, ..ModelSettings::mlp(vec![7]) };
             let (mut arena, images) = (Arena::new(0, u64::MAX), 5);
             let buf = arena.input("images", Dtype::F32, kind.form().shape(images, IMAGE));
-            let x = kind.form().value(buf, IMAGE);
+            let x = kind.form().value(buf, IMAGE, None);
             let mut tape = Tape::new(&mut arena, "features", &[]);
             let features = encoder(&mut tape, &model, Place::evaluation(ENCODER), x);
             assert!(features.rows() == images && features.cols() > 0, "{kind:?}");

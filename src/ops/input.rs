@@ -9,6 +9,7 @@ use crate::kernels::augment::Augment;
 use crate::kernels::augment_draw::{AugmentDraw, Ranges};
 use crate::kernels::augment_local::AugmentLocal;
 use crate::kernels::gather::Gather;
+use crate::kernels::gather_frames::GatherFrames;
 use crate::kernels::gather_labels::GatherLabels;
 use crate::kernels::gather_rows::GatherRows;
 use crate::kernels::normalize_pixels::{CHANNELS, NormalizePixels};
@@ -25,6 +26,8 @@ pub struct DataBufs {
     pub targets: Option<Buf>,
     /// A packed byte per pixel, `[samples, pixels / 4]`.
     pub masks: Option<Buf>,
+    /// Of sequences, `[1, samples]`.
+    pub lengths: Option<Buf>,
     /// The type of the samples.
     pub kind: SampleType,
 }
@@ -50,20 +53,28 @@ pub fn batch_indices(t: &mut Tape<'_>, data: DataBufs, clock: Buf, order: Order,
     Batch { data, indices }
 }
 
-/// The samples as they are; the values of images from 0 to 1.
+/// The samples as they are; the values of images from 0 to 1. Panics where they cannot take this form, which callers have ruled
+/// out by [`Form::suits`].
 pub fn batch_samples(t: &mut Tape<'_>, batch: Batch, form: Form) -> Value {
     samples_of(t, "images", batch, form)
 }
 
 /// [`batch_samples`] by a name of its own, where a program needs them twice.
 pub fn samples_of(t: &mut Tape<'_>, name: &str, batch: Batch, form: Form) -> Value {
-    let Batch { data: DataBufs { samples: data, kind, .. }, indices } = batch;
+    let Batch { data: DataBufs { samples: data, kind, lengths, .. }, indices } = batch;
     let x = t.scratch(name, form.shape(indices.cols(), kind));
-    match kind {
-        SampleType::Image(_) => t.call(name, Gather { data, indices, x }),
-        SampleType::Row(_) => t.call(name, GatherRows { data, indices, x }),
+    match (kind, form) {
+        (SampleType::Image(_), _) => t.call(name, Gather { data, indices, x }),
+        (SampleType::Frames { .. }, Form::Sequence) => t.call(name, GatherFrames { data, indices, x }),
+        (SampleType::Row(_) | SampleType::Frames { .. }, _) => t.call(name, GatherRows { data, indices, x }),
+        (SampleType::Tokens { .. }, _) => panic!("{kind} as {form:?}"),
     }
-    form.value(x, kind)
+    let lengths = lengths.filter(|_| form == Form::Sequence).map(|labels| {
+        let targets = t.scratch_of(&format!("{name} lengths"), Dtype::U32, shape(1, indices.cols()));
+        t.call("lengths", GatherLabels { labels, indices, targets });
+        targets
+    });
+    form.value(x, kind, lengths)
 }
 
 /// Images of one channel or three by the mean and the standard deviation of each of three channels, which they have from now on.
@@ -104,12 +115,12 @@ pub fn views(t: &mut Tape<'_>, batch: Batch, Draws { draws, keys }: Draws, range
     let x = t.scratch("views", form.shape(draws.rows(), kind));
     if !ranges.local() {
         t.call("augment", Augment { data, indices, draws, keys, x, image, ranges });
-        return form.value(x, kind);
+        return form.value(x, kind, None);
     }
     let resampled = t.scratch("resampled views", x.shape);
     t.call("augment", Augment { data, indices, draws, keys, x: resampled, image, ranges: ranges.unfinished() });
     t.call("augment, neighbours", AugmentLocal { x: resampled, draws, keys, y: x, image, ranges });
-    form.value(x, kind)
+    form.value(x, kind, None)
 }
 
 /// `number` augmented versions of each sample: all first versions, then all second ones.

@@ -1,7 +1,7 @@
 //! What flows through a network.
 
 use crate::core::buffer::{Buf, Maps, Shape, shape};
-use crate::core::sample::SampleType;
+use crate::core::sample::{Image, SampleType};
 
 /// A batch of samples, or what layers have made of them.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +10,8 @@ pub enum Value {
     Rows { buf: Buf, channels: u32 },
     /// A pixel in each row.
     Maps(Maps),
+    /// A place of a sequence in each row, `[samples * longest, channels]`; how many of them a sample has, `[1, samples]`.
+    Sequence { buf: Buf, lengths: Buf },
 }
 
 /// How an encoder takes samples.
@@ -17,6 +19,7 @@ pub enum Value {
 pub enum Form {
     Rows,
     Maps,
+    Sequence,
 }
 
 impl Form {
@@ -24,30 +27,36 @@ impl Form {
     pub fn shape(self, samples: u32, kind: SampleType) -> Shape {
         match self {
             Form::Rows => shape(samples, kind.len()),
-            Form::Maps => shape(samples.saturating_mul(kind.places()), kind.channels()),
+            Form::Maps | Form::Sequence => shape(samples.saturating_mul(kind.places()), kind.channels()),
         }
     }
 
-    /// A matrix of [that shape](Self::shape). Panics where samples without height and width are to be maps, which callers have ruled
-    /// out by [`Form::suits`].
-    pub fn value(self, buf: Buf, kind: SampleType) -> Value {
-        match (self, kind.image()) {
-            (Form::Rows, _) => Value::Rows { buf, channels: kind.channels() },
-            (Form::Maps, Some(image)) => Value::Maps(Maps::new(buf, buf.rows() / (image.height * image.width), image.height, image.width)),
-            (Form::Maps, None) => panic!("{kind} are no maps"),
+    /// A matrix of [that shape](Self::shape), with the lengths of sequences. Panics where samples cannot take this form, which
+    /// callers have ruled out by [`Form::suits`].
+    pub fn value(self, buf: Buf, kind: SampleType, lengths: Option<Buf>) -> Value {
+        match (self, kind.image(), lengths) {
+            (Form::Rows, ..) => Value::Rows { buf, channels: kind.channels() },
+            (Form::Maps, Some(Image { height, width, .. }), _) => Value::Maps(Maps::new(buf, buf.rows() / (height * width), height, width)),
+            (Form::Sequence, _, Some(lengths)) => Value::Sequence { buf, lengths },
+            _ => panic!("{kind} as {self:?}"),
         }
     }
 
-    /// Whether samples of this type can take this form.
+    /// Whether samples of this type can take this form. Tokens are names, not numbers: they take none before they are embedded.
     pub fn suits(self, kind: SampleType) -> bool {
-        self == Form::Rows || kind.image().is_some()
+        match kind {
+            SampleType::Image(_) => self != Form::Sequence,
+            SampleType::Row(_) => self == Form::Rows,
+            SampleType::Frames { .. } => self != Form::Maps,
+            SampleType::Tokens { .. } => false,
+        }
     }
 }
 
 impl Value {
     pub fn buf(self) -> Buf {
         match self {
-            Value::Rows { buf, .. } => buf,
+            Value::Rows { buf, .. } | Value::Sequence { buf, .. } => buf,
             Value::Maps(maps) => maps.buf,
         }
     }
@@ -57,6 +66,7 @@ impl Value {
         match self {
             Value::Rows { channels, .. } => channels,
             Value::Maps(maps) => maps.channels(),
+            Value::Sequence { buf, .. } => buf.cols(),
         }
     }
 
@@ -65,6 +75,7 @@ impl Value {
         match self {
             Value::Rows { .. } => Value::Rows { buf, channels },
             Value::Maps(maps) => Value::Maps(maps.with(buf)),
+            Value::Sequence { lengths, .. } => Value::Sequence { buf, lengths },
         }
     }
 
@@ -72,7 +83,7 @@ impl Value {
     pub fn maps(self) -> Maps {
         match self {
             Value::Maps(maps) => maps,
-            Value::Rows { buf, .. } => panic!("{} rows are no maps", buf.rows()),
+            other => panic!("{} rows are no maps", other.buf().rows()),
         }
     }
 }

@@ -153,6 +153,9 @@ impl Record {
             SampleType::Row(columns) => {
                 columns > 0 && self.encoding.as_ref().is_none_or(|encoding| columns as usize == encoding.features().len())
             }
+            SampleType::Tokens { vocabulary: values, longest } | SampleType::Frames { channels: values, longest } => {
+                values > 0 && longest > 0 && values.checked_mul(longest).is_some() && self.encoding.is_none()
+            }
         };
         let Outputs { classes, class_names, .. } = &self.outputs;
         let named = class_names.is_empty() || self.task.is_none() || class_names.len() == *classes as usize;

@@ -16,6 +16,7 @@ use super::training::{Plan, Training, TrainingOptions};
 use super::weights::Weights;
 use super::windows::{Shards, watched};
 use crate::core::buffer::{Role, is_of};
+use crate::core::sample::SampleType;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
@@ -220,8 +221,9 @@ impl Finetune {
 
 /// Fails where settings ask of the data what they have not.
 fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
-    let table = data.train.kind().image().is_none();
-    let mapless = settings.model.kind.form() != Form::Maps;
+    let (kind, form) = (data.train.kind(), settings.model.kind.form());
+    let (imageless, mapless) = (kind.image().is_none(), form != Form::Maps);
+    let what = if matches!(kind, SampleType::Row(_)) { "a table".to_string() } else { kind.to_string() };
     let wrong = [
         (!data.knows(settings.task.truth()), format!("{} has no {} to fine-tune on", data.name, settings.task.truth().name())),
         (
@@ -233,9 +235,10 @@ fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
                 settings.task.default_model()
             ),
         ),
-        (table && !mapless, format!("{} is for images; a table needs --model mlp", settings.model)),
-        (table && settings.model.normalize.is_some(), "[model.normalize] is for images, not for a table".to_string()),
-        (table && !settings.augment.is_none(), "--augment is for images, not for a table".to_string()),
+        (imageless && !mapless, format!("{} is for images; {what} needs --model mlp", settings.model)),
+        (!form.suits(kind), format!("{} does not take samples of {what}", settings.model)),
+        (imageless && settings.model.normalize.is_some(), format!("[model.normalize] is for images, not for {what}")),
+        (imageless && !settings.augment.is_none(), format!("--augment is for images, not for {what}")),
     ];
     wrong.into_iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, text)| Err(UsageError(text).into()))
 }

@@ -34,7 +34,8 @@ impl Recording {
         let labels = truth.labels.as_ref().map(|_| input("labels", Dtype::U32, shape(1, count)));
         let targets = truth.targets.as_ref().map(|values| input("targets", Dtype::F32, shape(count, values.len() as u32 / count)));
         let masks = truth.masks.as_ref().map(|masks| input("masks", Dtype::U32, masks.packed_shape()));
-        let bufs = DataBufs { samples, labels, targets, masks, kind };
+        let lengths = kind.is_sequence().then(|| input("lengths", Dtype::U32, shape(1, count)));
+        let bufs = DataBufs { samples, labels, targets, masks, lengths, kind };
         self.contents.extend(contents(bufs, split));
         bufs
     }
@@ -127,5 +128,7 @@ pub(super) fn contents(bufs: DataBufs, split: &Split) -> Vec<(Buf, Contents)> {
         (buf, Contents::Words(pad_rows(buf.shape, &words)))
     });
     let masks = bufs.masks.zip(masks.as_ref()).map(|(buf, masks)| (buf, Contents::Bytes(masks.clone())));
-    std::iter::once((bufs.samples, Contents::Samples(split.samples.clone()))).chain(labels).chain(targets).chain(masks).collect()
+    let lengths = bufs.lengths.zip(split.samples.lengths()).map(|(buf, lengths)| (buf, Contents::Words(pad_rows(buf.shape, &lengths))));
+    let samples = (bufs.samples, Contents::Samples(split.samples.clone()));
+    std::iter::once(samples).chain(labels).chain(targets).chain(masks).chain(lengths).collect()
 }
