@@ -1,7 +1,12 @@
-// y = f(x): GELU x Φ(x), tanh or sigmoid. All come from exp of what is not positive, which cannot overflow: WGSL has no
-// erf, and its tanh is good to 1e-5 only.
+// y = f(x): GELU x Φ(x), tanh, sigmoid σ, SiLU x σ(x); ReLU6, and the piecewise linear σ and x σ(x). The smooth ones come from exp of
+// what is not positive, which cannot overflow: WGSL has no erf, and its tanh is good to 1e-5 only.
 const GELU = 0u;
 const TANH = 1u;
+const SIGMOID = 2u;
+const SILU = 3u;
+const RELU6 = 4u;
+const HARD_SIGMOID = 5u;
+const HARD_SWISH = 6u;
 struct Params {
     size: u32,
     cols: u32,
@@ -24,9 +29,23 @@ fn f(x: vec4<f32>) -> vec4<f32> {
         let small = x + x * s * (s * (s * (s * 0.021869488 - 0.053968254) + 0.13333333) - 0.33333333);
         return select(sign(x) * large, small, abs(x) < vec4(0.25));
     }
+    if (FUNCTION == RELU6) {
+        return clamp(x, vec4(0.0), vec4(6.0));
+    }
+    if (FUNCTION == HARD_SIGMOID) {
+        return clamp(x + 3.0, vec4(0.0), vec4(6.0)) / 6.0;
+    }
+    if (FUNCTION == HARD_SWISH) {
+        return x * (clamp(x + 3.0, vec4(0.0), vec4(6.0)) / 6.0);
+    }
     let e = exp(-abs(x));
     let large = 1.0 / (1.0 + e);
-    return select(large, e * large, x < vec4(0.0));
+    let sigmoid = select(large, e * large, x < vec4(0.0));
+    if (FUNCTION == SILU) {
+        // Where σ vanishes a device may leave the smallest number, by which the largest must not be multiplied.
+        return max(x, vec4(-87.0)) * sigmoid;
+    }
+    return sigmoid;
 }
 
 @compute @workgroup_size(WG)

@@ -1,7 +1,13 @@
-// grad_x = grad_y · f'(x) (+ old grad_x). `kept` is x for GELU, whose derivative is Φ(x) + x φ(x); for tanh and sigmoid it is y, of
-// which theirs are 1 - y² and y (1 - y).
+// grad_x = grad_y · f'(x) (+ old grad_x). `kept` is x for GELU, whose derivative is Φ(x) + x φ(x), for SiLU, σ(x) + x σ(x) σ(-x), and for
+// the piecewise linear ones (a division may have rounded where y is 1); for the others it is y, of which tanh's and sigmoid's are
+// 1 - y² and y (1 - y).
 const GELU = 0u;
 const TANH = 1u;
+const SIGMOID = 2u;
+const SILU = 3u;
+const RELU6 = 4u;
+const HARD_SIGMOID = 5u;
+const HARD_SWISH = 6u;
 struct Params {
     size: u32,
     accumulate: u32,
@@ -21,6 +27,23 @@ fn derivative(v: vec4<f32>) -> vec4<f32> {
     }
     if (FUNCTION == TANH) {
         return (1.0 - v) * (1.0 + v);
+    }
+    if (FUNCTION == SILU) {
+        let x = clamp(v, vec4(-87.0), vec4(87.0));
+        let e = exp(-abs(x));
+        let large = 1.0 / (1.0 + e);
+        let small = e * large;
+        return select(large, small, x < vec4(0.0)) + x * (large * small);
+    }
+    if (FUNCTION == RELU6) {
+        return select(vec4(0.0), vec4(1.0), (v > vec4(0.0)) & (v < vec4(6.0)));
+    }
+    if (FUNCTION == HARD_SIGMOID) {
+        return select(vec4(0.0), vec4(1.0 / 6.0), (v > vec4(-3.0)) & (v < vec4(3.0)));
+    }
+    if (FUNCTION == HARD_SWISH) {
+        let inside = select((2.0 * v + 3.0) / 6.0, vec4(1.0), v >= vec4(3.0));
+        return select(inside, vec4(0.0), v <= vec4(-3.0));
     }
     return v * (1.0 - v);
 }

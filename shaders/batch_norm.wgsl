@@ -1,9 +1,10 @@
-// y = (x - mean) · inverse · gamma + beta for each column, (zero where that is not positive). Each invocation has four
+// y = (x - mean) · inverse · gamma + beta for each column, cut to 0 and a ceiling if told so. Each invocation has four
 // columns of a few rows.
 struct Params {
     rows: u32,
     quads: u32,
-    relu: u32,
+    clip: u32,
+    ceiling: f32,
 }
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> moments: array<vec4<f32>>;
@@ -25,7 +26,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let at = r * params.quads + quad;
         let scaled = (x[at] - mean) * scale;
         // As the backward pass decides it: a comparison is not changed by a fused multiply-add.
-        let closed = (scaled <= -shift) & vec4(params.relu != 0u);
-        y[at] = select(scaled + shift, vec4(0.0), closed);
+        let closed = (scaled <= -shift) & vec4(params.clip != 0u);
+        let value = select(scaled + shift, vec4(params.ceiling), scaled >= params.ceiling - shift);
+        y[at] = select(value, vec4(0.0), closed);
     }
 }

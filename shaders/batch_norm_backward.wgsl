@@ -1,10 +1,11 @@
 // grad_x = inverse · gamma · (grad_y - Σgrad_y / n - x̂ Σ(grad_y x̂) / n) (+ old grad_x), with x̂ = (x - mean) · inverse and sums over the n
-// rows; with constant moments (centred = 0) both sums are left out. After a ReLU grad_y is zero where y is: see norm_sums.
+// rows; with constant moments (centred = 0) both sums are left out. Where y was cut grad_y is zero: see norm_sums.
 struct Params {
     rows: u32,
     quads: u32,
     centred: u32,
-    relu: u32,
+    clip: u32,
+    ceiling: f32,
     accumulate: u32,
 }
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
@@ -36,7 +37,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var r = first; r < end; r++) {
         let at = r * params.quads + quad;
         let d = x[at] - mean;
-        let closed = (d * scale <= -shift) & vec4(params.relu != 0u);
+        let closed = ((d * scale <= -shift) | (d * scale >= params.ceiling - shift)) & vec4(params.clip != 0u);
         let value = scale * (select(grad_y[at], vec4(0.0), closed) - mean_grad_y - d * slope);
         if (params.accumulate != 0u) {
             grad_x[at] += value;

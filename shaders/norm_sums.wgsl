@@ -1,12 +1,13 @@
 // Sums of grad_y and of grad_y · (x - mean) · inverse for each column over each part of the rows: the gradients of a
 // normalisation's beta and gamma, once the parts are added up. Mean and inverse belong to the column (batch
 // normalisation: a row of means, a row of inverses) or to the row (BY_ROW, layer normalisation: a pair in each row).
-// After a ReLU (RELU) grad_y is zero where y is, which x tells as well as y would: (x - mean) · inverse · gamma <= -beta.
+// Where y was cut to 0 or a ceiling (CLIP) grad_y is zero, which x tells as well as y would: (x - mean) · inverse · gamma <= -beta.
 struct Params {
     rows: u32,
     part_rows: u32,
     parts: u32,
     quads: u32,
+    ceiling: f32,
 }
 @group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(1) var<storage, read> grad_y: array<vec4<f32>>;
@@ -43,8 +44,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         let d = x[at] - mean;
         var g = grad_y[at];
-        if (RELU != 0u) {
-            g = select(g, vec4(0.0), d * scale <= -shift);
+        if (CLIP != 0u) {
+            g = select(g, vec4(0.0), (d * scale <= -shift) | (d * scale >= params.ceiling - shift));
         }
         sum += g;
         product += g * (d * inverse);

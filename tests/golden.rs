@@ -18,24 +18,31 @@ use wgraft::core::sample::{Image, SampleType};
 use wgraft::core::tape::Tape;
 use wgraft::exec::{Cpu, Executor, Gpu, GpuDevice, GpuOptions, Programs, repeat};
 use wgraft::kernels::adam::AdamSettings;
-use wgraft::kernels::conv2d::Geometry;
+use wgraft::kernels::conv2d::{Geometry, Padding};
 use wgraft::kernels::matmul::{Layout, Matmul};
 use wgraft::kernels::max_pool2d::Window;
 use wgraft::kernels::metrics::StepMetrics;
 use wgraft::kernels::sgd::SgdSettings;
 use wgraft::kernels::shuffle::Order;
 use wgraft::models::{self, ModelKind, ModelSettings, Place};
-use wgraft::ops::{self, Activation, Clock, DataBufs, Optimizer, Similarities};
+use wgraft::ops::{self, Activation, Clock, DataBufs, Function, Optimizer, Similarities};
 
 /// The ops of golden cases, some in several forms.
 const OPS: &[(&str, Op)] = &[
     ("matmul", matmul),
     ("linear", linear),
     ("conv2d", conv2d),
+    ("conv2d_same", conv2d),
+    ("depthwise_conv2d", depthwise_conv2d),
+    ("depthwise_conv2d_same", depthwise_conv2d),
     ("relu", relu),
     ("gelu", gelu),
     ("tanh", tanh),
     ("sigmoid", sigmoid),
+    ("silu", |case, engine| activation(case, engine, Function::Silu)),
+    ("relu6", |case, engine| activation(case, engine, Function::Relu6)),
+    ("hard_sigmoid", |case, engine| activation(case, engine, Function::HardSigmoid)),
+    ("hard_swish", |case, engine| activation(case, engine, Function::HardSwish)),
     ("batch_norm", batch_norm),
     ("layer_norm", layer_norm),
     ("softmax_cross_entropy", softmax_cross_entropy),
@@ -52,9 +59,12 @@ const OPS: &[(&str, Op)] = &[
     ("global_avg_pool", global_avg_pool),
     ("upsample_nearest", upsample_nearest),
     ("residual_block", residual_block),
-    ("resnet18_forward", |case, engine| resnet_forward(case, engine, [2, 2, 2, 2])),
-    ("resnet34_forward", |case, engine| resnet_forward(case, engine, [3, 4, 6, 3])),
-    ("resnet50_forward", |case, engine| resnet_forward(case, engine, [3, 4, 6, 3])),
+    ("resnet18_forward", |case, engine| network(case, engine, "resnet18", &|stage| of_resnet(stage, [2, 2, 2, 2]))),
+    ("resnet34_forward", |case, engine| network(case, engine, "resnet34", &|stage| of_resnet(stage, [3, 4, 6, 3]))),
+    ("resnet50_forward", |case, engine| network(case, engine, "resnet50", &|stage| of_resnet(stage, [3, 4, 6, 3]))),
+    ("mobilenet_v2_forward", |case, engine| network(case, engine, "mobilenet_v2", &of_mobilenet)),
+    ("mobilenet_v3_small_forward", |case, engine| network(case, engine, "mobilenet_v3_small", &of_mobilenet)),
+    ("tf_efficientnet_lite0_forward", |case, engine| network(case, engine, "efficientnet_lite0", &of_efficientnet)),
     ("sgd", sgd),
     ("adam", adam),
     ("adamw", adam),
@@ -161,7 +171,9 @@ impl Case {
     fn nchw(&self, name: &str) -> Option<Tensor> {
         let &[outputs, inputs, height, width] = &*self.tensor(name).shape else { return None };
         let [outputs, inputs, height, width] = [outputs, inputs, height, width].map(|size| size as u32);
-        Some(Tensor::Filters(Taps { outputs, inputs, height, width }))
+        let taps = Taps { outputs, inputs, height, width };
+        let depthwise = self.op.starts_with("depthwise") && name.ends_with(".w");
+        Some(if depthwise { Tensor::Depthwise(taps) } else { Tensor::Filters(taps) })
     }
 
     /// Where each element of a tensor lies among the unpadded ones of a buffer that holds it.
@@ -198,6 +210,13 @@ impl Case {
     /// The tensor `in.name` as a matrix: of pixels where it has four dimensions.
     fn rows(&self, t: &mut Tape<'_>, name: &str) -> Buf {
         if self.tensor(&format!("in.{name}")).shape.len() == 4 { self.maps(t, name).buf } else { self.input(t, name) }
+    }
+
+    /// Without a number, padding is TensorFlow's `SAME`.
+    fn geometry(&self) -> Geometry {
+        let padding = self.number("padding").map_or(Padding::Same, |padding| Padding::Pixels(padding as u32));
+        let stride = self.number("stride").expect("a stride") as u32;
+        Geometry { kernel: self.tensor("in.w").shape[3] as u32, stride, padding }
     }
 
     /// Step settings that hold the temperature.
@@ -367,12 +386,10 @@ fn linear(case: &Case, engine: &Engine) -> Vec<Found> {
 }
 
 fn conv2d(case: &Case, engine: &Engine) -> Vec<Found> {
-    let number = |name| case.number(name).expect("a number") as u32;
     once(case, engine, |t| {
         let (x, w, dy) = (case.maps(t, "x"), case.filters(t, "w"), case.maps(t, "dy"));
         let bias = case.tensors.contains_key("in.b").then(|| case.input(t, "b"));
-        let geometry = Geometry { kernel: case.tensor("in.w").shape[3] as u32, stride: number("stride"), padding: number("padding") };
-        let y = ops::conv2d(t, "y", x, w, bias, geometry);
+        let y = ops::conv2d(t, "y", x, w, bias, case.geometry());
         t.backward(y.buf, dy.buf);
         let inputs = [("grad.x", x.buf), ("grad.w", w)].into_iter().chain(bias.map(|b| ("grad.b", b)));
         with_gradients(t, ("out.y", y.buf), &inputs.collect::<Vec<_>>())
@@ -415,7 +432,7 @@ fn batch_norm(case: &Case, engine: &Engine) -> Vec<Found> {
     once(case, engine, |t| {
         let [x, gamma, beta, dy] = ["x", "gamma", "beta", "dy"].map(|name| case.rows(t, name));
         let (running, statistics) = (ops::Running::new(t.arena, "y", 0, x.cols()), ops::Statistics::batch(t.arena));
-        let layer = ops::BatchNormLayer { gamma, beta, running };
+        let layer = ops::BatchNormLayer { gamma, beta, running, eps: ops::BatchNormLayer::EPS };
         let y = ops::batch_norm(t, "y", x, layer, statistics, Activation::None);
         t.backward(y, dy);
         let y_eval = ops::batch_norm(t, "y eval", x, layer, ops::Statistics::Running, Activation::None);
@@ -577,23 +594,47 @@ fn residual_block(case: &Case, engine: &Engine) -> Vec<Found> {
     })
 }
 
-/// The model from images to logits, with weights by the formula that the case states.
-fn resnet_forward(case: &Case, engine: &Engine, blocks: [u32; 4]) -> Vec<Found> {
+/// What a residual network calls the end of a stage.
+fn of_resnet(stage: &str, blocks: [u32; 4]) -> Vec<String> {
+    let Some(layer) = stage.strip_prefix("layer") else { return vec!["maxpool".into()] };
+    vec![format!("layer{layer}.{}", blocks[layer.parse::<usize>().expect("a number") - 1] - 1)]
+}
+
+/// What MobileNets may call the output of one of their `features`: a block that adds its input, or the batch norm that is its end.
+fn of_mobilenet(stage: &str) -> Vec<String> {
+    let number: usize = stage.strip_prefix("block").and_then(|number| number.parse().ok()).expect("a block");
+    let features = format!("features.{number}");
+    let added = number.checked_sub(1).map(|block| format!("block {block}"));
+    let ends = [".1, HardSwish", ".block.3.1", ".block.2.1", ".conv.3", ".conv.2", ".1"];
+    added.into_iter().chain(ends.map(|end| format!("{features}{end}"))).collect()
+}
+
+fn of_efficientnet(stage: &str) -> Vec<String> {
+    const STAGES: [usize; 7] = [1, 2, 2, 3, 3, 4, 1];
+    let Some(block) = stage.strip_prefix("block") else { return vec!["bn1".into()] };
+    let all: Vec<String> = STAGES.iter().enumerate().flat_map(|(s, &count)| (0..count).map(move |i| format!("blocks.{s}.{i}"))).collect();
+    let name = &all[block.parse::<usize>().expect("a number")];
+    vec![format!("block {block}"), format!("{name}.bn3"), format!("{name}.bn2")]
+}
+
+/// A network from images to logits, with weights by the formula that the case states. `named` says what its stages may be called here:
+/// the first of these that there is.
+fn network(case: &Case, engine: &Engine, model: &str, named: &dyn Fn(&str) -> Vec<String>) -> Vec<Found> {
     const IMAGES: u32 = 2;
-    let layers = (1..).zip(blocks).map(|(layer, blocks)| (format!("out.layer{layer}"), format!("layer{layer}.{}", blocks - 1)));
-    let probes = std::iter::once(("out.stem".to_string(), "maxpool".to_string())).chain(layers);
+    let known = |name: &String| !["out.features", "out.logits"].contains(&name.as_str());
+    let stages: Vec<&String> = case.expected().map(|(name, _)| name).filter(|name| known(name)).collect();
     let image = Image { height: 224, width: 224, channels: 3 };
-    let kind = case.op.strip_suffix("_forward").and_then(ModelKind::named).expect("the case is called after a model");
+    let kind = ModelKind::named(model).expect("a model");
     let model = ModelSettings { kind, ..ModelSettings::mlp(vec![1]) };
     let salt = case.number("salt").expect("a salt") as u32;
-    let classes = case.shape("out.logits").cols;
+    let classes = case.tensors.contains_key("out.logits").then(|| case.shape("out.logits").cols);
 
     let mut arena = Arena::new(0, u64::MAX);
     let x = arena.input("input", Dtype::F32, shape(IMAGES * image.height * image.width, image.channels));
     let mut tape = Tape::new(&mut arena, "case", &[]);
     let x = model.kind.form().value(x, SampleType::Image(image), None);
     let features = models::encoder(&mut tape, &model, Place::evaluation(models::ENCODER), x);
-    let logits = models::classifier(&mut tape, &model, classes, features);
+    let logits = classes.map(|classes| models::classifier(&mut tape, &model, classes, features));
     let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
     let mut executor = engine.load(&arena, &programs);
 
@@ -615,19 +656,24 @@ fn resnet_forward(case: &Case, engine: &Engine, blocks: [u32; 4]) -> Vec<Found> 
 
     // Of twenty layers' rounding errors together nothing is known but that they are small beside the largest value.
     let found = |tensor: &str, values: Vec<f64>| {
-        let largest = case.tensor(tensor).values.iter().fold(0.0_f64, |largest, v| common::worst([largest, v.abs()]));
+        let of_stage = tensor.strip_prefix("out.").and_then(|stage| case.params["largest"][stage].as_f64());
+        let of_probe = || case.tensor(tensor).values.iter().fold(0.0_f64, |largest, v| common::worst([largest, v.abs()]));
+        let largest = of_stage.unwrap_or_else(of_probe);
         Found { tensor: tensor.into(), bounds: vec![1e-4 * largest; values.len()], values }
     };
-    let probes: Vec<Found> = probes
-        .map(|(tensor, name)| {
-            let buf = arena.find(&format!("case/{name}")).unwrap_or_else(|| panic!("the model has no value `{name}`"));
+    let probes: Vec<Found> = stages
+        .into_iter()
+        .map(|tensor| {
+            let names = named(tensor.strip_prefix("out.").expect("an output"));
+            let buf = names.iter().find_map(|name| arena.find(&format!("case/{name}"))).unwrap_or_else(|| panic!("no value {names:?}"));
             let (pixels, channels) = ((buf.rows() / IMAGES) as usize, buf.cols() as usize);
             let rows = read(&mut *executor, buf);
-            found(&tensor, (0..64).map(|i| rows[i % pixels * channels + i / pixels]).collect())
+            found(tensor, (0..64).map(|i| rows[i % pixels * channels + i / pixels]).collect())
         })
         .collect();
-    let logits = found("out.logits", read(&mut *executor, logits));
-    probes.into_iter().chain([logits]).collect()
+    let ends = [("out.features", Some(features)), ("out.logits", logits)];
+    let ends = ends.into_iter().filter(|(tensor, _)| case.tensors.contains_key(*tensor)).filter_map(|(tensor, buf)| Some((tensor, buf?)));
+    probes.into_iter().chain(ends.map(|(tensor, buf)| found(tensor, read(&mut *executor, buf))).collect::<Vec<_>>()).collect()
 }
 
 /// The formula of a tensor's elements in order: from -0.5 to 0.5.
@@ -639,6 +685,24 @@ fn units(name: &str, salt: u32) -> impl Iterator<Item = f64> {
         x = (x ^ x >> 13).wrapping_mul(0xC2B2_AE35);
         x ^= x >> 16;
         f64::from(x >> 8) / f64::from(1 << 24) - 0.5
+    })
+}
+
+fn depthwise_conv2d(case: &Case, engine: &Engine) -> Vec<Found> {
+    once(case, engine, |t| {
+        let (x, w, b, dy) = (case.maps(t, "x"), case.filters(t, "w"), case.input(t, "b"), case.maps(t, "dy"));
+        let y = ops::depthwise_conv2d(t, "y", x, w, Some(b), case.geometry());
+        t.backward(y.buf, dy.buf);
+        with_gradients(t, ("out.y", y.buf), &[("grad.x", x.buf), ("grad.w", w), ("grad.b", b)])
+    })
+}
+
+fn activation(case: &Case, engine: &Engine, function: Function) -> Vec<Found> {
+    once(case, engine, |t| {
+        let [x, dy] = ["x", "dy"].map(|name| case.rows(t, name));
+        let y = ops::apply(t, "y", x, function);
+        t.backward(y, dy);
+        with_gradients(t, ("out.y", y), &[("grad.x", x)])
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::binary::{json, refused, stderr, wgraft};
-use common::files::{encoded, folder, gzipped, put};
+use common::files::{encoded, folder, gzipped, put, zipped};
 use image::{ImageFormat, Rgb, RgbImage};
 use safetensors::tensor::{Dtype as Element, SafeTensors, TensorView};
 use wgraft::core::buffer::{Arena, Dtype, Fill, Role};
@@ -280,8 +280,8 @@ fn files_that_hold_no_weights_are_named_for_what_they_are() {
     let zip = |name: &str| [&b"PK\x03\x04"[..], &[0; 26], name.as_bytes(), &[0; 40]].concat();
     let whole = safetensors::serialize([("a", TensorView::new(Element::F32, vec![2], &[0; 8]).expect("a tensor"))], None).expect("tensors");
     let files: [(&str, Vec<u8>, &[&str]); 14] = [
-        ("a.pth", zip("archive/data.pkl"), &["PyTorch", "python -c", "\"a.pth\" \"a.safetensors\""]),
-        ("b.safetensors", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.".to_vec(), &["pickle", "b.converted.safetensors"]),
+        ("a.pth", zip("archive/data.pkl"), &["PyTorch", "damaged"]),
+        ("b.safetensors", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.".to_vec(), &["PyTorch", "ends too early"]),
         ("c.bin", zip("arr_0.npy"), &[".npz"]),
         ("d.bin", zip("a.txt"), &["zip archive"]),
         ("e.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 46807446\n".to_vec(), &["git lfs pull"]),
@@ -306,6 +306,40 @@ fn files_that_hold_no_weights_are_named_for_what_they_are() {
     refused(root, &[MLP, &["--init-from", "o.safetensors"]].concat(), 1, &["30000 tensors"]);
     std::fs::create_dir(root.join("folder")).expect("it is made");
     refused(root, &[MLP, &["--init-from", "folder"]].concat(), 1, &["folder", "not a file"]);
+}
+
+/// What a pickle says that asks for `module.name` with a text, as one does that runs something.
+fn asking_for(module: &str, name: &str, text: &str) -> Vec<u8> {
+    let text = [&b"X"[..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+    [format!("c{module}\n{name}\n").as_bytes(), &text, b"\x85R."].concat()
+}
+
+#[test]
+fn nothing_is_run_that_a_file_asks_for() {
+    let dir = folder();
+    let root = dir.path();
+    let hostile = [
+        ("posix", "system", "touch ran"),
+        ("os", "system", "touch ran"),
+        ("builtins", "exec", "open('ran', 'w')"),
+        ("__builtin__", "eval", "open('ran', 'w')"),
+        ("torch", "load", "other.pth"),
+        ("torch.serialization", "load", "other.pth"),
+        ("torch._utils", "_rebuild_tensor_v2.__globals__", ""),
+        ("runpy", "_run_code", "open('ran', 'w')"),
+    ];
+    for (module, name, text) in hostile {
+        let pickle = [&b"\x80\x02"[..], &asking_for(module, name, text)].concat();
+        // The stream of older versions begins with three pickles of its own.
+        let stream =
+            [&b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."[..], b"\x80\x02M\xe9\x03.", b"\x80\x02}.", &pickle, b"\x80\x02]."].concat();
+        put(root, "zip.pth", zipped(&[("archive/data.pkl", &pickle), ("archive/byteorder", b"little")]));
+        put(root, "stream.pth", stream);
+        for file in ["zip.pth", "stream.pth"] {
+            refused(root, &[MLP, &["--init-from", file]].concat(), 1, &[file, &format!("`{module}.{name}`"), "nothing is run"]);
+        }
+    }
+    assert!(!root.join("ran").exists());
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::files::{encoded, even, folder, gzipped, image_of, labelled, load, noted, pixels_of, put, refused, test_of, two_classes};
+use common::files::{
+    encoded, even, folder, gzipped, image_of, labelled, load, noted, pixels_of, put, refused, test_of, two_classes, zipped,
+};
 use image::{ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use wgraft::core::sample::Image;
 use wgraft::data::{Dataset, PictureOptions, ReadOptions, load_picture};
@@ -372,14 +374,10 @@ fn archives_keep_links_and_zips_are_read() {
     noted(&data, "cats/gone.png is a link to what is not in the archive");
     noted(&data, "cats/all.png is a link to a folder");
 
-    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for i in 0..5 {
-        for (class, first) in [("cats", 10), ("dogs/deep", 20)] {
-            zip.start_file(format!("set/{class}/{i}.png"), zip::write::SimpleFileOptions::default()).expect("it is packed");
-            zip.write_all(&even(first + i)).expect("it is packed");
-        }
-    }
-    let bytes = zip.finish().expect("it is packed").into_inner();
+    let classes = [("cats", 10), ("dogs/deep", 20)];
+    let members: Vec<(String, Vec<u8>)> =
+        (0..5).flat_map(|i| classes.map(|(class, first)| (format!("set/{class}/{i}.png"), even(first + i)))).collect();
+    let bytes = zipped(&members.iter().map(|(name, contents)| (name.as_str(), contents.as_slice())).collect::<Vec<_>>());
     put(packed.path(), "other.zip", &bytes);
     let data = load(&packed.path().join("other.zip"), &labelled());
     assert_eq!((pixels_of(&data.train), &data.class_names), (pixels_of(&plain.train), &plain.class_names));

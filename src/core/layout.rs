@@ -42,6 +42,8 @@ pub enum Tensor {
     Matrix(Shape),
     /// `[outputs, inputs, height, width]`: the kernels of a convolution.
     Filters(Taps),
+    /// `[outputs, 1, height, width]`: the kernels of a depthwise convolution. Here a row is a tap of all channels.
+    Depthwise(Taps),
     /// `[outputs, inputs * height * width]`: a linear layer over feature maps laid out flat.
     Flattened(Taps),
 }
@@ -90,6 +92,7 @@ impl Tensor {
             Tensor::Vector(length) => shape(1, length),
             Tensor::Matrix(shape) => shape,
             Tensor::Filters(taps) | Tensor::Flattened(taps) => shape(taps.outputs, taps.count() * taps.depth()),
+            Tensor::Depthwise(taps) => shape(taps.count(), taps.outputs),
         }
     }
 
@@ -97,10 +100,26 @@ impl Tensor {
         let sizes = match self {
             Tensor::Vector(length) => vec![length],
             Tensor::Matrix(shape) => vec![shape.rows, shape.cols],
-            Tensor::Filters(Taps { outputs, inputs, height, width }) => vec![outputs, inputs, height, width],
+            Tensor::Filters(Taps { outputs, inputs, height, width }) | Tensor::Depthwise(Taps { outputs, inputs, height, width }) => {
+                vec![outputs, inputs, height, width]
+            }
             Tensor::Flattened(taps) => vec![taps.outputs, taps.inputs * taps.count()],
         };
         sizes.into_iter().map(|size| size as usize).collect()
+    }
+
+    /// Calls `f(place in PyTorch's order, place here)` for all values of one that lies otherwise here.
+    fn each_place(self, mut f: impl FnMut(usize, usize)) {
+        match self {
+            Tensor::Vector(_) | Tensor::Matrix(_) => {}
+            Tensor::Filters(taps) | Tensor::Flattened(taps) => taps.for_each(f),
+            Tensor::Depthwise(taps) => {
+                let (count, stride) = (taps.count() as usize, self.matrix().stride() as usize);
+                for channel in 0..taps.outputs as usize {
+                    (0..count).for_each(|tap| f(channel * count + tap, tap * stride + channel));
+                }
+            }
+        }
     }
 
     /// Elements, as PyTorch counts them.
@@ -116,9 +135,9 @@ impl Tensor {
     pub fn to_torch(self, words: &[u32]) -> Vec<u32> {
         match self {
             Tensor::Vector(_) | Tensor::Matrix(_) => unpad_rows(self.matrix(), words),
-            Tensor::Filters(taps) | Tensor::Flattened(taps) => {
+            Tensor::Filters(_) | Tensor::Depthwise(_) | Tensor::Flattened(_) => {
                 let mut dense = vec![0; self.len() as usize];
-                taps.for_each(|outside, here| dense[outside] = words[here]);
+                self.each_place(|outside, here| dense[outside] = words[here]);
                 dense
             }
         }
@@ -128,10 +147,10 @@ impl Tensor {
     pub fn from_torch(self, dense: &[u32]) -> Vec<u32> {
         match self {
             Tensor::Vector(_) | Tensor::Matrix(_) => pad_rows(self.matrix(), dense),
-            Tensor::Filters(taps) | Tensor::Flattened(taps) => {
+            Tensor::Filters(_) | Tensor::Depthwise(_) | Tensor::Flattened(_) => {
                 assert_eq!(dense.len() as u64, self.len(), "values do not fill {self:?}");
                 let mut words = vec![0; self.matrix().words() as usize];
-                taps.for_each(|outside, here| words[here] = dense[outside]);
+                self.each_place(|outside, here| words[here] = dense[outside]);
                 words
             }
         }

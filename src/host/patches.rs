@@ -4,34 +4,60 @@ use std::ops::Range;
 
 use crate::core::layout::{Taps, Tensor};
 
-/// The same in both directions. Outputs have `(size + 2 padding - kernel) / stride + 1` pixels a side.
+/// The same in both directions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Geometry {
     /// Taps a side.
     pub kernel: u32,
     pub stride: u32,
-    pub padding: u32,
+    pub padding: Padding,
+}
+
+/// Zeros around maps.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Padding {
+    /// So many on each side. Outputs have `(size + 2 padding - kernel) / stride + 1` pixels a side.
+    Pixels(u32),
+    /// TensorFlow's `SAME`: as many as outputs of `size / stride` pixels, rounded up, need; half of them, rounded down, come before.
+    Same,
 }
 
 impl Geometry {
     /// Pixels a side of the output; `None` if the kernel is larger than the padded input.
     pub fn output(self, size: u32) -> Option<u32> {
-        (size + 2 * self.padding).checked_sub(self.kernel).map(|rest| rest / self.stride + 1)
+        match self.padding {
+            Padding::Pixels(padding) => (size + 2 * padding).checked_sub(self.kernel).map(|rest| rest / self.stride + 1),
+            Padding::Same => Some(size.div_ceil(self.stride)),
+        }
+    }
+
+    /// Zeros before the first of `size` pixels.
+    pub fn before(self, size: u32) -> u32 {
+        match self.padding {
+            Padding::Pixels(padding) => padding,
+            Padding::Same => ((size.div_ceil(self.stride).max(1) - 1) * self.stride + self.kernel).saturating_sub(size) / 2,
+        }
     }
 
     /// What is seen of the gradient of the output, along one side of `size` pixels, from the pixels `phase`, `phase + stride`, ...
     /// of the input: all of those had a part in outputs through the same taps.
     pub fn phase(self, phase: u32, size: u32) -> TapPhase {
-        let least = (phase + self.padding) % self.stride;
+        let before = self.before(size);
+        let least = (phase + before) % self.stride;
         let taps = self.kernel.saturating_sub(least).div_ceil(self.stride);
         let tap = least + self.stride * taps.saturating_sub(1);
-        let first = ((phase + self.padding) as i32 - tap as i32) / self.stride as i32;
+        let first = ((phase + before) as i32 - tap as i32) / self.stride as i32;
         TapPhase { pixels: size.saturating_sub(phase).div_ceil(self.stride), taps, first, tap }
     }
 
     /// The kernels as a tensor.
     pub fn filters(self, inputs: u32, outputs: u32) -> Tensor {
         Tensor::Filters(Taps { outputs, inputs, height: self.kernel, width: self.kernel })
+    }
+
+    /// The kernels of a depthwise convolution as a tensor.
+    pub fn depthwise(self, channels: u32) -> Tensor {
+        Tensor::Depthwise(Taps { outputs: channels, inputs: 1, height: self.kernel, width: self.kernel })
     }
 }
 
@@ -119,18 +145,33 @@ impl Patches {
 mod tests {
     use super::*;
 
-    const GEOMETRIES: [(u32, u32, u32); 6] = [(3, 1, 1), (3, 2, 1), (2, 2, 0), (5, 2, 2), (1, 2, 0), (7, 3, 3)];
+    fn geometries() -> Vec<Geometry> {
+        let pixels = [(3, 1, 1), (3, 2, 1), (2, 2, 0), (5, 2, 2), (1, 2, 0), (7, 3, 3)];
+        let pixels = pixels.map(|(kernel, stride, padding)| Geometry { kernel, stride, padding: Padding::Pixels(padding) });
+        let same =
+            [(3, 1), (3, 2), (2, 2), (5, 2), (1, 2), (7, 3)].map(|(kernel, stride)| Geometry { kernel, stride, padding: Padding::Same });
+        pixels.into_iter().chain(same).collect()
+    }
+
+    #[test]
+    fn same_pads_less_before_than_after() {
+        let geometry = Geometry { kernel: 3, stride: 2, padding: Padding::Same };
+        for (size, output, before) in [(8, 4, 0), (9, 5, 1), (1, 1, 1)] {
+            assert_eq!((geometry.output(size), geometry.before(size)), (Some(output), before), "{size} pixels");
+        }
+    }
 
     fn forward(geometry: Geometry, source: [u32; 2]) -> Patches {
         let rows = source.map(|size| geometry.output(size).expect("large enough"));
-        let Geometry { kernel, stride, padding } = geometry;
-        Patches { taps: [kernel; 2], stride, first: [-(padding as i32); 2], rows, source, depth: 2 }
+        let Geometry { kernel, stride, .. } = geometry;
+        let first = source.map(|size| -(geometry.before(size) as i32));
+        Patches { taps: [kernel; 2], stride, first, rows, source, depth: 2 }
     }
 
     #[test]
     fn unfolding_sees_what_seen_says() {
-        for (kernel, stride, padding) in GEOMETRIES {
-            let patches = forward(Geometry { kernel, stride, padding }, [7, 5]);
+        for geometry in geometries() {
+            let patches = forward(geometry, [7, 5]);
             let maps: Vec<f32> = (0..2 * 7 * 5 * 2).map(|i| i as f32 + 1.0).collect();
             let pixels = 2 * (patches.rows[0] * patches.rows[1]) as usize;
             let mut panel = vec![f32::NAN; pixels * patches.length()];
@@ -147,8 +188,8 @@ mod tests {
     /// Every pair of pixels that see each other forward is found once in the phases, through the same tap.
     #[test]
     fn phases_turn_patches_around() {
-        for (kernel, stride, padding) in GEOMETRIES {
-            let geometry = Geometry { kernel, stride, padding };
+        for geometry in geometries() {
+            let Geometry { kernel, stride, .. } = geometry;
             let there = forward(geometry, [7, 5]);
             let pixels = (there.rows[0] * there.rows[1]) as usize;
             let taps = (kernel * kernel) as usize;

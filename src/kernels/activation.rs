@@ -1,4 +1,4 @@
-//! Smooth activations: GELU, tanh, sigmoid. ReLU is a kernel of its own.
+//! Activations: GELU, tanh, sigmoid, SiLU, and the piecewise ones of networks for small machines. ReLU is a kernel of its own.
 
 use super::{Cases, quads, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
@@ -12,7 +12,18 @@ pub enum Function {
     Gelu,
     Tanh,
     Sigmoid,
+    /// x σ(x) with the sigmoid σ.
+    Silu,
+    /// min(max(x, 0), 6)
+    Relu6,
+    /// min(max(x + 3, 0), 6) / 6
+    HardSigmoid,
+    /// x min(max(x + 3, 0), 6) / 6
+    HardSwish,
 }
+
+/// Beyond it a sigmoid is 0 or 1, and the exponentials of fast paths no longer fall.
+pub(super) const FAR: f32 = 87.0;
 
 /// `x`, `y`: of one shape.
 pub struct Activate {
@@ -38,9 +49,9 @@ const SERIES: f64 = 0.25;
 
 /// exp(x) for x <= 0, in operations that compilers vectorise: 2^n exp(r), |r| <= ln 2 / 2, with Taylor's polynomial for the
 /// second factor. Relative error 2 · 2^-23; below -87 it is exp(-87).
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: what is added to it loses its fraction
-    let x = if x < -87.0 { -87.0 } else { x };
+    let x = if x < -FAR { -FAR } else { x };
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     // ln 2 in two parts, of which n times the first is exact.
@@ -87,12 +98,29 @@ fn fast_sigmoid(x: f32) -> f32 {
     (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
 }
 
+fn fast_silu(x: f32) -> f32 {
+    (if x < -FAR { -FAR } else { x }) * fast_sigmoid(x)
+}
+
+fn relu6(x: f32) -> f32 {
+    x.clamp(0.0, 6.0)
+}
+
 impl Function {
+    pub const ALL: [Function; 7] = {
+        use Function::*;
+        [Gelu, Tanh, Sigmoid, Silu, Relu6, HardSigmoid, HardSwish]
+    };
+
     fn of(self, x: f64) -> f64 {
         match self {
             Function::Gelu => x * if x < 0.0 { tail(-x) } else { 1.0 - tail(x) },
             Function::Tanh => x.tanh(),
             Function::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Function::Silu => x / (1.0 + (-x).exp()),
+            Function::Relu6 => x.clamp(0.0, 6.0),
+            Function::HardSigmoid => (x + 3.0).clamp(0.0, 6.0) / 6.0,
+            Function::HardSwish => x * ((x + 3.0).clamp(0.0, 6.0) / 6.0),
         }
     }
 
@@ -104,6 +132,11 @@ impl Function {
             Function::Tanh if size < SERIES => 2.0 * EPSILON * 6.0 * value,
             Function::Tanh => 0.5 * (1.0 - value * value) * exp.error(2.0 * size) + 2.0 * EPSILON * 6.0 * value,
             Function::Sigmoid => value * exp.error(size) * if x < 0.0 { 1.0 } else { 1.0 - value } + 2.0 * EPSILON * 6.0 * value,
+            Function::Silu => size * Function::Sigmoid.error(x, exp) + 2.0 * EPSILON * value,
+            Function::Relu6 => 0.0,
+            // Of x + 3, whose rounding is of the size of 3.
+            Function::HardSigmoid => 2.0 * EPSILON * 3.0,
+            Function::HardSwish => 2.0 * EPSILON * 3.0 * size,
         }
     }
 }
@@ -144,6 +177,10 @@ impl Kernel for Activate {
             Function::Gelu => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = fast_gelu(*x))),
             Function::Tanh => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = fast_tanh(*x))),
             Function::Sigmoid => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = fast_sigmoid(*x))),
+            Function::Silu => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = fast_silu(*x))),
+            Function::Relu6 => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = relu6(*x))),
+            Function::HardSigmoid => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = relu6(*x + 3.0) / 6.0)),
+            Function::HardSwish => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = *x * (relu6(*x + 3.0) / 6.0))),
         }
     }
 
@@ -155,13 +192,13 @@ impl Kernel for Activate {
 }
 
 pub fn cases(c: &mut Cases<'_>) {
-    for function in [Function::Gelu, Function::Tanh, Function::Sigmoid] {
+    for function in Function::ALL {
         for (rows, cols, magnitude) in [(1, 1, 1.0), (3, 5, 0.3), (16, 16, 6.0), (65, 63, 20.0), (7, 33, 200.0)] {
             let (x, y) = (c.filled(shape(rows, cols), Fill::Uniform(magnitude)), c.output(rows, cols));
             c.add(Activate { function, x, y });
         }
-        let x = c.floats([0.0, 0.25, -0.25, 1e-3, -1e-30, f32::MAX, f32::MIN]);
-        let y = c.output(1, 7);
+        let x = c.floats([0.0, 0.25, -0.25, 1e-3, -1e-30, f32::MAX, f32::MIN, 3.0, -3.0, 6.0]);
+        let y = c.output(1, 10);
         c.add(Activate { function, x, y });
     }
 }

@@ -1,6 +1,6 @@
-//! The gradients of GELU, tanh and sigmoid.
+//! The gradients of activations.
 
-use super::activation::{Function, fast_tail, tail, tail_error};
+use super::activation::{FAR, Function, exp, fast_tail, tail, tail_error};
 use super::{Cases, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
@@ -9,7 +9,7 @@ use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 /// `kept`, `grad_y`, `grad_x`: of one shape.
 pub struct ActivationBackward {
     pub function: Function,
-    /// What the derivative is computed from: x for GELU, y for tanh and sigmoid.
+    /// What the derivative is computed from: see [`Function::keeps_output`].
     pub kept: Buf,
     pub grad_y: Buf,
     pub grad_x: Buf,
@@ -27,12 +27,39 @@ fn fast_gelu(x: f32) -> f32 {
     if x < 0.0 { tail - slope } else { 1.0 - tail + slope }
 }
 
+/// σ(x) and σ(-x) to f64.
+fn sigmoids(x: f64) -> [f64; 2] {
+    [x, -x].map(|x| 1.0 / (1.0 + (-x).exp()))
+}
+
+fn fast_silu(x: f32) -> f32 {
+    let x = x.clamp(-FAR, FAR);
+    let e = exp(-x.abs());
+    let (large, small) = (1.0 / (1.0 + e), e / (1.0 + e));
+    (if x < 0.0 { small } else { large }) + x * (large * small)
+}
+
 impl Function {
+    /// Whether the derivative comes from f(x), and not from x.
+    pub fn keeps_output(self) -> bool {
+        matches!(self, Function::Tanh | Function::Sigmoid | Function::Relu6)
+    }
+
     fn derivative(self, kept: f64) -> f64 {
         match self {
             Function::Gelu => bell_slope(kept) + if kept < 0.0 { tail(-kept) } else { 1.0 - tail(kept) },
             Function::Tanh => 1.0 - kept * kept,
             Function::Sigmoid => kept * (1.0 - kept),
+            Function::Silu => {
+                let [p, q] = sigmoids(kept);
+                p + if p * q > 0.0 { kept * p * q } else { 0.0 }
+            }
+            Function::Relu6 => f64::from(kept > 0.0 && kept < 6.0),
+            Function::HardSigmoid => f64::from(kept > -3.0 && kept < 3.0) / 6.0,
+            // What PyTorch has where there is no derivative: 0 at -3, 1 at 3.
+            Function::HardSwish if kept <= -3.0 => 0.0,
+            Function::HardSwish if kept >= 3.0 => 1.0,
+            Function::HardSwish => (2.0 * kept + 3.0) / 6.0,
         }
     }
 
@@ -44,9 +71,20 @@ impl Function {
                 let parts = tail(size) + bell_slope(size);
                 parts * tail_error(size, exp) + 2.0 * EPSILON * 3.0 * (parts + if kept < 0.0 { 0.0 } else { 1.0 }) + 2e-34
             }
+            Function::Silu => {
+                let [p, q] = sigmoids(kept);
+                (p + size * p * q) * (exp.error(size.min(FAR.into())) + 2.0 * EPSILON * 8.0) + 2e-34
+            }
+            // Its two terms may cancel.
+            Function::HardSwish => 2.0 * EPSILON * 3.0 * (size.min(3.0) + 1.0),
             _ => 2.0 * EPSILON * 3.0 * self.derivative(kept).abs(),
         }
     }
+}
+
+/// One where a value is cut neither below nor above.
+fn open(value: f32, floor: f32, ceiling: f32) -> f32 {
+    if (value > floor) & (value < ceiling) { 1.0 } else { 0.0 }
 }
 
 impl Kernel for ActivationBackward {
@@ -91,6 +129,15 @@ impl Kernel for ActivationBackward {
             Function::Gelu => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, x)| *out = fast_gelu(*x))),
             Function::Tanh => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, y)| *out = (1.0 - y) * (1.0 + y))),
             Function::Sigmoid => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, y)| *out = y * (1.0 - y))),
+            Function::Silu => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, x)| *out = fast_silu(*x))),
+            Function::Relu6 => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, y)| *out = open(*y, 0.0, 6.0))),
+            Function::HardSigmoid => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, x)| *out = open(*x, -3.0, 3.0) / 6.0)),
+            Function::HardSwish => run(|out, kept| {
+                out.iter_mut().zip(kept).for_each(|(out, &x)| {
+                    let inside = if x >= 3.0 { 1.0 } else { (2.0 * x + 3.0) / 6.0 };
+                    *out = if x <= -3.0 { 0.0 } else { inside };
+                });
+            }),
         }
     }
 
@@ -107,9 +154,12 @@ impl Kernel for ActivationBackward {
 }
 
 pub fn cases(c: &mut Cases<'_>) {
-    for function in [Function::Gelu, Function::Tanh, Function::Sigmoid] {
-        // Outputs of tanh and sigmoid lie between -1 and 1.
-        let magnitudes = if function == Function::Gelu { [6.0, 1.0, 20.0, 200.0] } else { [1.0; 4] };
+    for function in Function::ALL {
+        let magnitudes = match function {
+            Function::Tanh | Function::Sigmoid => [1.0; 4],
+            Function::Relu6 => [1.0, 2.0, 7.0, 9.0],
+            _ => [6.0, 1.0, 20.0, 200.0],
+        };
         for ((rows, cols), magnitude) in [(1, 1), (3, 5), (65, 63), (7, 33)].into_iter().zip(magnitudes) {
             for accumulate in [false, true] {
                 let kept = c.filled(shape(rows, cols), Fill::Uniform(magnitude));
@@ -118,6 +168,10 @@ pub fn cases(c: &mut Cases<'_>) {
             }
         }
     }
-    let (kept, grad_y, grad_x) = (c.floats([0.0, -0.0, 13.0, f32::MAX, f32::MIN]), c.uniform(1, 5), c.output(1, 5));
-    c.add(ActivationBackward { function: Function::Gelu, kept, grad_y, grad_x, accumulate: false });
+    for function in Function::ALL.into_iter().filter(|function| !function.keeps_output()) {
+        let (kept, grad_y, grad_x) = (c.floats([0.0, -0.0, 13.0, f32::MAX, f32::MIN, 3.0, -3.0]), c.uniform(1, 7), c.output(1, 7));
+        c.add(ActivationBackward { function, kept, grad_y, grad_x, accumulate: false });
+    }
+    let (kept, grad_y, grad_x) = (c.floats([0.0, -0.0, 6.0, 3.0]), c.uniform(1, 4), c.output(1, 4));
+    c.add(ActivationBackward { function: Function::Relu6, kept, grad_y, grad_x, accumulate: false });
 }

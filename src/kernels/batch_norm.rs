@@ -1,4 +1,4 @@
-//! Batch normalisation with known moments: y = (x - mean) · inverse · gamma + beta, and ReLU.
+//! Batch normalisation with known moments: y = (x - mean) · inverse · gamma + beta, and ReLU or ReLU6.
 
 use super::{Cases, has, repeated, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
@@ -17,7 +17,36 @@ pub struct BatchNorm {
     pub gamma: Buf,
     pub beta: Buf,
     pub y: Buf,
-    pub relu: bool,
+    pub clip: Clip,
+}
+
+/// What values are cut to after a normalisation. The gradient is zero where they were, ends included.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Clip {
+    None,
+    /// From 0 on.
+    Relu,
+    /// From 0 to 6.
+    Relu6,
+}
+
+impl Clip {
+    pub const ALL: [Clip; 3] = [Clip::None, Clip::Relu, Clip::Relu6];
+
+    /// Whether there is a least value, which is 0.
+    pub(super) fn floors(self) -> bool {
+        self != Clip::None
+    }
+
+    /// The largest value.
+    pub(super) fn ceiling(self) -> f32 {
+        if self == Clip::Relu6 { 6.0 } else { f32::MAX }
+    }
+
+    /// What makes values large enough for some to be cut.
+    pub(super) fn case_values(self) -> Fill {
+        Fill::Uniform(if self == Clip::Relu6 { 4.0 } else { 1.0 })
+    }
 }
 
 /// What a column is moved and stretched by, pads included.
@@ -43,13 +72,18 @@ impl Affine {
         Affine { mean: repeated(&mean), inverse: repeated(&inverse), scale: repeated(&scale), shift: repeated(&shift) }
     }
 
-    /// Whether the ReLU of `x` in column `c` is closed. In f32 and in the shaders' order, so that all decide alike.
-    pub(super) fn closed(&self, c: usize, x: f32) -> bool {
-        (x - self.mean[c]) * self.scale[c] <= -self.shift[c]
+    /// What `x` in column `c` is cut to, if it is. In f32 and in the shaders' order, so that all decide alike.
+    pub(super) fn clipped(&self, clip: Clip, c: usize, x: f32) -> Option<f32> {
+        let (scaled, shift) = ((x - self.mean[c]) * self.scale[c], self.shift[c]);
+        match clip.floors() {
+            true if scaled <= -shift => Some(0.0),
+            true if scaled >= clip.ceiling() - shift => Some(clip.ceiling()),
+            _ => None,
+        }
     }
 }
 
-/// `value`, or zero where `closed`, without a branch: which ReLUs are closed is beyond prediction.
+/// `value`, or zero where `closed`, without a branch: which values are cut is beyond prediction.
 pub(super) fn unless(closed: bool, value: f32) -> f32 {
     f32::from_bits(value.to_bits() & u32::from(closed).wrapping_sub(1))
 }
@@ -63,7 +97,7 @@ impl Kernel for BatchNorm {
     interface! {
         self;
         bufs { x, moments, gamma, beta, y }
-        params { rows: self.x.rows(), quads: row_quads(self.x), relu }
+        params { rows: self.x.rows(), quads: row_quads(self.x), clip: self.clip.floors(), ceiling: self.clip.ceiling() }
     }
 
     fn variants(&self) -> &'static [Variant] {
@@ -88,7 +122,7 @@ impl Kernel for BatchNorm {
             for (c, (y, &x)) in y.iter_mut().zip(x.row(r)).enumerate() {
                 let [mean, inverse] = [0, 1].map(|row| f64::from(moments.row(row)[c]));
                 let value = (f64::from(x) - mean) * inverse * f64::from(gamma.row(0)[c]) + f64::from(beta.row(0)[c]);
-                *y = if self.relu && affine.closed(c, x) { 0.0 } else { value as f32 };
+                *y = affine.clipped(self.clip, c, x).unwrap_or(value as f32);
             }
         });
     }
@@ -96,11 +130,13 @@ impl Kernel for BatchNorm {
     fn fast(&self, m: &HostMem) {
         let x = m.f32(self.x);
         let Affine { mean, scale, shift, .. } = Affine::read(m, self.moments, self.gamma, self.beta).repeated();
+        let (floors, ceiling) = (self.clip.floors(), self.clip.ceiling());
         m.f32_mut(self.y).for_each_block(|start, y| {
             for (y, x) in y.chunks_mut(mean.len()).zip(x.padded()[start..].chunks(mean.len())) {
                 for ((((y, x), mean), scale), shift) in y.iter_mut().zip(x).zip(&mean).zip(&scale).zip(&shift) {
                     let scaled = (x - mean) * scale;
-                    *y = if self.relu & (scaled <= -shift) { 0.0 } else { scaled + shift };
+                    let value = if scaled >= ceiling - shift { ceiling } else { scaled + shift };
+                    *y = if floors & (scaled <= -shift) { 0.0 } else { value };
                 }
             }
         });
@@ -129,10 +165,10 @@ pub(super) fn case_moments(c: &mut Cases<'_>, cols: u32) -> Buf {
 
 pub fn cases(c: &mut Cases<'_>) {
     for (rows, cols) in [(1, 1), (3, 5), (4, 16), (65, 63), (257, 8)] {
-        for relu in [false, true] {
-            let (x, gamma, beta, y) = (c.uniform(rows, cols), c.uniform(1, cols), c.uniform(1, cols), c.output(rows, cols));
+        for clip in Clip::ALL {
+            let (x, gamma, beta, y) = (c.filled(shape(rows, cols), clip.case_values()), c.uniform(1, cols), c.uniform(1, cols), c.output(rows, cols));
             let moments = case_moments(c, cols);
-            c.add(BatchNorm { x, moments, gamma, beta, y, relu });
+            c.add(BatchNorm { x, moments, gamma, beta, y, clip });
         }
     }
 }

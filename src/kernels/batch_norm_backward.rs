@@ -1,8 +1,8 @@
 //! The gradient of batch normalisation by its input.
 
-use super::batch_norm::{Affine, case_moments, invocations, unless};
+use super::batch_norm::{Affine, Clip, case_moments, invocations, unless};
 use super::{Cases, has, repeated, row_quads, same};
-use crate::core::buffer::Buf;
+use crate::core::buffer::{Buf, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::shader::Variant;
@@ -20,8 +20,8 @@ pub struct BatchNormBackward {
     pub beta: Buf,
     /// Σ grad_y and Σ grad_y · x̂ over the rows, `[1, cols]`, where the moments are those of `x`; none where they are constants.
     pub sums: Option<[Buf; 2]>,
-    /// `grad_y` is that of a ReLU's output.
-    pub relu: bool,
+    /// `grad_y` is that of what was cut.
+    pub clip: Clip,
     pub grad_x: Buf,
     pub accumulate: bool,
 }
@@ -53,7 +53,8 @@ impl Kernel for BatchNormBackward {
             rows: self.x.rows(),
             quads: row_quads(self.x),
             centred: self.sums.is_some(),
-            relu,
+            clip: self.clip.floors(),
+            ceiling: self.clip.ceiling(),
             accumulate,
         }
     }
@@ -84,7 +85,7 @@ impl Kernel for BatchNormBackward {
                 let (x, grad_y) = (x.row(r)[c], f64::from(grad_y.row(r)[c]));
                 let [mean, inverse] = [0, 1].map(|row| f64::from(moments.row(row)[c]));
                 let [sum, product] = sums.as_ref().map_or([0.0; 2], |[sum, product]| [sum, product].map(|s| f64::from(s.row(0)[c])));
-                let grad_y = if self.relu && affine.closed(c, x) { 0.0 } else { grad_y };
+                let grad_y = if affine.clipped(self.clip, c, x).is_some() { 0.0 } else { grad_y };
                 let normal = (f64::from(x) - mean) * inverse;
                 let value = inverse * f64::from(gamma.row(0)[c]) * (grad_y - sum / rows - normal * product / rows);
                 *grad_x = (value + if self.accumulate { f64::from(*grad_x) } else { 0.0 }) as f32;
@@ -97,14 +98,15 @@ impl Kernel for BatchNormBackward {
         let affine = Affine::read(m, self.moments, self.gamma, self.beta);
         let [mean_grad_y, slope] = self.means(m, &affine.inverse).map(|mean| repeated(&mean));
         let Affine { mean, scale, shift, .. } = affine.repeated();
-        let width = mean.len();
+        let (width, floors, ceiling) = (mean.len(), self.clip.floors(), self.clip.ceiling());
         m.f32_mut(self.grad_x).for_each_block(|start, grad_x| {
             let blocks = x.padded()[start..].chunks(width).zip(grad_y.padded()[start..].chunks(width));
             for (grad_x, (x, grad_y)) in grad_x.chunks_mut(width).zip(blocks) {
                 let columns = mean.iter().zip(&scale).zip(&shift).zip(&mean_grad_y).zip(&slope);
                 for (((grad_x, x), grad_y), ((((mean, scale), shift), mean_grad_y), slope)) in grad_x.iter_mut().zip(x).zip(grad_y).zip(columns) {
                     let d = x - mean;
-                    let g = unless(self.relu & (d * scale <= -shift), *grad_y);
+                    let closed = (d * scale <= -shift) | (d * scale >= ceiling - shift);
+                    let g = unless(floors & closed, *grad_y);
                     let value = scale * (g - mean_grad_y - d * slope);
                     *grad_x = if self.accumulate { *grad_x + value } else { value };
                 }
@@ -132,13 +134,20 @@ impl Kernel for BatchNormBackward {
 
 pub fn cases(c: &mut Cases<'_>) {
     for (rows, cols) in [(1, 1), (3, 5), (4, 16), (65, 63), (257, 8)] {
-        for (centred, relu, accumulate) in [(true, false, false), (true, true, false), (false, true, true), (true, true, true)] {
-            let [x, grad_y, grad_x] = [(); 3].map(|()| c.uniform(rows, cols));
+        for (centred, clip, accumulate) in [
+            (true, Clip::None, false),
+            (true, Clip::Relu, false),
+            (false, Clip::Relu, true),
+            (true, Clip::Relu, true),
+            (true, Clip::Relu6, false),
+        ] {
+            let x = c.filled(shape(rows, cols), clip.case_values());
+            let [grad_y, grad_x] = [(); 2].map(|()| c.uniform(rows, cols));
             let [gamma, beta] = [(); 2].map(|()| c.uniform(1, cols));
             // As large as sums over all rows are.
             let sums = centred.then(|| [5, 7].map(|step| c.floats((0..cols).map(|i| rows as f32 * (0.1 * ((i * step) % 11) as f32 - 0.5)))));
             let moments = case_moments(c, cols);
-            c.add(BatchNormBackward { x, grad_y, moments, gamma, beta, sums, relu, grad_x, accumulate });
+            c.add(BatchNormBackward { x, grad_y, moments, gamma, beta, sums, clip, grad_x, accumulate });
         }
     }
 }

@@ -10,13 +10,15 @@ pub struct BatchNormRunning {
     pub running_mean: Buf,
     pub running_variance: Buf,
     pub moments: Buf,
+    /// Added to variances.
+    pub eps: f32,
 }
 
 impl Kernel for BatchNormRunning {
     interface! {
         self runs "batch_norm_running" after "inside";
         bufs { running_mean, running_variance, moments }
-        params { cols: self.moments.cols(), quads: row_quads(self.moments), eps: NORM_EPS }
+        params { cols: self.moments.cols(), quads: row_quads(self.moments), eps }
         invocations { row_quads(self.moments) }
     }
 
@@ -32,7 +34,7 @@ impl Kernel for BatchNormRunning {
             0 => out.copy_from_slice(mean.row(0)),
             _ => {
                 for (out, &variance) in out.iter_mut().zip(variance.row(0)) {
-                    *out = (1.0 / (f64::from(variance) + f64::from(NORM_EPS)).sqrt()) as f32;
+                    *out = (1.0 / (f64::from(variance) + f64::from(self.eps)).sqrt()) as f32;
                 }
             }
         });
@@ -45,9 +47,9 @@ impl Kernel for BatchNormRunning {
 }
 
 pub fn cases(c: &mut Cases<'_>) {
-    for cols in [1, 5, 64, 259] {
+    for (cols, eps) in [(1, NORM_EPS), (5, 1e-3), (64, NORM_EPS), (259, NORM_EPS)] {
         let (running_mean, moments) = (c.uniform(1, cols), c.output(2, cols));
         let running_variance = c.floats((0..cols).map(|i| 0.37 * i as f32));
-        c.add(BatchNormRunning { running_mean, running_variance, moments });
+        c.add(BatchNormRunning { running_mean, running_variance, moments, eps });
     }
 }

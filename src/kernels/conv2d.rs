@@ -10,7 +10,7 @@ use super::{Cases, block_params, has, row_quads, runs_on};
 use crate::core::buffer::{Buf, Maps};
 use crate::host::gemm::Gemm;
 use crate::core::memory::HostMem;
-pub use crate::host::patches::Geometry;
+pub use crate::host::patches::{Geometry, Padding};
 use crate::host::patches::{Patches, TapPhase};
 use crate::core::program::{Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
@@ -130,9 +130,10 @@ impl Conv2d {
     fn patches(&self) -> Patches {
         let side = |maps: Maps| [maps.height, maps.width];
         if self.pass != ConvPass::Input {
-            let Geometry { kernel, stride, padding } = self.geometry;
+            let Geometry { kernel, stride, .. } = self.geometry;
             let (rows, source, depth) = (side(self.y), side(self.x), row_stride(self.x.buf));
-            return Patches { taps: [kernel; 2], stride, first: [-(padding as i32); 2], rows, source, depth };
+            let first = source.map(|size| -(self.geometry.before(size) as i32));
+            return Patches { taps: [kernel; 2], stride, first, rows, source, depth };
         }
         let phases = self.phases();
         Patches {
@@ -437,7 +438,7 @@ impl Kernel for Conv2d {
 }
 
 pub fn cases(c: &mut Cases<'_>) {
-    let geometry = |kernel, stride, padding| Geometry { kernel, stride, padding };
+    let geometry = |kernel, stride, padding| Geometry { kernel, stride, padding: Padding::Pixels(padding) };
     // (kernel, stride, padding), batch, height, width, inputs, outputs
     let sizes = [
         (geometry(3, 1, 1), 2, 5, 7, 3, 5),
@@ -447,6 +448,7 @@ pub fn cases(c: &mut Cases<'_>) {
         (geometry(7, 2, 3), 1, 13, 9, 3, 6),
         (geometry(3, 1, 0), 1, 3, 4, 33, 2),
         (geometry(3, 1, 1), 1, 8, 8, 1, 70),
+        (Geometry { kernel: 3, stride: 2, padding: Padding::Same }, 2, 8, 5, 3, 6),
     ];
     for (geometry, batch, height, width, inputs, outputs) in sizes {
         let [out_height, out_width] = [height, width].map(|size| geometry.output(size).expect("large enough"));
@@ -465,7 +467,7 @@ pub fn cases(c: &mut Cases<'_>) {
             }
             // Every part of the epilogue, in the pass that has it in a training step. Each geometry is compiled on its
             // own, so two of them are enough.
-            if geometry.kernel != 3 || geometry.padding != 1 {
+            if geometry.kernel != 3 || geometry.padding != Padding::Pixels(1) {
                 continue;
             }
             let again = Conv2d::new(pass, geometry, x(c), w(c), y(c));

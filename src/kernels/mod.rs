@@ -104,10 +104,13 @@ kernels! {
     batch_norm_parts,
     batch_norm_running,
     center_view,
+    channel_scale,
+    channel_scale_backward,
     collect,
     column_sums,
     concat,
     conv2d,
+    depthwise_conv2d,
     copy,
     fma_chain,
     gather,
@@ -295,7 +298,7 @@ fn quads(buf: Buf) -> u32 {
 }
 
 /// What normalisations add to a variance before they take its root; PyTorch's.
-const NORM_EPS: f32 = 1e-5;
+pub const NORM_EPS: f32 = 1e-5;
 
 /// Rows in each part of a long sum over rows, the last part perhaps excepted: about as many as there are parts, so that both
 /// halves of the sum are short. By the shape alone, so that the order of summation is, too.

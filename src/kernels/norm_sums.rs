@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::batch_norm::{Affine, case_moments, unless};
+use super::batch_norm::{Affine, Clip, case_moments, unless};
 use super::{Cases, has, part_of, part_rows, parts, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::{HostMem, Rows};
@@ -17,8 +17,8 @@ pub struct NormSums {
     pub by_row: bool,
     pub gamma: Buf,
     pub beta: Buf,
-    /// `grad_y` is that of a ReLU's output. Only where moments belong to columns.
-    pub relu: bool,
+    /// `grad_y` is that of what was cut. Only where moments belong to columns.
+    pub clip: Clip,
     pub sums: Buf,
     pub products: Buf,
 }
@@ -32,7 +32,7 @@ impl NormSums {
             for (c, sums) in sums.iter_mut().enumerate() {
                 let (x, grad_y) = (x.row(r)[c], grad_y.row(r)[c]);
                 let [mean, inverse] = [0, 1].map(|i| f64::from(if self.by_row { moments.row(r)[i] } else { moments.row(i)[c] }));
-                let closed = self.relu && affine.as_ref().is_some_and(|affine| affine.closed(c, x));
+                let closed = affine.as_ref().is_some_and(|affine| affine.clipped(self.clip, c, x).is_some());
                 let grad_y = if closed { 0.0 } else { f64::from(grad_y) };
                 sums[0] += f(grad_y);
                 sums[1] += f(grad_y * (f64::from(x) - mean) * inverse);
@@ -55,8 +55,9 @@ impl Kernel for NormSums {
             part_rows: part_rows(self.x.rows()),
             parts: self.sums.rows(),
             quads: row_quads(self.x),
+            ceiling: self.clip.ceiling(),
         }
-        constants { BY_ROW: self.by_row, RELU: self.relu }
+        constants { BY_ROW: self.by_row, CLIP: self.clip.floors() }
         invocations { u64::from(self.sums.rows()) * u64::from(row_quads(self.x)) }
     }
 
@@ -69,7 +70,7 @@ impl Kernel for NormSums {
         has("beta", self.beta, 1, cols)?;
         has("sums", self.sums, parts(rows), cols)?;
         has("products", self.products, parts(rows), cols)?;
-        if self.by_row && self.relu { Err("a ReLU can be undone only with moments of columns".into()) } else { Ok(()) }
+        if self.by_row && self.clip.floors() { Err("a ReLU can be undone only with moments of columns".into()) } else { Ok(()) }
     }
 
     fn twin(&self, m: &HostMem) {
@@ -97,7 +98,7 @@ impl Kernel for NormSums {
             let blocks = x.padded()[words.clone()].chunks(width).zip(grad_y.padded()[words].chunks(width));
             let mut strands = [vec![0.0_f32; width], vec![0.0_f32; width]];
             match &affine {
-                Some(affine) => blocks.for_each(|(x, grad_y)| add_columns(&mut strands, x, grad_y, affine, self.relu)),
+                Some(affine) => blocks.for_each(|(x, grad_y)| add_columns(&mut strands, x, grad_y, affine, self.clip)),
                 None => blocks.zip(rows).for_each(|((x, grad_y), r)| add_row(&mut strands, x, grad_y, moments.row(r))),
             }
             let total = |strands: &[f32], c: usize| strands[c..].iter().step_by(stride).sum::<f32>();
@@ -118,12 +119,14 @@ impl Kernel for NormSums {
 }
 
 /// Adds grad_y and grad_y · (x - mean): the inverse deviation of a column can wait until its sum is complete.
-fn add_columns([sums, products]: &mut [Vec<f32>; 2], x: &[f32], grad_y: &[f32], affine: &Affine, relu: bool) {
+fn add_columns([sums, products]: &mut [Vec<f32>; 2], x: &[f32], grad_y: &[f32], affine: &Affine, clip: Clip) {
     let Affine { mean, scale, shift, .. } = affine;
+    let (floors, ceiling) = (clip.floors(), clip.ceiling());
     let columns = mean.iter().zip(scale).zip(shift).zip(sums).zip(products);
     for ((x, grad_y), ((((mean, scale), shift), sum), product)) in x.iter().zip(grad_y).zip(columns) {
         let d = x - mean;
-        let g = unless(relu & (d * scale <= -shift), *grad_y);
+        let closed = (d * scale <= -shift) | (d * scale >= ceiling - shift);
+        let g = unless(floors & closed, *grad_y);
         *sum += g;
         *product += g * d;
     }
@@ -138,12 +141,12 @@ fn add_row([sums, products]: &mut [Vec<f32>; 2], x: &[f32], grad_y: &[f32], mome
 
 pub fn cases(c: &mut Cases<'_>) {
     for (rows, cols) in [(1, 1), (2, 3), (16, 4), (67, 65), (1025, 7)] {
-        for (by_row, relu) in [(false, false), (false, true), (true, false)] {
-            let (x, grad_y, gamma, beta) = (c.uniform(rows, cols), c.uniform(rows, cols), c.uniform(1, cols), c.uniform(1, cols));
+        for (by_row, clip) in Clip::ALL.map(|clip| (false, clip)).into_iter().chain([(true, Clip::None)]) {
+            let (x, grad_y, gamma, beta) = (c.filled(shape(rows, cols), clip.case_values()), c.uniform(rows, cols), c.uniform(1, cols), c.uniform(1, cols));
             let of_rows = (0..rows).flat_map(|r| [0.1 * (r % 7) as f32 - 0.3, 0.5 + 0.1 * (r % 5) as f32]);
             let moments = if by_row { c.filled(shape(rows, 2), Fill::F32(of_rows.collect())) } else { case_moments(c, cols) };
             let (sums, products) = (c.output(parts(rows), cols), c.output(parts(rows), cols));
-            c.add(NormSums { x, grad_y, moments, by_row, gamma, beta, relu, sums, products });
+            c.add(NormSums { x, grad_y, moments, by_row, gamma, beta, clip, sums, products });
         }
     }
 }

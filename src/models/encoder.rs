@@ -47,8 +47,27 @@ pub trait Encoder: Sync {
         true
     }
 
-    /// How pictures in colour were normalised for the weights of it that others published; `None` if there are none.
-    fn published(&self) -> Option<Normalization> {
-        None
+    /// In what forms others publish weights of it; the first has our names of tensors.
+    fn published(&self) -> &'static [Published] {
+        &[]
+    }
+}
+
+/// A form in which others publish weights.
+pub struct Published {
+    /// Who does.
+    pub by: &'static str,
+    /// Of pictures in colour.
+    pub normalization: Normalization,
+    /// What a tensor that they call so is called here; `None` if it is none of theirs.
+    pub ours: fn(&str) -> Option<String>,
+}
+
+impl Published {
+    /// What a tensor of a file may be called here, with what wraps the model in that file, such as `module.`.
+    pub fn readings<'a>(&self, name: &'a str) -> impl Iterator<Item = (&'a str, String)> + use<'a> {
+        let ours = self.ours;
+        let wraps = std::iter::once(0).chain(name.match_indices('.').map(|(dot, _)| dot + 1));
+        wraps.filter_map(move |at| Some((&name[..at], ours(&name[at..])?)))
     }
 }

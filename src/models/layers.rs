@@ -3,31 +3,38 @@
 use crate::core::buffer::{Buf, Fill, Maps, Tensor, shape};
 use crate::core::layout::Taps;
 use crate::core::tape::Tape;
-use crate::kernels::conv2d::Geometry;
-use crate::ops::{Activation, BatchNormLayer, Statistics, add, batch_norm, conv2d, flatten, linear, project};
+use crate::kernels::conv2d::{Geometry, Padding};
+use crate::ops::{Activation, BatchNormLayer, Statistics, add, batch_norm, conv2d, depthwise_conv2d, flatten, linear, project};
 
 /// Where a layer stands: whose parameters it has, and by which statistics its batch norm normalises.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     pub group: u8,
     pub statistics: Statistics,
+    /// What batch norm adds to variances.
+    pub eps: f32,
 }
 
 impl Place {
+    /// With PyTorch's epsilon.
+    pub fn new(group: u8, statistics: Statistics) -> Self {
+        Place { group, statistics, eps: BatchNormLayer::EPS }
+    }
+
     /// Normalises by the batch; running statistics follow.
     pub fn training(t: &mut Tape<'_>, group: u8) -> Self {
-        Place { group, statistics: Statistics::batch(t.arena) }
+        Place::new(group, Statistics::batch(t.arena))
     }
 
     /// Normalises by running statistics: evaluation, and frozen layers.
     pub fn evaluation(group: u8) -> Self {
-        Place { group, statistics: Statistics::Running }
+        Place::new(group, Statistics::Running)
     }
 }
 
 /// 3 x 3 taps that keep the size of maps, or halve it with a stride of 2.
 pub fn three_by_three(stride: u32) -> Geometry {
-    Geometry { kernel: 3, stride, padding: 1 }
+    Geometry { kernel: 3, stride, padding: Padding::Pixels(1) }
 }
 
 /// A linear layer with PyTorch's initialisation: weights and biases uniform within 1 / sqrt(inputs).
@@ -45,7 +52,7 @@ fn he(inputs: u32) -> Fill {
 
 /// Batch norm, and ReLU if told so. Frozen layers run in evaluation.
 fn normalized(t: &mut Tape<'_>, name: &str, place: Place, x: Buf, activation: Activation) -> Buf {
-    let layer = BatchNormLayer::new(t, name, place.group, x.cols());
+    let layer = BatchNormLayer::new(t, name, place.group, x.cols(), place.eps);
     let statistics = if layer.is_frozen(t.arena) { Statistics::Running } else { place.statistics };
     batch_norm(t, name, x, layer, statistics, activation)
 }
@@ -64,6 +71,29 @@ pub fn conv_norm(
     let w = t.param(&format!("{conv}.weight"), place.group, filters, he(x.channels() * geometry.kernel * geometry.kernel));
     let h = conv2d(t, conv, x, w, None, geometry);
     h.with(normalized(t, norm, place, h.buf, activation))
+}
+
+/// A depthwise convolution without bias called `conv`, then batch norm called `norm`.
+pub fn depthwise_norm(
+    t: &mut Tape<'_>,
+    [conv, norm]: [&str; 2],
+    place: Place,
+    x: Maps,
+    geometry: Geometry,
+    activation: Activation,
+) -> Maps {
+    let kernels = geometry.depthwise(x.channels());
+    let w = t.param(&format!("{conv}.weight"), place.group, kernels, he(geometry.kernel * geometry.kernel));
+    let h = depthwise_conv2d(t, conv, x, w, None, geometry);
+    h.with(normalized(t, norm, place, h.buf, activation))
+}
+
+/// A linear layer whose weights are published as those of a 1 x 1 convolution.
+pub fn filters_linear(t: &mut Tape<'_>, name: &str, group: u8, x: Buf, outputs: u32, activation: Activation) -> Buf {
+    let bound = Fill::Uniform(1.0 / (x.cols() as f32).sqrt());
+    let w = t.param(&format!("{name}.weight"), group, POINTWISE.filters(x.cols(), outputs), bound.clone());
+    let b = t.param(&format!("{name}.bias"), group, Tensor::Vector(outputs), bound);
+    linear(t, name, x, w, b, activation)
 }
 
 /// A linear layer without bias over maps laid out flat, then batch norm and ReLU. Returns `[batch, outputs]`.
@@ -92,7 +122,7 @@ pub fn residual_block(t: &mut Tape<'_>, name: &str, place: Place, x: Maps, outpu
 }
 
 /// 1 x 1 taps.
-pub const POINTWISE: Geometry = Geometry { kernel: 1, stride: 1, padding: 0 };
+pub const POINTWISE: Geometry = Geometry { kernel: 1, stride: 1, padding: Padding::Pixels(0) };
 
 /// Convolutions with batch norm, called `conv1`, `bn1` and so on, and a way around them, which is a 1 x 1 convolution where sizes
 /// change.

@@ -3,17 +3,23 @@
 
 mod cnn;
 mod decoder;
+mod efficientnet_lite0;
 mod encoder;
+mod inverted_residual;
 mod layers;
 mod mlp;
+mod mobilenet_v2;
+mod mobilenet_v3_small;
 mod resnet;
 mod resnet18;
 mod resnet34;
 mod resnet50;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-pub use encoder::Encoder;
+pub use encoder::{Encoder, Published};
 pub use layers::{Place, residual_block};
 use layers::{dense, dense_norm};
 
@@ -32,17 +38,23 @@ choice! {
     RESNET18 = resnet18::ENCODER,
     RESNET34 = resnet34::ENCODER,
     RESNET50 = resnet50::ENCODER,
+    MOBILENET_V2 = mobilenet_v2::ENCODER,
+    MOBILENET_V3_SMALL = mobilenet_v3_small::ENCODER,
+    EFFICIENTNET_LITE0 = efficientnet_lite0::ENCODER,
 }
 
 impl ModelKind {
-    /// The encoder that published weights are of, by the names of the tensors that there are.
-    pub fn of_weights(has: &dyn Fn(&str) -> bool) -> Option<Self> {
+    /// The encoder that published weights are of, by the names of tensors.
+    pub fn of_weights<'a>(names: impl IntoIterator<Item = &'a str> + Clone) -> Option<Self> {
         const IMAGE: SampleType = SampleType::Image(Image { height: 224, width: 224, channels: 3 });
-        let published = ENCODERS.iter().filter(|kind| kind.published().is_some());
-        let layers = published.map(|kind| (encoder_layers(&ModelSettings { kind: *kind, ..ModelSettings::mlp(vec![1]) }, IMAGE), *kind));
+        let forms = ENCODERS.iter().flat_map(|kind| kind.published().iter().map(|form| (*kind, form)));
+        let whole = forms.filter_map(|(kind, form)| {
+            let layers = encoder_layers(&ModelSettings { kind, ..ModelSettings::mlp(vec![1]) }, IMAGE);
+            let held: BTreeSet<String> = names.clone().into_iter().flat_map(|name| form.readings(name)).map(|(_, ours)| ours).collect();
+            layers.iter().all(|layer| held.contains(&format!("{layer}.weight"))).then_some((layers.len(), kind))
+        });
         // A smaller network's names may all be among a larger one's.
-        let whole = layers.filter(|(layers, _)| layers.iter().all(|layer| has(&format!("{layer}.weight"))));
-        whole.max_by_key(|(layers, _)| layers.len()).map(|(_, kind)| kind)
+        whole.max_by_key(|(layers, _)| *layers).map(|(_, kind)| kind)
     }
 
     /// The first encoder to which a setting means something.
@@ -75,7 +87,8 @@ impl Normalization {
 
 impl std::fmt::Display for Normalization {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "mean {:?} and standard deviation {:?}", self.mean, self.std)
+        let whose = if *self == Self::IMAGENET { "ImageNet's " } else { "" };
+        write!(f, "{whose}mean {:?} and standard deviation {:?}", self.mean, self.std)
     }
 }
 
@@ -182,7 +195,7 @@ pub fn encoder_layers(model: &ModelSettings, kind: SampleType) -> Vec<String> {
 /// SimCLR's head, dropped after pretraining: hidden layers with ReLU, and with batch norm if the encoder has it, and a linear
 /// one on top. Returns `[batch, last width]`.
 pub fn projection_head(t: &mut Tape<'_>, model: &ModelSettings, statistics: Statistics, widths: &[u32], features: Buf) -> Buf {
-    let place = Place { group: HEAD, statistics };
+    let place = Place::new(HEAD, statistics);
     widths.iter().enumerate().fold(features, |x, (i, &width)| {
         let name = format!("projection.{i}");
         match (i + 1 < widths.len(), model.kind.has_batch_norm()) {
@@ -249,11 +262,11 @@ mod tests {
             }
             let layers = encoder_layers(&model, IMAGE);
             assert!(!layers.is_empty(), "{kind:?}");
-            let norms = layers.iter().any(|layer| layer.contains("bn"));
+            let norms = arena.bufs().iter().any(|b| matches!(b.role, Role::Statistic { .. }));
             assert_eq!(norms, kind.has_batch_norm(), "{kind:?}");
-            if kind.published().is_some() {
+            if !kind.published().is_empty() {
                 let names = layers.iter().map(|layer| format!("{layer}.weight")).collect::<Vec<_>>();
-                assert_eq!(ModelKind::of_weights(&|name| names.iter().any(|known| known == name)), Some(*kind), "it is known by its names");
+                assert_eq!(ModelKind::of_weights(names.iter().map(String::as_str)), Some(*kind), "it is known by its names");
             }
         }
     }

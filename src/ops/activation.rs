@@ -1,10 +1,27 @@
-//! GELU, tanh and sigmoid, element by element.
+//! What follows layers, element by element.
 
-use super::{GradientCase, case_input};
-use crate::core::buffer::Buf;
+use super::{GradientCase, case_input, case_input_filled};
+use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::tape::Tape;
-use crate::kernels::activation::{Activate, Function};
+use crate::kernels::activation::Activate;
+pub use crate::kernels::activation::Function;
 use crate::kernels::activation_backward::ActivationBackward;
+
+/// What follows a layer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Activation {
+    None,
+    Relu,
+    Of(Function),
+}
+
+/// What layers that fuse a ReLU leave to do.
+pub(super) fn activated(t: &mut Tape<'_>, name: &str, y: Buf, activation: Activation) -> Buf {
+    match activation {
+        Activation::None | Activation::Relu => y,
+        Activation::Of(function) => apply(t, &format!("{name}, {function:?}"), y, function),
+    }
+}
 
 /// `x`: any shape; returns x Φ(x) with the normal distribution Φ (the exact form, not the one with tanh).
 pub fn gelu(t: &mut Tape<'_>, name: &str, x: Buf) -> Buf {
@@ -21,10 +38,11 @@ pub fn sigmoid(t: &mut Tape<'_>, name: &str, x: Buf) -> Buf {
     apply(t, name, x, Function::Sigmoid)
 }
 
-fn apply(t: &mut Tape<'_>, name: &str, x: Buf, function: Function) -> Buf {
+/// `x`: any shape; returns the function of each value.
+pub fn apply(t: &mut Tape<'_>, name: &str, x: Buf, function: Function) -> Buf {
     let y = t.scratch(name, x.shape);
     t.call(name, Activate { function, x, y });
-    let kept = if function == Function::Gelu { x } else { y };
+    let kept = if function.keeps_output() { y } else { x };
     let name = name.to_string();
     t.op(&[x], y, move |t, grad_y| {
         if let Some(to) = t.grad(x) {
@@ -44,5 +62,17 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
         GradientCase { name: "GELU", record: |t| record(t, Function::Gelu) },
         GradientCase { name: "tanh", record: |t| record(t, Function::Tanh) },
         GradientCase { name: "sigmoid", record: |t| record(t, Function::Sigmoid) },
+        GradientCase { name: "SiLU", record: |t| record(t, Function::Silu) },
+        // Values from -1 to 1 keep away from the kinks of these two.
+        GradientCase { name: "hard sigmoid", record: |t| record(t, Function::HardSigmoid) },
+        GradientCase { name: "hard swish", record: |t| record(t, Function::HardSwish) },
+        GradientCase {
+            name: "ReLU6",
+            record: |t| {
+                let values = (0..35).map(|i| [-1.0, 2.0, 7.0][i % 3] + 0.01 * i as f32);
+                let x = case_input_filled(t, "x", shape(5, 7), Fill::F32(values.collect()));
+                (vec![x], apply(t, "y", x, Function::Relu6))
+            },
+        },
     ]
 }

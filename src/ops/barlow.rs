@@ -77,6 +77,7 @@ fn unscaled(t: &mut Tape<'_>, cols: u32) -> BatchNormLayer {
             mean: vector("unused running mean", Role::Transient, 0.0),
             variance: vector("unused running variance", Role::Transient, 1.0),
         },
+        eps: BatchNormLayer::EPS,
     }
 }
 

@@ -1,15 +1,16 @@
 //! Batch normalisation (Ioffe and Szegedy, 2015) over the columns of a matrix: channels of pixels, or features of samples.
 
-use super::{Activation, GradientCase, case_input, case_input_filled, column_gradients};
+use super::activation::activated;
+use super::{Activation, Function, GradientCase, case_input, case_input_filled, column_gradients};
 use crate::core::buffer::{Arena, Buf, Dtype, FROZEN, Fill, Role, Tensor, shape};
 use crate::core::tape::Tape;
-use crate::kernels::batch_norm::BatchNorm;
+use crate::kernels::batch_norm::{BatchNorm, Clip};
 use crate::kernels::batch_norm_backward::BatchNormBackward;
 use crate::kernels::batch_norm_moments::BatchNormMoments;
 use crate::kernels::batch_norm_parts::BatchNormParts;
 use crate::kernels::batch_norm_running::BatchNormRunning;
 use crate::kernels::norm_sums::NormSums;
-use crate::kernels::parts;
+use crate::kernels::{NORM_EPS, parts};
 
 /// Statistics of past batches, `[1, channels]` each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,20 +31,25 @@ impl Running {
 }
 
 /// What a layer owns: `[1, channels]` each.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct BatchNormLayer {
     pub gamma: Buf,
     pub beta: Buf,
     pub running: Running,
+    /// What is added to variances.
+    pub eps: f32,
 }
 
 impl BatchNormLayer {
+    /// PyTorch's default.
+    pub const EPS: f32 = NORM_EPS;
+
     /// Gamma 1 and beta 0 to begin with, under PyTorch's names.
-    pub fn new(t: &mut Tape<'_>, name: &str, group: u8, channels: u32) -> Self {
+    pub fn new(t: &mut Tape<'_>, name: &str, group: u8, channels: u32, eps: f32) -> Self {
         let gamma = t.param(&format!("{name}.weight"), group, Tensor::Vector(channels), Fill::F32(vec![1.0; channels as usize]));
         let beta = t.param(&format!("{name}.bias"), group, Tensor::Vector(channels), Fill::Zero);
         let group = t.arena.role(gamma).and_then(Role::group).unwrap_or(group);
-        BatchNormLayer { gamma, beta, running: Running::new(t.arena, name, group, channels) }
+        BatchNormLayer { gamma, beta, running: Running::new(t.arena, name, group, channels), eps }
     }
 
     /// Whether its parameters are frozen, so that it is to normalise by running statistics.
@@ -77,41 +83,46 @@ impl Statistics {
     }
 }
 
-/// `x`: `[rows, channels]`; returns (x - mean) / sqrt(variance + 1e-5) · gamma + beta of each channel over all rows, rectified
-/// if told so.
+/// `x`: `[rows, channels]`; returns (x - mean) / sqrt(variance + eps) · gamma + beta of each channel over all rows, activated.
 ///
-/// Gradients need not be masked by the ReLU on their way here: `x`, which backward reads anyway, tells where it was closed.
+/// Gradients need not be masked by a ReLU on their way here: `x`, which backward reads anyway, tells where it was closed.
 pub fn batch_norm(t: &mut Tape<'_>, name: &str, x: Buf, layer: BatchNormLayer, statistics: Statistics, activation: Activation) -> Buf {
-    let BatchNormLayer { gamma, beta, running: Running { mean: running_mean, variance: running_variance } } = layer;
-    let (rows, channels, relu) = (x.rows(), x.cols(), activation == Activation::Relu);
+    let BatchNormLayer { gamma, beta, running: Running { mean: running_mean, variance: running_variance }, eps } = layer;
+    let (rows, channels) = (x.rows(), x.cols());
+    let (clip, activation) = match activation {
+        Activation::Relu => (Clip::Relu, Activation::None),
+        Activation::Of(Function::Relu6) => (Clip::Relu6, Activation::None),
+        other => (Clip::None, other),
+    };
     let moments = t.scratch(&format!("{name} moments"), shape(2, channels));
     match statistics {
         Statistics::Batch { rates, column: rate_column } => {
             let in_parts = shape(parts(rows), channels);
             let [means, deviations] = ["means", "deviations"].map(|what| t.scratch(&format!("{name} {what} of parts"), in_parts));
             t.call(format!("{name}: statistics of parts"), BatchNormParts { x, means, deviations });
-            let call = BatchNormMoments { means, deviations, rates, rate_column, running_mean, running_variance, moments, rows };
+            let call = BatchNormMoments { means, deviations, rates, rate_column, running_mean, running_variance, moments, rows, eps };
             t.call(format!("{name}: statistics"), call);
         }
         Statistics::Running => {
-            t.call(format!("{name}: running statistics"), BatchNormRunning { running_mean, running_variance, moments });
+            t.call(format!("{name}: running statistics"), BatchNormRunning { running_mean, running_variance, moments, eps });
         }
     }
     let y = t.scratch(name, x.shape);
-    t.call(name, BatchNorm { x, moments, gamma, beta, y, relu });
-    let name = name.to_string();
+    t.call(name, BatchNorm { x, moments, gamma, beta, y, clip });
+    let of_layer = name.to_string();
     t.op(&[x, gamma, beta], y, move |t, grad_y| {
+        let name = of_layer;
         let to_x = t.grad(x);
         let centred = to_x.is_some() && statistics != Statistics::Running;
-        let of_parts = |sums, products| NormSums { x, grad_y, moments, by_row: false, gamma, beta, relu, sums, products };
+        let of_parts = |sums, products| NormSums { x, grad_y, moments, by_row: false, gamma, beta, clip, sums, products };
         let sums = column_gradients(t, &name, [beta, gamma], rows, centred, of_parts);
         if let Some(to) = to_x {
             let sums = sums.filter(|_| centred);
-            let call = BatchNormBackward { x, grad_y, moments, gamma, beta, sums, relu, grad_x: to.buf, accumulate: to.accumulate };
+            let call = BatchNormBackward { x, grad_y, moments, gamma, beta, sums, clip, grad_x: to.buf, accumulate: to.accumulate };
             t.call(format!("{name}: input gradient"), call);
         }
     });
-    y
+    activated(t, name, y, activation)
 }
 
 pub(super) fn gradient_cases() -> Vec<GradientCase> {
@@ -120,13 +131,15 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
         let x = case_input(t, "x", 19, 3);
         let gamma = case_input_filled(t, "gamma", shape(1, 3), Fill::F32(vec![0.7, -0.5, 0.6]));
         let beta = case_input_filled(t, "beta", shape(1, 3), Fill::F32(vec![2.0, -2.0, 1.9]));
-        let layer = BatchNormLayer { gamma, beta, running: Running::new(t.arena, "y", 0, 3) };
+        let layer = BatchNormLayer { gamma, beta, running: Running::new(t.arena, "y", 0, 3), eps: BatchNormLayer::EPS };
         let statistics = statistics.unwrap_or_else(|| Statistics::batch(t.arena));
         let y = (0..passes).fold(x, |x, i| batch_norm(t, &format!("y{i}"), x, layer, statistics, activation));
         (vec![x, gamma, beta], y)
     }
     vec![
         GradientCase { name: "batch norm", record: |t| record(t, None, Activation::None, 1) },
+        GradientCase { name: "batch norm with ReLU6", record: |t| record(t, None, Activation::Of(Function::Relu6), 1) },
+        GradientCase { name: "batch norm with SiLU", record: |t| record(t, None, Activation::Of(Function::Silu), 1) },
         GradientCase { name: "batch norm with ReLU", record: |t| record(t, None, Activation::Relu, 1) },
         GradientCase { name: "batch norm, gamma and beta shared", record: |t| record(t, None, Activation::None, 2) },
         GradientCase { name: "batch norm, running", record: |t| record(t, Some(Statistics::Running), Activation::None, 1) },
@@ -149,7 +162,7 @@ mod tests {
         let x = arena.input("x", Dtype::F32, shape(2, 1));
         let rates = arena.input("rates", Dtype::F32, shape(1, 3));
         let mut tape = Tape::new(&mut arena, "case", &[]);
-        let layer = BatchNormLayer::new(&mut tape, "bn", 0, 1);
+        let layer = BatchNormLayer::new(&mut tape, "bn", 0, 1, BatchNormLayer::EPS);
         batch_norm(&mut tape, "y", x, layer, Statistics::Batch { rates, column: 2 }, Activation::None);
         let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
         let mut cpu = Cpu::new(HostMem::new(&arena), programs.clone());

@@ -1,9 +1,9 @@
 //! Convolution over feature maps, with PyTorch's `[out, in, k, k]` kernels.
 
-use super::{Destination, GradientCase, case_input, weight_gradients};
-use crate::core::buffer::{Buf, Dtype, Fill, Maps, Role, Tensor, shape};
+use super::{Destination, GradientCase, case_input, case_weights, weight_gradients};
+use crate::core::buffer::{Buf, Maps, shape};
 use crate::core::tape::{GradTarget, Tape};
-use crate::kernels::conv2d::{Conv2d, ConvPass, Geometry};
+use crate::kernels::conv2d::{Conv2d, ConvPass, Geometry, Padding};
 
 /// `x`: maps with `in` channels, `w`: `[out, in, k, k]` as [`Geometry::filters`] lays it out, `bias`: `[1, out]`; returns maps
 /// with `out` channels. Panics if the kernel is larger than the padded maps, which their sizes have ruled out.
@@ -32,21 +32,14 @@ pub fn conv2d(t: &mut Tape<'_>, name: &str, x: Maps, w: Buf, bias: Option<Buf>, 
     y
 }
 
-/// Filters whose gradient is wanted.
-fn case_filters(t: &mut Tape<'_>, name: &str, filters: Tensor) -> Buf {
-    let buf = t.arena.buffer(name, Role::Input, Dtype::F32, filters, Fill::Uniform(1.0));
-    t.want(buf);
-    buf
-}
-
 pub(super) fn gradient_cases() -> Vec<GradientCase> {
-    const STRIDED: Geometry = Geometry { kernel: 3, stride: 2, padding: 1 };
+    const STRIDED: Geometry = Geometry { kernel: 3, stride: 2, padding: Padding::Pixels(1) };
     vec![
         GradientCase {
             name: "conv2d",
             record: |t| {
                 let x = Maps::new(case_input(t, "x", 2 * 5 * 4, 4), 2, 5, 4);
-                let (w, b) = (case_filters(t, "w", STRIDED.filters(4, 3)), case_input(t, "b", 1, 3));
+                let (w, b) = (case_weights(t, "w", STRIDED.filters(4, 3)), case_input(t, "b", 1, 3));
                 (vec![x.buf, w, b], conv2d(t, "y", x, w, Some(b), STRIDED).buf)
             },
         },
@@ -55,7 +48,7 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
             record: |t| {
                 let x = Maps::new(case_input(t, "x", 3 * 4, 4), 1, 3, 4);
                 let geometry = Geometry { stride: 1, ..STRIDED };
-                let w = case_filters(t, "w", geometry.filters(4, 4));
+                let w = case_weights(t, "w", geometry.filters(4, 4));
                 let h = conv2d(t, "h", x, w, None, geometry);
                 (vec![x.buf, w], conv2d(t, "y", h, w, None, geometry).buf)
             },

@@ -3,6 +3,7 @@
 use super::{GradientCase, case_input, column_gradients};
 use crate::core::buffer::{Buf, shape};
 use crate::core::tape::Tape;
+use crate::kernels::batch_norm::Clip;
 use crate::kernels::layer_norm::LayerNorm;
 use crate::kernels::layer_norm_backward::LayerNormBackward;
 use crate::kernels::norm_sums::NormSums;
@@ -14,7 +15,7 @@ pub fn layer_norm(t: &mut Tape<'_>, name: &str, x: Buf, gamma: Buf, beta: Buf) -
     t.call(name, LayerNorm { x, gamma, beta, y, moments });
     let name = name.to_string();
     t.op(&[x, gamma, beta], y, move |t, grad_y| {
-        let of_parts = |sums, products| NormSums { x, grad_y, moments, by_row: true, gamma, beta, relu: false, sums, products };
+        let of_parts = |sums, products| NormSums { x, grad_y, moments, by_row: true, gamma, beta, clip: Clip::None, sums, products };
         column_gradients(t, &name, [beta, gamma], x.rows(), false, of_parts);
         if let Some(to) = t.grad(x) {
             let call = LayerNormBackward { x, grad_y, moments, gamma, grad_x: to.buf, accumulate: to.accumulate };

@@ -1,5 +1,6 @@
 //! y = x Wᵀ + b, with PyTorch's `[out, in]` weights.
 
+use super::activation::{Activation, activated};
 use super::{Destination, GradientCase, case_input, case_input_filled, normalize, product_into, weight_gradients};
 use crate::core::buffer::{Buf, Fill, Maps, Shape, shape};
 use crate::core::tape::Tape;
@@ -7,15 +8,10 @@ use crate::kernels::copy::Copy;
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::relu_backward::ReluBackward;
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Activation {
-    None,
-    Relu,
-}
-
 /// `x`: `[batch, in]`, `w`: `[out, in]`, `b`: `[1, out]`; returns `[batch, out]`.
 pub fn linear(t: &mut Tape<'_>, name: &str, x: Buf, w: Buf, b: Buf, activation: Activation) -> Buf {
-    layer(t, name, x, w, Some(b), activation)
+    let y = layer(t, name, x, w, Some(b), activation);
+    activated(t, name, y, activation)
 }
 
 /// A linear layer without a bias, for instance before a batch norm, which would cancel it.
@@ -77,7 +73,7 @@ fn reread(t: &mut Tape<'_>, name: &str, x: Buf, shape: Shape) -> Buf {
 /// The gradient of what was activated to `y`, whose gradient is `grad_y`. With a ReLU, `y` must have been declared rectified: then
 /// there is nothing to do if the writers of `grad_y` went through it.
 pub(super) fn before_activation(t: &mut Tape<'_>, name: &str, y: Buf, grad_y: Buf, activation: Activation) -> Buf {
-    if activation == Activation::None || t.arrived_masked(y) {
+    if activation != Activation::Relu || t.arrived_masked(y) {
         return grad_y;
     }
     let before = t.scratch(&format!("{name} before ReLU.grad"), y.shape);

@@ -5,9 +5,11 @@ mod activation;
 mod add;
 mod barlow;
 mod batch_norm;
+mod channel_scale;
 mod contrastive;
 mod conv2d;
 mod cross_entropy;
+mod depthwise_conv2d;
 mod input;
 mod layer_norm;
 mod linear;
@@ -22,19 +24,21 @@ mod update;
 mod value;
 mod vicreg;
 
-pub use activation::{gelu, sigmoid, tanh};
+pub use activation::{Activation, Function, apply, gelu, sigmoid, tanh};
 pub use add::add;
 pub use barlow::barlow;
 pub use batch_norm::{BatchNormLayer, Running, Statistics, batch_norm};
+pub use channel_scale::channel_scale;
 pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_with, sup_con, sup_con_with};
 pub use conv2d::conv2d;
 pub use cross_entropy::cross_entropy;
+pub use depthwise_conv2d::depthwise_conv2d;
 pub use input::{
     Augmentation, Batch, DataBufs, Draws, augmented_views, batch_indices, batch_labels, batch_samples, draw_views, normalize_pixels,
     samples_of, views,
 };
 pub use layer_norm::layer_norm;
-pub use linear::{Activation, flatten, linear, project, unflatten};
+pub use linear::{flatten, linear, project, unflatten};
 pub use normalize::normalize;
 pub use pixel_cross_entropy::pixel_cross_entropy;
 pub use pool::{global_avg_pool, max_pool2d};
@@ -46,7 +50,7 @@ pub use update::{Clock, Optimizer, StepSettings, report, start_step, update};
 pub use value::{Form, Value};
 pub use vicreg::vicreg;
 
-use crate::core::buffer::{Buf, Fill, Shape, shape};
+use crate::core::buffer::{Buf, Dtype, Fill, Role, Shape, Tensor, shape};
 use crate::core::tape::{GradTarget, Tape};
 use crate::kernels::column_sums::ColumnSums;
 use crate::kernels::matmul::{Layout, Matmul};
@@ -121,14 +125,19 @@ fn weight_gradients(
         product_and_sums_into(t, format!("{name}: {what}"), parts, to, beside, call);
     }
     if let Some(to) = apart {
-        let (label, accumulate) = (format!("{name}: bias gradient"), to.accumulate);
-        match ColumnSums::parts_for(grad_y.rows()) {
-            1 => t.call(label, ColumnSums { x: grad_y, sums: to.buf, accumulate }),
-            parts => {
-                let products = t.scratch(&format!("{name} bias gradient by part"), shape(parts, grad_y.cols()));
-                t.call(format!("{label} by part"), ColumnSums { x: grad_y, sums: products, accumulate: false });
-                t.call(label, SumParts { products, mask: None, c: to.buf, accumulate });
-            }
+        bias_gradient(t, name, grad_y, to);
+    }
+}
+
+/// Records the sums of the columns of `grad_y`.
+fn bias_gradient(t: &mut Tape<'_>, name: &str, grad_y: Buf, to: GradTarget) {
+    let (label, accumulate) = (format!("{name}: bias gradient"), to.accumulate);
+    match ColumnSums::parts_for(grad_y.rows()) {
+        1 => t.call(label, ColumnSums { x: grad_y, sums: to.buf, accumulate }),
+        parts => {
+            let products = t.scratch(&format!("{name} bias gradient by part"), shape(parts, grad_y.cols()));
+            t.call(format!("{label} by part"), ColumnSums { x: grad_y, sums: products, accumulate: false });
+            t.call(label, SumParts { products, mask: None, c: to.buf, accumulate });
         }
     }
 }
@@ -182,7 +191,9 @@ pub struct GradientCase {
 /// Every differentiable op in every form.
 pub fn gradient_cases() -> Vec<GradientCase> {
     [
+        channel_scale::gradient_cases(),
         conv2d::gradient_cases(),
+        depthwise_conv2d::gradient_cases(),
         linear::gradient_cases(),
         relu::gradient_cases(),
         activation::gradient_cases(),
@@ -210,7 +221,16 @@ fn case_input(t: &mut Tape<'_>, name: &str, rows: u32, cols: u32) -> Buf {
 }
 
 fn case_input_filled(t: &mut Tape<'_>, name: &str, shape: Shape, fill: Fill) -> Buf {
-    let buf = t.arena.buffer(name, crate::core::buffer::Role::Input, crate::core::buffer::Dtype::F32, shape, fill);
+    case_tensor(t, name, shape.into(), fill)
+}
+
+/// Weights whose gradient is wanted, zero where a row here has room for more than the tensor has.
+fn case_weights(t: &mut Tape<'_>, name: &str, weights: Tensor) -> Buf {
+    case_tensor(t, name, weights, Fill::Uniform(1.0))
+}
+
+fn case_tensor(t: &mut Tape<'_>, name: &str, tensor: Tensor, fill: Fill) -> Buf {
+    let buf = t.arena.buffer(name, Role::Input, Dtype::F32, tensor, fill);
     t.want(buf);
     buf
 }

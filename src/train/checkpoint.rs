@@ -14,8 +14,10 @@ use safetensors::tensor::{Dtype as TensorType, SafeTensors, TensorInfo, TensorVi
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::foreign;
+use super::foreign::{self, StoredTensors};
 use super::outputs::Outputs;
+#[cfg(feature = "files")]
+use super::pth;
 use super::tasks::{Objective, Task, stage};
 use crate::core::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
 use crate::core::sample::{Image, SampleType};
@@ -26,9 +28,6 @@ use crate::models::ModelSettings;
 
 /// safetensors writes its metadata in random order: one key keeps files equal.
 const KEY: &str = "wgraft";
-
-/// Tensors of a file by name: shape, type, bytes.
-pub(super) type StoredTensors = BTreeMap<String, (Vec<usize>, TensorType, Vec<u8>)>;
 
 /// A header takes many times its length in memory, which must not be much beside that of the tensors that it describes.
 const MOST_HEADER_BYTES: u64 = 8 << 20;
@@ -55,6 +54,11 @@ fn contents(path: &Path) -> Result<Vec<u8>> {
 /// [`read_tensors`] of a file's bytes; `path`, for errors, says whose they are.
 fn tensors_in(bytes: &[u8], path: &Path) -> Result<(StoredTensors, Option<Record>)> {
     let source = path.display();
+    #[cfg(feature = "files")]
+    if pth::is_one(bytes) {
+        let tensors = pth::tensors(bytes).with_context(|| format!("{source} is a file of PyTorch's that cannot be read"))?;
+        return Ok((tensors, None));
+    }
     // The length of the header, then the header, an object of JSON.
     let promised = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
     if promised > MOST_HEADER_BYTES || bytes.get(8) != Some(&b'{') {

@@ -139,10 +139,7 @@ impl Finetune {
             total_steps: &|epoch| run.steps.unwrap_or(run.epochs.saturating_mul(epoch).max(if few { MIN_FEW_LABEL_STEPS } else { 0 })),
         };
         // Frozen layers are those of evaluation.
-        let place = |group, statistics| Place {
-            group,
-            statistics: if options.trained.contains(&group) { statistics } else { Statistics::Running },
-        };
+        let place = |group, statistics| Place::new(group, if options.trained.contains(&group) { statistics } else { Statistics::Running });
         let training = Training::record(&mut r, &options, &|t, batch, clock| {
             let augmentation = methods::augmentation(settings.augment, run.seed);
             let statistics = Statistics::batch(t.arena);

@@ -1,8 +1,15 @@
-//! What a file is that was taken for weights and is no safetensors file: told by its content, whatever it is called.
+//! Tensors as files of many origins hold them; and what a file is that was taken for weights and holds none: told by its content,
+//! whatever it is called.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
+use safetensors::tensor::Dtype as TensorType;
+
 use crate::data::misnamed;
+
+/// Tensors of a file by name: shape, type, bytes.
+pub(super) type StoredTensors = BTreeMap<String, (Vec<usize>, TensorType, Vec<u8>)>;
 
 /// Of the beginning of a file, what is searched for names of members.
 const BEGINNING: usize = 4096;
@@ -19,7 +26,6 @@ pub(super) fn described(bytes: &[u8], path: &Path) -> Option<String> {
     let onnx = matches!(head, [0x08, 1..=31, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..]);
     Some(match () {
         () if bytes.is_empty() => "is empty".into(),
-        () if begins(b"PK\x03\x04") && names(b"data.pkl") => format!("is a file of PyTorch's; {}", converted(path)),
         () if begins(b"PK\x03\x04") && names(b".npy") => {
             "is an archive of NumPy's (.npz): save_file of safetensors.numpy writes it anew".into()
         }

@@ -19,6 +19,8 @@ mod pretrain;
 mod pretrained;
 #[cfg(feature = "files")]
 mod preview;
+#[cfg(feature = "files")]
+mod pth;
 mod recording;
 mod settings;
 mod tasks;

@@ -150,7 +150,7 @@ impl Pretrain {
         let (bank_size, looked_at) = (watched(&train, BANK), watched(&train, Recalibration::SAMPLES));
         let first = training.first_samples(&mut r, "first training", &train, bank_size.max(looked_at));
         let recalibration = Recalibration::record(&mut r, first, looked_at, &|t, batch, statistics| {
-            let places = [models::ENCODER, models::HEAD].map(|group| Place { group, statistics });
+            let places = [models::ENCODER, models::HEAD].map(|group| Place::new(group, statistics));
             method.forward(t, &pretext, places, batch)
         })?;
         let held_out = held_out.first(watched(&held_out, u32::MAX));

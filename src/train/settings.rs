@@ -9,6 +9,7 @@ use super::methods::{self, Corruption, METHODS, Method, Pretext};
 use super::optimizer::OptimizerKind;
 use super::presets::augment_preset;
 use super::tasks::{ClassWeights, RegressionLoss, TASKS, Task, TaskSettings};
+use super::weights::model_of;
 use crate::core::settings::{self, Settings};
 use crate::data::{Dataset, MOST_SIDE, ReadOptions, Split, TruthKind};
 use crate::error::UsageError;
@@ -260,7 +261,8 @@ impl Settings for PretrainSettings {
     }
 
     fn suited(&self) -> Result<Self> {
-        Ok(Self::by(self.method))
+        let settings = Self::by(self.method);
+        Ok(PretrainSettings { model: model_of(self.init_from.as_deref(), settings.model.clone())?, ..settings })
     }
 }
 
@@ -327,7 +329,11 @@ impl Settings for FinetuneSettings {
     }
 
     fn suited(&self) -> Result<Self> {
-        if self.from == "scratch" { Ok(Self::by(self.task)) } else { Self::from_encoder(&self.from, self.task, self.run.optimizer) }
+        if self.from != "scratch" {
+            return Self::from_encoder(&self.from, self.task, self.run.optimizer);
+        }
+        let settings = Self::by(self.task);
+        Ok(FinetuneSettings { model: model_of(self.init_from.as_deref(), settings.model.clone())?, ..settings })
     }
 }
 

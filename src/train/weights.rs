@@ -6,12 +6,13 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use safetensors::tensor::Dtype as TensorType;
 
-use super::checkpoint::{Record, StoredTensors, read_tensors};
+use super::checkpoint::{Record, read_tensors};
+use super::foreign::StoredTensors;
 use crate::core::buffer::{Arena, Buf, NamedBuf, Role, is_of};
 use crate::core::sample::Image;
 use crate::data::Split;
 use crate::error::UsageError;
-use crate::models::{self, ModelKind, ModelSettings, Normalization};
+use crate::models::{self, ModelKind, ModelSettings, Normalization, Published};
 
 /// Channels of images in colour.
 const COLOURS: usize = 3;
@@ -39,6 +40,17 @@ pub struct Fitted {
     pub notes: Vec<String>,
 }
 
+/// The model that the weights in `file` are of, as far as that is known; without a file, or where it is not, `otherwise`.
+pub(super) fn model_of(file: Option<&Path>, otherwise: ModelSettings) -> Result<ModelSettings> {
+    let Some(file) = file else { return Ok(otherwise) };
+    let (tensors, record) = read_tensors(file)?;
+    if let Some(record) = record {
+        return Ok(record.model);
+    }
+    let kind = ModelKind::of_weights(tensors.keys().map(String::as_str)).unwrap_or(otherwise.kind);
+    Ok(ModelSettings { kind, ..otherwise })
+}
+
 impl Weights {
     /// Reads `file`, if there is one, for a model that is to be trained on `samples`. Where the settings do not say how the encoder
     /// normalises images, it does from now on what these weights were trained with, as far as that is known.
@@ -46,8 +58,12 @@ impl Weights {
         let Some(file) = file else { return Ok(None) };
         let (tensors, record) = read_tensors(file)?;
         let (layers, source) = (models::encoder_layers(model, samples.kind()), file.display().to_string());
+        let (tensors, form) = in_our_names(tensors, model.kind.published(), &layers);
         let prefix = prefix(&tensors, &layers).with_context(|| format!("the weights in {source} cannot be told apart"))?;
         let mut weights = Weights { tensors, record, layers, source, notes: Vec::new() };
+        if let Some(form) = form.filter(|form| !std::ptr::eq(*form, &model.kind.published()[0])) {
+            weights.notes.push(format!("{}: names are those of {}", weights.source, form.by));
+        }
         if !prefix.is_empty() {
             weights.notes.push(format!("{}: names begin with `{prefix}`, which is left out", weights.source));
             let (inside, outside): (StoredTensors, _) = weights.tensors.into_iter().partition(|(name, _)| name.starts_with(&prefix));
@@ -55,17 +71,17 @@ impl Weights {
             weights.tensors = outside.into_iter().chain(stripped).collect();
         }
         if let Some(image) = samples.kind().image() {
-            weights.settle(model, image);
+            weights.settle(model, image, form);
         }
         Ok(Some(weights))
     }
 
     /// Gives `model` the normalisation of these weights, unless it has one, and notes which it is.
-    fn settle(&mut self, model: &mut ModelSettings, image: Image) {
+    fn settle(&mut self, model: &mut ModelSettings, image: Image, form: Option<&Published>) {
         let stem = self.layers.first().and_then(|layer| self.tensors.get(&format!("{layer}.weight")));
         let in_colour = stem.is_some_and(|(shape, ..)| shape.len() == 4 && shape[1] == COLOURS);
-        let published = model.kind.published().filter(|_| in_colour);
-        let known = self.record.as_ref().map_or(published, |record| record.model.normalize);
+        let published = form.filter(|_| in_colour);
+        let known = self.record.as_ref().map_or(published.map(|form| form.normalization), |record| record.model.normalize);
         let grey = in_colour && image.channels == 1;
         let note = match (model.normalize, known) {
             (Some(given), known) if self.record.is_some() && known != Some(given) => {
@@ -74,8 +90,8 @@ impl Weights {
             (Some(given), _) => format!("images are normalised by {given}, as the settings say"),
             (None, Some(known)) if self.record.is_some() => format!("images are normalised by {known}, as those of that run were"),
             (None, Some(known)) => format!(
-                "images are normalised by ImageNet's {known}, as weights of torchvision and timm want; for others, name theirs under \
-                 [model.normalize] in a --config"
+                "images are normalised by {known}, as weights of {} want; for others, name theirs under [model.normalize] in a --config",
+                published.map_or("others", |form| form.by)
             ),
             (None, None) if self.record.is_none() => "nothing says how its images were normalised: they stay 0 to 1".into(),
             (None, None) => String::new(),
@@ -205,7 +221,7 @@ impl Weights {
         let more = problems.len().saturating_sub(NAMED);
         let more = if more > 0 { format!(", and {more} more") } else { String::new() };
         let named = problems[..problems.len().min(NAMED)].join("; ");
-        let another = ModelKind::of_weights(&|name| self.tensors.contains_key(name)).filter(|kind| *kind != model.kind);
+        let another = ModelKind::of_weights(self.tensors.keys().map(String::as_str)).filter(|kind| *kind != model.kind);
         let say_model = another.map_or(String::new(), |kind| format!("; these are weights of {0}: say --model {0}", kind.name()));
         let shapes = |b: &&NamedBuf| Some((b.tensor.torch_shape(), self.tensors.get(&b.name)?.0.clone()));
         let stem = encoder.iter().find(|b| matches!(b.role, Role::Param { .. })).and_then(shapes);
@@ -235,6 +251,20 @@ fn listed(names: &[String]) -> String {
     let more = names.len().saturating_sub(NAMED);
     let named = names[..names.len() - more].join(", ");
     if more > 0 { format!("{named} and {more} more") } else { named }
+}
+
+/// The tensors of a file by our names, and the form in which its weights were published, where it is one of these.
+fn in_our_names(tensors: StoredTensors, forms: &'static [Published], layers: &[String]) -> (StoredTensors, Option<&'static Published>) {
+    // The first form has our names already.
+    let others = forms.iter().skip(1).find(|form| {
+        let named = tensors
+            .keys()
+            .filter(|name| form.readings(name).next().is_some_and(|(_, ours)| layers.iter().any(|layer| is_of(&ours, layer))));
+        2 * named.count() > layers.len()
+    });
+    let Some(form) = others else { return (tensors, forms.first()) };
+    let ours = |name: String| form.readings(&name).next().map_or(name.clone(), |(wrap, ours)| format!("{wrap}{ours}"));
+    (tensors.into_iter().map(|(name, tensor)| (ours(name), tensor)).collect(), Some(form))
 }
 
 /// What names in a file have before those of these layers: nothing, or what wraps the model, such as `module.`.

@@ -57,6 +57,16 @@ pub fn mask(height: u32, width: u32, values: &[u8]) -> Vec<u8> {
     encoded(GrayImage::from_raw(width, height, values.to_vec()).expect("as many values"), ImageFormat::Png)
 }
 
+/// A zip of these members.
+pub fn zipped(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, contents) in members {
+        zip.start_file(*name, zip::write::SimpleFileOptions::default()).expect("it is begun");
+        zip.write_all(contents).expect("it is packed");
+    }
+    zip.finish().expect("it is a zip").into_inner()
+}
+
 pub fn gzipped(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("it is packed")

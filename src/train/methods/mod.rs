@@ -97,7 +97,7 @@ pub struct Pretext<'a> {
 impl Pretext<'_> {
     /// From samples to embeddings.
     pub fn embed(&self, t: &mut Tape<'_>, statistics: Statistics, x: Value) -> Buf {
-        let features = models::encoder(t, self.model, Place { group: models::ENCODER, statistics }, x);
+        let features = models::encoder(t, self.model, Place::new(models::ENCODER, statistics), x);
         models::projection_head(t, self.model, statistics, self.projection, features)
     }
 }
