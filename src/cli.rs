@@ -53,6 +53,8 @@ pub enum Command {
     Tune(StepArgs),
     /// List the adapters of this machine
     Devices(DevicesArgs),
+    /// List the networks whose published weights are known, or say what a file of weights is
+    Weights(WeightsArgs),
     /// Print the programs that a run would execute, one kernel call per line
     Show(ShowArgs),
 }
@@ -70,7 +72,7 @@ impl Command {
             Command::Check(args) => Some(&args.device),
             Command::Bench(args) => Some(&args.device),
             Command::Profile(args) | Command::Tune(args) => Some(&args.device),
-            Command::Pretrain(_) | Command::Finetune(_) | Command::Devices(_) | Command::Show(_) => None,
+            Command::Pretrain(_) | Command::Finetune(_) | Command::Devices(_) | Command::Weights(_) | Command::Show(_) => None,
         }
     }
 }
@@ -519,6 +521,15 @@ pub enum Verb {
 
 #[derive(Clone, Debug, Args)]
 pub struct DevicesArgs {
+    /// Print one JSON object as the last line of stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct WeightsArgs {
+    /// A file of weights: safetensors, or PyTorch's .pth
+    pub file: Option<PathBuf>,
     /// Print one JSON object as the last line of stdout
     #[arg(long)]
     pub json: bool,

@@ -333,7 +333,7 @@ fn nothing_is_run_that_a_file_asks_for() {
         // The stream of older versions begins with three pickles of its own.
         let stream =
             [&b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."[..], b"\x80\x02M\xe9\x03.", b"\x80\x02}.", &pickle, b"\x80\x02]."].concat();
-        put(root, "zip.pth", zipped(&[("archive/data.pkl", &pickle), ("archive/byteorder", b"little")]));
+        put(root, "zip.pth", zipped(&[("archive/data.pkl", &pickle), ("archive/byteorder", b"little")], zip::CompressionMethod::Stored));
         put(root, "stream.pth", stream);
         for file in ["zip.pth", "stream.pth"] {
             refused(root, &[MLP, &["--init-from", file]].concat(), 1, &[file, &format!("`{module}.{name}`"), "nothing is run"]);

@@ -377,7 +377,10 @@ fn archives_keep_links_and_zips_are_read() {
     let classes = [("cats", 10), ("dogs/deep", 20)];
     let members: Vec<(String, Vec<u8>)> =
         (0..5).flat_map(|i| classes.map(|(class, first)| (format!("set/{class}/{i}.png"), even(first + i)))).collect();
-    let bytes = zipped(&members.iter().map(|(name, contents)| (name.as_str(), contents.as_slice())).collect::<Vec<_>>());
+    let bytes = zipped(
+        &members.iter().map(|(name, contents)| (name.as_str(), contents.as_slice())).collect::<Vec<_>>(),
+        zip::CompressionMethod::Deflated,
+    );
     put(packed.path(), "other.zip", &bytes);
     let data = load(&packed.path().join("other.zip"), &labelled());
     assert_eq!((pixels_of(&data.train), &data.class_names), (pixels_of(&plain.train), &plain.class_names));

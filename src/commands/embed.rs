@@ -26,7 +26,7 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
     if !["npy", "csv"].contains(&ending.as_str()) {
         return Err(UsageError(format!("--out {} must end in .npy or .csv", args.out.display())).into());
     }
-    let finished = Finished::open(&args.run)?;
+    let mut finished = Finished::open(&args.run)?;
     let images = Flags::of(Some(&args.images));
     // NumPy's format has no place for names: they go beside it, a line for each row.
     let names_file = (ending == "npy").then(|| args.out.with_extension("files.csv"));

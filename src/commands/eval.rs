@@ -12,7 +12,7 @@ use crate::say;
 use crate::train::{Features, judge};
 
 pub fn run(args: &EvalArgs) -> Result<u8> {
-    let finished = Finished::of_anything(&args.run)?;
+    let mut finished = Finished::of_anything(&args.run)?;
     let task = finished.checkpoint.record.task;
     let pretrained = task.is_none();
     if let Some(count) = args.labels_per_class.filter(|&count| !pretrained || count == 0 || args.draws == 0) {

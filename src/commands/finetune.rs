@@ -18,12 +18,15 @@ use crate::train::{Checkpoint, Finetune, FinetuneSettings, RunSettings, find_che
 
 const COMMAND: &str = "finetune";
 
-/// The checkpoint that `--from` names; none for `scratch`.
-pub(super) fn load_pretrained(from: &str) -> Result<Option<Checkpoint>> {
+/// The checkpoint that `--from` names, for pictures of `size` if it takes others than those of its training; none for `scratch`.
+pub(super) fn load_pretrained(from: &str, size: Option<[u32; 2]>) -> Result<Option<Checkpoint>> {
     if from == "scratch" {
         return Ok(None);
     }
-    Checkpoint::load(&find_checkpoint(Path::new(from))?).map(Some)
+    let (mut checkpoint, notes) = Checkpoint::open(&find_checkpoint(Path::new(from))?)?;
+    notes.iter().for_each(|note| say!("{note}"));
+    checkpoint.take_size(size);
+    Ok(Some(checkpoint))
 }
 
 /// Says what was left to the defaults of a pretrained encoder, or was not.
@@ -82,7 +85,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     if opened.resume.is_some() {
         opened.settings.init_from = None;
     }
-    let pretrained = if opened.resume.is_some() { None } else { load_pretrained(&opened.settings.from)? };
+    let pretrained = if opened.resume.is_some() { None } else { load_pretrained(&opened.settings.from, opened.settings.run.size)? };
     if let Some(checkpoint) = &pretrained {
         let theirs = &checkpoint.record.model;
         suits(model, theirs, &opened.settings.from)?;

@@ -115,7 +115,7 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
         args.draws > 0 && args.labels_per_class != Some(0) && args.ask > 0,
         UsageError("--labels-per-class, --draws and --ask must be at least 1".into())
     );
-    let finished = Finished::open(&args.run)?;
+    let mut finished = Finished::open(&args.run)?;
     let [labels, ask] = finished.places(args.out.as_deref(), ["labels.csv", "ask-next.png"]);
     let inputs = finished.inputs(&args.data, &[args.labels.as_deref()]);
     let _lock = finished.lock(args.out.as_deref())?;

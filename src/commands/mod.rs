@@ -19,6 +19,7 @@ mod show;
 mod start;
 mod timed_step;
 mod tune;
+mod weights;
 
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -79,6 +80,7 @@ fn run_verb(command: Command) -> Result<u8> {
         Command::Profile(args) => profile::run(&args),
         Command::Tune(args) => tune::run(&args),
         Command::Devices(args) => devices::run(&args),
+        Command::Weights(args) => weights::run(&args),
         Command::Show(args) => show::run(&args),
     }
 }

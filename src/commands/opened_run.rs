@@ -24,7 +24,7 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// `run`: a run folder or a checkpoint file, of images.
+    /// `run`: a run folder or a checkpoint file, of images, or the weights of a network that others have published.
     pub fn open(run: &Path) -> Result<Self> {
         let finished = Self::of_anything(run)?;
         if finished.checkpoint.record.samples.image().is_none() {
@@ -36,7 +36,8 @@ impl Finished {
 
     /// `run`: a run folder or a checkpoint file, of images or of a table.
     pub fn of_anything(run: &Path) -> Result<Self> {
-        let checkpoint = Checkpoint::load(&find_checkpoint(run)?)?;
+        let (checkpoint, notes) = Checkpoint::open(&find_checkpoint(run)?)?;
+        notes.iter().for_each(|note| say!("{note}"));
         let mut settings = serde_json::to_value(RunSettings::default())?;
         let mut with_labels = false;
         if let Some(config) = config_of(run) {
@@ -55,9 +56,13 @@ impl Finished {
         args.given["data"].as_str().map(Path::new).or(self.settings.data.as_deref())
     }
 
-    /// The run's own data, or what `args` say, as images of the size that it knows.
-    pub fn data(&self, args: &Flags<DataFlags>, want_labels: bool) -> Result<Dataset> {
+    /// The run's own data, or what `args` say, as images of the size that it knows. Published weights have no data of their own.
+    pub fn data(&mut self, args: &Flags<DataFlags>, want_labels: bool) -> Result<Dataset> {
         let mut run = args.over(&self.settings)?;
+        if self.checkpoint.is_published() && run.data.is_none() {
+            return Err(UsageError(format!("{} is no run with data of its own: name some with --data", self.path.display())).into());
+        }
+        self.checkpoint.take_size(run.size);
         run.read_as(&self.checkpoint.record);
         load_data(&run, want_labels)
     }
@@ -129,7 +134,9 @@ impl Finished {
 
     /// Says so where the encoder knows more labels than those that it is about to be judged with.
     pub fn own_up(&self) {
-        if self.checkpoint.record.task.is_some() || self.with_labels {
+        if self.checkpoint.is_published() {
+            say!("{} was trained by others: whether they saw these pictures, nobody here knows", self.path.display());
+        } else if self.checkpoint.record.task.is_some() || self.with_labels {
             say!("{} was trained with labels: what follows says nothing about how few are enough", self.path.display());
         }
     }

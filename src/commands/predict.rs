@@ -19,7 +19,8 @@ use crate::train::{Checkpoint, Prediction, Record, find_checkpoint, predict_each
 const PORTION: usize = 256 << 20;
 
 pub fn run(args: &PredictArgs) -> Result<u8> {
-    let checkpoint = Checkpoint::load(&find_checkpoint(&args.run)?)?;
+    let (checkpoint, notes) = Checkpoint::open(&find_checkpoint(&args.run)?)?;
+    notes.iter().for_each(|note| say!("{note}"));
     let segments = checkpoint.record.task.is_some_and(|task| task.truth() == TruthKind::Masks);
     if segments != args.out.is_some() {
         let text = match segments {

@@ -14,7 +14,7 @@ use crate::say;
 
 pub fn run(args: &SearchArgs) -> Result<u8> {
     ensure!(args.count > 0, UsageError("--count must be at least 1".into()));
-    let finished = Finished::open(&args.run)?;
+    let mut finished = Finished::open(&args.run)?;
     let searched = Flags::of(args.images.as_deref());
     finished.inputs(&searched, &[Some(&args.image)]).declare(&args.out, args.overwrite)?;
     let data = finished.data(&searched, false)?;

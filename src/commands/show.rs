@@ -24,7 +24,7 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             settings.check()?;
             refuse_outputs(&args.output)?;
             start_threads(settings.run.threads)?;
-            let pretrained = finetune::load_pretrained(&settings.from)?;
+            let pretrained = finetune::load_pretrained(&settings.from, settings.run.size)?;
             let model = pretrained.as_ref().map_or(&settings.model, |checkpoint| &checkpoint.record.model);
             suits(&args.settings.given["model"], model, "the encoder")?;
             pretrained.iter().for_each(|checkpoint| settings.run.read_as(&checkpoint.record));

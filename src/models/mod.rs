@@ -15,6 +15,7 @@ mod resnet18;
 mod resnet34;
 mod resnet50;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -175,14 +176,20 @@ pub fn features(t: &mut Tape<'_>, model: &ModelSettings, batch: Batch) -> Buf {
 /// Names of the layers that have parameters, in the order of the program, of what `output` makes of a sample. Panics where the
 /// encoder does not take samples of this type.
 pub fn layers(model: &ModelSettings, kind: SampleType, output: &dyn Fn(&mut Tape<'_>, Value)) -> Vec<String> {
-    let (mut arena, form) = (Arena::new(0, u64::MAX), model.kind.form());
-    let lengths = kind.is_sequence().then(|| arena.input("length", Dtype::U32, shape(1, 1)));
-    let x = form.value(arena.input("sample", Dtype::F32, form.shape(1, kind)), kind, lengths);
-    output(&mut Tape::new(&mut arena, "layers", &[]), x);
+    let mut arena = Arena::new(0, u64::MAX);
+    record_sample(&mut arena, model, kind, output);
     let params = arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. }));
     let mut names: Vec<String> = params.filter_map(|b| Some(b.name.rsplit_once('.')?.0.to_string())).collect();
     names.dedup();
     names
+}
+
+/// Declares in `arena` what `output` makes of a sample.
+fn record_sample(arena: &mut Arena, model: &ModelSettings, kind: SampleType, output: &dyn Fn(&mut Tape<'_>, Value)) {
+    let form = model.kind.form();
+    let lengths = kind.is_sequence().then(|| arena.input("length", Dtype::U32, shape(1, 1)));
+    let x = form.value(arena.input("sample", Dtype::F32, form.shape(1, kind)), kind, lengths);
+    output(&mut Tape::new(arena, "layers", &[]), x);
 }
 
 /// [`layers`] of the encoder, up to its features.
@@ -190,6 +197,22 @@ pub fn encoder_layers(model: &ModelSettings, kind: SampleType) -> Vec<String> {
     layers(model, kind, &|t, x| {
         encoder(t, model, Place::evaluation(ENCODER), x);
     })
+}
+
+/// How many features the encoder makes of a sample.
+pub fn features_of(model: &ModelSettings, kind: SampleType) -> u32 {
+    let features = Cell::new(0);
+    record_sample(&mut Arena::new(0, u64::MAX), model, kind, &|t, x| {
+        features.set(encoder(t, model, Place::evaluation(ENCODER), x).cols());
+    });
+    features.get()
+}
+
+/// Declares the encoder's parameters and statistics in `arena`.
+pub fn record_encoder(arena: &mut Arena, model: &ModelSettings, kind: SampleType) {
+    record_sample(arena, model, kind, &|t, x| {
+        encoder(t, model, Place::evaluation(ENCODER), x);
+    });
 }
 
 /// SimCLR's head, dropped after pretraining: hidden layers with ReLU, and with batch norm if the encoder has it, and a linear

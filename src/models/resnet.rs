@@ -2,7 +2,7 @@
 
 use super::encoder::Encoder;
 use super::layers::{Block, Place, conv_norm, three_by_three};
-use super::{ModelSettings, Normalization, Published};
+use super::{ModelSettings, Published};
 use crate::core::buffer::{Buf, Maps};
 use crate::core::tape::Tape;
 use crate::kernels::conv2d::{Geometry, Padding};
@@ -19,6 +19,7 @@ pub(super) struct Resnet {
     /// In each of the four layers.
     pub blocks: [u32; 4],
     pub block: Block,
+    pub published: &'static [Published],
 }
 
 impl Encoder for Resnet {
@@ -45,7 +46,7 @@ impl Encoder for Resnet {
     }
 
     fn published(&self) -> &'static [Published] {
-        &[Published { by: "torchvision and timm", normalization: Normalization::IMAGENET, ours: |name| Some(name.into()) }]
+        self.published
     }
 }
 

@@ -183,6 +183,8 @@ pub struct Checkpoint {
     tensors: StoredTensors,
     /// For errors.
     source: String,
+    /// Of a network that others have published: its weights are for pictures of many sizes.
+    published: bool,
 }
 
 impl Checkpoint {
@@ -196,7 +198,7 @@ impl Checkpoint {
                 tensors.insert(name, (named.tensor.torch_shape(), tensor_type(named.buf), bytes));
             }
         }
-        Ok(Checkpoint { record, tensors, source: "this run".into() })
+        Ok(Checkpoint { record, tensors, source: "this run".into(), published: false })
     }
 
     /// The file's bytes.
@@ -217,15 +219,32 @@ impl Checkpoint {
         Self::of(tensors_in(bytes, Path::new(name))?, Path::new(name))
     }
 
-    fn of((tensors, record): (StoredTensors, Option<Record>), path: &Path) -> Result<Self> {
+    pub(super) fn of((tensors, record): (StoredTensors, Option<Record>), path: &Path) -> Result<Self> {
         let source = path.display().to_string();
         let Some(record) = record else {
             bail!(
-                "{source} is a safetensors file, but none of wgraft's checkpoints (it has no `{KEY}` record); \
-                 weights of other origin are for --init-from"
+                "{source} is none of wgraft's checkpoints (it has no `{KEY}` record), and not the weights of a network that is known: \
+                 `--init-from` with `--model` takes weights by their names"
             );
         };
-        Ok(Checkpoint { record, tensors, source })
+        Ok(Checkpoint { record, tensors, source, published: false })
+    }
+
+    /// Of an encoder whose weights others have published, by our names.
+    pub(super) fn of_published(record: Record, tensors: StoredTensors, source: String) -> Self {
+        Checkpoint { record, tensors, source, published: true }
+    }
+
+    /// Whether others have published these weights. What they were trained on is no run of ours.
+    pub fn is_published(&self) -> bool {
+        self.published
+    }
+
+    /// A published network takes pictures of this size from now on; others stay with that of their training.
+    pub fn take_size(&mut self, size: Option<[u32; 2]>) {
+        if let (true, Some([height, width]), SampleType::Image(image)) = (self.published, size, &mut self.record.samples) {
+            (image.height, image.width) = (height, width);
+        }
     }
 
     /// Writes the saved tensors into a run's buffers: those whose role `wanted` accepts, all of which must be there.

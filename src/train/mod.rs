@@ -55,4 +55,4 @@ pub use settings::{
 };
 pub use tasks::{ClassWeights, Details, FinetuneTask, Objective, Prediction, RegressionLoss, Scores, TASKS, Task};
 pub use training::{Phase, Plan, RING, Training, TrainingOptions};
-pub use weights::{Fitted, Weights};
+pub use weights::{Fitted, PUBLISHED_IMAGE, Weights};

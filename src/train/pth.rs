@@ -496,7 +496,7 @@ fn of_zip(bytes: &[u8]) -> Result<StoredTensors> {
     let folder = pickle.strip_suffix("data.pkl").unwrap_or_default().to_string();
     let mut member = |name: String, most: u64| -> Result<Vec<u8>> {
         let member = archive.by_name(&name).with_context(|| format!("it has no {name}"))?;
-        ensure!(member.size() <= most, "{name} has {} bytes, {most} are the most", member.size());
+        ensure!(member.size() <= most, "{name} is packed, which PyTorch's own files are not");
         let mut contents = Vec::new();
         member.take(most).read_to_end(&mut contents).with_context(|| format!("{name} is damaged"))?;
         Ok(contents)

@@ -95,7 +95,7 @@ settings! {
         corrupt: Corruption = Corruption::None,
         /// Widths of the projection head, separated by commas
         projection: Vec<u32> = vec![256, 64] => value("WIDTHS").at_least(1.0).idle(),
-        /// Begin with the weights in a safetensors file: of torchvision, of timm or of a run, for instance resnet18.safetensors
+        /// Begin with the weights in a file: safetensors or .pth, of torchvision, of timm or of a run
         init_from: Option<PathBuf> = None => value("FILE"),
         /// Images that pass through the encoder at once, where the whole --batch is too large for that; its gradient stays that of the
         /// whole

@@ -1,19 +1,21 @@
 //! Weights of any origin to begin with: a safetensors file with PyTorch's names and shapes, such as torchvision's and timm's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use safetensors::tensor::Dtype as TensorType;
 
-use super::checkpoint::{Record, read_tensors};
+use super::checkpoint::{Checkpoint, Record, read_tensors};
 use super::foreign::StoredTensors;
 use crate::core::buffer::{Arena, Buf, NamedBuf, Role, is_of};
-use crate::core::sample::Image;
+use crate::core::sample::{Image, SampleType};
 use crate::data::Split;
 use crate::error::UsageError;
 use crate::models::{self, ModelKind, ModelSettings, Normalization, Published};
 
+/// What published networks were trained on.
+pub const PUBLISHED_IMAGE: Image = Image { height: 224, width: 224, channels: 3 };
 /// Channels of images in colour.
 const COLOURS: usize = 3;
 /// Problems that an error names before it counts the rest.
@@ -51,13 +53,46 @@ pub(super) fn model_of(file: Option<&Path>, otherwise: ModelSettings) -> Result<
     Ok(ModelSettings { kind, ..otherwise })
 }
 
+impl Checkpoint {
+    /// A run's checkpoint, or a network whose weights others have published, in a file of theirs. Beside it, what a user should know, as
+    /// sentences.
+    pub fn open(file: &Path) -> Result<(Self, Vec<String>)> {
+        let (tensors, record) = read_tensors(file)?;
+        let kind = ModelKind::of_weights(tensors.keys().map(String::as_str)).filter(|_| record.is_none());
+        let Some(kind) = kind else { return Ok((Self::of((tensors, record), file)?, Vec::new())) };
+        let mut model = ModelSettings { kind, ..ModelSettings::default() };
+        let samples = SampleType::Image(PUBLISHED_IMAGE);
+        let weights = Weights::named(tensors, None, file, &mut model, samples)?;
+        let mut arena = Arena::new(0, u64::MAX);
+        models::record_encoder(&mut arena, &model, samples);
+        let record = Record::new(None, &model, samples, 0, 0);
+        let Fitted { contents, mut notes } = weights.fit(&arena, &record)?;
+        let named: HashMap<Buf, &NamedBuf> = arena.bufs().iter().map(|b| (b.buf, b)).collect();
+        let stored = contents.into_iter().map(|(buf, words)| {
+            let NamedBuf { name, tensor, .. } = named[&buf];
+            let bytes = tensor.to_torch(&words).iter().flat_map(|word| word.to_le_bytes()).collect();
+            (name.clone(), (tensor.torch_shape(), TensorType::F32, bytes))
+        });
+        notes.insert(
+            0,
+            format!("{}: weights of {kind}, for pictures of {} pixels unless --size says otherwise", file.display(), PUBLISHED_IMAGE.width),
+        );
+        Ok((Self::of_published(record, stored.collect(), file.display().to_string()), notes))
+    }
+}
+
 impl Weights {
     /// Reads `file`, if there is one, for a model that is to be trained on `samples`. Where the settings do not say how the encoder
     /// normalises images, it does from now on what these weights were trained with, as far as that is known.
     pub fn of(file: Option<&Path>, model: &mut ModelSettings, samples: &Split) -> Result<Option<Self>> {
         let Some(file) = file else { return Ok(None) };
         let (tensors, record) = read_tensors(file)?;
-        let (layers, source) = (models::encoder_layers(model, samples.kind()), file.display().to_string());
+        Self::named(tensors, record, file, model, samples.kind()).map(Some)
+    }
+
+    /// [`of`](Self::of) tensors that were read from `file`.
+    fn named(tensors: StoredTensors, record: Option<Record>, file: &Path, model: &mut ModelSettings, samples: SampleType) -> Result<Self> {
+        let (layers, source) = (models::encoder_layers(model, samples), file.display().to_string());
         let (tensors, form) = in_our_names(tensors, model.kind.published(), &layers);
         let prefix = prefix(&tensors, &layers).with_context(|| format!("the weights in {source} cannot be told apart"))?;
         let mut weights = Weights { tensors, record, layers, source, notes: Vec::new() };
@@ -70,10 +105,10 @@ impl Weights {
             let stripped = inside.into_iter().map(|(name, tensor)| (name[prefix.len()..].to_string(), tensor));
             weights.tensors = outside.into_iter().chain(stripped).collect();
         }
-        if let Some(image) = samples.kind().image() {
+        if let Some(image) = samples.image() {
             weights.settle(model, image, form);
         }
-        Ok(Some(weights))
+        Ok(weights)
     }
 
     /// Gives `model` the normalisation of these weights, unless it has one, and notes which it is.

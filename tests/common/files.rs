@@ -58,10 +58,10 @@ pub fn mask(height: u32, width: u32, values: &[u8]) -> Vec<u8> {
 }
 
 /// A zip of these members.
-pub fn zipped(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub fn zipped(members: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, contents) in members {
-        zip.start_file(*name, zip::write::SimpleFileOptions::default()).expect("it is begun");
+        zip.start_file(*name, zip::write::SimpleFileOptions::default().compression_method(method)).expect("it is begun");
         zip.write_all(contents).expect("it is packed");
     }
     zip.finish().expect("it is a zip").into_inner()

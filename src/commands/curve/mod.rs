@@ -138,19 +138,19 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
         args.head_steps.is_none_or(|head| head < args.steps),
         UsageError("--head-steps must leave some of --steps to the encoder".into())
     );
-    let finished = Finished::open(&args.from)?;
-    let from = &finished.checkpoint;
-    if from.record.task.is_some() {
+    let mut finished = Finished::open(&args.from)?;
+    if finished.checkpoint.record.task.is_some() {
         let text = format!("{} is a classifier: a curve is drawn for a pretrained encoder, made without these labels", args.from.display());
         return Err(UsageError(text).into());
     }
     for &lr in &args.lr_grid {
-        settings(args, from, Arm::Pretrained, Budget::All, lr).check()?;
+        settings(args, &finished.checkpoint, Arm::Pretrained, Budget::All, lr).check()?;
     }
     let [csv, png] = finished.places(args.out.as_deref(), ["curve.csv", "curve.png"]);
     let _lock = finished.lock(args.out.as_deref())?;
     finished.inputs(&args.data, &[]).declare([&csv, &png], args.overwrite)?;
     let data = finished.data(&args.data, true)?;
+    let from = &finished.checkpoint;
     ensure!(data.classes > 1 && data.train.truth.labels.is_some(), "{} has no labels", data.name);
     let test = test_samples(&data)?;
     finished.own_up();

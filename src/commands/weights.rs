@@ -1,0 +1,89 @@
+//! The verb `weights`: which published networks are known, and what a file holds.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{print, print_json};
+use crate::cli::WeightsArgs;
+use crate::core::buffer::{Arena, Role};
+use crate::core::sample::SampleType;
+use crate::models::{ENCODERS, ModelKind, ModelSettings, features_of, record_encoder};
+use crate::train::{Checkpoint, PUBLISHED_IMAGE};
+
+pub fn run(args: &WeightsArgs) -> Result<u8> {
+    let found = match &args.file {
+        Some(file) => describe(file, args.json)?,
+        None => list(args.json),
+    };
+    print_json(args.json, || found);
+    Ok(0)
+}
+
+/// Parameters of an encoder.
+fn parameters(model: &ModelSettings, samples: SampleType) -> u64 {
+    let mut arena = Arena::new(0, u64::MAX);
+    record_encoder(&mut arena, model, samples);
+    arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. })).map(|b| b.tensor.len()).sum()
+}
+
+fn list(quiet: bool) -> Value {
+    let samples = SampleType::Image(PUBLISHED_IMAGE);
+    let mut networks = Vec::new();
+    for kind in ENCODERS.iter().filter(|kind| !kind.published().is_empty()) {
+        let model = ModelSettings { kind: *kind, ..ModelSettings::default() };
+        let (parameters, features) = (parameters(&model, samples), features_of(&model, samples));
+        if !quiet {
+            print(format_args!("{kind}  {:.1} million parameters, {features} features", parameters as f64 / 1e6));
+        }
+        let mut forms = Vec::new();
+        for form in kind.published() {
+            if !quiet {
+                print(format_args!("    of {}: trained on {}, licence {}", form.by, form.trained_on, form.licence));
+                print(format_args!("      {}", form.made));
+            }
+            forms.push(json!({
+                "by": form.by,
+                "trained_on": form.trained_on,
+                "licence": form.licence,
+                "made": form.made,
+                "normalization": form.normalization,
+            }));
+        }
+        networks.push(json!({ "model": kind.name(), "parameters": parameters, "features": features, "published": forms }));
+    }
+    json!({ "networks": networks })
+}
+
+fn describe(file: &Path, quiet: bool) -> Result<Value> {
+    let (checkpoint, notes) = Checkpoint::open(file)?;
+    let record = &checkpoint.record;
+    let (parameters, features) = (parameters(&record.model, record.samples), features_of(&record.model, record.samples));
+    if !quiet {
+        notes.iter().for_each(|note| print(format_args!("{note}")));
+        let what = match record.task {
+            Some(task) => format!("a checkpoint of a run of --task {task}"),
+            None if checkpoint.is_published() => "published weights".into(),
+            None => "a checkpoint of pretraining".into(),
+        };
+        print(format_args!(
+            "{}: {what}; {}, samples of {}, {parameters} parameters, {features} features",
+            file.display(),
+            record.model,
+            record.samples
+        ));
+    }
+    let kind: ModelKind = record.model.kind;
+    Ok(json!({
+        "file": file,
+        "model": kind.name(),
+        "published": checkpoint.is_published(),
+        "task": record.task.map(|task| task.to_string()),
+        "samples": record.samples,
+        "normalization": record.model.normalize,
+        "parameters": parameters,
+        "features": features,
+        "notes": notes,
+    }))
+}

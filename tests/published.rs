@@ -1,0 +1,232 @@
+//! Networks whose weights others have published: files of PyTorch's hold what safetensors do, a file stands where a run may, and where
+//! `WGRAFT_WEIGHTS` and `WGRAFT_GOLDEN` name folders, real ones are compared with PyTorch's features.
+
+mod common;
+
+use std::path::Path;
+
+use common::binary::{json, refused, stderr, wgraft};
+use common::files::{encoded, folder, put, zipped};
+use image::{ImageFormat, Rgb, RgbImage};
+use safetensors::tensor::{Dtype as Element, SafeTensors, TensorView};
+use wgraft::core::buffer::{Arena, Role};
+use wgraft::core::sample::{Image, SampleType};
+use wgraft::data::Split;
+use wgraft::exec::Device;
+use wgraft::models::{ModelKind, ModelSettings, record_encoder};
+use wgraft::train::Checkpoint;
+
+const IMAGE: Image = Image { height: 224, width: 224, channels: 3 };
+
+/// A tensor: name, shape, values.
+type Named = (String, Vec<usize>, Vec<f32>);
+
+/// Weights of a network, tame ones.
+fn weights(kind: ModelKind) -> Vec<Named> {
+    let mut arena = Arena::new(0, u64::MAX);
+    record_encoder(&mut arena, &ModelSettings { kind, ..ModelSettings::default() }, SampleType::Image(IMAGE));
+    let model = arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. } | Role::Statistic { .. }));
+    let tensor = |b: &wgraft::core::buffer::NamedBuf| {
+        let shape = b.tensor.torch_shape();
+        let inputs = shape[1..].iter().product::<usize>() as f32;
+        let value = |i: usize| match shape.len() {
+            1 if b.name.ends_with("weight") || b.name.ends_with("running_var") => 1.0,
+            1 => 0.05,
+            _ => ((i * 7919 % 101) as f32 / 50.0 - 1.0) * (3.0 / inputs).sqrt(),
+        };
+        (b.name.clone(), shape.clone(), (0..shape.iter().product()).map(value).collect())
+    };
+    model.map(tensor).collect()
+}
+
+fn le_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn safetensors(tensors: &[Named]) -> Vec<u8> {
+    let bytes: Vec<_> = tensors.iter().map(|(name, shape, values)| (name, shape, le_bytes(values))).collect();
+    let views =
+        bytes.iter().map(|(name, shape, bytes)| (name.as_str(), TensorView::new(Element::F32, shape.to_vec(), bytes).expect("a tensor")));
+    safetensors::serialize(views, None).expect("a file")
+}
+
+/// What pickle has of a text, a number and a tuple of numbers.
+fn text(text: &str) -> Vec<u8> {
+    [&b"X"[..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()
+}
+
+fn number(number: usize) -> Vec<u8> {
+    [&b"J"[..], &(number as u32).to_le_bytes()].concat()
+}
+
+fn tuple(numbers: &[usize]) -> Vec<u8> {
+    [b"(".to_vec(), numbers.iter().flat_map(|&n| number(n)).collect(), b"t".to_vec()].concat()
+}
+
+/// What `torch.save` pickles of a checkpoint `{"epoch": 3, "state_dict": tensors}`. All tensors lie in storages of their own, matrices by
+/// columns.
+fn pickled(tensors: &[Named]) -> Vec<u8> {
+    const DICT: &[u8] = b"ccollections\nOrderedDict\n)R";
+    let entry = |(i, (name, shape, values)): (usize, &Named)| {
+        let mut strides: Vec<usize> = (0..shape.len()).map(|axis| shape[axis + 1..].iter().product()).collect();
+        if let [rows, _] = shape[..] {
+            strides = vec![1, rows];
+        }
+        let storage =
+            [b"(".to_vec(), text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text(&i.to_string()), text("cpu"), number(values.len())];
+        let arguments = [storage.concat(), b"tQ".to_vec(), number(0), tuple(shape), tuple(&strides), b"\x89".to_vec(), DICT.to_vec()];
+        [text(name), b"ctorch._utils\n_rebuild_tensor_v2\n(".to_vec(), arguments.concat(), b"tRs".to_vec()].concat()
+    };
+    let entries: Vec<u8> = tensors.iter().enumerate().flat_map(entry).collect();
+    // With the versions of modules, which are an attribute of the dictionary.
+    let versions = [b"}".to_vec(), text("_metadata"), DICT.to_vec(), b"sb".to_vec()].concat();
+    let parts =
+        [b"\x80\x02}".to_vec(), text("epoch"), b"K\x03s".to_vec(), text("state_dict"), DICT.to_vec(), entries, versions, b"s.".to_vec()];
+    parts.concat()
+}
+
+/// The values of a tensor as its storage has them.
+fn stored((_, shape, values): &Named) -> Vec<u8> {
+    let [rows, columns] = shape[..] else { return le_bytes(values) };
+    let by_columns: Vec<f32> = (0..rows * columns).map(|i| values[i % rows * columns + i / rows]).collect();
+    le_bytes(&by_columns)
+}
+
+fn zip(tensors: &[Named]) -> Vec<u8> {
+    let members = tensors.iter().enumerate().map(|(i, tensor)| (format!("net/data/{i}"), stored(tensor)));
+    let first = [("net/data.pkl".to_string(), pickled(tensors)), ("net/byteorder".to_string(), b"little".to_vec())];
+    let members: Vec<_> = first.into_iter().chain(members).collect();
+    zipped(&members.iter().map(|(name, contents)| (name.as_str(), contents.as_slice())).collect::<Vec<_>>(), zip::CompressionMethod::Stored)
+}
+
+fn stream(tensors: &[Named]) -> Vec<u8> {
+    let keys = (0..tensors.len()).flat_map(|i| text(&i.to_string())).collect::<Vec<u8>>();
+    let head = [
+        &b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."[..],
+        b"\x80\x02M\xe9\x03.",
+        b"\x80\x02}.",
+        &pickled(tensors),
+        b"\x80\x02](",
+        &keys,
+        b"e.",
+    ];
+    let storages = tensors.iter().flat_map(|tensor| [(tensor.2.len() as u64).to_le_bytes().to_vec(), stored(tensor)].concat());
+    head.concat().into_iter().chain(storages).collect()
+}
+
+fn bytes_of(checkpoint: &Checkpoint) -> Vec<u8> {
+    checkpoint.to_bytes().expect("it is written")
+}
+
+fn pictures(root: &Path) {
+    for (class, name) in ["bright", "dark"].into_iter().enumerate() {
+        for i in 0..5_u8 {
+            let value = |x: u32, y: u32| (x * 5 + y * 3) as u8 / 2 + if class == 0 { 150 } else { 20 } + i;
+            let picture = RgbImage::from_fn(16, 16, |x, y| Rgb([value(x, y), value(y, x), value(x, x)]));
+            put(root, &format!("data/{name}/{i}.png"), encoded(picture, ImageFormat::Png));
+        }
+    }
+}
+
+#[test]
+fn files_of_pytorch_hold_what_safetensors_do() {
+    let (dir, tensors) = (folder(), weights(ModelKind::MOBILENET_V3_SMALL));
+    let root = dir.path();
+    put(root, "a.safetensors", safetensors(&tensors));
+    put(root, "a.pth", zip(&tensors));
+    put(root, "old.pth", stream(&tensors));
+    let open = |name: &str| Checkpoint::open(&root.join(name)).unwrap_or_else(|e| panic!("{e:#}"));
+    let (expected, notes) = open("a.safetensors");
+    assert_eq!(expected.record.model.kind, ModelKind::MOBILENET_V3_SMALL);
+    assert!(notes.iter().any(|note| note.contains("weights of mobilenet_v3_small")), "{notes:?}");
+    for name in ["a.pth", "old.pth"] {
+        let (found, notes) = open(name);
+        assert!(bytes_of(&found) == bytes_of(&expected), "{name}");
+        assert!(notes.iter().any(|note| note.contains("`state_dict.`")), "{notes:?}");
+    }
+    // A value more in the file is a value more here: the comparison looks.
+    let mut other = tensors.clone();
+    other[0].2[0] += 1.0;
+    put(root, "other.pth", zip(&other));
+    assert!(bytes_of(&open("other.pth").0) != bytes_of(&expected));
+    for bytes in [&zip(&tensors)[..50_000], &stream(&tensors)[..200_000]] {
+        put(root, "cut.pth", bytes);
+        let error = Checkpoint::open(&root.join("cut.pth")).map(drop).expect_err("it is cut off");
+        assert!(format!("{error:#}").contains("cut off"), "{error:#}");
+    }
+}
+
+#[test]
+fn names_of_a_package_are_known() {
+    let ours = weights(ModelKind::EFFICIENTNET_LITE0);
+    let form = ModelKind::EFFICIENTNET_LITE0.published().last().expect("that of the package");
+    let theirs = |block: usize, part: &str, what: &str| format!("_blocks.{block}.{part}.{what}");
+    let some = [
+        ("_conv_stem.weight".to_string(), "conv_stem.weight"),
+        ("_bn1.running_var".to_string(), "bn2.running_var"),
+        ("_fc.bias".to_string(), "classifier.bias"),
+        (theirs(0, "_bn1", "bias"), "blocks.0.0.bn1.bias"),
+        (theirs(0, "_project_conv", "weight"), "blocks.0.0.conv_pw.weight"),
+        (theirs(15, "_bn0", "weight"), "blocks.6.0.bn1.weight"),
+        (theirs(15, "_bn2", "running_mean"), "blocks.6.0.bn3.running_mean"),
+        (theirs(10, "_depthwise_conv", "weight"), "blocks.4.2.conv_dw.weight"),
+    ];
+    for (name, expected) in &some {
+        assert_eq!((form.ours)(name).as_deref(), Some(*expected), "{name}");
+        assert!(expected.starts_with("classifier") || ours.iter().any(|(known, ..)| known == expected), "{expected}");
+    }
+    for stranger in ["_blocks.16._bn0.weight", "_blocks.x._bn0.weight", "conv_stem.weight", "_blocks.1._se.weight"] {
+        assert_eq!((form.ours)(stranger), None, "{stranger}");
+    }
+}
+
+#[test]
+fn weights_stand_where_a_run_may() {
+    let dir = folder();
+    let root = dir.path();
+    pictures(root);
+    put(root, "net.pth", zip(&weights(ModelKind::MOBILENET_V2)));
+    let cpu = ["--device", "cpu"];
+    let of = |args: &[&str]| json(root, &[args, &cpu[..]].concat());
+    assert_eq!(of(&["embed", "net.pth", "data", "--out", "e.csv"])["columns"], 1280);
+    of(&["label", "net.pth", "--data", "data", "--size", "32", "--labels-per-class", "1", "--out", "labels"]);
+    of(&["eval", "net.pth", "--data", "data", "--size", "32"]);
+    let train = ["--steps", "1", "--batch", "2", "--data", "data", "--size", "32"];
+    of(&[&["finetune", "--from", "net.pth", "--out", "tuned"], &train[..]].concat());
+    of(&[&["pretrain", "--init-from", "net.pth", "--out", "pretrained"], &train[..]].concat());
+    for run in ["tuned", "pretrained"] {
+        let model = Checkpoint::load(&root.join(run).join("checkpoints/last.safetensors")).expect("a checkpoint").record.model;
+        assert!(model.kind == ModelKind::MOBILENET_V2 && model.normalize.is_some(), "{run}: {model:?}");
+    }
+    // The size of training is that of the tuned run, unasked.
+    let again = wgraft(root, &["predict", "tuned", "data/dark/0.png", "--device", "cpu"]);
+    assert!(again.status.success(), "{}", stderr(&again));
+    refused(root, &["eval", "net.pth", "--device", "cpu"], 2, &["net.pth is no run with data of its own", "--data"]);
+    refused(root, &["predict", "net.pth", "data/dark/0.png", "--device", "cpu"], 2, &["without a head"]);
+}
+
+/// PyTorch's features of real pictures from real weights, in each form of file.
+#[test]
+fn features_are_those_of_pytorch() {
+    let (Some(weights), Some(golden)) = (std::env::var_os("WGRAFT_WEIGHTS"), std::env::var_os("WGRAFT_GOLDEN")) else {
+        eprintln!("SKIPPED: WGRAFT_WEIGHTS and WGRAFT_GOLDEN name no folders with real weights and PyTorch's features");
+        return;
+    };
+    let bytes = std::fs::read(Path::new(&golden).join("efficientnet_lite0_pictures.safetensors")).expect("PyTorch's features");
+    let golden = SafeTensors::deserialize(&bytes).expect("tensors");
+    let (pictures, features) = (golden.tensor("in.pictures").expect("there"), golden.tensor("out.features").expect("there"));
+    let expected: Vec<f64> = features.data().chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().expect("8 bytes"))).collect();
+    let largest = expected.iter().fold(0.0_f64, |largest, v| common::worst([largest, v.abs()]));
+    let side = (IMAGE.height * IMAGE.width) as usize;
+    let by_pixels = (0..pictures.data().len()).map(|i| pictures.data()[i / (3 * side) * 3 * side + i % 3 * side + i / 3 % side]);
+    let samples = Split::unlabelled(by_pixels.collect(), IMAGE);
+    for file in ["efficientnet_lite0.safetensors", "efficientnet_lite0.pth", "efficientnet-lite0-57934424.pth"] {
+        let (checkpoint, _) =
+            Checkpoint::open(&Path::new(&weights).join("efficientnet_lite0").join(file)).expect("a network that is known");
+        let found = checkpoint.features(&Device::Cpu, &samples).expect("features").values;
+        let errors = found.iter().zip(&expected).map(|(found, expected)| (f64::from(*found) - expected).abs() / largest);
+        let worst = errors.fold(0.0_f64, |worst, error| common::worst([worst, error]));
+        println!("{file}: {worst:.1e} of the largest");
+        assert!(found.len() == expected.len() && worst <= 1e-4, "{file}: {worst:.1e} of the largest");
+    }
+}
