@@ -133,6 +133,16 @@ impl Patches {
         }
     }
 
+    /// What some pixels see, a row each: unfolded into `panel`, or where patches are pixels the maps themselves.
+    pub fn seen_by<'a>(&self, pixels: Range<usize>, maps: &'a [f32], panel: &'a mut [f32]) -> &'a [f32] {
+        let pointwise = self.taps == [1; 2] && self.stride == 1 && self.first == [0; 2] && self.rows == self.source;
+        if pointwise {
+            return &maps[pixels.start * self.depth..pixels.end * self.depth];
+        }
+        self.unfold(pixels, maps, panel);
+        panel
+    }
+
     /// Of a pixel: its image, and where its first tap lies.
     fn place(&self, pixel: usize) -> (usize, [i64; 2]) {
         let [height, width] = self.rows.map(|size| size as usize);
@@ -146,7 +156,7 @@ mod tests {
     use super::*;
 
     fn geometries() -> Vec<Geometry> {
-        let pixels = [(3, 1, 1), (3, 2, 1), (2, 2, 0), (5, 2, 2), (1, 2, 0), (7, 3, 3)];
+        let pixels = [(3, 1, 1), (3, 2, 1), (2, 2, 0), (5, 2, 2), (1, 2, 0), (1, 1, 0), (7, 3, 3)];
         let pixels = pixels.map(|(kernel, stride, padding)| Geometry { kernel, stride, padding: Padding::Pixels(padding) });
         let same =
             [(3, 1), (3, 2), (2, 2), (5, 2), (1, 2), (7, 3)].map(|(kernel, stride)| Geometry { kernel, stride, padding: Padding::Same });
@@ -182,6 +192,8 @@ mod tests {
                     assert_eq!(values, expected);
                 }
             }
+            let mut again = panel.clone();
+            assert_eq!(patches.seen_by(1..pixels, &maps, &mut again)[..patches.length()], panel[patches.length()..2 * patches.length()]);
         }
     }
 

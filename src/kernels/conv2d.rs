@@ -224,8 +224,8 @@ impl Conv2d {
         y.padded_mut().par_chunks_mut(BLOCK * stride).enumerate().for_each_init(scratch, |(panel, product), (block, y)| {
             let first = block * BLOCK;
             let count = BLOCK.min(pixels - first);
-            patches.unfold(first..first + count, x.padded(), panel);
-            Gemm::dense(Layout::NT, count, n, unfolded).multiply(panel, w.padded(), product);
+            let seen = patches.seen_by(first..first + count, x.padded(), panel);
+            Gemm::dense(Layout::NT, count, n, unfolded).multiply(seen, w.padded(), product);
             for (i, row) in y.chunks_mut(stride).enumerate() {
                 epilogue.finish(first + i, &product[i * n..][..n], row);
             }
@@ -244,10 +244,10 @@ impl Conv2d {
             product.fill(0.0);
             for first in pixels.clone().step_by(BLOCK) {
                 let count = BLOCK.min(pixels.end - first);
-                patches.unfold(first..first + count, x.padded(), panel);
+                let seen = patches.seen_by(first..first + count, x.padded(), panel);
                 let stride = row_stride(self.y.buf);
                 let gemm = Gemm { a_stride: stride, accumulate: true, ..Gemm::dense(Layout::TN, outputs, unfolded, count) };
-                gemm.multiply(&grad_y.padded()[first * stride..], panel, product);
+                gemm.multiply(&grad_y.padded()[first * stride..], seen, product);
             }
             for (i, row) in w.chunks_mut(unfolded).enumerate() {
                 epilogue.finish(i, &product[i * unfolded..][..unfolded], row);
@@ -266,8 +266,8 @@ impl Conv2d {
         grad_x.padded_mut().par_chunks_mut(image * stride).enumerate().for_each_init(scratch, |(panel, product), (batch, grad_x)| {
             for first in (0..pixels).step_by(BLOCK) {
                 let count = BLOCK.min(pixels - first);
-                patches.unfold(batch * pixels + first..batch * pixels + first + count, grad_y.padded(), panel);
-                Gemm::dense(Layout::NN, count, n, length).multiply(panel, &filters, product);
+                let seen = patches.seen_by(batch * pixels + first..batch * pixels + first + count, grad_y.padded(), panel);
+                Gemm::dense(Layout::NN, count, n, length).multiply(seen, &filters, product);
                 for (i, pixel) in of_phase[first..first + count].iter().enumerate() {
                     epilogue.finish(batch * image + pixel, &product[i * n..][..n], &mut grad_x[pixel * stride..][..stride]);
                 }

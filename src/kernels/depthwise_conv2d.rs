@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::conv2d::{ConvPass, Geometry, Padding};
@@ -84,14 +85,20 @@ impl DepthwiseConv2d {
         m.f32_mut(self.y.buf).padded_mut().par_chunks_mut(self.y.width as usize * depth).enumerate().for_each(|(line, out)| {
             let (image, oy) = (line as u32 / self.y.height, line as u32 % self.y.height);
             let rows = self.inside(oy, self.x.height);
-            for (ox, out) in (0..).zip(out.chunks_mut(depth)) {
+            let seen = |ox: u32, places: &mut Vec<Places>| {
                 let columns = self.inside(ox, self.x.width);
-                let seen = rows.clone().flat_map(|ky| columns.clone().map(move |kx| (ky, kx))).map(|(ky, kx)| {
-                    let pixel = (image * self.x.height + oy * stride + ky - before_y) * self.x.width + ox * stride + kx - before_x;
-                    (pixel as usize * depth, (ky * kernel + kx) as usize * depth)
-                });
-                add_products(out, self.accumulate, bias.as_ref().map(|bias| bias.padded()), x.padded(), w.padded(), seen);
-            }
+                for ky in rows.clone() {
+                    let line = (image * self.x.height + oy * stride + ky - before_y) * self.x.width;
+                    let places_of_line = columns.clone().map(|kx| {
+                        let pixel = line + ox * stride + kx - before_x;
+                        Places { a: pixel as usize * depth, w: (ky * kernel + kx) as usize * depth }
+                    });
+                    places.extend(places_of_line);
+                }
+            };
+            // Between the borders all pixels see the same taps.
+            let seen = Seen { taps: &seen, as_before: &|ox| self.inside(ox, self.x.width) == self.inside(ox - 1, self.x.width), step: stride as usize * depth };
+            add_products(out, depth, self.accumulate, bias.as_ref().map(|bias| bias.padded()), x.padded(), w.padded(), &seen);
         });
     }
 
@@ -106,50 +113,128 @@ impl DepthwiseConv2d {
         };
         m.f32_mut(self.x.buf).padded_mut().par_chunks_mut(self.x.width as usize * depth).enumerate().for_each(|(line, grad_x)| {
             let (image, iy) = (line as u32 / self.x.height, line as u32 % self.x.height);
-            for (ix, grad_x) in (0..).zip(grad_x.chunks_mut(depth)) {
-                let seen = outputs(iy, self.x.height, self.y.height).flat_map(|(oy, ky)| {
-                    outputs(ix, self.x.width, self.y.width).map(move |(ox, kx)| {
+            let seen = |ix: u32, places: &mut Vec<Places>| {
+                for (oy, ky) in outputs(iy, self.x.height, self.y.height) {
+                    let places_of_line = outputs(ix, self.x.width, self.y.width).map(|(ox, kx)| {
                         let pixel = (image * self.y.height + oy) * self.y.width + ox;
-                        (pixel as usize * depth, (ky * kernel + kx) as usize * depth)
-                    })
-                });
-                add_products(grad_x, self.accumulate, None, grad_y.padded(), w.padded(), seen);
-            }
+                        Places { a: pixel as usize * depth, w: (ky * kernel + kx) as usize * depth }
+                    });
+                    places.extend(places_of_line);
+                }
+            };
+            let as_before = |ix: u32| {
+                let at = ix + self.geometry.before(self.x.width);
+                stride == 1 && at >= kernel && at < self.y.width
+            };
+            let seen = Seen { taps: &seen, as_before: &as_before, step: depth };
+            add_products(grad_x, depth, self.accumulate, None, grad_y.padded(), w.padded(), &seen);
         });
     }
 
     /// Sums of a part are one thread's, pixel by pixel in order.
     fn fast_weights(&self, m: &HostMem) {
-        let (patches, x, grad_y) = (self.patches(), m.f32(self.x.buf), m.f32(self.y.buf));
+        let (x, grad_y, stride) = (m.f32(self.x.buf), m.f32(self.y.buf), self.geometry.stride);
         let depth = self.x.buf.shape.stride() as usize;
+        let [before_y, before_x] = [self.x.height, self.x.width].map(|size| self.geometry.before(size));
         m.f32_mut(self.w).padded_mut().par_chunks_mut(self.taps() as usize * depth).enumerate().for_each(|(part, sums)| {
             sums.fill(0.0);
             for pixel in part_of(self.y.buf.rows(), part) {
-                let grad_y = &grad_y.padded()[pixel * depth..][..depth];
-                for (tap, sums) in sums.chunks_mut(depth).enumerate() {
-                    let Some(seen) = patches.seen(pixel, tap) else { continue };
-                    let x = &x.padded()[seen * depth..][..depth];
-                    for ((sum, x), grad_y) in sums.iter_mut().zip(x).zip(grad_y) {
-                        *sum += x * grad_y;
-                    }
+                let (line, ox) = (pixel as u32 / self.y.width, pixel as u32 % self.y.width);
+                let (image, oy) = (line / self.y.height, line % self.y.height);
+                let (columns, grad_y) = (self.inside(ox, self.x.width), &grad_y.padded()[pixel * depth..][..depth]);
+                if columns.is_empty() {
+                    continue;
+                }
+                for ky in self.inside(oy, self.x.height) {
+                    // Taps of a line lie side by side, and so do the pixels that they see.
+                    let seen = (image * self.x.height + oy * stride + ky - before_y) * self.x.width + ox * stride + columns.start - before_x;
+                    let length = columns.len() * depth;
+                    let first = (ky * self.geometry.kernel + columns.start) as usize * depth;
+                    add_line(&mut sums[first..first + length], &x.padded()[seen as usize * depth..][..length], grad_y);
                 }
             }
         });
     }
 }
 
-/// Σ a · w over places in both, for all channels of a pixel: what was there first, a bias, or nothing.
-fn add_products(out: &mut [f32], accumulate: bool, bias: Option<&[f32]>, a: &[f32], w: &[f32], seen: impl Iterator<Item = (usize, usize)>) {
-    match bias {
-        Some(bias) if accumulate => out.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias),
-        Some(bias) => out.copy_from_slice(&bias[..out.len()]),
-        None if accumulate => {}
-        None => out.fill(0.0),
+/// Where a tap's factors lie, of all channels.
+#[derive(Clone, Copy)]
+struct Places {
+    a: usize,
+    w: usize,
+}
+
+/// What the pixels of a line see.
+struct Seen<'a> {
+    /// Adds the places of a pixel's taps.
+    taps: &'a dyn Fn(u32, &mut Vec<Places>),
+    /// Whether a pixel, not the first, sees through the taps of the one before, `step` further in `a`.
+    as_before: &'a dyn Fn(u32) -> bool,
+    step: usize,
+}
+
+/// For each pixel of a line, Σ a · w over the places that it sees, and what was there first: a bias, old contents or nothing.
+#[multiversion(targets("x86_64+avx2"))]
+fn add_products(
+    line: &mut [f32],
+    depth: usize,
+    accumulate: bool,
+    bias: Option<&[f32]>,
+    a: &[f32],
+    w: &[f32],
+    seen: &Seen<'_>,
+) {
+    let mut places = Vec::new();
+    for (pixel, out) in (0..).zip(line.chunks_mut(depth)) {
+        if pixel > 0 && (seen.as_before)(pixel) {
+            places.iter_mut().for_each(|place: &mut Places| place.a += seen.step);
+        } else {
+            places.clear();
+            (seen.taps)(pixel, &mut places);
+        }
+        match bias {
+            Some(bias) if accumulate => out.iter_mut().zip(bias).for_each(|(out, bias)| *out += bias),
+            Some(bias) => out.copy_from_slice(&bias[..depth]),
+            None if accumulate => {}
+            None => out.fill(0.0),
+        }
+        // As many channels at once as leave registers for their factors, then what is left of them.
+        let rest = add_blocks::<32>(out, 0, a, w, &places);
+        let rest = add_blocks::<8>(&mut out[rest..], rest, a, w, &places);
+        add_blocks::<4>(&mut out[rest..], rest, a, w, &places);
     }
-    for (a_at, w_at) in seen {
-        let (a, w) = (&a[a_at..][..out.len()], &w[w_at..][..out.len()]);
-        for ((out, a), w) in out.iter_mut().zip(a).zip(w) {
-            *out += a * w;
+}
+
+/// The sums of the channels from channel `first` on, `N` at once. Returns the first channel that is left.
+#[inline(always)]
+fn add_blocks<const N: usize>(out: &mut [f32], first: usize, a: &[f32], w: &[f32], places: &[Places]) -> usize {
+    let blocks = out.as_chunks_mut::<N>().0;
+    let rest = first + N * blocks.len();
+    for (block, out) in blocks.iter_mut().enumerate() {
+        add_block(out, first + block * N, a, w, places);
+    }
+    rest
+}
+
+/// The sums of `N` channels from channel `first` on.
+#[inline(always)]
+fn add_block<const N: usize>(out: &mut [f32; N], first: usize, a: &[f32], w: &[f32], places: &[Places]) {
+    let mut sums = *out;
+    for place in places {
+        let (a, w) = (&a[place.a + first..][..N], &w[place.w + first..][..N]);
+        for i in 0..N {
+            sums[i] += a[i] * w[i];
+        }
+    }
+    *out = sums;
+}
+
+/// Adds `x` times the gradient of one pixel to the sums of taps side by side.
+#[multiversion(targets("x86_64+avx2"))]
+fn add_line(sums: &mut [f32], x: &[f32], grad_y: &[f32]) {
+    for (sums, x) in sums.chunks_mut(grad_y.len()).zip(x.chunks(grad_y.len())) {
+        for ((sum, x), grad_y) in sums.iter_mut().zip(x).zip(grad_y) {
+            *sum += x * grad_y;
         }
     }
 }
@@ -256,6 +341,8 @@ pub fn cases(c: &mut Cases<'_>) {
         (geometry(2, 3, Padding::Pixels(0)), 1, 7, 8, 3),
         (geometry(3, 1, Padding::Same), 1, 40, 40, 3),
         (geometry(1, 1, Padding::Pixels(0)), 1, 1, 1, 1),
+        // Some pixels see nothing but padding.
+        (geometry(2, 1, Padding::Pixels(3)), 1, 2, 3, 20),
     ];
     for (geometry, batch, height, width, channels) in sizes {
         let [out_height, out_width] = [height, width].map(|size| geometry.output(size).expect("large enough"));
