@@ -27,7 +27,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         let scaled = (x[at] - mean) * scale;
         // As the backward pass decides it: a comparison is not changed by a fused multiply-add.
         let closed = (scaled <= -shift) & vec4(params.clip != 0u);
-        let value = select(scaled + shift, vec4(params.ceiling), scaled >= params.ceiling - shift);
+        let above = (scaled >= params.ceiling - shift) & vec4(params.clip != 0u);
+        let value = select(scaled + shift, vec4(params.ceiling), above);
         y[at] = select(value, vec4(0.0), closed);
     }
 }

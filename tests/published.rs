@@ -63,14 +63,14 @@ fn tuple(numbers: &[usize]) -> Vec<u8> {
     [b"(".to_vec(), numbers.iter().flat_map(|&n| number(n)).collect(), b"t".to_vec()].concat()
 }
 
-/// What `torch.save` pickles of a checkpoint `{"epoch": 3, "state_dict": tensors}`. All tensors lie in storages of their own, matrices by
-/// columns.
+/// What `torch.save` pickles of a checkpoint `{"epoch": 3, "state_dict": tensors}`. Tensors lie in storages of their own, those of four
+/// axes with channels innermost.
 fn pickled(tensors: &[Named]) -> Vec<u8> {
     const DICT: &[u8] = b"ccollections\nOrderedDict\n)R";
     let entry = |(i, (name, shape, values)): (usize, &Named)| {
         let mut strides: Vec<usize> = (0..shape.len()).map(|axis| shape[axis + 1..].iter().product()).collect();
-        if let [rows, _] = shape[..] {
-            strides = vec![1, rows];
+        if let [_, channels, height, width] = shape[..] {
+            strides = vec![height * width * channels, 1, width * channels, channels];
         }
         let storage =
             [b"(".to_vec(), text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text(&i.to_string()), text("cpu"), number(values.len())];
@@ -87,9 +87,10 @@ fn pickled(tensors: &[Named]) -> Vec<u8> {
 
 /// The values of a tensor as its storage has them.
 fn stored((_, shape, values): &Named) -> Vec<u8> {
-    let [rows, columns] = shape[..] else { return le_bytes(values) };
-    let by_columns: Vec<f32> = (0..rows * columns).map(|i| values[i % rows * columns + i / rows]).collect();
-    le_bytes(&by_columns)
+    let [_, channels, height, width] = shape[..] else { return le_bytes(values) };
+    let pixels = height * width;
+    let innermost = |i: usize| values[i / (pixels * channels) * pixels * channels + i % channels * pixels + i / channels % pixels];
+    le_bytes(&(0..values.len()).map(innermost).collect::<Vec<_>>())
 }
 
 fn zip(tensors: &[Named]) -> Vec<u8> {
@@ -157,6 +158,35 @@ fn files_of_pytorch_hold_what_safetensors_do() {
 }
 
 #[test]
+fn files_that_promise_more_than_they_hold_are_refused() {
+    let dir = folder();
+    let root = dir.path();
+    let large = [&b"\x8a\x06"[..], &[0, 0, 0, 0, 0, 1]].concat();
+    let storage = [&b"(("[..], &text("storage"), b"ctorch\nFloatStorage\n", &text("0"), &text("cpu"), &large, b"tQK\x00"].concat();
+    let repeated = [&storage[..], b"(", &large, b"t(K\x00t\x89N"].concat();
+    let tensor = [&b"\x80\x02}"[..], &text("a"), b"ctorch._utils\n_rebuild_tensor_v2\n", &repeated, b"tRs."].concat();
+    // Each dictionary has the one before ten times.
+    let nested = (1..31_u8).flat_map(|i| {
+        let entries = (b'a'..b'k').flat_map(|key| [text(&char::from(key).to_string()), vec![b'h', i - 1, b's']].concat());
+        [b'0', b'}', b'q', i].into_iter().chain(entries.collect::<Vec<_>>())
+    });
+    let nested = [&b"\x80\x02}q\x00"[..], &nested.collect::<Vec<_>>(), b"."].concat();
+    let deep = [&b"\x80\x02"[..], &b"N".repeat(5 << 20), b"."].concat();
+    let cases = [(tensor, "reaches beyond its 1 values"), (nested, "more than 320000 entries"), (deep, "more than 4194304 values")];
+    for (pickle, reason) in cases {
+        let keys = [&b"\x80\x02]("[..], &text("0"), b"e."].concat();
+        let head = [&b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."[..], b"\x80\x02M\xe9\x03.", b"\x80\x02}.", &pickle, &keys].concat();
+        put(root, "old.pth", [&head[..], &1_u64.to_le_bytes(), &[0; 4]].concat());
+        let pickled = ("a/data.pkl", pickle.as_slice());
+        put(root, "a.pth", zipped(&[pickled, ("a/data/0", &[0; 4])], zip::CompressionMethod::Stored));
+        for name in ["old.pth", "a.pth"] {
+            let error = format!("{:#}", Checkpoint::open(&root.join(name)).map(drop).expect_err("it is refused"));
+            assert!(error.contains(reason), "{name}: {error}");
+        }
+    }
+}
+
+#[test]
 fn names_of_a_package_are_known() {
     let ours = weights(ModelKind::EFFICIENTNET_LITE0);
     let form = ModelKind::EFFICIENTNET_LITE0.published().last().expect("that of the package");
@@ -201,6 +231,9 @@ fn weights_stand_where_a_run_may() {
     // The size of training is that of the tuned run, unasked.
     let again = wgraft(root, &["predict", "tuned", "data/dark/0.png", "--device", "cpu"]);
     assert!(again.status.success(), "{}", stderr(&again));
+    put(root, "resnet18.pth", zip(&weights(ModelKind::RESNET18)));
+    let small = ["eval", "resnet18.pth", "--data", "data", "--size", "32", "--device", "cpu"];
+    refused(root, &small, 2, &["another `conv1.weight` for pictures of 32x32 pixels", "--size 224"]);
     refused(root, &["eval", "net.pth", "--device", "cpu"], 2, &["net.pth is no run with data of its own", "--data"]);
     refused(root, &["predict", "net.pth", "data/dark/0.png", "--device", "cpu"], 2, &["without a head"]);
 }

@@ -172,7 +172,13 @@ fn run(target: &'static Target, root: &Path, arguments: &Arguments, quiet: bool)
                 if late && quiet {
                     *watch.found.lock().expect("no one panics") = Some(index);
                 } else if late {
-                    save(target.name, seed, index, &make(target, &seeds, seed, index), "takes longer than 5 seconds of the processor, or 30 in all");
+                    save(
+                        target.name,
+                        seed,
+                        index,
+                        &make(target, &seeds, seed, index),
+                        "takes longer than 5 seconds of the processor, or 30 in all",
+                    );
                     exit(1);
                 }
             }

@@ -6,8 +6,8 @@ use std::path::Path;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, RgbImage, RgbaImage};
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
-use wgraft::data::{Dataset, PictureOptions, ReadOptions, Split, Table, TruthKind, load_picture, look_at};
 use wgraft::core::sample::{Image, SampleType};
+use wgraft::data::{Dataset, PictureOptions, ReadOptions, Split, Table, TruthKind, load_picture, look_at};
 use wgraft::models::ModelSettings;
 use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Task, Weights, overlay};
 
@@ -25,7 +25,7 @@ pub struct Target {
     pub read: fn(&Path, &Input) -> bool,
 }
 
-pub static ALL: [Target; 20] = [
+pub static ALL: [Target; 21] = [
     Target { name: "idx", seeds: idx, mutate: files, read: images },
     Target { name: "cifar", seeds: cifar, mutate: files, read: images },
     Target { name: "pixels", seeds: pixels, mutate: text, read: read_pixels },
@@ -44,6 +44,7 @@ pub static ALL: [Target; 20] = [
     Target { name: "labels", seeds: labels, mutate: text, read: read_labels },
     Target { name: "config", seeds: config, mutate: text, read: read_config },
     Target { name: "weights", seeds: weights, mutate: tensors, read: read_weights },
+    Target { name: "pth", seeds: pth, mutate: files, read: read_weights },
     Target { name: "checkpoint", seeds: checkpoints, mutate: tensors, read: |root, input| Checkpoint::load(&first(root, input)).is_ok() },
     Target { name: "layout", seeds: layouts, mutate: |rng, input, _| mutate::tree(rng, input), read: read_layout },
 ];
@@ -315,10 +316,15 @@ fn tarred(files: &Files) -> Vec<u8> {
 
 /// Every other file deflated.
 fn zipped(files: &Files) -> Vec<u8> {
+    zip_by(files, [zip::CompressionMethod::Deflated, zip::CompressionMethod::Stored])
+}
+
+/// Files in turn by these methods.
+fn zip_by(files: &Files, methods: [zip::CompressionMethod; 2]) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (index, (name, bytes)) in files.iter().enumerate() {
-        let method = [zip::CompressionMethod::Deflated, zip::CompressionMethod::Stored][index % 2];
-        writer.start_file(*name, zip::write::SimpleFileOptions::default().compression_method(method)).expect("it is packed");
+        let method = zip::write::SimpleFileOptions::default().compression_method(methods[index % 2]);
+        writer.start_file(*name, method).expect("it is packed");
         writer.write_all(bytes).expect("it is packed");
     }
     writer.finish().expect("it is packed").into_inner()
@@ -370,6 +376,28 @@ fn stored(record: Option<String>) -> Vec<Input> {
 
 fn weights() -> Vec<Input> {
     stored(None)
+}
+
+/// Two tensors, one of them a view by columns, as PyTorch saves them: in a zip, and in the stream of older versions.
+fn pth() -> Vec<Input> {
+    const DICT: &[u8] = b"ccollections\nOrderedDict\n)R";
+    let text = |text: &str| [&b"X"[..], &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+    let tensor = |name: &str, key: &str, count: u8, shape: &[u8], strides: &[u8]| {
+        let tuple = |numbers: &[u8]| [&b"("[..], &numbers.iter().flat_map(|&n| [b'K', n]).collect::<Vec<_>>(), b"t"].concat();
+        let storage =
+            [b"((", &text("storage")[..], b"ctorch\nFloatStorage\n", &text(key), &text("cpu"), &[b'K', count], b"tQK\x00"].concat();
+        let view = [&storage[..], &tuple(shape), &tuple(strides), b"\x89", DICT].concat();
+        [&text(name)[..], b"ctorch._utils\n_rebuild_tensor_v2\n", &view, b"tRs"].concat()
+    };
+    let tensors = [tensor("fc.weight", "0", 6, &[3, 2], &[1, 3]), tensor("fc.bias", "1", 3, &[3], &[1])].concat();
+    let pickle = [&b"\x80\x02}q\x00"[..], &text("state_dict"), DICT, &tensors, b"sh\x00X\x01\x00\x00\x00aK\x05s0."].concat();
+    let (first, second) = (vec![0; 24], vec![0; 12]);
+    let members = [("a/data.pkl", pickle.clone()), ("a/data/0", first.clone()), ("a/data/1", second.clone())];
+    let keys = [&b"\x80\x02]("[..], &text("0"), &text("1"), b"e."].concat();
+    let head = [&b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."[..], b"\x80\x02M\xe9\x03.", b"\x80\x02}.", &pickle, &keys].concat();
+    let storages = [(6_u64, first), (3, second)].map(|(count, values)| [&count.to_le_bytes()[..], &values].concat());
+    let stream = [head, storages.concat()].concat();
+    vec![Input::of(&[("model.pth", zip_by(&members, [zip::CompressionMethod::Stored; 2]))]), Input::of(&[("model.pth", stream)])]
 }
 
 fn checkpoints() -> Vec<Input> {

@@ -25,7 +25,7 @@ pub(super) fn load_pretrained(from: &str, size: Option<[u32; 2]>) -> Result<Opti
     }
     let (mut checkpoint, notes) = Checkpoint::open(&find_checkpoint(Path::new(from))?)?;
     notes.iter().for_each(|note| say!("{note}"));
-    checkpoint.take_size(size);
+    checkpoint.take_size(size)?;
     Ok(Some(checkpoint))
 }
 

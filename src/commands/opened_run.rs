@@ -40,7 +40,8 @@ impl Finished {
         notes.iter().for_each(|note| say!("{note}"));
         let mut settings = serde_json::to_value(RunSettings::default())?;
         let mut with_labels = false;
-        if let Some(config) = config_of(run) {
+        // Files of others may lie beside a run's.
+        if let Some(config) = config_of(run).filter(|_| !checkpoint.is_published()) {
             let text = std::fs::read_to_string(&config).with_context(|| format!("cannot read {}", config.display()))?;
             let invalid = |e: toml::de::Error| UsageError(format!("{}: {e}", config.display()));
             let mut all: Value = toml::from_str(&text).map_err(invalid)?;
@@ -62,7 +63,7 @@ impl Finished {
         if self.checkpoint.is_published() && run.data.is_none() {
             return Err(UsageError(format!("{} is no run with data of its own: name some with --data", self.path.display())).into());
         }
-        self.checkpoint.take_size(run.size);
+        self.checkpoint.take_size(run.size)?;
         run.read_as(&self.checkpoint.record);
         load_data(&run, want_labels)
     }

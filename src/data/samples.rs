@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::core::buffer::{Shape, pad_rows, shape};
 use crate::core::sample::{Image, SampleType};
@@ -151,7 +151,8 @@ impl Samples {
 
     /// Sequences of at most `longest` frames of `channels` numbers. Fails if one is longer, or ends within a frame.
     pub fn frames<R: AsRef<[f32]>>(sequences: impl IntoIterator<Item = R>, channels: u32, longest: u32) -> Result<Self> {
-        let numbers = SharedRows::ragged(sequences, channels * longest)?;
+        let width = channels.checked_mul(longest).filter(|&width| width > 0);
+        let numbers = SharedRows::ragged(sequences, width.context("sequences of no frames, or of more than can be counted")?)?;
         let cut = numbers.iter().position(|row| !row.len().is_multiple_of(channels as usize));
         ensure!(cut.is_none(), "sequence {} ends within a frame of {channels} numbers", cut.unwrap_or(0));
         Ok(Samples::Frames { numbers, channels })
@@ -294,6 +295,7 @@ mod tests {
         let refused = [
             (Samples::frames([[1.0; 3]], 2, 3), "sequence 0 ends within a frame of 2 numbers"),
             (Samples::frames([[1.0; 8]], 2, 3), "row 0 has 8 values, 6 are the most"),
+            (Samples::frames([[]], 0, 3), "sequences of no frames, or of more than can be counted"),
             (Samples::tokens([[10]], 10, 4), "token 10 is not of a vocabulary of 10"),
         ];
         for (samples, reason) in refused {

@@ -135,7 +135,7 @@ impl Kernel for BatchNorm {
             for (y, x) in y.chunks_mut(mean.len()).zip(x.padded()[start..].chunks(mean.len())) {
                 for ((((y, x), mean), scale), shift) in y.iter_mut().zip(x).zip(&mean).zip(&scale).zip(&shift) {
                     let scaled = (x - mean) * scale;
-                    let value = if scaled >= ceiling - shift { ceiling } else { scaled + shift };
+                    let value = if floors & (scaled >= ceiling - shift) { ceiling } else { scaled + shift };
                     *y = if floors & (scaled <= -shift) { 0.0 } else { value };
                 }
             }

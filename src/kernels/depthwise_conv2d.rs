@@ -97,7 +97,7 @@ impl DepthwiseConv2d {
                 }
             };
             // Between the borders all pixels see the same taps.
-            let seen = Seen { taps: &seen, as_before: &|ox| self.inside(ox, self.x.width) == self.inside(ox - 1, self.x.width), step: stride as usize * depth };
+            let seen = SeenLine { taps: &seen, as_before: &|ox| self.inside(ox, self.x.width) == self.inside(ox - 1, self.x.width), step: stride as usize * depth };
             add_products(out, depth, self.accumulate, bias.as_ref().map(|bias| bias.padded()), x.padded(), w.padded(), &seen);
         });
     }
@@ -126,7 +126,7 @@ impl DepthwiseConv2d {
                 let at = ix + self.geometry.before(self.x.width);
                 stride == 1 && at >= kernel && at < self.y.width
             };
-            let seen = Seen { taps: &seen, as_before: &as_before, step: depth };
+            let seen = SeenLine { taps: &seen, as_before: &as_before, step: depth };
             add_products(grad_x, depth, self.accumulate, None, grad_y.padded(), w.padded(), &seen);
         });
     }
@@ -165,7 +165,7 @@ struct Places {
 }
 
 /// What the pixels of a line see.
-struct Seen<'a> {
+struct SeenLine<'a> {
     /// Adds the places of a pixel's taps.
     taps: &'a dyn Fn(u32, &mut Vec<Places>),
     /// Whether a pixel, not the first, sees through the taps of the one before, `step` further in `a`.
@@ -182,7 +182,7 @@ fn add_products(
     bias: Option<&[f32]>,
     a: &[f32],
     w: &[f32],
-    seen: &Seen<'_>,
+    seen: &SeenLine<'_>,
 ) {
     let mut places = Vec::new();
     for (pixel, out) in (0..).zip(line.chunks_mut(depth)) {

@@ -110,7 +110,7 @@ pub(super) static ENCODER: InvertedResidual = InvertedResidual {
     classifier: "classifier",
     published: &[
         Published {
-            by: "timm",
+            by: "timm's tf_efficientnet_lite0",
             trained_on: "ImageNet-1k",
             licence: "Apache-2.0",
             made: "python -c \"import timm, torch; torch.save(timm.create_model('tf_efficientnet_lite0', pretrained=True).state_dict(), \

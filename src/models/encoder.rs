@@ -68,12 +68,16 @@ pub struct Published {
     pub ours: fn(&str) -> Option<String>,
 }
 
+/// Names within names that are looked behind, of what wraps a model.
+const MOST_WRAPS: usize = 12;
+
 impl Published {
     /// What a tensor of a file may be called here, with what wraps the model in that file, such as `module.`.
     pub fn readings<'a>(&self, name: &'a str) -> impl Iterator<Item = (&'a str, String)> + use<'a> {
         let ours = self.ours;
         let wraps = std::iter::once(0).chain(name.match_indices('.').map(|(dot, _)| dot + 1));
-        wraps.filter_map(move |at| Some((&name[..at], ours(&name[at..])?)))
+        // Wrappers are few; a name of nothing but dots would have as many readings as bytes.
+        wraps.take(MOST_WRAPS).filter_map(move |at| Some((&name[..at], ours(&name[at..])?)))
     }
 }
 

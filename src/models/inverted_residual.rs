@@ -79,17 +79,8 @@ impl Encoder for InvertedResidual {
         global_avg_pool(t, "avgpool", maps)
     }
 
-    /// What the blocks of each size make last.
     fn stages(&self, t: &mut Tape<'_>, _model: &ModelSettings, place: Place, x: Maps) -> Option<Vec<Maps>> {
-        let mut maps = self.maps(t, Place { eps: self.eps, ..place }, x);
-        let mut stages: Vec<Maps> = maps.pop().into_iter().collect();
-        while let Some(maps) = maps.pop() {
-            if stages.last().is_some_and(|last| maps.height > last.height) {
-                stages.push(maps);
-            }
-        }
-        stages.reverse();
-        Some(stages)
+        Some(self.maps(t, Place { eps: self.eps, ..place }, x))
     }
 
     fn classifier(&self) -> &'static str {

@@ -1,12 +1,13 @@
 //! y = a + b: residual connections.
 
+use super::activation::activated;
 use super::{Activation, GradientCase, before_activation, case_input, case_input_filled, gelu, linear, normalize, tanh};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::tape::Tape;
 use crate::kernels::add::Add;
 use crate::kernels::copy::Copy;
 
-/// `a`, `b`: of one shape; returns their sum, rectified if told so.
+/// `a`, `b`: of one shape; returns their sum, activated.
 pub fn add(t: &mut Tape<'_>, name: &str, a: Buf, b: Buf, activation: Activation) -> Buf {
     let y = t.scratch(name, a.shape);
     let relu = activation == Activation::Relu;
@@ -14,8 +15,9 @@ pub fn add(t: &mut Tape<'_>, name: &str, a: Buf, b: Buf, activation: Activation)
         t.rectified(y);
     }
     t.call(name, Add { a, b, y, relu });
-    let name = name.to_string();
+    let of_sum = name.to_string();
     t.op(&[a, b], y, move |t, grad_y| {
+        let name = of_sum;
         let grad_y = before_activation(t, &name, y, grad_y, activation);
         for (x, which) in [(a, "first"), (b, "second")] {
             // The gradient of either is that of the sum, so it need not be another buffer.
@@ -26,7 +28,7 @@ pub fn add(t: &mut Tape<'_>, name: &str, a: Buf, b: Buf, activation: Activation)
             }
         }
     });
-    y
+    activated(t, name, y, activation)
 }
 
 pub(super) fn gradient_cases() -> Vec<GradientCase> {

@@ -24,7 +24,7 @@ use crate::core::sample::{Image, SampleType};
 use crate::data::{Encoding, Fingerprint, MOST_SIDE};
 use crate::error::UsageError;
 use crate::exec::Executor;
-use crate::models::ModelSettings;
+use crate::models::{self, ModelSettings};
 
 /// safetensors writes its metadata in random order: one key keeps files equal.
 const KEY: &str = "wgraft";
@@ -164,7 +164,7 @@ impl Record {
         let Outputs { classes, class_names, .. } = &self.outputs;
         let named = class_names.is_empty() || self.task.is_none() || class_names.len() == *classes as usize;
         let checks = [
-            (!sound, format!("samples of {}", self.samples)),
+            (!sound || !self.model.kind.form().suits(self.samples), format!("samples of {}", self.samples)),
             (!named, format!("{} names for {classes} classes", class_names.len())),
             (!self.bits.is_none_or(|bits| (1..=16).contains(&bits)), "bits of pictures".into()),
         ];
@@ -240,10 +240,25 @@ impl Checkpoint {
         self.published
     }
 
-    /// A published network takes pictures of this size from now on; others stay with that of their training.
-    pub fn take_size(&mut self, size: Option<[u32; 2]>) {
-        if let (true, Some([height, width]), SampleType::Image(image)) = (self.published, size, &mut self.record.samples) {
-            (image.height, image.width) = (height, width);
+    /// A published network takes pictures of this size from now on; others stay with that of their training. Fails where the network
+    /// has other layers for such pictures.
+    pub fn take_size(&mut self, size: Option<[u32; 2]>) -> Result<()> {
+        let (true, Some([height, width]), SampleType::Image(image)) = (self.published, size, &mut self.record.samples) else {
+            return Ok(());
+        };
+        (image.height, image.width) = (height, width);
+        let mut arena = Arena::new(0, u64::MAX);
+        models::record_encoder(&mut arena, &self.record.model, self.record.samples);
+        let fits = |b: &NamedBuf| self.tensors.get(&b.name).is_some_and(|(shape, ..)| *shape == b.tensor.torch_shape());
+        match arena.bufs().iter().find(|b| b.role.group().is_some() && !fits(b)) {
+            Some(b) => {
+                let text = format!(
+                    "{}: {} has another `{}` for pictures of {height}x{width} pixels than these weights: say --size 224",
+                    self.source, self.record.model, b.name
+                );
+                Err(UsageError(text).into())
+            }
+            None => Ok(()),
         }
     }
 

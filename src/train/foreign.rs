@@ -30,7 +30,7 @@ pub(super) fn described(bytes: &[u8], path: &Path) -> Option<String> {
             "is an archive of NumPy's (.npz): save_file of safetensors.numpy writes it anew".into()
         }
         () if begins(b"PK\x03\x04") => "is a zip archive: unpack it first".into(),
-        () if pickle => format!("is a pickle of Python's, as older versions of PyTorch write; {}", converted(path)),
+        () if pickle => format!("is a pickle of Python's, but none of PyTorch's; {}", converted(path)),
         () if begins(b"\x1f\x8b") => "is packed by gzip: unpack it first".into(),
         () if head.get(257..262) == Some(b"ustar") => "is a tar archive: unpack it first".into(),
         () if begins(b"\x93NUMPY") => "is an array of NumPy's (.npy), without names".into(),

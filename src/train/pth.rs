@@ -14,6 +14,15 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 /// Of containers within containers.
 const MOST_DEPTH: usize = 32;
 const MOST_TENSORS: usize = 20_000;
+/// Entries of dictionaries, each time that one is come to: two that refer to one another would be an endless number.
+const MOST_ENTRIES: usize = 16 * MOST_TENSORS;
+/// Values of a pickle: each takes many times the byte that makes it.
+const MOST_VALUES: usize = 1 << 22;
+const MOST_AXES: usize = 16;
+/// Bytes of a name, or of a storage's key.
+const MOST_NAME: usize = 1000;
+/// Tensors may share a storage, and are copied each; how often the file's bytes that may be.
+const MOST_COPIES: u64 = 4;
 
 /// What functions and classes of a pickle are known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -109,6 +118,7 @@ impl<'a> Machine<'a> {
             }
             let at = machine.at;
             machine.step(operation).with_context(|| format!("at byte {at} of a pickle"))?;
+            ensure!(machine.values.len() <= MOST_VALUES, "a pickle of more than {MOST_VALUES} values");
         }
     }
 
@@ -258,12 +268,8 @@ impl<'a> Machine<'a> {
             }
             // The attributes of a dictionary, such as the versions of modules.
             b'b' => {
-                let state = self.last(1)?;
-                ensure!(
-                    matches!(self.values[self.top()?], Pickled::Dict(_)),
-                    "the state of an object that is no dictionary: {:?}",
-                    self.values[state[0]]
-                );
+                self.pop()?;
+                ensure!(matches!(self.values[self.top()?], Pickled::Dict(_)), "the state of an object that is no dictionary");
             }
             other => bail!("operation {other:#04x} builds something else than weights, which is not done"),
         }
@@ -349,6 +355,7 @@ impl<'a> Machine<'a> {
 
     fn ints(&self, values: Ref) -> Result<Vec<u64>> {
         let (Pickled::Tuple(values) | Pickled::List(values)) = &self.values[values] else { bail!("a shape is no tuple") };
+        ensure!(values.len() <= MOST_AXES, "a shape of {} axes", values.len());
         values.iter().map(|&value| self.int(value)).collect()
     }
 
@@ -366,6 +373,7 @@ impl<'a> Machine<'a> {
         let (Pickled::Name(Name::Storage(kind)), Pickled::Text(key)) = (&self.values[*kind], &self.values[*key]) else {
             bail!("a storage without a type or a key");
         };
+        ensure!(key.len() <= MOST_NAME, "a storage whose key has {} bytes", key.len());
         Ok(Storage { kind: *kind, key: key.clone(), elements: self.int(*elements)? })
     }
 
@@ -374,6 +382,15 @@ impl<'a> Machine<'a> {
         let arguments = self.tuple(arguments)?;
         match (name, arguments) {
             (Name::Dict, []) => Ok(Pickled::Dict(Vec::new())),
+            // As Python 2 pickles it: a list of pairs.
+            (Name::Dict, [pairs]) => {
+                let Pickled::List(pairs) = &self.values[*pairs] else { bail!("a dictionary of what is no list") };
+                let pair = |&pair: &Ref| match &self.values[pair] {
+                    Pickled::List(pair) | Pickled::Tuple(pair) if pair.len() == 2 => Ok((pair[0], pair[1])),
+                    _ => bail!("an entry of a dictionary that is no pair"),
+                };
+                Ok(Pickled::Dict(pairs.iter().map(pair).collect::<Result<_>>()?))
+            }
             (Name::Size, [sizes]) => Ok(Pickled::Tuple(match &self.values[*sizes] {
                 Pickled::Tuple(sizes) | Pickled::List(sizes) => sizes.clone(),
                 _ => bail!("a size is no tuple"),
@@ -394,8 +411,9 @@ impl<'a> Machine<'a> {
 
     /// The tensors of a value by their names: keys of dictionaries within dictionaries, joined by dots.
     fn tensors(&self, value: Ref) -> Result<BTreeMap<String, View>> {
-        let (mut found, mut open) = (BTreeMap::new(), vec![(String::new(), value, 0)]);
+        let (mut found, mut open, mut entries_seen) = (BTreeMap::new(), vec![(String::new(), value, 0)], 0);
         while let Some((name, value, depth)) = open.pop() {
+            ensure!(name.len() <= MOST_NAME, "a name of {} bytes", name.len());
             ensure!(depth <= MOST_DEPTH, "containers in containers more than {MOST_DEPTH} deep");
             match &self.values[value] {
                 Pickled::View(tensor) => {
@@ -403,9 +421,10 @@ impl<'a> Machine<'a> {
                     found.insert(name, tensor.clone());
                 }
                 Pickled::Dict(entries) => {
-                    // An entry that contains its own dictionary would go on for ever.
-                    ensure!(open.len() + entries.len() <= 16 * MOST_TENSORS, "it has too many entries");
-                    for &(key, value) in entries {
+                    entries_seen += entries.len();
+                    ensure!(entries_seen <= MOST_ENTRIES, "it has more than {MOST_ENTRIES} entries");
+                    // The last one of a name counts, as in Python.
+                    for &(key, value) in entries.iter().rev() {
                         let Pickled::Text(key) = &self.values[key] else { continue };
                         open.push((if name.is_empty() { key.clone() } else { format!("{name}.{key}") }, value, depth + 1));
                     }
@@ -423,18 +442,14 @@ impl View {
         let size = self.storage.kind.bitsize() / 8;
         let elements =
             self.shape.iter().try_fold(1_u64, |product, &size| product.checked_mul(size)).context("a shape beyond all memory")?;
-        // What is repeated by strides of zero would be larger.
-        ensure!(elements <= self.storage.elements, "shape {:?} of {} stored values", self.shape, self.storage.elements);
         if elements == 0 {
             return Ok(Vec::new());
         }
-        let reach = self
-            .shape
-            .iter()
-            .zip(&self.strides)
-            .try_fold(self.offset, |at, (size, stride)| (size - 1).checked_mul(*stride)?.checked_add(at));
         let held = storage.len() as u64 / size as u64;
-        ensure!(reach.is_some_and(|last| last < held), "shape {:?} reaches beyond its {held} values", self.shape);
+        let extents = self.shape.iter().zip(&self.strides);
+        let last = extents.into_iter().try_fold(self.offset, |at, (size, stride)| (size - 1).checked_mul(*stride)?.checked_add(at));
+        // What is repeated by strides of zero would be larger than what is stored.
+        ensure!(elements <= held && last.is_some_and(|last| last < held), "shape {:?} reaches beyond its {held} values", self.shape);
         let mut values = Vec::with_capacity(elements as usize * size);
         let mut index = vec![0_u64; self.shape.len()];
         for _ in 0..elements {
@@ -474,15 +489,17 @@ pub(super) fn tensors(bytes: &[u8]) -> Result<StoredTensors> {
 }
 
 /// The storages that tensors see, each read once.
-fn stored(found: BTreeMap<String, View>, mut read: impl FnMut(&Storage) -> Result<Vec<u8>>) -> Result<StoredTensors> {
+fn stored(found: BTreeMap<String, View>, file_bytes: usize, mut read: impl FnMut(&Storage) -> Result<Vec<u8>>) -> Result<StoredTensors> {
     let mut storages: HashMap<String, Vec<u8>> = HashMap::new();
-    let mut tensors = StoredTensors::new();
+    let (mut tensors, mut copied) = (StoredTensors::new(), 0);
     for (name, tensor) in found {
         let key = &tensor.storage.key;
         if !storages.contains_key(key) {
             storages.insert(key.clone(), read(&tensor.storage).with_context(|| format!("tensor `{name}`"))?);
         }
         let values = tensor.values(&storages[key]).with_context(|| format!("tensor `{name}`"))?;
+        copied += values.len() as u64;
+        ensure!(copied <= MOST_COPIES * file_bytes as u64, "its tensors are together more than {MOST_COPIES} times as large as the file");
         tensors.insert(name, (tensor.shape.iter().map(|&size| size as usize).collect(), tensor.storage.kind, values));
     }
     ensure!(!tensors.is_empty(), "it holds no tensors");
@@ -494,23 +511,25 @@ fn of_zip(bytes: &[u8]) -> Result<StoredTensors> {
     let names = archive.file_names().collect::<Result<Vec<_>, _>>().context("its archive is damaged")?;
     let pickle = names.iter().find(|name| name.ends_with("/data.pkl") || *name == "data.pkl").context("it has no data.pkl")?;
     let folder = pickle.strip_suffix("data.pkl").unwrap_or_default().to_string();
-    let mut member = |name: String, most: u64| -> Result<Vec<u8>> {
+    // Members are stored as they are: together they are no larger than the file.
+    let mut left = bytes.len() as u64;
+    let mut member = |name: String| -> Result<Vec<u8>> {
         let member = archive.by_name(&name).with_context(|| format!("it has no {name}"))?;
-        ensure!(member.size() <= most, "{name} is packed, which PyTorch's own files are not");
+        let plain = member.compression() == zip::CompressionMethod::Stored;
+        ensure!(plain && member.size() <= left, "{name} is packed, which PyTorch's own files are not");
+        left -= member.size();
         let mut contents = Vec::new();
-        member.take(most).read_to_end(&mut contents).with_context(|| format!("{name} is damaged"))?;
+        member.take(bytes.len() as u64).read_to_end(&mut contents).with_context(|| format!("{name} is damaged"))?;
         Ok(contents)
     };
-    if let Ok(order) = member(format!("{folder}byteorder"), 16) {
+    if let Ok(order) = member(format!("{folder}byteorder")) {
         ensure!(order == b"little", "its numbers have the most significant byte first");
     }
-    // Members are stored as they are: none is larger than the file.
-    let most = bytes.len() as u64;
-    let pickle = member(format!("{folder}data.pkl"), most)?;
+    let pickle = member(format!("{folder}data.pkl"))?;
     let (machine, root) = Machine::run(&pickle)?;
-    stored(machine.tensors(root)?, |storage| {
+    stored(machine.tensors(root)?, bytes.len(), |storage| {
         ensure!(!storage.key.contains(['/', '\\']), "a storage called `{}`", storage.key);
-        member(format!("{folder}data/{}", storage.key), most)
+        member(format!("{folder}data/{}", storage.key))
     })
 }
 
@@ -545,5 +564,7 @@ fn of_stream(bytes: &[u8]) -> Result<StoredTensors> {
         places.insert(key.clone(), contents);
         rest = &rest[8 + contents.len()..];
     }
-    stored(found, |storage| Ok(places.get(&storage.key).with_context(|| format!("there is no storage `{}`", storage.key))?.to_vec()))
+    stored(found, bytes.len(), |storage| {
+        Ok(places.get(&storage.key).with_context(|| format!("there is no storage `{}`", storage.key))?.to_vec())
+    })
 }

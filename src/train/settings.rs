@@ -125,8 +125,7 @@ settings! {
         from: String = "scratch".into() => value("RUN|FILE|scratch"),
         /// What to learn
         task: Task = Task::CLASSIFY,
-        /// Begin with the weights in a safetensors file, with --from scratch: of torchvision, of timm or of a run, for instance
-        /// resnet18.safetensors
+        /// Begin with the weights in a file, with --from scratch: safetensors or .pth, of torchvision, of timm or of a run
         init_from: Option<PathBuf> = None => value("FILE"),
         /// Train on this many labelled images of each class, drawn by seed
         labels_per_class: Option<u32> = None => value("N").absent("all").at_least(1.0),

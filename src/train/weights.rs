@@ -1,4 +1,4 @@
-//! Weights of any origin to begin with: a safetensors file with PyTorch's names and shapes, such as torchvision's and timm's.
+//! Weights of any origin to begin with: a file with PyTorch's names and shapes, such as torchvision's and timm's.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -47,7 +47,7 @@ pub(super) fn model_of(file: Option<&Path>, otherwise: ModelSettings) -> Result<
     let Some(file) = file else { return Ok(otherwise) };
     let (tensors, record) = read_tensors(file)?;
     if let Some(record) = record {
-        return Ok(record.model);
+        return Ok(ModelSettings { normalize: otherwise.normalize, ..record.model });
     }
     let kind = ModelKind::of_weights(tensors.keys().map(String::as_str)).unwrap_or(otherwise.kind);
     Ok(ModelSettings { kind, ..otherwise })
@@ -58,8 +58,10 @@ impl Checkpoint {
     /// sentences.
     pub fn open(file: &Path) -> Result<(Self, Vec<String>)> {
         let (tensors, record) = read_tensors(file)?;
-        let kind = ModelKind::of_weights(tensors.keys().map(String::as_str)).filter(|_| record.is_none());
-        let Some(kind) = kind else { return Ok((Self::of((tensors, record), file)?, Vec::new())) };
+        let known = || ModelKind::of_weights(tensors.keys().map(String::as_str));
+        let Some(kind) = (if record.is_none() { known() } else { None }) else {
+            return Ok((Self::of((tensors, record), file)?, Vec::new()));
+        };
         let mut model = ModelSettings { kind, ..ModelSettings::default() };
         let samples = SampleType::Image(PUBLISHED_IMAGE);
         let weights = Weights::named(tensors, None, file, &mut model, samples)?;
