@@ -3,6 +3,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::json;
 
+use super::opened_run::open_checkpoint;
 use super::output::Inputs;
 use super::start::open_settings;
 use super::{
@@ -23,8 +24,7 @@ pub(super) fn load_pretrained(from: &str, size: Option<[u32; 2]>) -> Result<Opti
     if from == "scratch" {
         return Ok(None);
     }
-    let (mut checkpoint, notes) = Checkpoint::open(&find_checkpoint(Path::new(from))?)?;
-    notes.iter().for_each(|note| say!("{note}"));
+    let mut checkpoint = open_checkpoint(Path::new(from))?;
     checkpoint.take_size(size)?;
     Ok(Some(checkpoint))
 }

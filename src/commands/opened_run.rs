@@ -14,6 +14,13 @@ use crate::files::{Lock, is_run_folder};
 use crate::say;
 use crate::train::{Checkpoint, Method, RunSettings, Task, config_of, find_checkpoint, lock_run, overlay};
 
+/// The checkpoint that a user means by a run folder or a file, or the published weights in it; says what was taken.
+pub(super) fn open_checkpoint(run: &Path) -> Result<Checkpoint> {
+    let (checkpoint, notes) = Checkpoint::open(&find_checkpoint(run)?)?;
+    notes.iter().for_each(|note| say!("{note}"));
+    Ok(checkpoint)
+}
+
 pub struct Finished {
     pub checkpoint: Checkpoint,
     path: PathBuf,
@@ -36,8 +43,7 @@ impl Finished {
 
     /// `run`: a run folder or a checkpoint file, of images or of a table.
     pub fn of_anything(run: &Path) -> Result<Self> {
-        let (checkpoint, notes) = Checkpoint::open(&find_checkpoint(run)?)?;
-        notes.iter().for_each(|note| say!("{note}"));
+        let checkpoint = open_checkpoint(run)?;
         let mut settings = serde_json::to_value(RunSettings::default())?;
         let mut with_labels = false;
         // Files of others may lie beside a run's.

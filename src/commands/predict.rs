@@ -5,6 +5,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::inputs::{self, Input};
+use super::opened_run::open_checkpoint;
 use super::output::Inputs;
 use super::{open_device, print, print_json};
 use crate::cli::PredictArgs;
@@ -19,8 +20,7 @@ use crate::train::{Checkpoint, Prediction, Record, find_checkpoint, predict_each
 const PORTION: usize = 256 << 20;
 
 pub fn run(args: &PredictArgs) -> Result<u8> {
-    let (checkpoint, notes) = Checkpoint::open(&find_checkpoint(&args.run)?)?;
-    notes.iter().for_each(|note| say!("{note}"));
+    let checkpoint = open_checkpoint(&args.run)?;
     let segments = checkpoint.record.task.is_some_and(|task| task.truth() == TruthKind::Masks);
     if segments != args.out.is_some() {
         let text = match segments {

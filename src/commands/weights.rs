@@ -9,7 +9,7 @@ use super::{print, print_json};
 use crate::cli::WeightsArgs;
 use crate::core::buffer::{Arena, Role};
 use crate::core::sample::SampleType;
-use crate::models::{ENCODERS, ModelKind, ModelSettings, features_of, record_encoder};
+use crate::models::{ENCODERS, ModelSettings, record_encoder};
 use crate::train::{Checkpoint, PUBLISHED_IMAGE};
 
 pub fn run(args: &WeightsArgs) -> Result<u8> {
@@ -21,11 +21,11 @@ pub fn run(args: &WeightsArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// Parameters of an encoder.
-fn parameters(model: &ModelSettings, samples: SampleType) -> u64 {
+/// How many parameters an encoder has, and how many features it makes of a sample.
+fn sizes(model: &ModelSettings, samples: SampleType) -> (u64, u32) {
     let mut arena = Arena::new(0, u64::MAX);
-    record_encoder(&mut arena, model, samples);
-    arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. })).map(|b| b.tensor.len()).sum()
+    let features = record_encoder(&mut arena, model, samples).cols();
+    (arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. })).map(|b| b.tensor.len()).sum(), features)
 }
 
 fn list(quiet: bool) -> Value {
@@ -33,7 +33,7 @@ fn list(quiet: bool) -> Value {
     let mut networks = Vec::new();
     for kind in ENCODERS.iter().filter(|kind| !kind.published().is_empty()) {
         let model = ModelSettings { kind: *kind, ..ModelSettings::default() };
-        let (parameters, features) = (parameters(&model, samples), features_of(&model, samples));
+        let (parameters, features) = sizes(&model, samples);
         if !quiet {
             print(format_args!("{kind}  {:.1} million parameters, {features} features", parameters as f64 / 1e6));
         }
@@ -59,7 +59,7 @@ fn list(quiet: bool) -> Value {
 fn describe(file: &Path, quiet: bool) -> Result<Value> {
     let (checkpoint, notes) = Checkpoint::open(file)?;
     let record = &checkpoint.record;
-    let (parameters, features) = (parameters(&record.model, record.samples), features_of(&record.model, record.samples));
+    let (parameters, features) = sizes(&record.model, record.samples);
     if !quiet {
         notes.iter().for_each(|note| print(format_args!("{note}")));
         let what = match record.task {
@@ -74,10 +74,9 @@ fn describe(file: &Path, quiet: bool) -> Result<Value> {
             record.samples
         ));
     }
-    let kind: ModelKind = record.model.kind;
     Ok(json!({
         "file": file,
-        "model": kind.name(),
+        "model": record.model.kind.name(),
         "published": checkpoint.is_published(),
         "task": record.task.map(|task| task.to_string()),
         "samples": record.samples,

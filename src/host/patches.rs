@@ -91,6 +91,12 @@ pub struct Patches {
 }
 
 impl Patches {
+    /// What the pixels of a convolution's output see of its input; heights and widths of `source` and `rows`.
+    pub fn forward(geometry: Geometry, source: [u32; 2], rows: [u32; 2], depth: usize) -> Self {
+        let first = source.map(|size| -(geometry.before(size) as i32));
+        Patches { taps: [geometry.kernel; 2], stride: geometry.stride, first, rows, source, depth }
+    }
+
     /// Floats of one patch.
     pub fn length(&self) -> usize {
         (self.taps[0] * self.taps[1]) as usize * self.depth
@@ -173,9 +179,7 @@ mod tests {
 
     fn forward(geometry: Geometry, source: [u32; 2]) -> Patches {
         let rows = source.map(|size| geometry.output(size).expect("large enough"));
-        let Geometry { kernel, stride, .. } = geometry;
-        let first = source.map(|size| -(geometry.before(size) as i32));
-        Patches { taps: [kernel; 2], stride, first, rows, source, depth: 2 }
+        Patches::forward(geometry, source, rows, 2)
     }
 
     #[test]

@@ -130,10 +130,7 @@ impl Conv2d {
     fn patches(&self) -> Patches {
         let side = |maps: Maps| [maps.height, maps.width];
         if self.pass != ConvPass::Input {
-            let Geometry { kernel, stride, .. } = self.geometry;
-            let (rows, source, depth) = (side(self.y), side(self.x), row_stride(self.x.buf));
-            let first = source.map(|size| -(self.geometry.before(size) as i32));
-            return Patches { taps: [kernel; 2], stride, first, rows, source, depth };
+            return Patches::forward(self.geometry, side(self.x), side(self.y), row_stride(self.x.buf));
         }
         let phases = self.phases();
         Patches {

@@ -43,9 +43,8 @@ impl DepthwiseConv2d {
 
     /// What pixels of `y` see of `x`.
     fn patches(&self) -> Patches {
-        let (side, Geometry { kernel, stride, .. }) = (|maps: Maps| [maps.height, maps.width], self.geometry);
-        let first = side(self.x).map(|size| -(self.geometry.before(size) as i32));
-        Patches { taps: [kernel; 2], stride, first, rows: side(self.y), source: side(self.x), depth: self.x.buf.shape.stride() as usize }
+        let side = |maps: Maps| [maps.height, maps.width];
+        Patches::forward(self.geometry, side(self.x), side(self.y), self.x.buf.shape.stride() as usize)
     }
 
     /// Σ f(x) f(w), or what takes their places in this pass, for each element of the result, and how many terms the longest has.

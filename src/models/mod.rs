@@ -15,7 +15,6 @@ mod resnet18;
 mod resnet34;
 mod resnet50;
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
@@ -184,12 +183,12 @@ pub fn layers(model: &ModelSettings, kind: SampleType, output: &dyn Fn(&mut Tape
     names
 }
 
-/// Declares in `arena` what `output` makes of a sample.
-fn record_sample(arena: &mut Arena, model: &ModelSettings, kind: SampleType, output: &dyn Fn(&mut Tape<'_>, Value)) {
+/// Declares in `arena` what `output` makes of a sample, and returns it.
+fn record_sample<T>(arena: &mut Arena, model: &ModelSettings, kind: SampleType, output: impl FnOnce(&mut Tape<'_>, Value) -> T) -> T {
     let form = model.kind.form();
     let lengths = kind.is_sequence().then(|| arena.input("length", Dtype::U32, shape(1, 1)));
     let x = form.value(arena.input("sample", Dtype::F32, form.shape(1, kind)), kind, lengths);
-    output(&mut Tape::new(arena, "layers", &[]), x);
+    output(&mut Tape::new(arena, "layers", &[]), x)
 }
 
 /// [`layers`] of the encoder, up to its features.
@@ -199,20 +198,9 @@ pub fn encoder_layers(model: &ModelSettings, kind: SampleType) -> Vec<String> {
     })
 }
 
-/// How many features the encoder makes of a sample.
-pub fn features_of(model: &ModelSettings, kind: SampleType) -> u32 {
-    let features = Cell::new(0);
-    record_sample(&mut Arena::new(0, u64::MAX), model, kind, &|t, x| {
-        features.set(encoder(t, model, Place::evaluation(ENCODER), x).cols());
-    });
-    features.get()
-}
-
-/// Declares the encoder's parameters and statistics in `arena`.
-pub fn record_encoder(arena: &mut Arena, model: &ModelSettings, kind: SampleType) {
-    record_sample(arena, model, kind, &|t, x| {
-        encoder(t, model, Place::evaluation(ENCODER), x);
-    });
+/// Declares the encoder's parameters and statistics in `arena`. Returns the features of a sample.
+pub fn record_encoder(arena: &mut Arena, model: &ModelSettings, kind: SampleType) -> Buf {
+    record_sample(arena, model, kind, |t, x| encoder(t, model, Place::evaluation(ENCODER), x))
 }
 
 /// SimCLR's head, dropped after pretraining: hidden layers with ReLU, and with batch norm if the encoder has it, and a linear

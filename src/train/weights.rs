@@ -58,10 +58,11 @@ impl Checkpoint {
     /// sentences.
     pub fn open(file: &Path) -> Result<(Self, Vec<String>)> {
         let (tensors, record) = read_tensors(file)?;
-        let known = || ModelKind::of_weights(tensors.keys().map(String::as_str));
-        let Some(kind) = (if record.is_none() { known() } else { None }) else {
-            return Ok((Self::of((tensors, record), file)?, Vec::new()));
+        let kind = match record {
+            Some(_) => None,
+            None => ModelKind::of_weights(tensors.keys().map(String::as_str)),
         };
+        let Some(kind) = kind else { return Ok((Self::of((tensors, record), file)?, Vec::new())) };
         let mut model = ModelSettings { kind, ..ModelSettings::default() };
         let samples = SampleType::Image(PUBLISHED_IMAGE);
         let weights = Weights::named(tensors, None, file, &mut model, samples)?;
@@ -98,7 +99,7 @@ impl Weights {
         let (tensors, form) = in_our_names(tensors, model.kind.published(), &layers);
         let prefix = prefix(&tensors, &layers).with_context(|| format!("the weights in {source} cannot be told apart"))?;
         let mut weights = Weights { tensors, record, layers, source, notes: Vec::new() };
-        if let Some(form) = form.filter(|form| !std::ptr::eq(*form, &model.kind.published()[0])) {
+        if let Some(form) = form.filter(|form| form.by != model.kind.published()[0].by) {
             weights.notes.push(format!("{}: names are those of {}", weights.source, form.by));
         }
         if !prefix.is_empty() {
