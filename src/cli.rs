@@ -383,6 +383,9 @@ pub struct CurveArgs {
     /// A pretrained run folder or checkpoint file
     #[arg(long, value_name = "RUN|FILE")]
     pub from: PathBuf,
+    /// Another pretrained encoder to compare with, fine-tuned in the same way; from scratch, its network is trained then
+    #[arg(long, value_name = "RUN|FILE")]
+    pub beside: Option<PathBuf>,
     /// Label budgets: numbers of labels per class, or `all`; those that the data cannot fill are skipped
     #[arg(long, value_delimiter = ',', value_name = "N,...", default_value = "1,2,5,10,50,100,all")]
     pub labels_per_class: Vec<Budget>,
@@ -410,9 +413,9 @@ pub struct CurveArgs {
     /// Steps in which the head on a pretrained encoder learns alone [default: a fifth of --steps]
     #[arg(long, value_name = "STEPS")]
     pub head_steps: Option<u32>,
-    /// How far training images are varied, in both arms; see `finetune`
-    #[arg(long, value_name = "NAME", default_value = "medium", value_parser = augment_preset)]
-    pub augment: Ranges,
+    /// How far training images are varied, in all arms; see `finetune` [default: medium, of images in colour photos-medium]
+    #[arg(long, value_name = "NAME", value_parser = augment_preset)]
+    pub augment: Option<Ranges>,
     /// Folder for curve.csv and curve.png [default: the run folder]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -45,14 +45,14 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
         let device = open_device(&args.device.device)?;
         let failed = unreadable + pictures.len() - read.len();
         let names = (0..).zip(&read).map(|(row, picture)| ("", row, picture.path.display().to_string())).collect();
-        (finished.checkpoint.features(&device, &samples)?, names, device, failed)
+        (finished.features(&device, &samples)?, names, device, failed)
     } else {
         finished.inputs(&images, &[]).declare(outputs(), args.overwrite)?;
         let data = finished.data(&images, false)?;
         let device = open_device(&args.device.device)?;
-        let mut features = finished.checkpoint.features(&device, &data.train)?;
+        let mut features = finished.features(&device, &data.train)?;
         if let Some(test) = &data.test {
-            features.values.extend(finished.checkpoint.features(&device, test)?.values);
+            features.values.extend(finished.features(&device, test)?.values);
         }
         (features, all_images(&data), device, 0)
     };

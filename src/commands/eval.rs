@@ -66,7 +66,7 @@ fn predictions(finished: &Finished, data: &Dataset, test: &Split, args: &EvalArg
 /// vote, and a linear probe is fitted to them.
 fn encoder(args: &EvalArgs, finished: &Finished, data: &Dataset, test: &Split, device: &Device) -> Result<Value> {
     finished.own_up();
-    let features = |images: &Split| finished.checkpoint.features(device, images);
+    let features = |images: &Split| finished.features(device, images);
     let mut found = judged(args, data, &features(&data.train)?, &features(test)?, "")?;
     if args.raw {
         found["raw"] = judged(args, data, &Features::pixels(&data.train), &Features::pixels(test), "raw pixels (control): ")?;

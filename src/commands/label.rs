@@ -133,7 +133,7 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
         data.train.len(),
         start.draws.len()
     );
-    let features = |images: &Split| finished.checkpoint.features(&device, images);
+    let features = |images: &Split| finished.features(&device, images);
     // Test images without known classes need no vote.
     let test = data.test.as_ref().filter(|test| test.truth.labels.is_some());
     let spread = Spread::over(&features(&data.train)?, test.map(features).transpose()?.as_ref(), &data, &start, &settings)?;

@@ -7,12 +7,14 @@ use serde_json::Value;
 
 use super::output::Inputs;
 use super::{load_data, load_known_data};
+use crate::cache;
 use crate::cli::{DataFlags, Flags};
 use crate::data::{Dataset, ReadOptions, Split, TruthKind};
 use crate::error::UsageError;
+use crate::exec::Device;
 use crate::files::{Lock, is_run_folder};
 use crate::say;
-use crate::train::{Checkpoint, Method, RunSettings, Task, config_of, find_checkpoint, lock_run, overlay};
+use crate::train::{Checkpoint, Features, Method, RunSettings, Task, config_of, find_checkpoint, lock_run, overlay};
 
 /// The checkpoint that a user means by a run folder or a file, or the published weights in it; says what was taken.
 pub(super) fn open_checkpoint(run: &Path) -> Result<Checkpoint> {
@@ -61,6 +63,17 @@ impl Finished {
     /// Where the data are; nowhere if they are the embedded ones.
     pub fn data_path<'a>(&'a self, args: &'a Flags<DataFlags>) -> Option<&'a Path> {
         args.given["data"].as_str().map(Path::new).or(self.settings.data.as_deref())
+    }
+
+    /// What makes another run read the data that this one does: it takes pictures as it was trained on.
+    pub fn data_of_another(&self, args: &Flags<DataFlags>) -> Flags<DataFlags> {
+        let mut flags = args.clone();
+        let of_pictures = ["size", "grey", "bits"];
+        of_pictures.iter().for_each(|key| flags.given[key] = Value::Null);
+        if let Some(path) = self.data_path(args) {
+            flags.given["data"] = serde_json::json!(path);
+        }
+        flags
     }
 
     /// The run's own data, or what `args` say, as images of the size that it knows. Published weights have no data of their own.
@@ -114,6 +127,14 @@ impl Finished {
             return Err(UsageError(format!("{text}: only the table that it was trained on can be measured")).into());
         }
         Ok(data)
+    }
+
+    /// Features of `images`, which are kept for the next time; says so where some were.
+    pub fn features(&self, device: &Device, images: &Split) -> Result<Features> {
+        let Some(folder) = cache::folder() else { return self.checkpoint.features(device, images) };
+        let (features, note) = self.checkpoint.features_kept(device, images, &folder)?;
+        note.iter().for_each(|note| say!("{note}"));
+        Ok(features)
     }
 
     /// Where files of these names go: into the folder `out`, else into the run folder or beside a lone checkpoint.

@@ -41,9 +41,9 @@ pub fn run(args: &SearchArgs) -> Result<u8> {
         }
     };
     let device = open_device(&args.device.device)?;
-    let mut bank = finished.checkpoint.features(&device, &data.train)?;
+    let mut bank = finished.features(&device, &data.train)?;
     if let Some(test) = &data.test {
-        bank.values.extend(finished.checkpoint.features(&device, test)?.values);
+        bank.values.extend(finished.features(&device, test)?.values);
     }
     let query = finished.checkpoint.features(&device, &Split::unlabelled(picture.clone(), finished.checkpoint.record.image()?))?;
     let unit = |rows: &[f32]| unit_rows(rows, bank.columns);

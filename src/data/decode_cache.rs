@@ -1,8 +1,7 @@
 //! Many files decoded at once, and the decoded copies kept for the next run.
 
 use std::collections::HashMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use rayon::prelude::*;
@@ -11,15 +10,15 @@ use serde::{Deserialize, Serialize};
 use super::ReadOptions;
 use super::decode::{Look, MOST_BYTES, PictureOptions, Remarks, Seen};
 use super::tree::{Entry, Stamp};
+use crate::cache;
 use crate::core::sample::Image;
 use crate::error::chain;
-use crate::files;
 
 /// More than this is decoded anew each time rather than kept.
 const MOST_KEPT: usize = 4 << 30;
 
 /// Grows when the meaning of kept bytes changes.
-const VERSION: u32 = 3;
+const VERSION: u32 = 4;
 
 /// How one kind of file is read.
 pub(super) struct Codec {
@@ -42,20 +41,14 @@ pub(super) struct Decoded {
     pub note: Option<String>,
 }
 
-/// The file in which decoded copies wait: `key` is what they depend on besides the files themselves.
-pub(super) struct Store {
-    path: PathBuf,
-    key: String,
-}
+/// Where decoded copies wait.
+pub(super) struct Store(cache::Kept);
 
 /// The head of a store; the decoded files follow, one after the other.
 #[derive(Serialize, Deserialize)]
 struct Head {
-    version: u32,
-    key: String,
     image: Image,
     files: Vec<Kept>,
-    crc: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -69,21 +62,13 @@ struct Kept {
 impl Store {
     pub fn new(folder: &Path, root: &Path, kind: &str, options: &str) -> Self {
         let root = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
-        let key = format!("{kind} of {} with {options}", root.display());
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        Store { path: folder.join("decoded").join(format!("{:016x}", hasher.finish())), key }
+        Store(cache::Kept::new(&folder.join("decoded"), format!("{VERSION}: {kind} of {} with {options}", root.display())))
     }
 
-    /// What is there of this key, whole and undamaged.
+    /// What is there, whole and undamaged.
     fn load(&self) -> Option<(Head, Vec<u8>)> {
-        let mut bytes = std::fs::read(&self.path).ok()?;
-        let length = u64::from_le_bytes(bytes.get(..8)?.try_into().ok()?);
-        let start = usize::try_from(length).ok()?.checked_add(8)?;
-        let head: Head = serde_json::from_slice(bytes.get(8..start)?).ok()?;
-        let contents = bytes.split_off(start);
-        let fits = head.version == VERSION && head.key == self.key && contents.len() == head.files.len() * head.image.len() as usize;
-        (fits && crc(&[&contents]) == head.crc).then_some((head, contents))
+        let (head, contents): (Head, _) = self.0.load()?;
+        (contents.len() == head.files.len() * head.image.len() as usize).then_some((head, contents))
     }
 
     fn save(&self, entries: &[&Entry], decoded: &Decoded) -> Result<()> {
@@ -91,20 +76,8 @@ impl Store {
         let contents: Vec<&[u8]> = whole().map(|(_, read)| read.seen.bytes.as_slice()).collect();
         let kept =
             whole().map(|(entry, read)| Kept { name: entry.name.clone(), stamp: entry.stamp, look: read.look, remarks: read.seen.remarks });
-        let head = Head { version: VERSION, key: self.key.clone(), image: decoded.image, files: kept.collect(), crc: crc(&contents) };
-        let head = serde_json::to_vec(&head)?;
-        files::write(&self.path, |file| {
-            file.write_all(&(head.len() as u64).to_le_bytes())?;
-            file.write_all(&head)?;
-            contents.iter().try_for_each(|bytes| file.write_all(bytes))
-        })
+        self.0.save(Head { image: decoded.image, files: kept.collect() }, &contents)
     }
-}
-
-fn crc(parts: &[&[u8]]) -> u32 {
-    let mut crc = flate2::Crc::new();
-    parts.iter().for_each(|part| crc.update(part));
-    crc.sum()
 }
 
 /// Reads files in parallel, from the store where they have not changed since. `choose` gives the size and the channels of all,

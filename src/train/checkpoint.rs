@@ -6,6 +6,8 @@
 //! (`num_batches_tracked`) are not there. `load_state_dict(tensors, strict=False)` does both.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "files")]
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -28,6 +30,9 @@ use crate::models::{self, ModelSettings};
 
 /// safetensors writes its metadata in random order: one key keeps files equal.
 const KEY: &str = "wgraft";
+
+/// What the optimiser's state begins with.
+const STATE: &str = "state.";
 
 /// A header takes many times its length in memory, which must not be much beside that of the tensors that it describes.
 const MOST_HEADER_BYTES: u64 = 8 << 20;
@@ -240,6 +245,16 @@ impl Checkpoint {
         self.published
     }
 
+    /// Of what makes features: the model and its weights.
+    #[cfg(feature = "files")]
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        format!("{:?}", self.record.model).hash(&mut hasher);
+        let weights = self.tensors.iter().filter(|(name, _)| !name.starts_with(STATE));
+        weights.for_each(|(name, (shape, _, bytes))| (name, shape, bytes).hash(&mut hasher));
+        hasher.finish()
+    }
+
     /// A published network takes pictures of this size from now on; others stay with that of their training. Fails where the network
     /// has other layers for such pictures.
     pub fn take_size(&mut self, size: Option<[u32; 2]>) -> Result<()> {
@@ -314,7 +329,7 @@ impl Record {
 fn saved_as(named: &NamedBuf) -> Option<String> {
     match named.role {
         Role::Param { .. } | Role::Statistic { .. } => Some(named.name.clone()),
-        Role::State => Some(format!("state.{}", named.name)),
+        Role::State => Some(format!("{STATE}{}", named.name)),
         _ => None,
     }
 }

@@ -142,7 +142,7 @@ impl Finetune {
         let place = |group, statistics| Place::new(group, if options.trained.contains(&group) { statistics } else { Statistics::Running });
         let training = Training::record(&mut r, &options, &|t, batch, clock| {
             let augmentation = methods::augmentation(settings.augment, run.seed);
-            let statistics = Statistics::batch(t.arena);
+            let statistics = if settings.freeze_norm { Statistics::Running } else { Statistics::batch(t.arena) };
             let x = images(t, batch, clock, augmentation, &settings.model);
             let output = objective.output(t, &settings.model, both.map(|group| place(group, statistics)), x);
             objective.loss(t, batch, settings.augment, output)
@@ -152,7 +152,7 @@ impl Finetune {
             return Err(UsageError(text).into());
         }
         let is_trained = |role| matches!(role, Role::Statistic { group } if options.trained.contains(&group));
-        let recalibration = if r.arena.bufs().iter().any(|named| is_trained(named.role)) {
+        let recalibration = if !settings.freeze_norm && r.arena.bufs().iter().any(|named| is_trained(named.role)) {
             // Without their labels, all training images may say what means and variances are.
             let (all, more) = if rest.len() > train.len() { (&rest, true) } else { (&train, false) };
             let count = watched(all, Recalibration::SAMPLES);

@@ -9,6 +9,8 @@ mod finetune;
 mod folder;
 mod foreign;
 mod keep;
+#[cfg(feature = "files")]
+mod kept_features;
 mod methods;
 mod micro;
 mod observers;

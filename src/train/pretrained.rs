@@ -9,11 +9,17 @@ use anyhow::Result;
 #[cfg(feature = "files")]
 use super::folder::config_of;
 use super::optimizer::OptimizerKind;
+use super::presets::augment_preset;
 use super::settings::{FinetuneSettings, RunSettings, Schedule};
 use super::tasks::Task;
 #[cfg(feature = "files")]
+use super::weights::published_in;
+#[cfg(feature = "files")]
 use crate::error::UsageError;
 use crate::kernels::augment_draw::Ranges;
+
+/// The augmentation that goes with published weights.
+const PHOTOGRAPHS: &str = "photos-medium";
 
 impl FinetuneSettings {
     /// What suits `task` from the encoder that `from` names, a run folder or a checkpoint: for classes, chosen on held-out images of
@@ -23,13 +29,24 @@ impl FinetuneSettings {
         if !task.has_gentle_defaults() {
             return Ok(settings);
         }
-        Ok(FinetuneSettings { augment: weaker_augmentation(Path::new(from))?, ..settings.of_encoder(optimizer) })
+        let gentle = settings.of_encoder(optimizer);
+        #[cfg(feature = "files")]
+        if published_in(Path::new(from))?.is_some() {
+            return Ok(gentle.of_published());
+        }
+        Ok(FinetuneSettings { augment: weaker_augmentation(Path::new(from))?, ..gentle })
     }
 
     /// With the learning rates of classes that a pretrained encoder tells apart.
     pub(super) fn of_encoder(self, optimizer: OptimizerKind) -> Self {
         let lr = if optimizer == OptimizerKind::Sgd { 0.03 } else { 0.001 };
         FinetuneSettings { run: RunSettings { lr, optimizer, schedule: Schedule::Cosine, ..self.run }, ..self }
+    }
+
+    /// With what keeps a network that others trained on many photographs from forgetting what it knows, beside gentle rates.
+    pub fn of_published(self) -> Self {
+        let augment = augment_preset(PHOTOGRAPHS).expect("a preset");
+        FinetuneSettings { freeze_norm: true, augment, ..self }
     }
 }
 

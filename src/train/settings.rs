@@ -144,6 +144,8 @@ settings! {
         /// Train from this layer on; those before it keep their weights and statistics (names as in the checkpoint, for instance
         /// layer3, or encoder.layer2)
         freeze_until: Option<String> = None => value("LAYER"),
+        /// Batch norm of trained layers normalises by the running statistics that the encoder came with, which stay as they are
+        freeze_norm: bool = false,
         /// The encoder's learning rate as a share of the classifier's
         encoder_lr_scale: f32 = 1.0 => value("SHARE").at_least(0.0),
         /// Steps at the start in which the head learns alone

@@ -53,6 +53,16 @@ pub(super) fn model_of(file: Option<&Path>, otherwise: ModelSettings) -> Result<
     Ok(ModelSettings { kind, ..otherwise })
 }
 
+/// The network that others have published the weights of in `file`; `None` where it is a run of ours, or not known.
+#[cfg(feature = "files")]
+pub(super) fn published_in(file: &Path) -> Result<Option<ModelKind>> {
+    if file.is_dir() {
+        return Ok(None);
+    }
+    let (tensors, record) = read_tensors(file)?;
+    Ok(if record.is_some() { None } else { ModelKind::of_weights(tensors.keys().map(String::as_str)) })
+}
+
 impl Checkpoint {
     /// A run's checkpoint, or a network whose weights others have published, in a file of theirs. Beside it, what a user should know, as
     /// sentences.

@@ -2,6 +2,7 @@
 
 mod table;
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,28 +10,74 @@ use serde_json::json;
 
 use super::opened_run::{Finished, test_samples};
 use super::{INTERRUPTED, STOP, catch_interrupts, open_device, print_json};
-use crate::cli::{Budget, CurveArgs};
+use crate::cli::{Budget, CurveArgs, DataFlags, Flags};
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::Device;
 use crate::metrics::{probe_accuracy, spread};
 use crate::say;
-use crate::train::{Checkpoint, Features, Finetune, FinetuneSettings, Schedule, Session};
-use table::{ARMS, Arm, BudgetRow, Tried, draw_plot, write_csv};
+use crate::train::{Checkpoint, Features, Finetune, FinetuneSettings, Schedule, Session, augment_preset, find_checkpoint};
+use table::{Arm, BudgetRow, Tried, draw_plot, heading, write_csv};
+
+/// Of images that are grey, and in colour, where nobody chose another.
+const AUGMENTATION: [&str; 2] = ["medium", "photos-medium"];
+
+/// A pretrained encoder, and the data as it takes them.
+struct Pretrained {
+    checkpoint: Checkpoint,
+    /// Training images to draw from, those by which rates are chosen, and test images, which choose nothing.
+    choosing: Dataset,
+    testing: Dataset,
+}
+
+impl Pretrained {
+    fn of(finished: &mut Finished, data: &Flags<DataFlags>, choose_on: f64) -> Result<Self> {
+        let data = finished.data(data, true)?;
+        ensure!(data.classes > 1 && data.train.truth.labels.is_some(), "{} has no labels", data.name);
+        test_samples(&data)?;
+        // Rates are chosen on images that are neither trained on nor tested on: here they take the place of the test images.
+        let (rest, chosen_on) = data.train.hold_out(choose_on, u64::MAX);
+        let few = || format!("{} training images are too few to hold any out (--choose-on)", data.train.len());
+        ensure!(!chosen_on.is_empty() && !rest.is_empty(), few());
+        let choosing = Dataset { test: Some(chosen_on), train: rest.clone(), ..data.clone() };
+        Ok(Pretrained { checkpoint: finished.checkpoint.clone(), choosing, testing: Dataset { train: rest, ..data } })
+    }
+
+    /// What it is called in the picture.
+    fn name(&self) -> String {
+        let by_others = if self.checkpoint.is_published() { ", trained by others" } else { ", pretrained" };
+        format!("{}{by_others}", self.checkpoint.record.model.kind.name())
+    }
+}
 
 /// What all trials of a curve have in common.
 struct Trials<'a> {
     args: &'a CurveArgs,
     device: &'a Device,
-    from: &'a Checkpoint,
-    /// Training images to draw from, those by which rates are chosen, and test images, which choose nothing.
-    choosing: Dataset,
-    testing: Dataset,
-    /// Of the images to draw from, and of the test images.
+    from: Pretrained,
+    beside: Option<Pretrained>,
+    /// Of the images to draw from, and of the test images, as `from` has them.
     features: [Features; 2],
 }
 
 impl Trials<'_> {
+    /// Each with its name in the picture.
+    fn arms(&self) -> Vec<(Arm, String)> {
+        let beside = self.beside.as_ref().map(|beside| (Arm::Beside, format!("{}, fine-tuned", beside.name())));
+        let scratch = format!("{} from scratch", self.of(Arm::Scratch).checkpoint.record.model.kind.name());
+        let name = self.from.name();
+        let first = [(Arm::Pretrained, format!("{name}, fine-tuned")), (Arm::Probe, format!("{name}, linear probe"))];
+        first.into_iter().chain(beside).chain([(Arm::Scratch, scratch)]).collect()
+    }
+
+    /// The encoder of an arm; from scratch it is the smaller one of two as a rule, which is trained here.
+    fn of(&self, arm: Arm) -> &Pretrained {
+        match (arm, &self.beside) {
+            (Arm::Beside | Arm::Scratch, Some(beside)) => beside,
+            _ => &self.from,
+        }
+    }
+
     /// Chooses a rate, and tests it. `None` if interrupted.
     fn run(&self, arm: Arm, budget: Budget) -> Result<Option<Tried>> {
         let draws = |count: u32, data: &Dataset, lr: f32| {
@@ -44,17 +91,18 @@ impl Trials<'_> {
             };
             return Ok(Some(Tried { lr: None, accuracy }));
         }
+        let of = self.of(arm);
         let mut best = (f64::MIN, 0.0);
         for &lr in &self.args.lr_grid {
             // A rate at which training diverges is no candidate.
-            let score = draws(self.args.choose_draws.min(self.args.draws), &self.choosing, lr).map_or(f64::MIN, |found| spread(&found).0);
+            let score = draws(self.args.choose_draws.min(self.args.draws), &of.choosing, lr).map_or(f64::MIN, |found| spread(&found).0);
             if STOP.load(Ordering::Relaxed) {
                 return Ok(None);
             }
             best = if score > best.0 { (score, lr) } else { best };
         }
         ensure!(best.0 > f64::MIN, "{}: training diverges at every rate of the grid", arm.name());
-        let accuracy = draws(self.args.draws, &self.testing, best.1);
+        let accuracy = draws(self.args.draws, &of.testing, best.1);
         if STOP.load(Ordering::Relaxed) {
             return Ok(None);
         }
@@ -63,9 +111,9 @@ impl Trials<'_> {
 
     /// Accuracy on the test images of `data`.
     fn trained(&self, arm: Arm, budget: Budget, data: &Dataset, lr: f32, seed: u64) -> Result<f64> {
-        let Trials { args, device, from, .. } = *self;
-        let pretrained = (arm == Arm::Pretrained).then(|| from.clone());
-        let mut settings = settings(args, from, arm, budget, lr);
+        let (args, device) = (self.args, self.device);
+        let pretrained = (arm != Arm::Scratch).then(|| self.of(arm).checkpoint.clone());
+        let mut settings = settings(args, self.of(arm), arm, budget, lr);
         settings.run.seed = seed;
         settings.run.batch = args.batch.min(data.train.len());
         let run = Finetune::prepare(settings.checked()?, data, pretrained, device.binding_limit())?;
@@ -79,7 +127,7 @@ impl Trials<'_> {
 
     /// Test accuracy of a linear probe.
     fn probed(&self, budget: Budget, seed: u64) -> Result<f64> {
-        let Dataset { train, test, classes, class_names, .. } = &self.testing;
+        let Dataset { train, test, classes, class_names, .. } = &self.from.testing;
         let rows = match budget.per_class() {
             Some(count) => train.draw_per_class(count, class_names, seed)?,
             None => (0..train.len()).collect(),
@@ -92,26 +140,32 @@ impl Trials<'_> {
 
     /// Why a budget cannot be had, if it cannot.
     fn lacks(&self, budget: Budget) -> Option<String> {
-        let (train, count) = (&self.testing.train, budget.per_class()?);
+        let (testing, count) = (&self.from.testing, budget.per_class()?);
+        let train = &testing.train;
         let of_class = |class: u32| train.truth.labels.iter().flatten().filter(|&&label| label == class).count();
-        let (fewest, class) = (0..self.testing.classes).map(|class| (of_class(class), class)).min()?;
+        let (fewest, class) = (0..testing.classes).map(|class| (of_class(class), class)).min()?;
         (fewest < count as usize).then(|| {
-            let name = &self.testing.class_names[class as usize];
+            let name = &testing.class_names[class as usize];
             format!("{count} labels per class: skipped, as class {name} has {fewest} training images besides those held out")
         })
     }
 }
 
 /// How an arm that trains does so.
-fn settings(args: &CurveArgs, from: &Checkpoint, arm: Arm, budget: Budget, lr: f32) -> FinetuneSettings {
+fn settings(args: &CurveArgs, of: &Pretrained, arm: Arm, budget: Budget, lr: f32) -> FinetuneSettings {
+    let Pretrained { checkpoint, testing, .. } = of;
+    let in_colour = testing.train.kind().channels() > 1;
     let mut settings = FinetuneSettings {
         from: arm.name().into(),
         labels_per_class: budget.per_class(),
-        model: from.record.model.clone(),
-        augment: args.augment,
+        model: checkpoint.record.model.clone(),
+        augment: args.augment.unwrap_or_else(|| augment_preset(AUGMENTATION[usize::from(in_colour)]).expect("a preset")),
         ..FinetuneSettings::default()
     };
-    if arm == Arm::Pretrained {
+    if arm != Arm::Scratch {
+        if checkpoint.is_published() {
+            settings = settings.of_published();
+        }
         settings.encoder_lr_scale = args.encoder_lr_scale;
         settings.head_steps = args.head_steps.unwrap_or(args.steps / 5);
     }
@@ -138,43 +192,50 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
         args.head_steps.is_none_or(|head| head < args.steps),
         UsageError("--head-steps must leave some of --steps to the encoder".into())
     );
-    let mut finished = Finished::open(&args.from)?;
-    if finished.checkpoint.record.task.is_some() {
-        let text = format!("{} is a classifier: a curve is drawn for a pretrained encoder, made without these labels", args.from.display());
-        return Err(UsageError(text).into());
-    }
-    for &lr in &args.lr_grid {
-        settings(args, &finished.checkpoint, Arm::Pretrained, Budget::All, lr).check()?;
-    }
+    let open = |path: &Path| -> Result<Finished> {
+        let finished = Finished::open(path)?;
+        let learnt = finished.checkpoint.record.task.is_some();
+        let text = || format!("{} is a classifier: a curve is drawn for a pretrained encoder, made without these labels", path.display());
+        if learnt { Err(UsageError(text()).into()) } else { Ok(finished) }
+    };
+    let mut finished = open(&args.from)?;
+    let mut beside = args.beside.as_deref().map(open).transpose()?;
     let [csv, png] = finished.places(args.out.as_deref(), ["curve.csv", "curve.png"]);
     let _lock = finished.lock(args.out.as_deref())?;
-    finished.inputs(&args.data, &[]).declare([&csv, &png], args.overwrite)?;
-    let data = finished.data(&args.data, true)?;
-    let from = &finished.checkpoint;
-    ensure!(data.classes > 1 && data.train.truth.labels.is_some(), "{} has no labels", data.name);
-    let test = test_samples(&data)?;
-    finished.own_up();
+    let other = args.beside.as_deref().map(find_checkpoint).transpose()?;
+    finished.inputs(&args.data, &[other.as_deref()]).declare([&csv, &png], args.overwrite)?;
+    let from = Pretrained::of(&mut finished, &args.data, args.choose_on)?;
+    let data_beside = finished.data_of_another(&args.data);
+    let compared = beside.as_mut().map(|beside| Pretrained::of(beside, &data_beside, args.choose_on)).transpose()?;
+    if let Some(compared) = &compared {
+        let labels = |of: &Pretrained| of.testing.train.truth.labels.clone();
+        ensure!(labels(&from) == labels(compared), "the two encoders do not read the same pictures of {}", from.testing.name);
+    }
+    for (&lr, of) in args.lr_grid.iter().flat_map(|lr| [Some(&from), compared.as_ref()].into_iter().flatten().map(move |of| (lr, of))) {
+        settings(args, of, Arm::Pretrained, Budget::All, lr).check()?;
+    }
+    [Some(&finished), beside.as_ref()].into_iter().flatten().for_each(Finished::own_up);
     let device = open_device(&args.device.device)?;
     catch_interrupts();
-    // Rates are chosen on images that are neither trained on nor tested on: here they take the place of the test images.
-    let (rest, chosen_on) = data.train.hold_out(args.choose_on, u64::MAX);
-    ensure!(!chosen_on.is_empty() && !rest.is_empty(), "{} training images are too few to hold any out (--choose-on)", data.train.len());
     say!(
         "learning rates chosen from {:?} on {} held-out training images (draws: {}); {} steps of {}, {} draws",
         args.lr_grid,
-        chosen_on.len(),
+        test_samples(&from.choosing)?.len(),
         args.choose_draws.min(args.draws),
         args.steps,
         args.batch,
         args.draws
     );
-    let features = [from.features(&device, &rest)?, from.features(&device, test)?];
-    let choosing = Dataset { test: Some(chosen_on), train: rest.clone(), ..data.clone() };
-    let testing = Dataset { train: rest, ..data.clone() };
-    let trials = Trials { args, device: &device, from, choosing, testing, features };
+    let features = [finished.features(&device, &from.testing.train)?, finished.features(&device, test_samples(&from.testing)?)?];
+    let trials = Trials { args, device: &device, from, beside: compared, features };
+    let Dataset { name, classes, train, .. } = &trials.from.testing;
+    let arms = trials.arms();
     let (mut rows, mut skipped) = (Vec::new(), Vec::new());
-    let title = format!("Does pretraining pay? {}, {}", data.name, from.record.model);
-    say!("{:>16}  {:>22}  {:>14}  {:>22}  {:>14}", "labels per class", "pretrained", "linear probe", "scratch", "gain");
+    let title = match &trials.beside {
+        Some(_) => format!("Accuracy by labels: {name}"),
+        None => format!("Does pretraining pay? {name}, {}", trials.from.checkpoint.record.model),
+    };
+    say!("{}", heading(&arms));
     for &budget in &args.labels_per_class {
         if let Some(why) = trials.lacks(budget) {
             say!("{why}");
@@ -182,11 +243,11 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
             continue;
         }
         let mut tried = Vec::new();
-        for arm in ARMS {
-            let Some(found) = trials.run(arm, budget)? else { return Ok(INTERRUPTED) };
-            tried.push(found);
+        for (arm, _) in &arms {
+            let Some(found) = trials.run(*arm, budget)? else { return Ok(INTERRUPTED) };
+            tried.push((*arm, found));
         }
-        let labelled = budget.per_class().map_or(trials.testing.train.len(), |count| count * data.classes);
+        let labelled = budget.per_class().map_or(train.len(), |count| count * classes);
         rows.push(BudgetRow { budget, labelled, tried });
         say!("{}", rows[rows.len() - 1].line());
         let seen = u64::from(args.steps) * u64::from(args.batch);
@@ -195,16 +256,16 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
         }
         // A curve takes long: what there is of it is there to look at.
         write_csv(&csv, &rows)?;
-        draw_plot(&png, &rows, title.clone(), data.classes)?;
+        draw_plot(&png, &rows, title.clone(), &arms, *classes)?;
     }
-    ensure!(!rows.is_empty(), "no budget can be had from {}", data.name);
+    ensure!(!rows.is_empty(), "no budget can be had from {name}");
     say!("{} and {}", csv.display(), png.display());
     print_json(args.device.json, || {
         json!({
             "device": device.name(),
             "budgets": rows.iter().map(BudgetRow::json).collect::<Vec<_>>(),
             "skipped": skipped,
-            "chosen_on": trials.choosing.test.as_ref().map(Split::len),
+            "chosen_on": trials.from.choosing.test.as_ref().map(Split::len),
             "csv": csv,
             "png": png,
         })

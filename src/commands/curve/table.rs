@@ -11,20 +11,30 @@ use crate::files;
 use crate::metrics::spread;
 use crate::report::{Line, Plot, Point, save_png};
 
-/// Ways to use labels. All see the same ones in each draw; those that train share augmentation, model, steps and seed.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// Ways to use labels. All see the same ones in each draw; those that train share augmentation, steps and seed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arm {
     Pretrained,
     /// A linear probe of the pretrained encoder: convex, so it has no learning rate.
     Probe,
+    /// Another pretrained encoder.
+    Beside,
     Scratch,
 }
 
-pub const ARMS: [Arm; 3] = [Arm::Pretrained, Arm::Probe, Arm::Scratch];
-
 impl Arm {
     pub fn name(self) -> &'static str {
-        ["pretrained", "probe", "scratch"][self as usize]
+        match self {
+            Arm::Pretrained => "pretrained",
+            Arm::Probe => "probe",
+            Arm::Beside => "beside",
+            Arm::Scratch => "scratch",
+        }
+    }
+
+    /// Of its column on the terminal.
+    fn width(self) -> usize {
+        if self == Arm::Probe { 14 } else { 22 }
     }
 }
 
@@ -36,17 +46,24 @@ pub struct Tried {
     pub accuracy: Vec<f64>,
 }
 
-/// A line of the table: what each of [`ARMS`] came to.
+/// A line of the table: what each arm came to.
 pub struct BudgetRow {
     pub budget: Budget,
     /// Labelled images in all.
     pub labelled: u32,
-    pub tried: Vec<Tried>,
+    /// From scratch at least, and pretrained.
+    pub tried: Vec<(Arm, Tried)>,
+}
+
+/// What stands above the lines of [`BudgetRow::line`].
+pub fn heading(arms: &[(Arm, String)]) -> String {
+    let column = |(arm, _): &(Arm, String)| format!("  {:>1$}", if *arm == Arm::Probe { "linear probe" } else { arm.name() }, arm.width());
+    format!("{:>16}{}  {:>14}", "labels per class", arms.iter().map(column).collect::<String>(), "gain")
 }
 
 impl BudgetRow {
     fn of(&self, arm: Arm) -> &Tried {
-        &self.tried[arm as usize]
+        &self.tried.iter().find(|(tried, _)| *tried == arm).expect("an arm of this curve").1
     }
 
     /// What pretraining gains over scratch in each draw, by fine-tuning or by a probe.
@@ -62,29 +79,29 @@ impl BudgetRow {
     }
 
     pub fn line(&self) -> String {
-        let column = |arm: Arm| {
-            let Tried { lr, accuracy } = self.of(arm);
+        let column = |(arm, Tried { lr, accuracy }): &(Arm, Tried)| {
             let rate = lr.map_or(String::new(), |lr| format!(" (lr {lr})"));
-            format!("{}{rate}", percents(accuracy))
+            format!("  {:>1$}", format!("{}{rate}", percents(accuracy)), arm.width())
         };
-        let [pretrained, probe, scratch] = ARMS.map(column);
+        let columns: String = self.tried.iter().map(column).collect();
         let verdict = if self.no_gain() { "  no gain" } else { "" };
         let gain = percents(&self.gains(Arm::Pretrained));
-        format!("{:>16}  {pretrained:>22}  {probe:>14}  {scratch:>22}  {gain:>14}{verdict}", self.budget.to_string())
+        format!("{:>16}{columns}  {gain:>14}{verdict}", self.budget.to_string())
     }
 
     pub fn json(&self) -> Value {
         // As it was written, not as the nearest f32 is in f64.
-        let rate = |arm: Arm| self.of(arm).lr.and_then(|lr| lr.to_string().parse::<f64>().ok());
+        let rate = |lr: f32| lr.to_string().parse::<f64>().ok();
+        let rates = self.tried.iter().filter_map(|(arm, tried)| Some((arm.name().to_string(), json!(rate(tried.lr?)))));
         let mut row = json!({
             "labels_per_class": self.budget.per_class().map_or(json!("all"), |count| json!(count)),
             "labelled": self.labelled,
-            "lr": { "pretrained": rate(Arm::Pretrained), "scratch": rate(Arm::Scratch) },
+            "lr": rates.collect::<serde_json::Map<_, _>>(),
             "no_gain": self.no_gain(),
         });
-        for arm in ARMS {
-            let (mean, deviation) = spread(&self.of(arm).accuracy);
-            row[arm.name()] = json!(self.of(arm).accuracy);
+        for (arm, Tried { accuracy, .. }) in &self.tried {
+            let (mean, deviation) = spread(accuracy);
+            row[arm.name()] = json!(accuracy);
             row[format!("{}_mean", arm.name())] = json!(mean);
             row[format!("{}_std", arm.name())] = json!(deviation);
         }
@@ -102,8 +119,7 @@ pub fn write_csv(path: &Path, rows: &[BudgetRow]) -> Result<()> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     csv.write_record(["labels_per_class", "labelled", "arm", "lr", "draw", "accuracy"])?;
     for row in rows {
-        for arm in ARMS {
-            let Tried { lr, accuracy } = row.of(arm);
+        for (arm, Tried { lr, accuracy }) in &row.tried {
             for (draw, accuracy) in accuracy.iter().enumerate() {
                 let lr = lr.map_or(String::new(), |lr| lr.to_string());
                 let cells =
@@ -116,23 +132,23 @@ pub fn write_csv(path: &Path, rows: &[BudgetRow]) -> Result<()> {
     files::write(path, |file| file.write_all(&csv))
 }
 
-/// Draws what there is so far. `classes` tells how many labels of each there are where all are used.
-pub fn draw_plot(path: &Path, rows: &[BudgetRow], title: String, classes: u32) -> Result<()> {
-    let line = |arm: Arm| {
+/// Draws what there is so far: a line for each arm, under these names. `classes` tells how many labels of each there are where all
+/// are used.
+pub fn draw_plot(path: &Path, rows: &[BudgetRow], title: String, arms: &[(Arm, String)], classes: u32) -> Result<()> {
+    let line = |(arm, name): &(Arm, String)| {
         let point = |row: &BudgetRow| {
-            let (mean, deviation) = spread(&row.of(arm).accuracy);
+            let (mean, deviation) = spread(&row.of(*arm).accuracy);
             let mean_per_class = (f64::from(row.labelled) / f64::from(classes)).round().max(1.0);
             Point { x: row.budget.per_class().map_or(mean_per_class, f64::from), mean, deviation }
         };
-        let name = ["pretrained, fine-tuned", "pretrained, linear probe", "from scratch"][arm as usize];
-        Line { name: name.into(), points: rows.iter().map(point).collect() }
+        Line { name: name.clone(), points: rows.iter().map(point).collect() }
     };
     let draws = rows.first().map_or(0, |row| row.of(Arm::Scratch).accuracy.len());
     let plot = Plot {
         title,
         x_label: "labels per class".into(),
         y_label: format!("test accuracy in percent; mean and standard deviation of {draws} draws"),
-        lines: ARMS.map(line).to_vec(),
+        lines: arms.iter().map(line).collect(),
     };
     save_png(&plot.draw()?, path)
 }
@@ -146,7 +162,11 @@ mod tests {
         BudgetRow {
             budget: Budget::All,
             labelled: 30,
-            tried: vec![tried(Some(0.1), pretrained), tried(None, &[0.5]), tried(Some(0.03), scratch)],
+            tried: vec![
+                (Arm::Pretrained, tried(Some(0.1), pretrained)),
+                (Arm::Probe, tried(None, &[0.5])),
+                (Arm::Scratch, tried(Some(0.03), scratch)),
+            ],
         }
     }
 
@@ -169,7 +189,14 @@ mod tests {
             "labels_per_class,labelled,arm,lr,draw,accuracy\nall,30,pretrained,0.1,0,0.75\nall,30,pretrained,0.1,1,1\n\
              all,30,probe,,0,0.5\nall,30,scratch,0.03,0,0.5\nall,30,scratch,0.03,1,0.25\n"
         );
-        draw_plot(&folder.path().join("x.png"), &rows, "title".into(), 3).expect("it is drawn");
+        draw_plot(
+            &folder.path().join("x.png"),
+            &rows,
+            "title".into(),
+            &[(Arm::Probe, "probe".into()), (Arm::Scratch, "scratch".into())],
+            3,
+        )
+        .expect("it is drawn");
         assert_eq!(rows[0].json()["labels_per_class"], "all");
         assert_eq!(rows[0].json()["lr"]["scratch"], 0.03);
     }
