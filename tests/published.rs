@@ -7,48 +7,13 @@ use std::path::Path;
 
 use common::binary::{json, refused, stderr, wgraft};
 use common::files::{encoded, folder, put, zipped};
+use common::weights::{IMAGE, Named, le_bytes, safetensors, weights};
 use image::{ImageFormat, Rgb, RgbImage};
-use safetensors::tensor::{Dtype as Element, SafeTensors, TensorView};
-use wgraft::core::buffer::{Arena, Role};
-use wgraft::core::sample::{Image, SampleType};
+use safetensors::tensor::SafeTensors;
 use wgraft::data::Split;
 use wgraft::exec::Device;
-use wgraft::models::{ModelKind, ModelSettings, record_encoder};
+use wgraft::models::ModelKind;
 use wgraft::train::Checkpoint;
-
-const IMAGE: Image = Image { height: 224, width: 224, channels: 3 };
-
-/// A tensor: name, shape, values.
-type Named = (String, Vec<usize>, Vec<f32>);
-
-/// Weights of a network, tame ones.
-fn weights(kind: ModelKind) -> Vec<Named> {
-    let mut arena = Arena::new(0, u64::MAX);
-    record_encoder(&mut arena, &ModelSettings { kind, ..ModelSettings::default() }, SampleType::Image(IMAGE));
-    let model = arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. } | Role::Statistic { .. }));
-    let tensor = |b: &wgraft::core::buffer::NamedBuf| {
-        let shape = b.tensor.torch_shape();
-        let inputs = shape[1..].iter().product::<usize>() as f32;
-        let value = |i: usize| match shape.len() {
-            1 if b.name.ends_with("weight") || b.name.ends_with("running_var") => 1.0,
-            1 => 0.05,
-            _ => ((i * 7919 % 101) as f32 / 50.0 - 1.0) * (3.0 / inputs).sqrt(),
-        };
-        (b.name.clone(), shape.clone(), (0..shape.iter().product()).map(value).collect())
-    };
-    model.map(tensor).collect()
-}
-
-fn le_bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|value| value.to_le_bytes()).collect()
-}
-
-fn safetensors(tensors: &[Named]) -> Vec<u8> {
-    let bytes: Vec<_> = tensors.iter().map(|(name, shape, values)| (name, shape, le_bytes(values))).collect();
-    let views =
-        bytes.iter().map(|(name, shape, bytes)| (name.as_str(), TensorView::new(Element::F32, shape.to_vec(), bytes).expect("a tensor")));
-    safetensors::serialize(views, None).expect("a file")
-}
 
 /// What pickle has of a text, a number and a tuple of numbers.
 fn text(text: &str) -> Vec<u8> {

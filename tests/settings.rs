@@ -1,4 +1,4 @@
-//! All settings that are declared: what is said of them, their defaults, their limits, and that README tells of them all.
+//! All settings that are declared: what is said of them, their defaults, their limits, and that docs/reference.md tells of them all.
 
 mod common;
 
@@ -218,17 +218,17 @@ fn table() -> String {
     format!("{head}{}\n", rows.join("\n"))
 }
 
-/// `WGRAFT_WRITE_README=1` writes the table instead.
+/// `WGRAFT_WRITE_DOCS=1` writes the table instead.
 #[test]
-fn readme_has_a_row_for_every_flag() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(&path).expect("it is there");
-    let (before, rest) = readme.split_once("<!-- flags -->\n").expect("the table begins");
+fn the_reference_has_a_row_for_every_flag() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
+    let reference = std::fs::read_to_string(&path).expect("it is there");
+    let (before, rest) = reference.split_once("<!-- flags -->\n").expect("the table begins");
     let (now, after) = rest.split_once("<!-- end of flags -->").expect("the table ends");
-    if std::env::var_os("WGRAFT_WRITE_README").is_some() {
+    if std::env::var_os("WGRAFT_WRITE_DOCS").is_some() {
         std::fs::write(&path, format!("{before}<!-- flags -->\n{}<!-- end of flags -->{after}", table())).expect("it is written");
         return;
     }
     let differs = table().lines().zip(now.lines()).find(|(wanted, found)| wanted != found).map(|(wanted, _)| wanted.to_string());
-    assert!(now == table(), "README.md lacks {differs:?}: WGRAFT_WRITE_README=1 cargo test --test settings writes it anew");
+    assert!(now == table(), "docs/reference.md lacks {differs:?}: WGRAFT_WRITE_DOCS=1 cargo test --test settings writes it anew");
 }
