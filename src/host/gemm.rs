@@ -1,6 +1,11 @@
 //! Products of matrices in slices: what the CPU path and the host's own linear algebra are made of.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
+
+use super::microkernel::{Isa, Pieces};
+use super::panels::{Columns, Panels, Source};
 
 /// How the operands lie in memory. `c` is `[m, n]`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,11 +53,6 @@ impl Gemm {
     }
 
     fn compute(self, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
-        /// A place in the result that one thread writes.
-        struct Share(*mut f32);
-        // SAFETY: parts are rows or columns of the result that no other part has.
-        unsafe impl Send for Share {}
-
         let Gemm { layout, m, n, k, a_stride, b_stride, c_stride, accumulate } = self;
         if m == 0 || n == 0 {
             return;
@@ -62,34 +62,48 @@ impl Gemm {
             let rows = c.chunks_mut(c_stride).take(if accumulate { 0 } else { m });
             return rows.for_each(|row| row[..n].fill(0.0));
         }
-        // Strides of one step down m, along k, and along n.
-        let (a_m, a_k) = if layout == Layout::TN { (1, a_stride) } else { (a_stride, 1) };
-        let (b_k, b_n) = if layout == Layout::NT { (1, b_stride) } else { (b_stride, 1) };
-        assert!((m - 1) * a_m + (k - 1) * a_k < a.len() && (k - 1) * b_k + (n - 1) * b_n < b.len() && (m - 1) * c_stride + n <= c.len());
-        let beta = if accumulate { 1.0 } else { 0.0 };
-        let strides = [a_m, a_k, b_k, b_n, c_stride].map(|stride| stride as isize);
-        let gemm = |rows: usize, cols: usize, a: &[f32], b: &[f32], c: Share| {
-            let [a_m, a_k, b_k, b_n, c_m] = strides;
-            // SAFETY: the last element of each whole operand that these strides address was compared with its slice
-            // above, and parts end where the whole does or before.
-            unsafe { matrixmultiply::sgemm(rows, k, cols, 1.0, a.as_ptr(), a_m, a_k, b.as_ptr(), b_k, b_n, beta, c.0, c_m, 1) }
+        let (k_stride, n_stride) = if layout == Layout::NT { (1, b_stride) } else { (b_stride, 1) };
+        let panels = Panels::pack(Isa::best(), n, Source { values: b, offsets: &[0], length: k, k_stride, n_stride });
+        let block = m.div_ceil(threads).next_multiple_of(panels.height());
+        let multiply = |(block_of, c): (usize, &mut [f32])| {
+            let first = block_of * block;
+            let rows = block.min(m - first);
+            if layout == Layout::TN {
+                return multiply_transposed(&panels, a, a_stride, first..first + rows, k, c, c_stride, accumulate);
+            }
+            for row in (0..rows).step_by(ROWS) {
+                let a = &a[(first + row) * a_stride..];
+                let starts: Vec<u32> = (0..ROWS.min(rows - row)).map(|row| (row * a_stride) as u32).collect();
+                let left = Pieces { values: a, starts: &starts, count: 1, length: k };
+                panels.multiply(left, &mut c[row * c_stride..], c_stride, accumulate);
+            }
         };
-        if threads == 1 {
-            return gemm(m, n, a, b, Share(c.as_mut_ptr()));
-        }
-        // Each thread repacks the whole operand that is not divided: that should be the smaller one.
-        let by_columns = n > m;
-        let size = if by_columns { n } else { m };
-        let block = size.div_ceil(threads).next_multiple_of(8);
-        let parts = (0..size.div_ceil(block)).map(|i| {
-            let (from, count) = (i * block, block.min(size - i * block));
-            // SAFETY: `from` is a row or a column of the result.
-            (from, count, Share(unsafe { c.as_mut_ptr().add(if by_columns { from } else { from * c_stride }) }))
-        });
-        parts.collect::<Vec<_>>().into_par_iter().for_each(|(from, count, part)| match by_columns {
-            true => gemm(m, count, a, &b[from * b_n..], part),
-            false => gemm(count, n, &a[from * a_m..], b, part),
-        });
+        let parts = c[..(m - 1) * c_stride + n].chunks_mut(block * c_stride).enumerate();
+        if threads == 1 { parts.for_each(multiply) } else { parts.collect::<Vec<_>>().into_par_iter().for_each(multiply) }
+    }
+}
+
+/// Rows that panels are read for at a time: whole tiles of any height.
+const ROWS: usize = 96;
+
+/// Some rows of aᵀ · b, a slice of `k` at a time that caches hold.
+fn multiply_transposed(
+    panels: &Panels,
+    a: &[f32],
+    a_stride: usize,
+    rows: Range<usize>,
+    k: usize,
+    c: &mut [f32],
+    c_stride: usize,
+    accumulate: bool,
+) {
+    const SLICE: usize = 256;
+    let mut columns = Columns::new(panels.height());
+    let steps: Vec<u32> = (0..SLICE as u32).collect();
+    for from in (0..k).step_by(SLICE) {
+        let count = SLICE.min(k - from);
+        columns.pack(&a[from * a_stride..], a_stride, rows.start, rows.len(), count);
+        panels.add_outer(&columns, &steps[..count], from, c, c_stride, accumulate || from > 0);
     }
 }
 

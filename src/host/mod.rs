@@ -1,7 +1,9 @@
 //! Mathematics over slices on the host: what fast paths of kernels and measures have in common.
 
 pub mod gemm;
+pub mod microkernel;
 pub mod neighbours;
+pub mod panels;
 pub mod patches;
 pub mod resample;
 pub mod views;

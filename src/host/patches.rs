@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::microkernel::OUTSIDE;
 use crate::core::layout::{Taps, Tensor};
 
 /// The same in both directions.
@@ -139,14 +140,26 @@ impl Patches {
         }
     }
 
-    /// What some pixels see, a row each: unfolded into `panel`, or where patches are pixels the maps themselves.
-    pub fn seen_by<'a>(&self, pixels: Range<usize>, maps: &'a [f32], panel: &'a mut [f32]) -> &'a [f32] {
-        let pointwise = self.taps == [1; 2] && self.stride == 1 && self.first == [0; 2] && self.rows == self.source;
-        if pointwise {
-            return &maps[pixels.start * self.depth..pixels.end * self.depth];
+    /// Where what some pixels see through each tap starts, from the start of their first image on; or [`OUTSIDE`]. Returns that start.
+    pub fn starts(&self, pixels: Range<usize>, starts: &mut Vec<u32>) -> usize {
+        let ([down, across], [height, width]) = (self.taps, self.source);
+        let [rows, columns] = self.rows.map(|size| size as usize);
+        let (image, depth) = ((height * width) as usize * self.depth, self.depth as u32);
+        let first_image = pixels.start / (rows * columns).max(1);
+        starts.clear();
+        for pixel in pixels {
+            let (of, [top, left]) = self.place(pixel);
+            let (base, top, left) = (((of - first_image) * image) as u32, top as u32, left as u32);
+            for line in (0..down).map(|tap| top.wrapping_add(tap)) {
+                // What is negative is large, too.
+                let of_line = base + line.min(height) * width * depth;
+                starts.extend((0..across).map(|tap| {
+                    let column = left.wrapping_add(tap);
+                    if line < height && column < width { of_line + column * depth } else { OUTSIDE }
+                }));
+            }
         }
-        self.unfold(pixels, maps, panel);
-        panel
+        first_image * image
     }
 
     /// Of a pixel: its image, and where its first tap lies.
@@ -196,8 +209,12 @@ mod tests {
                     assert_eq!(values, expected);
                 }
             }
-            let mut again = panel.clone();
-            assert_eq!(patches.seen_by(1..pixels, &maps, &mut again)[..patches.length()], panel[patches.length()..2 * patches.length()]);
+            let (mut starts, from) = (Vec::new(), pixels / 2);
+            let base = patches.starts(from..pixels, &mut starts);
+            let taps = patches.length() / patches.depth;
+            let expected = (from..pixels).flat_map(|pixel| (0..taps).map(move |tap| patches.seen(pixel, tap)));
+            let seen = starts.iter().map(|&start| (start != OUTSIDE).then(|| (base + start as usize) / patches.depth));
+            assert!(expected.eq(seen), "{geometry:?}");
         }
     }
 

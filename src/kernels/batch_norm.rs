@@ -1,5 +1,7 @@
 //! Batch normalisation with known moments: y = (x - mean) · inverse · gamma + beta, and ReLU or ReLU6.
 
+use multiversion::multiversion;
+
 use super::{Cases, has, repeated, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
@@ -93,6 +95,19 @@ pub(super) fn invocations(x: Buf, variant: &Variant) -> u64 {
     u64::from(x.rows().div_ceil(variant.constant("ROWS"))) * u64::from(row_quads(x))
 }
 
+/// Whole rows of `y` from those of `x`.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn normalize(y: &mut [f32], x: &[f32], affine: &Affine, clip: Clip) {
+    let (Affine { mean, scale, shift, .. }, floors, ceiling) = (affine, clip.floors(), clip.ceiling());
+    for (y, x) in y.chunks_mut(mean.len()).zip(x.chunks(mean.len())) {
+        for ((((y, x), mean), scale), shift) in y.iter_mut().zip(x).zip(mean).zip(scale).zip(shift) {
+            let scaled = (x - mean) * scale;
+            let value = if floors & (scaled >= ceiling - shift) { ceiling } else { scaled + shift };
+            *y = if floors & (scaled <= -shift) { 0.0 } else { value };
+        }
+    }
+}
+
 impl Kernel for BatchNorm {
     interface! {
         self;
@@ -129,17 +144,8 @@ impl Kernel for BatchNorm {
 
     fn fast(&self, m: &HostMem) {
         let x = m.f32(self.x);
-        let Affine { mean, scale, shift, .. } = Affine::read(m, self.moments, self.gamma, self.beta).repeated();
-        let (floors, ceiling) = (self.clip.floors(), self.clip.ceiling());
-        m.f32_mut(self.y).for_each_block(|start, y| {
-            for (y, x) in y.chunks_mut(mean.len()).zip(x.padded()[start..].chunks(mean.len())) {
-                for ((((y, x), mean), scale), shift) in y.iter_mut().zip(x).zip(&mean).zip(&scale).zip(&shift) {
-                    let scaled = (x - mean) * scale;
-                    let value = if floors & (scaled >= ceiling - shift) { ceiling } else { scaled + shift };
-                    *y = if floors & (scaled <= -shift) { 0.0 } else { value };
-                }
-            }
-        });
+        let affine = Affine::read(m, self.moments, self.gamma, self.beta).repeated();
+        m.f32_mut(self.y).for_each_block(|start, y| normalize(y, &x.padded()[start..], &affine, self.clip));
     }
 
     /// A difference, two products and a sum.

@@ -1,5 +1,7 @@
 //! The gradient of batch normalisation by its input.
 
+use multiversion::multiversion;
+
 use super::batch_norm::{Affine, Clip, case_moments, invocations, unless};
 use super::{Cases, has, repeated, row_quads, same};
 use crate::core::buffer::{Buf, shape};
@@ -32,6 +34,23 @@ impl BatchNormBackward {
         let Some(sums) = self.sums else { return [vec![0.0; inverse.len()], vec![0.0; inverse.len()]] };
         let [sum, product] = sums.map(|sums| m.f32(sums).padded().iter().map(|sum| sum / self.x.rows() as f32).collect::<Vec<_>>());
         [sum, product.iter().zip(inverse).map(|(product, inverse)| product * inverse).collect()]
+    }
+}
+
+/// Whole rows of `grad_x`.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn backward(grad_x: &mut [f32], x: &[f32], grad_y: &[f32], affine: &Affine, means: &[Vec<f32>; 2], clip: Clip, accumulate: bool) {
+    let (Affine { mean, scale, shift, .. }, [mean_grad_y, slope]) = (affine, means);
+    let (width, floors, ceiling) = (mean.len(), clip.floors(), clip.ceiling());
+    for (grad_x, (x, grad_y)) in grad_x.chunks_mut(width).zip(x.chunks(width).zip(grad_y.chunks(width))) {
+        let columns = mean.iter().zip(scale).zip(shift).zip(mean_grad_y).zip(slope);
+        for (((grad_x, x), grad_y), ((((mean, scale), shift), mean_grad_y), slope)) in grad_x.iter_mut().zip(x).zip(grad_y).zip(columns) {
+            let d = x - mean;
+            let closed = (d * scale <= -shift) | (d * scale >= ceiling - shift);
+            let g = unless(floors & closed, *grad_y);
+            let value = scale * (g - mean_grad_y - d * slope);
+            *grad_x = if accumulate { *grad_x + value } else { value };
+        }
     }
 }
 
@@ -96,21 +115,10 @@ impl Kernel for BatchNormBackward {
     fn fast(&self, m: &HostMem) {
         let (x, grad_y) = (m.f32(self.x), m.f32(self.grad_y));
         let affine = Affine::read(m, self.moments, self.gamma, self.beta);
-        let [mean_grad_y, slope] = self.means(m, &affine.inverse).map(|mean| repeated(&mean));
-        let Affine { mean, scale, shift, .. } = affine.repeated();
-        let (width, floors, ceiling) = (mean.len(), self.clip.floors(), self.clip.ceiling());
+        let means = self.means(m, &affine.inverse).map(|mean| repeated(&mean));
+        let affine = affine.repeated();
         m.f32_mut(self.grad_x).for_each_block(|start, grad_x| {
-            let blocks = x.padded()[start..].chunks(width).zip(grad_y.padded()[start..].chunks(width));
-            for (grad_x, (x, grad_y)) in grad_x.chunks_mut(width).zip(blocks) {
-                let columns = mean.iter().zip(&scale).zip(&shift).zip(&mean_grad_y).zip(&slope);
-                for (((grad_x, x), grad_y), ((((mean, scale), shift), mean_grad_y), slope)) in grad_x.iter_mut().zip(x).zip(grad_y).zip(columns) {
-                    let d = x - mean;
-                    let closed = (d * scale <= -shift) | (d * scale >= ceiling - shift);
-                    let g = unless(floors & closed, *grad_y);
-                    let value = scale * (g - mean_grad_y - d * slope);
-                    *grad_x = if self.accumulate { *grad_x + value } else { value };
-                }
-            }
+            backward(grad_x, &x.padded()[start..], &grad_y.padded()[start..], &affine, &means, self.clip, self.accumulate);
         });
     }
 

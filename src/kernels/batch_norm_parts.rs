@@ -1,5 +1,6 @@
 //! Batch normalisation, statistics: mean and squared deviations of each column over parts of the rows.
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::{Cases, has, part_rows, parts, repeated, row_quads};
@@ -27,6 +28,18 @@ impl BatchNormParts {
             (mean, deviations, values().map(|x| (x - first).abs()).sum::<f64>() / count)
         };
         (0..self.x.cols() as usize).map(column).collect()
+    }
+}
+
+/// Adds x - first and its square.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn add_distances([sums, squares]: &mut [Vec<f32>; 2], x: &[f32], first: &[f32]) {
+    for x in x.chunks(first.len()) {
+        for (((x, first), sum), square) in x.iter().zip(first).zip(sums.iter_mut()).zip(squares.iter_mut()) {
+            let d = x - first;
+            *sum += d;
+            *square += d * d;
+        }
     }
 }
 
@@ -63,14 +76,9 @@ impl Kernel for BatchNormParts {
             let rows = super::part_of(self.x.rows(), p);
             let (count, words) = (rows.len() as f32, &x.padded()[rows.start * stride..rows.end * stride]);
             let first = repeated(&words[..stride]);
-            let (mut sums, mut squares) = (vec![0.0_f32; first.len()], vec![0.0_f32; first.len()]);
-            for block in words.chunks(first.len()) {
-                for (((x, first), sum), square) in block.iter().zip(&first).zip(&mut sums).zip(&mut squares) {
-                    let d = x - first;
-                    *sum += d;
-                    *square += d * d;
-                }
-            }
+            let mut strands = [vec![0.0_f32; first.len()], vec![0.0_f32; first.len()]];
+            add_distances(&mut strands, words, &first);
+            let [sums, squares] = strands;
             for (c, (mean, deviation)) in means.iter_mut().zip(deviations).enumerate() {
                 let total = |strands: &[f32]| strands[c..].iter().step_by(stride).sum::<f32>();
                 let (sum, square) = (total(&sums), total(&squares));

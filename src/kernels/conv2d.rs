@@ -8,9 +8,10 @@ use rayon::prelude::*;
 use super::matmul::{Epilogue, Layout, parts, reference_part, row_stride, sum_bounds, tiles, whole};
 use super::{Cases, block_params, has, row_quads, runs_on};
 use crate::core::buffer::{Buf, Maps};
-use crate::host::gemm::Gemm;
+use crate::host::microkernel::{Isa, OUTSIDE, Pieces};
 use crate::core::memory::HostMem;
 pub use crate::host::patches::{Geometry, Padding};
+use crate::host::panels::{Columns, Panels, Source};
 use crate::host::patches::{Patches, TapPhase};
 use crate::core::program::{Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
@@ -75,8 +76,11 @@ macro_rules! schemes {
 const VARIANTS: &[Variant] = schemes!("no_row_sums");
 const WITH_SUMS: &[Variant] = schemes!("row_sums");
 
-/// Pixels that the CPU unfolds at a time: few enough for caches.
-const BLOCK: usize = 128;
+/// Pixels that the CPU computes at a time: few enough for caches, and whole tiles of any height.
+const BLOCK: usize = 96;
+
+/// Fewer channels are unfolded on the CPU: what tells where they lie would be as long as they are.
+const FEW: usize = 5;
 
 impl Conv2d {
     pub fn new(pass: ConvPass, geometry: Geometry, x: Maps, w: Buf, y: Maps) -> Self {
@@ -212,79 +216,141 @@ impl Conv2d {
     }
 
     fn fast_forward(&self, m: &HostMem) {
-        let patches = self.patches();
-        let (x, w, epilogue) = (m.f32(self.x.buf), m.f32(self.w), self.epilogue(m));
-        let (unfolded, n, stride) = (self.w.cols() as usize, self.y.channels() as usize, row_stride(self.y.buf));
-        let mut y = m.f32_mut(self.y.buf);
-        let pixels = self.y.buf.rows() as usize;
-        let scratch = || (vec![0.0; BLOCK * unfolded], vec![0.0; BLOCK * n]);
-        y.padded_mut().par_chunks_mut(BLOCK * stride).enumerate().for_each_init(scratch, |(panel, product), (block, y)| {
-            let first = block * BLOCK;
-            let count = BLOCK.min(pixels - first);
-            let seen = patches.seen_by(first..first + count, x.padded(), panel);
-            Gemm::dense(Layout::NT, count, n, unfolded).multiply(seen, w.padded(), product);
-            for (i, row) in y.chunks_mut(stride).enumerate() {
-                epilogue.finish(first + i, &product[i * n..][..n], row);
-            }
-        });
-    }
-
-    fn fast_weights(&self, m: &HostMem) {
-        let patches = self.patches();
-        let (x, grad_y, epilogue) = (m.f32(self.x.buf), m.f32(self.y.buf), self.epilogue(m));
-        let (outputs, unfolded) = (self.y.channels() as usize, self.w.cols() as usize);
-        let mut w = m.f32_mut(self.w);
-        // Sums of a part are one thread's, block by block in order.
-        let scratch = || (vec![0.0; BLOCK * unfolded], vec![0.0; outputs * unfolded]);
-        w.padded_mut().par_chunks_mut(outputs * unfolded).enumerate().for_each_init(scratch, |(panel, product), (part, w)| {
-            let pixels = self.part(part);
-            product.fill(0.0);
-            for first in pixels.clone().step_by(BLOCK) {
-                let count = BLOCK.min(pixels.end - first);
-                let seen = patches.seen_by(first..first + count, x.padded(), panel);
-                let stride = row_stride(self.y.buf);
-                let gemm = Gemm { a_stride: stride, accumulate: true, ..Gemm::dense(Layout::TN, outputs, unfolded, count) };
-                gemm.multiply(&grad_y.padded()[first * stride..], seen, product);
-            }
-            for (i, row) in w.chunks_mut(unfolded).enumerate() {
-                epilogue.finish(i, &product[i * unfolded..][..unfolded], row);
-            }
-        });
+        let (patches, x) = (self.patches(), m.f32(self.x.buf));
+        let offsets: Vec<usize> = (0..self.taps() as usize).map(|tap| tap * patches.depth).collect();
+        let (channels, unfolded) = (self.x.channels() as usize, self.w.cols() as usize);
+        let w = m.f32(self.w);
+        let filters = Source { values: w.padded(), offsets: &offsets, length: channels, k_stride: 1, n_stride: unfolded };
+        let panels = Panels::pack(Isa::best(), self.y.channels() as usize, filters);
+        self.multiply(m, &patches, x.padded(), channels, &panels);
     }
 
     fn fast_input(&self, m: &HostMem) {
-        let (grad_y, epilogue, patches) = (m.f32(self.y.buf), self.epilogue(m), self.patches());
-        let (n, stride, length) = (self.x.channels() as usize, row_stride(self.x.buf), patches.length());
-        let (filters, of_phase) = (self.filters_of_phase(m), self.of_phase());
-        let image = (self.x.height * self.x.width) as usize;
-        let pixels = of_phase.len();
-        let scratch = || (vec![0.0; BLOCK * length], vec![0.0; BLOCK * n]);
-        let mut grad_x = m.f32_mut(self.x.buf);
-        grad_x.padded_mut().par_chunks_mut(image * stride).enumerate().for_each_init(scratch, |(panel, product), (batch, grad_x)| {
-            for first in (0..pixels).step_by(BLOCK) {
-                let count = BLOCK.min(pixels - first);
-                let seen = patches.seen_by(batch * pixels + first..batch * pixels + first + count, grad_y.padded(), panel);
-                Gemm::dense(Layout::NN, count, n, length).multiply(seen, &filters, product);
+        let (patches, [down, across]) = (self.patches(), self.phases());
+        let Geometry { kernel, stride, .. } = self.geometry;
+        let of_kernel = |tap: u32| {
+            let [y, x] = [tap / across.taps, tap % across.taps];
+            ((down.tap - stride * y) * kernel + across.tap - stride * x) as usize
+        };
+        let offsets: Vec<usize> = (0..down.taps * across.taps).map(|tap| of_kernel(tap) * row_stride(self.x.buf)).collect();
+        let (outputs, w, grad_y) = (self.y.channels() as usize, m.f32(self.w), m.f32(self.y.buf));
+        let filters = Source { values: w.padded(), offsets: &offsets, length: outputs, k_stride: self.w.cols() as usize, n_stride: 1 };
+        let panels = Panels::pack(Isa::best(), self.x.channels() as usize, filters);
+        self.multiply(m, &patches, grad_y.padded(), outputs, &panels);
+    }
+
+    /// What pixels see of `maps`, of which `channels` channels count, times packed filters, with the epilogue, to the pixels of the
+    /// result or to those of the phase.
+    fn multiply(&self, m: &HostMem, patches: &Patches, maps: &[f32], channels: usize, panels: &Panels) {
+        let (_, _, _, result) = self.product();
+        let (epilogue, n, stride) = (self.epilogue(m), self.sizes().1 as usize, row_stride(result));
+        let taps = (patches.taps[0] * patches.taps[1]) as usize;
+        let mut c = m.f32_mut(result);
+        let few = channels < FEW;
+        let multiply = |pixels: Range<usize>, (starts, seen): &mut (Vec<u32>, Vec<f32>), c: &mut [f32], stride: usize, accumulate: bool| {
+            let base = patches.starts(pixels, starts);
+            let mut left = Pieces { values: &maps[base..], starts, count: taps, length: channels };
+            if few {
+                left.unfold(seen);
+                starts.truncate(seen.len() / (taps * channels));
+                (0..).zip(starts.iter_mut()).for_each(|(row, start)| *start = row * (taps * channels) as u32);
+                left = Pieces { values: seen, starts, count: 1, length: taps * channels };
+            }
+            panels.multiply(left, c, stride, accumulate);
+        };
+        let pixels = self.sizes().0 as usize;
+        if taps > 0 && patches.rows.map(|size| size as usize).iter().product::<usize>() * self.x.batch as usize == result.rows() as usize && self.mask.is_none() {
+            // Enough blocks for all threads.
+            let block = BLOCK.min(pixels.div_ceil(rayon::current_num_threads()).next_multiple_of(panels.height()));
+            return c.padded_mut().par_chunks_mut(block * stride).enumerate().for_each_init(Default::default, |scratch, (number, c)| {
+                let first = number * block;
+                multiply(first..first + c.len() / stride, scratch, c, stride, self.accumulate);
+                c.chunks_mut(stride).for_each(|row| epilogue.close(row, n));
+            });
+        }
+        let (of_phase, image) = (self.of_phase(), (self.x.height * self.x.width) as usize);
+        let scratch = || (Default::default(), vec![0.0; BLOCK * n]);
+        c.padded_mut().par_chunks_mut(image * stride).enumerate().for_each_init(scratch, |(scratch, product), (batch, c)| {
+            for first in (0..of_phase.len()).step_by(BLOCK) {
+                let (count, from) = (BLOCK.min(of_phase.len() - first), batch * of_phase.len() + first);
+                if taps == 0 {
+                    product.fill(0.0);
+                } else {
+                    multiply(from..from + count, scratch, product, n, false);
+                }
                 for (i, pixel) in of_phase[first..first + count].iter().enumerate() {
-                    epilogue.finish(batch * image + pixel, &product[i * n..][..n], &mut grad_x[pixel * stride..][..stride]);
+                    epilogue.finish(batch * image + pixel, &product[i * n..][..n], &mut c[pixel * stride..][..stride]);
                 }
             }
         });
     }
 
-    /// The weights that patches of the phase meet, as `[(tap, output), input]`.
-    fn filters_of_phase(&self, m: &HostMem) -> Vec<f32> {
-        let (w, [down, across], Geometry { kernel, stride, .. }) = (m.f32(self.w), self.phases(), self.geometry);
-        let (depth, outputs, inputs) = (row_stride(self.x.buf), row_stride(self.y.buf), self.x.channels() as usize);
-        let mut filters = vec![0.0; (down.taps * across.taps) as usize * outputs * inputs];
-        for (tap, rows) in filters.chunks_mut(outputs * inputs).enumerate() {
-            let [y, x] = [tap as u32 / across.taps, tap as u32 % across.taps];
-            let of_kernel = ((down.tap - stride * y) * kernel + across.tap - stride * x) as usize;
-            for (output, row) in rows.chunks_mut(inputs).take(self.y.channels() as usize).enumerate() {
-                row.copy_from_slice(&w.row(output)[of_kernel * depth..][..inputs]);
+    /// Sums of a part are in the order of its pixels, by whichever thread.
+    fn fast_weights(&self, m: &HostMem) {
+        let (outputs, unfolded, threads) = (self.y.channels() as usize, self.w.cols() as usize, rayon::current_num_threads());
+        let (x, grad_y, epilogue) = (m.f32(self.x.buf), m.f32(self.y.buf), self.epilogue(m));
+        let height = Panels::room(Isa::best(), 0, self.columns()).height();
+        let rows = if self.parts as usize >= threads { outputs } else { outputs.div_ceil(threads).next_multiple_of(height) };
+        let plain = self.mask.is_none() && !self.relu && !self.few();
+        m.f32_mut(self.w).padded_mut().par_chunks_mut(outputs * unfolded).enumerate().for_each(|(part, w)| {
+            w.par_chunks_mut(rows * unfolded).enumerate().for_each(|(block, w)| {
+                let first = block * rows;
+                let rows = first..first + w.len() / unfolded;
+                if plain {
+                    return self.add_outer(part, rows, x.padded(), grad_y.padded(), w, self.accumulate);
+                }
+                let (mut product, mut spread) = (vec![0.0; rows.len() * if self.few() { self.columns() } else { unfolded }], vec![0.0; unfolded]);
+                let width = product.len() / rows.len();
+                self.add_outer(part, rows, x.padded(), grad_y.padded(), &mut product, false);
+                for (i, (row, product)) in w.chunks_mut(unfolded).zip(product.chunks(width)).enumerate() {
+                    let (depth, channels) = (row_stride(self.x.buf), if self.few() { self.x.channels() as usize } else { row_stride(self.x.buf) });
+                    spread.chunks_mut(depth).zip(product.chunks(channels)).for_each(|(to, from)| to[..channels].copy_from_slice(from));
+                    epilogue.finish(first + i, &spread, row);
+                }
+            });
+        });
+    }
+
+    fn few(&self) -> bool {
+        (self.x.channels() as usize) < FEW
+    }
+
+    /// Columns of the gradient of the weights that are computed together: of a tap, or of few channels those of all taps.
+    fn columns(&self) -> usize {
+        if self.few() { (self.taps() * self.x.channels()) as usize } else { row_stride(self.x.buf) }
+    }
+
+    /// Rows `rows` of the gradient of the weights over the pixels of a part, which a few at a time stay in caches.
+    fn add_outer(&self, part: usize, rows: Range<usize>, x: &[f32], grad_y: &[f32], w: &mut [f32], accumulate: bool) {
+        const PIXELS: usize = 128;
+        let (patches, stride, columns, taps) = (self.patches(), row_stride(self.y.buf), self.columns(), self.taps() as usize);
+        let width = w.len() / rows.len();
+        let mut panels = Panels::room(Isa::best(), PIXELS, columns);
+        let (mut left, mut starts, mut steps, mut seen) = (Columns::new(panels.height()), Vec::new(), Vec::new(), Vec::new());
+        let pixels = self.part(part);
+        if pixels.is_empty() && !accumulate {
+            w.fill(0.0);
+        }
+        for first in pixels.clone().step_by(PIXELS) {
+            let (count, accumulate) = (PIXELS.min(pixels.end - first), accumulate || first > pixels.start);
+            left.pack(&grad_y[first * stride..], stride, rows.start, rows.len(), count);
+            let base = patches.starts(first..first + count, &mut starts);
+            if self.few() {
+                Pieces { values: &x[base..], starts: &starts, count: taps, length: columns / taps }.unfold(&mut seen);
+                panels.gather(&seen, (0..count).map(|pixel| pixel * columns));
+                steps.clear();
+                steps.extend(0..count as u32);
+                panels.add_outer(&left, &steps, 0, w, width, accumulate);
+                continue;
+            }
+            for tap in 0..taps {
+                let seen = || (0..).zip(starts.iter().skip(tap).step_by(taps)).filter(|&(_, &start)| start != OUTSIDE);
+                steps.clear();
+                steps.extend(seen().map(|(step, _)| step));
+                panels.gather(&x[base..], seen().map(|(_, &start)| start as usize));
+                panels.add_outer(&left, &steps, 0, &mut w[tap * columns..], width, accumulate);
             }
         }
-        filters
     }
 }
 

@@ -173,7 +173,7 @@ struct SeenLine<'a> {
 }
 
 /// For each pixel of a line, Σ a · w over the places that it sees, and what was there first: a bias, old contents or nothing.
-#[multiversion(targets("x86_64+avx2"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn add_products(
     line: &mut [f32],
     depth: usize,
@@ -229,7 +229,7 @@ fn add_block<const N: usize>(out: &mut [f32; N], first: usize, a: &[f32], w: &[f
 }
 
 /// Adds `x` times the gradient of one pixel to the sums of taps side by side.
-#[multiversion(targets("x86_64+avx2"))]
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn add_line(sums: &mut [f32], x: &[f32], grad_y: &[f32]) {
     for (sums, x) in sums.chunks_mut(grad_y.len()).zip(x.chunks(grad_y.len())) {
         for ((sum, x), grad_y) in sums.iter_mut().zip(x).zip(grad_y) {

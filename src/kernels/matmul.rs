@@ -248,6 +248,13 @@ impl Epilogue<'_> {
         self.shift(c);
     }
 
+    /// What is left to do with a row of which the first `n` values are the product, added to the old ones if that was asked for.
+    pub fn close(&self, row: &mut [f32], n: usize) {
+        let (c, pad) = row.split_at_mut(n);
+        pad.fill(0.0);
+        self.shift(c);
+    }
+
     /// Bias and ReLU, in place.
     fn shift(&self, c: &mut [f32]) {
         if let Some(bias) = &self.bias {

@@ -1,5 +1,6 @@
 //! What the backward pass of a normalisation sums over rows, by parts: grad_y and grad_y · x̂ of each column.
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::batch_norm::{Affine, Clip, case_moments, unless};
@@ -95,11 +96,14 @@ impl Kernel for NormSums {
         outputs.enumerate().for_each(|(p, (sums, products))| {
             let rows = part_of(self.x.rows(), p);
             let words = rows.start * stride..rows.end * stride;
-            let blocks = x.padded()[words.clone()].chunks(width).zip(grad_y.padded()[words].chunks(width));
+            let (x, grad_y) = (&x.padded()[words.clone()], &grad_y.padded()[words]);
             let mut strands = [vec![0.0_f32; width], vec![0.0_f32; width]];
             match &affine {
-                Some(affine) => blocks.for_each(|(x, grad_y)| add_columns(&mut strands, x, grad_y, affine, self.clip)),
-                None => blocks.zip(rows).for_each(|((x, grad_y), r)| add_row(&mut strands, x, grad_y, moments.row(r))),
+                Some(affine) => add_columns(&mut strands, x, grad_y, affine, self.clip),
+                None => {
+                    let blocks = x.chunks(width).zip(grad_y.chunks(width));
+                    blocks.zip(rows).for_each(|((x, grad_y), r)| add_row(&mut strands, x, grad_y, moments.row(r)));
+                }
             }
             let total = |strands: &[f32], c: usize| strands[c..].iter().step_by(stride).sum::<f32>();
             for (c, (sum, product)) in sums.iter_mut().zip(products).enumerate() {
@@ -119,16 +123,19 @@ impl Kernel for NormSums {
 }
 
 /// Adds grad_y and grad_y · (x - mean): the inverse deviation of a column can wait until its sum is complete.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
 fn add_columns([sums, products]: &mut [Vec<f32>; 2], x: &[f32], grad_y: &[f32], affine: &Affine, clip: Clip) {
     let Affine { mean, scale, shift, .. } = affine;
     let (floors, ceiling) = (clip.floors(), clip.ceiling());
-    let columns = mean.iter().zip(scale).zip(shift).zip(sums).zip(products);
-    for ((x, grad_y), ((((mean, scale), shift), sum), product)) in x.iter().zip(grad_y).zip(columns) {
-        let d = x - mean;
-        let closed = (d * scale <= -shift) | (d * scale >= ceiling - shift);
-        let g = unless(floors & closed, *grad_y);
-        *sum += g;
-        *product += g * d;
+    for (x, grad_y) in x.chunks(mean.len()).zip(grad_y.chunks(mean.len())) {
+        let columns = mean.iter().zip(scale).zip(shift).zip(sums.iter_mut()).zip(products.iter_mut());
+        for ((x, grad_y), ((((mean, scale), shift), sum), product)) in x.iter().zip(grad_y).zip(columns) {
+            let d = x - mean;
+            let closed = (d * scale <= -shift) | (d * scale >= ceiling - shift);
+            let g = unless(floors & closed, *grad_y);
+            *sum += g;
+            *product += g * d;
+        }
     }
 }
 

@@ -53,6 +53,22 @@ impl Kernel for SumParts {
         });
     }
 
+    fn fast(&self, m: &HostMem) {
+        let (products, mask) = (m.f32(self.products), self.mask.map(|mask| m.f32(mask)));
+        let size = self.c.shape.words() as usize;
+        m.f32_mut(self.c).for_each_block(|start, c| {
+            let mut sums = vec![0.0; c.len()];
+            products.padded().chunks(size).for_each(|part| sums.iter_mut().zip(&part[start..]).for_each(|(sum, product)| *sum += product));
+            if let Some(mask) = &mask {
+                sums.iter_mut().zip(&mask.padded()[start..]).for_each(|(sum, &mask)| *sum = if mask > 0.0 { *sum } else { 0.0 });
+            }
+            match self.accumulate {
+                true => c.iter_mut().zip(sums).for_each(|(c, sum)| *c += sum),
+                false => c.copy_from_slice(&sums),
+            }
+        });
+    }
+
     /// One rounding per part.
     fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (products, old) = (m.f32(self.products), m.f32(self.c));
