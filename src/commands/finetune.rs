@@ -35,14 +35,21 @@ pub(super) fn announce(settings: &FinetuneSettings, args: &FinetuneArgs) -> Resu
         return Ok(());
     }
     let defaults = settings.suited()?;
+    let by_default = match settings.freeze_norm {
+        true => "augmentation for photographs (--augment none for what has no mirror image)",
+        false => "the augmentation of its own training, half as strong if that was pretraining",
+    };
     let augmentation = match settings.augment {
         augment if augment.is_none() => "no augmentation",
-        augment if augment == defaults.augment => "the augmentation of its own training, half as strong if that was pretraining",
+        augment if augment == defaults.augment => by_default,
         _ => "augmentation as given",
     };
-    let RunSettings { lr, schedule, .. } = &settings.run;
+    let FinetuneSettings { freeze_until, encoder_lr_scale, freeze_norm, run: RunSettings { lr, schedule, .. }, .. } = settings;
     let schedule = format!("{schedule:?}").to_lowercase();
-    say!("the encoder is trained already: learning rate {lr}, {schedule} schedule, {augmentation}");
+    let share = if *encoder_lr_scale == 1.0 { String::new() } else { format!(", {encoder_lr_scale} of it for the encoder") };
+    let norm = if *freeze_norm { ", batch norm as it came" } else { "" };
+    let frozen = freeze_until.as_ref().map_or(String::new(), |layer| format!(", layers before {layer} as they came"));
+    say!("the encoder is trained already: learning rate {lr}{share}, {schedule} schedule, {augmentation}{norm}{frozen}");
     Ok(())
 }
 
