@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::microkernel::{Isa, Pieces};
+use super::microkernel::{Isa, Pieces, Places, Starts};
 use super::panels::{Columns, Panels, Source};
 
 /// How the operands lie in memory. `c` is `[m, n]`.
@@ -64,6 +64,7 @@ impl Gemm {
         }
         let (k_stride, n_stride) = if layout == Layout::NT { (1, b_stride) } else { (b_stride, 1) };
         let panels = Panels::pack(Isa::best(), n, Source { values: b, offsets: &[0], length: k, k_stride, n_stride });
+        let at_once = panels.rows_at_once();
         let block = m.div_ceil(threads).next_multiple_of(panels.height());
         let multiply = |(block_of, c): (usize, &mut [f32])| {
             let first = block_of * block;
@@ -71,20 +72,20 @@ impl Gemm {
             if layout == Layout::TN {
                 return multiply_transposed(&panels, a, a_stride, first..first + rows, k, c, c_stride, accumulate);
             }
-            for row in (0..rows).step_by(ROWS) {
+            for row in (0..rows).step_by(at_once) {
                 let a = &a[(first + row) * a_stride..];
-                let starts: Vec<u32> = (0..ROWS.min(rows - row)).map(|row| (row * a_stride) as u32).collect();
+                let (count, mut starts) = (at_once.min(rows - row), Starts::default());
+                starts.clear(count);
+                starts.say(0, count, 0, a_stride as u32);
+                let to: Vec<u32> = (0..count).map(|row| (row * c_stride) as u32).collect();
                 let left = Pieces { values: a, starts: &starts, count: 1, length: k };
-                panels.multiply(left, &mut c[row * c_stride..], c_stride, accumulate);
+                panels.multiply(left, &mut c[row * c_stride..], &to, accumulate);
             }
         };
         let parts = c[..(m - 1) * c_stride + n].chunks_mut(block * c_stride).enumerate();
         if threads == 1 { parts.for_each(multiply) } else { parts.collect::<Vec<_>>().into_par_iter().for_each(multiply) }
     }
 }
-
-/// Rows that panels are read for at a time: whole tiles of any height.
-const ROWS: usize = 96;
 
 /// Some rows of aᵀ · b, a slice of `k` at a time that caches hold.
 fn multiply_transposed(
@@ -98,12 +99,13 @@ fn multiply_transposed(
     accumulate: bool,
 ) {
     const SLICE: usize = 256;
-    let mut columns = Columns::new(panels.height());
-    let steps: Vec<u32> = (0..SLICE as u32).collect();
+    let (mut columns, mut places) = (Columns::of(panels), Places::default());
     for from in (0..k).step_by(SLICE) {
         let count = SLICE.min(k - from);
-        columns.pack(&a[from * a_stride..], a_stride, rows.start, rows.len(), count);
-        panels.add_outer(&columns, &steps[..count], from, c, c_stride, accumulate || from > 0);
+        columns.pack(&a[from * a_stride..], a_stride, rows.clone(), count);
+        places.clear();
+        places.add(count, [0; 2], [panels.height() as u32, panels.width() as u32]);
+        panels.add_outer(&columns, &places, from, c, c_stride, accumulate || from > 0);
     }
 }
 

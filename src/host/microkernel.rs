@@ -14,30 +14,84 @@ pub enum Isa {
 }
 
 /// In place of where a piece starts: it is zeros.
-pub const OUTSIDE: u32 = u32::MAX;
+const OUTSIDE: u32 = u32::MAX;
 
 /// Rows of a product's left side: each as many pieces of equal length, one after the other along the sum.
 #[derive(Clone, Copy)]
 pub struct Pieces<'a> {
     pub values: &'a [f32],
-    /// Where pieces start, or [`OUTSIDE`]: those of the first row, those of the second, ...
-    pub starts: &'a [u32],
+    pub starts: &'a Starts,
     /// Of a row.
     pub count: usize,
     pub length: usize,
 }
 
-impl Pieces<'_> {
-    /// The rows in one piece each.
-    pub fn unfold(&self, rows: &mut Vec<f32>) {
-        let Pieces { values, starts, length, .. } = *self;
-        rows.resize(starts.len() * length, 0.0);
-        for (to, &start) in rows.chunks_exact_mut(length).zip(starts) {
-            match start {
-                OUTSIDE => to.fill(0.0),
-                start => to.iter_mut().zip(&values[start as usize..]).for_each(|(to, from)| *to = *from),
-            }
+/// Where the pieces of rows start: the first one of each row, then the second one of each, ... What is not said is zeros.
+#[derive(Default)]
+pub struct Starts {
+    starts: Vec<u32>,
+    last: u32,
+}
+
+impl Starts {
+    /// Forgets all; there are `count` of them now.
+    pub fn clear(&mut self, count: usize) {
+        self.last = 0;
+        self.starts.clear();
+        self.starts.resize(count, OUTSIDE);
+    }
+
+    /// Says `count` of them, from `at` on: `first`, `first + step`, ...
+    pub fn say(&mut self, at: usize, count: usize, first: u32, step: u32) {
+        let last = u64::from(first) + (count.max(1) as u64 - 1) * u64::from(step);
+        assert!(last < u64::from(OUTSIDE), "pieces start within 16 GiB");
+        self.last = self.last.max(last as u32);
+        (0..).zip(&mut self.starts[at..at + count]).for_each(|(i, start)| *start = first + i * step);
+    }
+
+    #[cfg(test)]
+    pub fn list(&self) -> Vec<Option<u32>> {
+        self.starts.iter().map(|&start| Some(start).filter(|&start| start != OUTSIDE)).collect()
+    }
+}
+
+/// Where the two factors of outer products start, in the order of their sum.
+#[derive(Default)]
+pub struct Places {
+    places: Vec<[u32; 2]>,
+    last: [u32; 2],
+}
+
+impl Places {
+    pub fn clear(&mut self) {
+        self.last = [0; 2];
+        self.places.clear();
+    }
+
+    /// Adds `count` of them: `first`, `first + step`, ...
+    pub fn add(&mut self, count: usize, first: [u32; 2], step: [u32; 2]) {
+        if count == 0 {
+            return;
         }
+        let last = [0, 1].map(|side| u64::from(first[side]) + (count as u64 - 1) * u64::from(step[side]));
+        assert!(last.iter().all(|&last| last < u64::from(u32::MAX)), "factors start within 16 GiB");
+        self.last = [0, 1].map(|side| self.last[side].max(last[side] as u32));
+        self.places.extend((0..count as u32).map(|i| [first[0] + i * step[0], first[1] + i * step[1]]));
+    }
+
+    #[cfg(test)]
+    pub fn list(&self) -> impl Iterator<Item = [usize; 2]> {
+        self.places.iter().map(|place| place.map(|at| at as usize))
+    }
+
+    /// Second factors are to be moved to where they lie side by side, `step` apart: calls `from(start, to)` for each, where `to` counts
+    /// them.
+    pub fn gather(&mut self, step: u32, mut from: impl FnMut(usize, usize)) {
+        for (to, place) in self.places.iter_mut().enumerate() {
+            from(place[1] as usize, to);
+            place[1] = to as u32 * step;
+        }
+        self.last[1] = self.places.len().saturating_sub(1) as u32 * step;
     }
 }
 
@@ -48,12 +102,20 @@ pub struct Panel<'a> {
     pub vectors: usize,
 }
 
+/// Outer products whose sum is a tile. `left` has columns as high as the tile.
+#[derive(Clone, Copy)]
+pub struct Outer<'a> {
+    pub left: &'a [f32],
+    pub right: &'a [f32],
+    pub places: &'a Places,
+    pub vectors: usize,
+}
+
 /// Where a product goes.
 pub struct Target<'a> {
-    /// From its first value on.
     pub c: &'a mut [f32],
-    /// From one row to the next.
-    pub stride: usize,
+    /// Where its rows start.
+    pub rows: &'a [u32],
     pub columns: usize,
     pub accumulate: bool,
 }
@@ -106,14 +168,13 @@ impl Isa {
 
     /// `left` times `panel`. Panics where something is too short for the sizes, or this processor lacks the instructions.
     pub fn multiply_rows(self, left: Pieces<'_>, panel: Panel<'_>, target: Target<'_>) {
-        let rows = left.starts.len() / left.count.max(1);
-        self.check(rows, left.count * left.length, panel, &target);
-        let last = left.values.len() as u64;
-        assert!(left.starts.iter().all(|&start| start == OUTSIDE || u64::from(start) + left.length as u64 <= last));
-        assert!(left.count > 0 && rows * left.count == left.starts.len());
-        let zeros = vec![0.0; left.length];
-        // SAFETY: this processor has the instructions. Each row has as many starts as pieces, and where one is not outside, the piece
-        // ends within the values; panel and target were checked.
+        let Pieces { values, starts, count, length } = left;
+        self.check(panel.vectors, &target);
+        assert!(starts.starts.len() == target.rows.len() * count && count * length * panel.vectors * self.lanes() <= panel.values.len());
+        assert!(starts.starts.is_empty() || starts.last as usize + length <= values.len());
+        let zeros = vec![0.0; length];
+        // SAFETY: this processor has the instructions. Each row of the target has as many starts as pieces, and where one is not
+        // outside, the piece ends within the values; the panel is long enough, and so is the target for its rows.
         unsafe {
             match self {
                 #[cfg(target_arch = "x86_64")]
@@ -125,30 +186,30 @@ impl Isa {
         }
     }
 
-    /// The sum of the outer products of rows of `left`, those that `steps` names, with the rows of `panel` in their order. A row of
-    /// `left` has a tile's height, of which the first `rows` values count. Panics as [`Isa::multiply_rows`] does.
-    pub fn multiply_columns(self, left: &[f32], steps: &[u32], rows: usize, panel: Panel<'_>, target: Target<'_>) {
-        self.check(rows, steps.len(), panel, &target);
-        let height = self.height(panel.vectors);
-        let last = steps.iter().max().map_or(0, |&last| last as usize + 1);
-        assert!(last * height <= left.len() && rows <= height);
-        // SAFETY: this processor has the instructions. The last step of `left` is whole; panel and target were checked.
+    /// The sum of outer products, of which the target may have fewer rows. Panics as [`Isa::multiply_rows`] does.
+    pub fn add_outer(self, outer: Outer<'_>, target: Target<'_>) {
+        self.check(outer.vectors, &target);
+        let (height, width) = (self.height(outer.vectors), outer.vectors * self.lanes());
+        let last = outer.places.last.map(|last| last as usize);
+        assert!(outer.places.places.is_empty() || last[0] + height <= outer.left.len() && last[1] + width <= outer.right.len());
+        assert!(target.rows.len() <= height);
+        // SAFETY: this processor has the instructions. The last factors on both sides are whole, and the target has room for its rows.
         unsafe {
             match self {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => x86::columns_avx512(left, steps, rows, panel, target),
+                Isa::Avx512 => x86::outer_avx512(outer, target),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => x86::columns_avx2(left, steps, rows, panel, target),
-                _ => columns_portable(left, steps, rows, panel, target),
+                Isa::Avx2 => x86::outer_avx2(outer, target),
+                _ => outer_portable(outer, target),
             }
         }
     }
 
-    /// Panics unless this processor has the instructions, the panel `k` rows and the target `rows`.
-    fn check(self, rows: usize, k: usize, panel: Panel<'_>, target: &Target<'_>) {
-        let width = panel.vectors * self.lanes();
-        assert!(self.present() && (1..=self.widest()).contains(&panel.vectors) && k * width <= panel.values.len());
-        assert!(target.columns <= width && (rows == 0 || (rows - 1) * target.stride + target.columns <= target.c.len()));
+    /// Panics unless this processor has the instructions, panels may be so wide and the target has room for its rows.
+    fn check(self, vectors: usize, target: &Target<'_>) {
+        assert!(self.present() && (1..=self.widest()).contains(&vectors) && target.columns <= vectors * self.lanes());
+        let last = target.rows.iter().fold(0, |last, &row| last.max(row)) as usize;
+        assert!(target.rows.is_empty() || last + target.columns <= target.c.len());
     }
 }
 
@@ -166,7 +227,7 @@ trait Vector: Copy {
 #[inline(always)]
 unsafe fn rows<V: Vector, const M: usize, const N: usize>(left: Pieces<'_>, zeros: &[f32], panel: Panel<'_>, target: &mut Target<'_>) {
     let Pieces { values, starts, count, length } = left;
-    let all = starts.len() / count;
+    let all = target.rows.len();
     let mut first = 0;
     while first < all {
         let of_tile = M.min(all - first);
@@ -176,7 +237,7 @@ unsafe fn rows<V: Vector, const M: usize, const N: usize>(left: Pieces<'_>, zero
             let mut a = [zeros.as_ptr(); M];
             let mut inside = false;
             for i in 0..M {
-                let start = unsafe { *starts.get_unchecked((first + i.min(of_tile - 1)) * count + piece) };
+                let start = unsafe { *starts.starts.get_unchecked(piece * all + first + i.min(of_tile - 1)) };
                 // Both addresses are at hand, so that this is no branch: borders are beyond prediction.
                 let of_values = values.as_ptr().wrapping_add(start as usize);
                 a[i] = if start == OUTSIDE { zeros.as_ptr() } else { of_values };
@@ -186,6 +247,7 @@ unsafe fn rows<V: Vector, const M: usize, const N: usize>(left: Pieces<'_>, zero
                 b = unsafe { b.add(length * N * V::LANES) };
                 continue;
             }
+            // A copy: compilers leave the sums themselves in memory.
             let mut run = sums;
             for k in 0..length {
                 unsafe {
@@ -204,24 +266,18 @@ unsafe fn rows<V: Vector, const M: usize, const N: usize>(left: Pieces<'_>, zero
             }
             sums = run;
         }
-        unsafe { finish(&sums, first, of_tile, target) };
+        unsafe { finish(&sums, first, target) };
         first += M;
     }
 }
 
+/// A tile of `M` rows and `N` vectors.
 #[inline(always)]
-unsafe fn columns<V: Vector, const M: usize, const N: usize>(
-    left: &[f32],
-    steps: &[u32],
-    rows: usize,
-    panel: Panel<'_>,
-    target: &mut Target<'_>,
-) {
+unsafe fn outer<V: Vector, const M: usize, const N: usize>(outer: Outer<'_>, target: &mut Target<'_>) {
     let mut sums = unsafe { [[V::splat(0.0); N]; M] };
-    let (a, mut b) = (left.as_ptr(), panel.values.as_ptr());
-    for &step in steps {
+    for &[a, b] in &outer.places.places {
         unsafe {
-            let a = a.add(step as usize * M);
+            let (a, b) = (outer.left.as_ptr().add(a as usize), outer.right.as_ptr().add(b as usize));
             let mut w = [V::splat(0.0); N];
             for j in 0..N {
                 w[j] = V::load(b.add(j * V::LANES));
@@ -232,22 +288,22 @@ unsafe fn columns<V: Vector, const M: usize, const N: usize>(
                     sums[i][j] = sums[i][j].plus(x, w[j]);
                 }
             }
-            b = b.add(N * V::LANES);
         }
     }
-    unsafe { finish(&sums, 0, rows, target) };
+    unsafe { finish(&sums, 0, target) };
 }
 
-/// Stores or adds the sums of a tile's rows.
+/// Stores or adds the sums of the rows of a tile, from row `first` of the target on.
 #[inline(always)]
-unsafe fn finish<V: Vector, const M: usize, const N: usize>(sums: &[[V; N]; M], first: usize, rows: usize, target: &mut Target<'_>) {
-    let Target { c, stride, columns, accumulate } = target;
+unsafe fn finish<V: Vector, const M: usize, const N: usize>(sums: &[[V; N]; M], first: usize, target: &mut Target<'_>) {
+    let Target { c, rows, columns, accumulate } = target;
+    let rows = &rows[first..];
     if *columns == N * V::LANES {
         for i in 0..M {
-            if i < rows {
+            if i < rows.len() {
                 for j in 0..N {
                     unsafe {
-                        let to = c.as_mut_ptr().add((first + i) * *stride + j * V::LANES);
+                        let to = c.as_mut_ptr().add(rows[i] as usize + j * V::LANES);
                         let sum = if *accumulate { V::load(to).plus(sums[i][j], V::splat(1.0)) } else { sums[i][j] };
                         sum.store(to);
                     }
@@ -258,11 +314,11 @@ unsafe fn finish<V: Vector, const M: usize, const N: usize>(sums: &[[V; N]; M], 
     }
     let mut row = [0.0_f32; 64];
     for i in 0..M {
-        if i < rows {
+        if i < rows.len() {
             for j in 0..N {
                 unsafe { sums[i][j].store(row.as_mut_ptr().add(j * V::LANES)) };
             }
-            let to = &mut c[(first + i) * *stride..][..*columns];
+            let to = &mut c[rows[i] as usize..][..*columns];
             if *accumulate {
                 to.iter_mut().zip(&row).for_each(|(to, sum)| *to += sum);
             } else {
@@ -272,9 +328,9 @@ unsafe fn finish<V: Vector, const M: usize, const N: usize>(sums: &[[V; N]; M], 
     }
 }
 
-/// `rows` and `columns` with a set of instructions: tile heights by vectors, as `height` says.
+/// `rows` and `outer` with a set of instructions: tile heights by vectors, as `height` says.
 macro_rules! tiles {
-    ($(#[$feature:meta])? $vector:ty, $rows:ident, $columns:ident, $($n:literal => $m:literal),*) => {
+    ($(#[$feature:meta])? $vector:ty, $rows:ident, $outer:ident, $($n:literal => $m:literal),*) => {
         $(#[$feature])?
         pub(super) unsafe fn $rows(left: Pieces<'_>, zeros: &[f32], panel: Panel<'_>, mut target: Target<'_>) {
             match panel.vectors {
@@ -284,9 +340,9 @@ macro_rules! tiles {
         }
 
         $(#[$feature])?
-        pub(super) unsafe fn $columns(left: &[f32], steps: &[u32], count: usize, panel: Panel<'_>, mut target: Target<'_>) {
-            match panel.vectors {
-                $($n => unsafe { columns::<$vector, $m, $n>(left, steps, count, panel, &mut target) },)*
+        pub(super) unsafe fn $outer(of: Outer<'_>, mut target: Target<'_>) {
+            match of.vectors {
+                $($n => unsafe { outer::<$vector, $m, $n>(of, &mut target) },)*
                 _ => unreachable!(),
             }
         }
@@ -338,8 +394,8 @@ mod x86 {
         }
     }
 
-    tiles!(#[target_feature(enable = "avx512f")] __m512, rows_avx512, columns_avx512, 1 => 16, 2 => 12, 3 => 8, 4 => 6);
-    tiles!(#[target_feature(enable = "avx2,fma")] __m256, rows_avx2, columns_avx2, 1 => 12, 2 => 6);
+    tiles!(#[target_feature(enable = "avx512f")] __m512, rows_avx512, outer_avx512, 1 => 16, 2 => 12, 3 => 8, 4 => 6);
+    tiles!(#[target_feature(enable = "avx2,fma")] __m256, rows_avx2, outer_avx2, 1 => 12, 2 => 6);
 }
 
 impl Vector for [f32; 4] {
@@ -366,7 +422,7 @@ impl Vector for [f32; 4] {
     }
 }
 
-tiles!([f32; 4], rows_portable, columns_portable, 1 => 8, 2 => 6);
+tiles!([f32; 4], rows_portable, outer_portable, 1 => 8, 2 => 6);
 
 #[cfg(test)]
 mod tests {
@@ -384,38 +440,49 @@ mod tests {
         widths.flat_map(|(isa, vectors)| [0, 3].map(|less| (isa, vectors, vectors * isa.lanes() - less)))
     }
 
-    /// `product(row, column)`, or what is added to old contents, at all places of the result and nowhere else.
+    /// `product(row, column)`, or what is added to old contents, at all places of a result and nowhere else.
     fn assert_product(
-        c: &[f32],
-        old: &[f32],
-        [rows, columns, stride]: [usize; 3],
+        multiply: impl FnOnce(Target<'_>),
+        rows: usize,
+        columns: usize,
         accumulate: bool,
         product: impl Fn(usize, usize) -> f32,
     ) {
-        for (at, (&c, &old)) in c.iter().zip(old).enumerate() {
-            let (row, column) = (at / stride, at % stride);
-            let expected = if row < rows && column < columns { product(row, column) + if accumulate { old } else { 0.0 } } else { old };
-            assert_eq!(c, expected, "row {row}, column {column}");
+        let stride = columns + 2;
+        let old = values((rows + 1) * stride, 3);
+        let mut expected = old.clone();
+        for (row, to) in expected.chunks_mut(stride).take(rows).enumerate() {
+            for (column, to) in to[..columns].iter_mut().enumerate() {
+                *to = product(row, column) + if accumulate { *to } else { 0.0 };
+            }
         }
+        let (mut c, places) = (old, (0..rows).map(|row| (row * stride) as u32).collect::<Vec<_>>());
+        multiply(Target { c: &mut c, rows: &places, columns, accumulate });
+        assert_eq!(c, expected);
     }
 
     #[test]
     fn rows_times_panels() {
         for (isa, vectors, columns) in tiles() {
             let width = vectors * isa.lanes();
-            for ((rows, count, length), accumulate) in
-                [(1, 1, 1), (17, 3, 5), (25, 2, 4), (12, 1, 0), (0, 1, 2)].into_iter().zip([false, true].into_iter().cycle())
-            {
-                let (left, right, old) = (values(60, 1), values(count * length * width, 2), values((rows + 1) * (columns + 1), 3));
-                let starts: Vec<u32> = (0..rows * count).map(|i| if i % 5 == 3 { OUTSIDE } else { (i * 3 % 50) as u32 }).collect();
-                let mut c = old.clone();
-                let target = Target { c: &mut c, stride: columns + 1, columns, accumulate };
-                isa.multiply_rows(Pieces { values: &left, starts: &starts, count, length }, Panel { values: &right, vectors }, target);
-                assert_product(&c, &old, [rows, columns, columns + 1], accumulate, |row, column| {
-                    let pieces = starts[row * count..][..count].iter().enumerate().filter(|&(_, &start)| start != OUTSIDE);
-                    let products = pieces.flat_map(|(piece, &start)| (0..length).map(move |k| (start as usize + k, piece * length + k)));
-                    products.map(|(at, k)| left[at] * right[k * width + column]).sum()
-                });
+            let sizes = [(1, 1, 1), (17, 3, 5), (25, 2, 4), (12, 1, 0), (0, 1, 2), (3, 0, 2)];
+            for ((rows, count, length), accumulate) in sizes.into_iter().flat_map(|size| [(size, false), (size, true)]) {
+                let (left, right) = (values(60, 1), values(count * length * width, 2));
+                let mut starts = Starts::default();
+                starts.clear(rows * count);
+                (0..rows * count).filter(|i| i % 5 != 3).for_each(|i| starts.say(i, 1, (i * 3 % 50) as u32, 0));
+                let (pieces, panel) = (Pieces { values: &left, starts: &starts, count, length }, Panel { values: &right, vectors });
+                assert_product(
+                    |target| isa.multiply_rows(pieces, panel, target),
+                    rows,
+                    columns,
+                    accumulate,
+                    |row, column| {
+                        let seen = (0..count).filter_map(|piece| Some((piece, starts.list()[piece * rows + row]?)));
+                        let products = seen.flat_map(|(piece, start)| (0..length).map(move |k| (start as usize + k, piece * length + k)));
+                        products.map(|(at, k)| left[at] * right[k * width + column]).sum()
+                    },
+                );
             }
         }
     }
@@ -424,15 +491,22 @@ mod tests {
     fn outer_products_are_summed() {
         for (isa, vectors, columns) in tiles() {
             let (width, height) = (vectors * isa.lanes(), isa.height(vectors));
-            for (steps, accumulate) in [(&[0, 3, 4, 9][..], true), (&[2], false), (&[], false)] {
+            let (left, right) = (values(40 + height, 1), values(30 + width, 2));
+            for (count, accumulate) in [(5, true), (1, false), (0, false)] {
+                let mut places = Places::default();
+                places.add(count, [3, 30], [9, 0]);
+                places.add(count, [40, 2], [0, 7]);
                 for rows in [1, height] {
-                    let (left, right, old) = (values(10 * height, 1), values(steps.len() * width, 2), values(rows * (columns + 2), 3));
-                    let mut c = old.clone();
-                    let target = Target { c: &mut c, stride: columns + 2, columns, accumulate };
-                    isa.multiply_columns(&left, steps, rows, Panel { values: &right, vectors }, target);
-                    assert_product(&c, &old, [rows, columns, columns + 2], accumulate, |row, column| {
-                        steps.iter().enumerate().map(|(k, &step)| left[step as usize * height + row] * right[k * width + column]).sum()
-                    });
+                    let outer = Outer { left: &left, right: &right, places: &places, vectors };
+                    assert_product(
+                        |target| isa.add_outer(outer, target),
+                        rows,
+                        columns,
+                        accumulate,
+                        |row, column| {
+                            places.places.iter().map(|place| left[place[0] as usize + row] * right[place[1] as usize + column]).sum()
+                        },
+                    );
                 }
             }
         }
@@ -441,11 +515,23 @@ mod tests {
     #[test]
     #[should_panic]
     fn pieces_end_within_values() {
-        let left = Pieces { values: &[0.0; 4], starts: &[3], count: 1, length: 2 };
+        let mut starts = Starts::default();
+        starts.clear(1);
+        starts.say(0, 1, 3, 0);
+        let left = Pieces { values: &[0.0; 4], starts: &starts, count: 1, length: 2 };
         Isa::Portable.multiply_rows(
             left,
             Panel { values: &[0.0; 8], vectors: 1 },
-            Target { c: &mut [0.0; 4], stride: 4, columns: 4, accumulate: false },
+            Target { c: &mut [0.0; 4], rows: &[0], columns: 4, accumulate: false },
         );
+    }
+
+    #[test]
+    #[should_panic]
+    fn factors_end_within_values() {
+        let mut places = Places::default();
+        places.add(1, [2, 0], [0; 2]);
+        let outer = Outer { left: &[0.0; 9], right: &[0.0; 8], places: &places, vectors: 1 };
+        Isa::Portable.add_outer(outer, Target { c: &mut [0.0; 4], rows: &[0], columns: 4, accumulate: false });
     }
 }

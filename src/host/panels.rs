@@ -1,10 +1,11 @@
 //! The right side of a product, packed once for all rows of the left one.
 
 use std::cell::Cell;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::microkernel::{Isa, Panel, Pieces, Target};
+use super::microkernel::{Isa, Outer, Panel, Pieces, Places, Target};
 
 /// Where the right side of a product lies: value `(k, j)` of piece `p` at `offsets[p] + k * k_stride + j * n_stride`, one of the
 /// strides being 1. Pieces follow each other along k.
@@ -82,82 +83,117 @@ impl Panels {
         self.isa.height(self.vectors)
     }
 
-    /// Rows `from..from + count` of panel `panel`.
-    fn panel(&self, panel: usize, from: usize, count: usize) -> Panel<'_> {
-        let width = self.width();
-        Panel { values: &self.values[self.skipped + (panel * self.k + from) * width..][..count * width], vectors: self.vectors }
+    /// Rows of the left side to multiply at once, whole tiles of any height: few, which stay in caches from panel to panel, unless
+    /// panels together are larger than caches.
+    pub fn rows_at_once(&self) -> usize {
+        const CACHE: usize = 1 << 20;
+        if 4 * self.values.len() <= CACHE { 96 } else { 1152 }
     }
 
-    /// Writes or adds `left` times the right side to rows of `c`.
-    pub fn multiply(&self, left: Pieces<'_>, c: &mut [f32], stride: usize, accumulate: bool) {
+    fn panel(&self, panel: usize) -> &[f32] {
+        &self.values[self.skipped + panel * self.k * self.width()..][..self.k * self.width()]
+    }
+
+    /// Writes or adds `left` times the right side to the rows of `c` that start at `rows`.
+    pub fn multiply(&self, left: Pieces<'_>, c: &mut [f32], rows: &[u32], accumulate: bool) {
         assert_eq!(left.count * left.length, self.k);
         let width = self.width();
         for (panel, first) in (0..self.n).step_by(width).enumerate() {
-            let target = Target { c: &mut c[first..], stride, columns: width.min(self.n - first), accumulate };
-            self.isa.multiply_rows(left, self.panel(panel, 0, self.k), target);
+            let target = Target { c: &mut c[first..], rows, columns: width.min(self.n - first), accumulate };
+            self.isa.multiply_rows(left, Panel { values: self.panel(panel), vectors: self.vectors }, target);
         }
     }
 
-    /// Adds the outer products of the columns packed in `left`, those that `steps` names, with as many rows of the right side from
-    /// `from` on to `c`, or writes their sums.
-    pub fn add_outer(&self, left: &Columns, steps: &[u32], from: usize, c: &mut [f32], stride: usize, accumulate: bool) {
+    /// Writes or adds to `c` the sum of outer products of columns with rows of the right side: `places` are of both, from row `from`
+    /// of a panel on.
+    pub fn add_outer(&self, left: &Columns, places: &Places, from: usize, c: &mut [f32], stride: usize, accumulate: bool) {
         assert_eq!(left.height, self.height());
         let width = self.width();
-        for (tile, row) in (0..left.rows).step_by(left.height).enumerate() {
-            let (rows, size) = (left.height.min(left.rows - row), left.height * left.count);
+        for (left, rows) in left.tiles(stride) {
             for (panel, first) in (0..self.n).step_by(width).enumerate() {
-                let target = Target { c: &mut c[row * stride + first..], stride, columns: width.min(self.n - first), accumulate };
-                self.isa.multiply_columns(&left.values[tile * size..][..size], steps, rows, self.panel(panel, from, steps.len()), target);
+                let target = Target { c: &mut c[first..], rows: &rows, columns: width.min(self.n - first), accumulate };
+                self.isa.add_outer(Outer { left, right: &self.panel(panel)[from * width..], places, vectors: self.vectors }, target);
             }
         }
     }
 
-    /// Makes rows of the right side those of `values` that start at `starts`.
-    pub fn gather(&mut self, values: &[f32], starts: impl Iterator<Item = usize>) {
+    /// Copies the second factors, rows of `values`, to rows of the right side.
+    pub fn gather(&mut self, values: &[f32], places: &mut Places) {
         let (width, k, skipped, n) = (self.width(), self.k, self.skipped, self.n);
-        for (row, start) in starts.enumerate() {
-            let from = &values[start..start + n];
-            for (panel, from) in from.chunks(width).enumerate() {
+        places.gather(width as u32, |start, row| {
+            for (panel, from) in values[start..start + n].chunks(width).enumerate() {
                 let (to, rest) = self.values[skipped + (panel * k + row) * width..][..width].split_at_mut(from.len());
                 to.copy_from_slice(from);
                 rest.fill(0.0);
             }
-        }
+        });
     }
 }
 
-/// The left side of outer products, packed in tiles: `count` times `height` values, one for each row of the tile.
+/// The left side of outer products: `count` columns, in tiles of `height` of their values.
 pub struct Columns {
-    pub rows: usize,
+    rows: usize,
     height: usize,
     count: usize,
     values: Vec<f32>,
 }
 
 impl Columns {
-    /// Of tiles of `height` rows.
-    pub fn new(height: usize) -> Self {
-        Columns { rows: 0, height, count: 0, values: Vec::new() }
+    /// For tiles as high as those of `panels`.
+    pub fn of(panels: &Panels) -> Self {
+        Columns { rows: 0, height: panels.height(), count: 0, values: Vec::new() }
     }
 
-    /// Values `first..first + rows` of each of `count` rows of a matrix.
-    pub fn pack(&mut self, values: &[f32], stride: usize, first: usize, rows: usize, count: usize) {
-        let height = self.height;
-        (self.rows, self.count) = (rows, count);
-        self.values.resize(rows.div_ceil(height) * height * count, 0.0);
-        for (tile, to) in self.values.chunks_mut((height * count).max(1)).enumerate() {
-            let first = first + tile * height;
-            let width = height.min(rows - tile * height);
-            for (step, to) in to.chunks_mut(height).enumerate() {
-                to[..width].copy_from_slice(&values[step * stride + first..][..width]);
+    /// Columns are values `rows` of each of `count` rows of a matrix.
+    pub fn pack(&mut self, values: &[f32], stride: usize, rows: Range<usize>, count: usize) {
+        (self.rows, self.count) = (rows.len(), count);
+        self.values.resize(rows.len().div_ceil(self.height) * self.height * count, 0.0);
+        for (tile, first) in rows.clone().step_by(self.height).enumerate() {
+            let to = &mut self.values[tile * self.height * count..][..self.height * count];
+            let from = || values[first..].chunks(stride).take(count);
+            match (self.height, rows.end - first) {
+                (6, 6..) => copy_columns::<6>(from(), to),
+                (8, 8..) => copy_columns::<8>(from(), to),
+                (12, 12..) => copy_columns::<12>(from(), to),
+                (16, 16..) => copy_columns::<16>(from(), to),
+                (height, width) => from().zip(to.chunks_mut(height)).for_each(|(from, to)| {
+                    let width = width.min(height);
+                    to[..width].copy_from_slice(&from[..width]);
+                    to[width..].fill(0.0);
+                }),
             }
+        }
+    }
+
+    /// The tiles, each with where its rows start in a result.
+    fn tiles(&self, stride: usize) -> impl Iterator<Item = (&[f32], Vec<u32>)> {
+        (0..self.rows).step_by(self.height).map(move |row| {
+            let rows = row..self.rows.min(row + self.height);
+            (&self.values[row * self.count..][..self.height * self.count], rows.map(|row| (row * stride) as u32).collect())
+        })
+    }
+
+    /// Writes or adds to `vectors` vectors of the rows of `c` the sum of outer products with what lies in `right`.
+    pub fn add_outer(&self, isa: Isa, right: &[f32], places: &Places, vectors: usize, c: &mut [f32], stride: usize, accumulate: bool) {
+        for (left, rows) in self.tiles(stride) {
+            let target = Target { c, rows: &rows, columns: vectors * isa.lanes(), accumulate };
+            isa.add_outer(Outer { left, right, places, vectors }, target);
+        }
+    }
+}
+
+/// Whole tiles' columns of a fixed height, which is faster.
+fn copy_columns<'a, const M: usize>(from: impl Iterator<Item = &'a [f32]>, to: &mut [f32]) {
+    for (from, to) in from.zip(to.as_chunks_mut::<M>().0) {
+        if let Some(from) = from.first_chunk::<M>() {
+            *to = *from;
         }
     }
 }
 
 impl Source<'_> {
     /// Some columns as a panel.
-    fn copy(self, columns: std::ops::Range<usize>, width: usize, to: &mut [f32]) {
+    fn copy(self, columns: Range<usize>, width: usize, to: &mut [f32]) {
         let Source { values, offsets, length, k_stride, n_stride } = self;
         for (to, offset) in to.chunks_mut(length * width).zip(offsets) {
             let values = &values[offset + columns.start * n_stride..];

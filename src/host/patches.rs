@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::microkernel::OUTSIDE;
+use super::microkernel::{Places, Starts};
 use crate::core::layout::{Taps, Tensor};
 
 /// The same in both directions.
@@ -100,7 +100,7 @@ impl Patches {
 
     /// Floats of one patch.
     pub fn length(&self) -> usize {
-        (self.taps[0] * self.taps[1]) as usize * self.depth
+        self.count() * self.depth
     }
 
     /// The pixel of the maps that pixel `pixel` sees through tap `tap`, if it is inside of the image.
@@ -113,53 +113,90 @@ impl Patches {
         Some((image * self.source[0] as usize + line as usize) * self.source[1] as usize + column as usize)
     }
 
-    /// Unfolds what some pixels see, a row of `panel` each. A line of taps lies in one piece.
-    pub fn unfold(&self, pixels: Range<usize>, maps: &[f32], panel: &mut [f32]) {
-        let ([_, across], [height, width], depth) = (self.taps, self.source, self.depth);
-        let length = across as usize * depth;
-        if self.length() == 0 {
-            return;
-        }
-        for (pixel, row) in pixels.zip(panel.chunks_mut(self.length())) {
-            let (image, [top, left]) = self.place(pixel);
-            // Taps before the first pixel of a line, and those up to its last one.
-            let before = (-left).clamp(0, i64::from(across));
-            let until = (i64::from(width) - left).clamp(before, i64::from(across));
-            for (tap, to) in row.chunks_mut(length).enumerate() {
-                let line = top + tap as i64;
-                if !(0..i64::from(height)).contains(&line) || before == until {
-                    to.fill(0.0);
-                    continue;
-                }
-                let (start, end) = (before as usize * depth, until as usize * depth);
-                let first = (image as i64 * i64::from(height) + line) * i64::from(width) + left + before;
-                to[..start].fill(0.0);
-                to[start..end].copy_from_slice(&maps[first as usize * depth..][..end - start]);
-                to[end..].fill(0.0);
-            }
+    /// Where what some pixels see starts, tap by tap, from the start of their first image on. Returns that start.
+    pub fn starts(&self, pixels: Range<usize>, starts: &mut Starts) -> usize {
+        let count = pixels.len();
+        starts.clear(self.count() * count);
+        self.each_line(pixels, |tap, of, first| starts.say(tap * count + of.start, of.len(), first as u32, self.stride * self.depth as u32))
+    }
+
+    /// Which of some pixels see what through tap `tap`: the places of pixels, `step` apart, and of what they see, as `starts` counts it.
+    pub fn places(&self, tap: usize, pixels: Range<usize>, step: u32, places: &mut Places) -> usize {
+        places.clear();
+        self.each_line_through(tap..tap + 1, pixels, |_, of, first| {
+            places.add(of.len(), [of.start as u32 * step, first as u32], [step, self.stride * self.depth as u32]);
+        })
+    }
+
+    /// What some pixels see of the first `channels` channels, a row each.
+    pub fn unfold(&self, pixels: Range<usize>, maps: &[f32], channels: usize, rows: &mut Vec<f32>) {
+        match channels {
+            1 => self.unfold_channels::<1>(pixels, maps, rows),
+            2 => self.unfold_channels::<2>(pixels, maps, rows),
+            3 => self.unfold_channels::<3>(pixels, maps, rows),
+            4 => self.unfold_channels::<4>(pixels, maps, rows),
+            _ => unreachable!("only few channels are unfolded"),
         }
     }
 
-    /// Where what some pixels see through each tap starts, from the start of their first image on; or [`OUTSIDE`]. Returns that start.
-    pub fn starts(&self, pixels: Range<usize>, starts: &mut Vec<u32>) -> usize {
-        let ([down, across], [height, width]) = (self.taps, self.source);
-        let [rows, columns] = self.rows.map(|size| size as usize);
-        let (image, depth) = ((height * width) as usize * self.depth, self.depth as u32);
-        let first_image = pixels.start / (rows * columns).max(1);
-        starts.clear();
-        for pixel in pixels {
-            let (of, [top, left]) = self.place(pixel);
-            let (base, top, left) = (((of - first_image) * image) as u32, top as u32, left as u32);
-            for line in (0..down).map(|tap| top.wrapping_add(tap)) {
-                // What is negative is large, too.
-                let of_line = base + line.min(height) * width * depth;
-                starts.extend((0..across).map(|tap| {
-                    let column = left.wrapping_add(tap);
-                    if line < height && column < width { of_line + column * depth } else { OUTSIDE }
-                }));
+    fn unfold_channels<const N: usize>(&self, pixels: Range<usize>, maps: &[f32], rows: &mut Vec<f32>) {
+        let length = self.count() * N;
+        rows.clear();
+        rows.resize(pixels.len() * length, 0.0);
+        let maps = &maps[pixels.start / self.of_image() * self.source_image()..];
+        let step = self.stride as usize * self.depth;
+        self.each_line(pixels, |tap, of, first| {
+            let to = rows[of.start * length + tap * N..].chunks_mut(length);
+            for (to, from) in to.zip(maps[first..].chunks(step)).take(of.len()) {
+                to[..N].copy_from_slice(&from[..N]);
             }
+        });
+    }
+
+    /// Taps of a patch.
+    pub fn count(&self) -> usize {
+        (self.taps[0] * self.taps[1]) as usize
+    }
+
+    /// Pixels of an image that see.
+    fn of_image(&self) -> usize {
+        (self.rows[0] * self.rows[1]).max(1) as usize
+    }
+
+    /// Floats of an image that is seen.
+    fn source_image(&self) -> usize {
+        (self.source[0] * self.source[1]) as usize * self.depth
+    }
+
+    fn each_line(&self, pixels: Range<usize>, seen: impl FnMut(usize, Range<usize>, usize)) -> usize {
+        self.each_line_through(0..self.count(), pixels, seen)
+    }
+
+    /// Calls `seen(tap, which, first)` for pixels side by side that see pixels through a tap: `which` of `pixels` they are, and where
+    /// that of the first starts, from the start of their first image on. Returns that start.
+    fn each_line_through(&self, taps: Range<usize>, pixels: Range<usize>, mut seen: impl FnMut(usize, Range<usize>, usize)) -> usize {
+        let (columns, [height, width]) = (self.rows[1] as usize, self.source.map(i64::from));
+        let (first_image, stride) = (pixels.start / self.of_image(), i64::from(self.stride));
+        let mut pixel = pixels.start;
+        while pixel < pixels.end {
+            let (image, [top, left]) = self.place(pixel);
+            let count = (columns - pixel % columns).min(pixels.end - pixel);
+            for tap in taps.clone() {
+                let (line, left) = (top + (tap / self.taps[1] as usize) as i64, left + (tap % self.taps[1] as usize) as i64);
+                // Pixels of the line that see none before its first pixel, and those that see none after its last one.
+                let from = ((-left).max(0) + stride - 1) / stride;
+                let until = ((width - left).max(0) + stride - 1) / stride;
+                let (from, until) = (from as usize, (until as usize).min(count));
+                if (0..height).contains(&line) && from < until {
+                    let column = left + from as i64 * stride;
+                    let first = (image - first_image) * self.source_image() + (line * width + column) as usize * self.depth;
+                    let at = pixel - pixels.start;
+                    seen(tap, at + from..at + until, first);
+                }
+            }
+            pixel += count;
         }
-        first_image * image
+        first_image * self.source_image()
     }
 
     /// Of a pixel: its image, and where its first tap lies.
@@ -196,25 +233,34 @@ mod tests {
     }
 
     #[test]
-    fn unfolding_sees_what_seen_says() {
+    fn starts_places_and_unfolding_see_what_seen_says() {
         for geometry in geometries() {
             let patches = forward(geometry, [7, 5]);
             let maps: Vec<f32> = (0..2 * 7 * 5 * 2).map(|i| i as f32 + 1.0).collect();
-            let pixels = 2 * (patches.rows[0] * patches.rows[1]) as usize;
-            let mut panel = vec![f32::NAN; pixels * patches.length()];
-            patches.unfold(0..pixels, &maps, &mut panel);
-            for (pixel, row) in panel.chunks(patches.length()).enumerate() {
-                for (tap, values) in row.chunks(2).enumerate() {
-                    let expected = patches.seen(pixel, tap).map_or(&[0.0; 2][..], |seen| &maps[2 * seen..][..2]);
-                    assert_eq!(values, expected);
+            let (pixels, taps) = (2 * (patches.rows[0] * patches.rows[1]) as usize, patches.count());
+            let (mut starts, mut places, mut rows) = (Starts::default(), Places::default(), vec![f32::NAN; 3]);
+            for pixels in [0..pixels, 1..pixels - 1, pixels - 1..pixels] {
+                let base = patches.starts(pixels.clone(), &mut starts);
+                let seen: Vec<_> = starts.list().into_iter().map(|start| Some((base + start? as usize) / 2)).collect();
+                let expected = |tap: usize| pixels.clone().map(move |pixel| patches.seen(pixel, tap));
+                assert!((0..taps).flat_map(expected).eq(seen.iter().copied()), "{geometry:?}");
+
+                for tap in 0..taps {
+                    assert_eq!(patches.places(tap, pixels.clone(), 3, &mut places), base);
+                    let expected =
+                        pixels.clone().enumerate().filter_map(|(at, pixel)| Some([3 * at, 2 * patches.seen(pixel, tap)? - base]));
+                    assert!(expected.eq(places.list()), "{geometry:?}, tap {tap}");
+                }
+
+                for channels in [1, 2] {
+                    patches.unfold(pixels.clone(), &maps, channels, &mut rows);
+                    let values = (0..pixels.len()).flat_map(|at| (0..taps).map(move |tap| (at, tap)));
+                    let values = values.flat_map(|(at, tap)| (0..channels).map(move |c| (at, tap, c)));
+                    let values: Vec<f32> =
+                        values.map(|(at, tap, c)| seen[tap * pixels.len() + at].map_or(0.0, |seen| maps[2 * seen + c])).collect();
+                    assert_eq!(rows, values, "{geometry:?}");
                 }
             }
-            let (mut starts, from) = (Vec::new(), pixels / 2);
-            let base = patches.starts(from..pixels, &mut starts);
-            let taps = patches.length() / patches.depth;
-            let expected = (from..pixels).flat_map(|pixel| (0..taps).map(move |tap| patches.seen(pixel, tap)));
-            let seen = starts.iter().map(|&start| (start != OUTSIDE).then(|| (base + start as usize) / patches.depth));
-            assert!(expected.eq(seen), "{geometry:?}");
         }
     }
 

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::matmul::{Epilogue, Layout, parts, reference_part, row_stride, sum_bounds, tiles, whole};
 use super::{Cases, block_params, has, row_quads, runs_on};
 use crate::core::buffer::{Buf, Maps};
-use crate::host::microkernel::{Isa, OUTSIDE, Pieces};
+use crate::host::microkernel::{Isa, Pieces, Places, Starts};
 use crate::core::memory::HostMem;
 pub use crate::host::patches::{Geometry, Padding};
 use crate::host::panels::{Columns, Panels, Source};
@@ -76,11 +76,8 @@ macro_rules! schemes {
 const VARIANTS: &[Variant] = schemes!("no_row_sums");
 const WITH_SUMS: &[Variant] = schemes!("row_sums");
 
-/// Pixels that the CPU computes at a time: few enough for caches, and whole tiles of any height.
-const BLOCK: usize = 96;
-
-/// Fewer channels are unfolded on the CPU: what tells where they lie would be as long as they are.
-const FEW: usize = 5;
+/// So many channels are unfolded on the CPU: what tells where they lie would be as long as they are.
+const FEW: usize = 4;
 
 impl Conv2d {
     pub fn new(pass: ConvPass, geometry: Geometry, x: Maps, w: Buf, y: Maps) -> Self {
@@ -244,43 +241,57 @@ impl Conv2d {
     fn multiply(&self, m: &HostMem, patches: &Patches, maps: &[f32], channels: usize, panels: &Panels) {
         let (_, _, _, result) = self.product();
         let (epilogue, n, stride) = (self.epilogue(m), self.sizes().1 as usize, row_stride(result));
-        let taps = (patches.taps[0] * patches.taps[1]) as usize;
-        let mut c = m.f32_mut(result);
-        let few = channels < FEW;
-        let multiply = |pixels: Range<usize>, (starts, seen): &mut (Vec<u32>, Vec<f32>), c: &mut [f32], stride: usize, accumulate: bool| {
-            let base = patches.starts(pixels, starts);
-            let mut left = Pieces { values: &maps[base..], starts, count: taps, length: channels };
-            if few {
-                left.unfold(seen);
-                starts.truncate(seen.len() / (taps * channels));
-                (0..).zip(starts.iter_mut()).for_each(|(row, start)| *start = row * (taps * channels) as u32);
-                left = Pieces { values: seen, starts, count: 1, length: taps * channels };
+        let taps = patches.count();
+        // Rows of `c` for some pixels, each with where it starts.
+        let multiply = |pixels: Range<usize>, Seen { starts, rows }: &mut Seen, c: &mut [f32], to: &[u32], accumulate: bool| {
+            if channels > FEW {
+                let base = patches.starts(pixels, starts);
+                return panels.multiply(Pieces { values: &maps[base..], starts, count: taps, length: channels }, c, to, accumulate);
             }
-            panels.multiply(left, c, stride, accumulate);
+            patches.unfold(pixels.clone(), maps, channels, rows);
+            starts.clear(pixels.len());
+            starts.say(0, pixels.len(), 0, (taps * channels) as u32);
+            panels.multiply(Pieces { values: rows, starts, count: 1, length: taps * channels }, c, to, accumulate);
         };
-        let pixels = self.sizes().0 as usize;
-        if taps > 0 && patches.rows.map(|size| size as usize).iter().product::<usize>() * self.x.batch as usize == result.rows() as usize && self.mask.is_none() {
+        let mut c = m.f32_mut(result);
+        let (threads, at_once) = (rayon::current_num_threads(), panels.rows_at_once());
+        let in_place = self.mask.is_none() && taps > 0;
+        // Computes some pixels, numbered as what sees; `to` says which ones of `c` they are, whose first one is pixel `base`.
+        let compute = |pixels: Range<usize>, seen: &mut Seen, c: &mut [f32], base: usize, to: &[u32]| {
+            if in_place {
+                multiply(pixels, seen, c, to, self.accumulate);
+                if n == stride && self.bias.is_none() && !self.relu {
+                    return;
+                }
+                return to.iter().for_each(|&start| epilogue.close(&mut c[start as usize..][..stride], n));
+            }
+            let (mut product, rows) = (vec![0.0; to.len() * stride], starts_of(0..to.len(), stride));
+            if taps > 0 {
+                multiply(pixels, seen, &mut product, &rows, false);
+            }
+            for (&start, product) in to.iter().zip(product.chunks(stride)) {
+                epilogue.finish(base + start as usize / stride, &product[..n], &mut c[start as usize..][..stride]);
+            }
+        };
+        if self.pass == ConvPass::Forward || self.geometry.stride == 1 {
             // Enough blocks for all threads.
-            let block = BLOCK.min(pixels.div_ceil(rayon::current_num_threads()).next_multiple_of(panels.height()));
-            return c.padded_mut().par_chunks_mut(block * stride).enumerate().for_each_init(Default::default, |scratch, (number, c)| {
-                let first = number * block;
-                multiply(first..first + c.len() / stride, scratch, c, stride, self.accumulate);
-                c.chunks_mut(stride).for_each(|row| epilogue.close(row, n));
+            let share = (self.sizes().0 as usize).div_ceil(threads);
+            let block = at_once.min(share.next_multiple_of(panels.height()));
+            let to = starts_of(0..block, stride);
+            return c.padded_mut().par_chunks_mut(block * stride).enumerate().for_each_init(Seen::default, |seen, (number, c)| {
+                let (first, count) = (number * block, c.len() / stride);
+                compute(first..first + count, seen, c, first, &to[..count]);
             });
         }
         let (of_phase, image) = (self.of_phase(), (self.x.height * self.x.width) as usize);
-        let scratch = || (Default::default(), vec![0.0; BLOCK * n]);
-        c.padded_mut().par_chunks_mut(image * stride).enumerate().for_each_init(scratch, |(scratch, product), (batch, c)| {
-            for first in (0..of_phase.len()).step_by(BLOCK) {
-                let (count, from) = (BLOCK.min(of_phase.len() - first), batch * of_phase.len() + first);
-                if taps == 0 {
-                    product.fill(0.0);
-                } else {
-                    multiply(from..from + count, scratch, product, n, false);
-                }
-                for (i, pixel) in of_phase[first..first + count].iter().enumerate() {
-                    epilogue.finish(batch * image + pixel, &product[i * n..][..n], &mut c[pixel * stride..][..stride]);
-                }
+        let images = at_once.div_ceil(of_phase.len().max(1)).min((self.x.batch as usize).div_ceil(threads));
+        let to = starts_of((0..images).flat_map(|batch| of_phase.iter().map(move |pixel| batch * image + pixel)), stride);
+        c.padded_mut().par_chunks_mut(images * image * stride).enumerate().for_each_init(Seen::default, |seen, (block, c)| {
+            let (first, count) = (block * images, c.len() / (image * stride) * of_phase.len());
+            for from in (0..count).step_by(at_once) {
+                let until = count.min(from + at_once);
+                let pixels = first * of_phase.len() + from..first * of_phase.len() + until;
+                compute(pixels, seen, c, first * image, &to[from..until]);
             }
         });
     }
@@ -289,69 +300,82 @@ impl Conv2d {
     fn fast_weights(&self, m: &HostMem) {
         let (outputs, unfolded, threads) = (self.y.channels() as usize, self.w.cols() as usize, rayon::current_num_threads());
         let (x, grad_y, epilogue) = (m.f32(self.x.buf), m.f32(self.y.buf), self.epilogue(m));
+        let (depth, channels) = (row_stride(self.x.buf), self.x.channels() as usize);
         let height = Panels::room(Isa::best(), 0, self.columns()).height();
         let rows = if self.parts as usize >= threads { outputs } else { outputs.div_ceil(threads).next_multiple_of(height) };
-        let plain = self.mask.is_none() && !self.relu && !self.few();
+        let in_place = self.mask.is_none() && !self.relu && channels > FEW;
         m.f32_mut(self.w).padded_mut().par_chunks_mut(outputs * unfolded).enumerate().for_each(|(part, w)| {
             w.par_chunks_mut(rows * unfolded).enumerate().for_each(|(block, w)| {
-                let first = block * rows;
-                let rows = first..first + w.len() / unfolded;
-                if plain {
-                    return self.add_outer(part, rows, x.padded(), grad_y.padded(), w, self.accumulate);
+                let (first, count) = (block * rows, w.len() / unfolded);
+                if in_place {
+                    return self.add_outer(part, first..first + count, x.padded(), grad_y.padded(), w, self.accumulate);
                 }
-                let (mut product, mut spread) = (vec![0.0; rows.len() * if self.few() { self.columns() } else { unfolded }], vec![0.0; unfolded]);
-                let width = product.len() / rows.len();
-                self.add_outer(part, rows, x.padded(), grad_y.padded(), &mut product, false);
-                for (i, (row, product)) in w.chunks_mut(unfolded).zip(product.chunks(width)).enumerate() {
-                    let (depth, channels) = (row_stride(self.x.buf), if self.few() { self.x.channels() as usize } else { row_stride(self.x.buf) });
-                    spread.chunks_mut(depth).zip(product.chunks(channels)).for_each(|(to, from)| to[..channels].copy_from_slice(from));
-                    epilogue.finish(first + i, &spread, row);
+                // Without the pads of few channels.
+                let of_tap = if channels > FEW { depth } else { channels };
+                let mut product = vec![0.0; count * self.taps() as usize * of_tap];
+                self.add_outer(part, first..first + count, x.padded(), grad_y.padded(), &mut product, false);
+                let mut row = vec![0.0; unfolded];
+                for (i, (w, product)) in w.chunks_mut(unfolded).zip(product.chunks(product.len() / count)).enumerate() {
+                    row.chunks_mut(depth).zip(product.chunks(of_tap)).for_each(|(to, from)| to[..of_tap].copy_from_slice(from));
+                    epilogue.finish(first + i, &row, w);
                 }
             });
         });
     }
 
-    fn few(&self) -> bool {
-        (self.x.channels() as usize) < FEW
-    }
-
     /// Columns of the gradient of the weights that are computed together: of a tap, or of few channels those of all taps.
     fn columns(&self) -> usize {
-        if self.few() { (self.taps() * self.x.channels()) as usize } else { row_stride(self.x.buf) }
+        let channels = self.x.channels() as usize;
+        if channels > FEW { row_stride(self.x.buf) } else { self.taps() as usize * channels }
     }
 
-    /// Rows `rows` of the gradient of the weights over the pixels of a part, which a few at a time stay in caches.
+    /// Rows `rows` of the gradient of the weights over the pixels of a part, as many at a time as caches hold.
     fn add_outer(&self, part: usize, rows: Range<usize>, x: &[f32], grad_y: &[f32], w: &mut [f32], accumulate: bool) {
         const PIXELS: usize = 128;
-        let (patches, stride, columns, taps) = (self.patches(), row_stride(self.y.buf), self.columns(), self.taps() as usize);
-        let width = w.len() / rows.len();
-        let mut panels = Panels::room(Isa::best(), PIXELS, columns);
-        let (mut left, mut starts, mut steps, mut seen) = (Columns::new(panels.height()), Vec::new(), Vec::new(), Vec::new());
+        let (isa, patches, stride, columns) = (Isa::best(), self.patches(), row_stride(self.y.buf), self.columns());
+        let (width, channels) = (w.len() / rows.len(), self.x.channels() as usize);
+        let mut panels = Panels::room(isa, PIXELS, columns);
+        let (height, one_panel) = (panels.height() as u32, panels.width() == columns);
+        let (mut left, mut places, mut unfolded) = (Columns::of(&panels), Places::default(), Vec::new());
         let pixels = self.part(part);
         if pixels.is_empty() && !accumulate {
             w.fill(0.0);
         }
         for first in pixels.clone().step_by(PIXELS) {
-            let (count, accumulate) = (PIXELS.min(pixels.end - first), accumulate || first > pixels.start);
-            left.pack(&grad_y[first * stride..], stride, rows.start, rows.len(), count);
-            let base = patches.starts(first..first + count, &mut starts);
-            if self.few() {
-                Pieces { values: &x[base..], starts: &starts, count: taps, length: columns / taps }.unfold(&mut seen);
-                panels.gather(&seen, (0..count).map(|pixel| pixel * columns));
-                steps.clear();
-                steps.extend(0..count as u32);
-                panels.add_outer(&left, &steps, 0, w, width, accumulate);
+            let (seeing, accumulate) = (first..pixels.end.min(first + PIXELS), accumulate || first > pixels.start);
+            left.pack(&grad_y[first * stride..], stride, rows.clone(), seeing.len());
+            if channels <= FEW {
+                patches.unfold(seeing.clone(), x, channels, &mut unfolded);
+                places.clear();
+                places.add(seeing.len(), [0; 2], [height, columns as u32]);
+                panels.gather(&unfolded, &mut places);
+                panels.add_outer(&left, &places, 0, w, width, accumulate);
                 continue;
             }
-            for tap in 0..taps {
-                let seen = || (0..).zip(starts.iter().skip(tap).step_by(taps)).filter(|&(_, &start)| start != OUTSIDE);
-                steps.clear();
-                steps.extend(seen().map(|(step, _)| step));
-                panels.gather(&x[base..], seen().map(|(_, &start)| start as usize));
-                panels.add_outer(&left, &steps, 0, &mut w[tap * columns..], width, accumulate);
+            for tap in 0..self.taps() as usize {
+                let (base, w) = (patches.places(tap, seeing.clone(), height, &mut places), &mut w[tap * columns..]);
+                if one_panel {
+                    // Whole vectors of few lines of a cache lie well where they are.
+                    left.add_outer(isa, &x[base..], &places, columns / isa.lanes(), w, width, accumulate);
+                } else {
+                    panels.gather(&x[base..], &mut places);
+                    panels.add_outer(&left, &places, 0, w, width, accumulate);
+                }
             }
         }
     }
+}
+
+/// Where rows start, `stride` apart.
+fn starts_of(rows: impl IntoIterator<Item = usize>, stride: usize) -> Vec<u32> {
+    rows.into_iter().map(|row| (row * stride) as u32).collect()
+}
+
+/// Scratch of a thread: where what pixels see starts, and where there are few channels that itself.
+#[derive(Default)]
+struct Seen {
+    starts: Starts,
+    rows: Vec<f32>,
 }
 
 impl Kernel for Conv2d {
