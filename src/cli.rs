@@ -317,6 +317,10 @@ pub struct LabelArgs {
     /// Weigh classes so that each gets about an equal share of the images: for data in which they are about equally frequent
     #[arg(long)]
     pub balance: bool,
+    /// Let a linear probe learn what the spread labels and a probe of the given ones are most certain of, and decide [default: true for
+    /// published weights, else false]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    pub refit: Option<bool>,
     /// Spread the same labels over pixels too, to see what the encoder is worth (slow for many images)
     #[arg(long)]
     pub raw: bool,
@@ -407,9 +411,10 @@ pub struct CurveArgs {
     /// Images per step
     #[arg(long, default_value_t = 64)]
     pub batch: u32,
-    /// The pretrained encoder's learning rate as a share of the classifier's (from scratch, both learn alike)
-    #[arg(long, value_parser = finite::<f32>, value_name = "SHARE", default_value_t = 0.3)]
-    pub encoder_lr_scale: f32,
+    /// The pretrained encoder's learning rate as a share of the classifier's (from scratch, both learn alike) [default: 0.3; of
+    /// published weights as `finetune` has it]
+    #[arg(long, value_parser = finite::<f32>, value_name = "SHARE")]
+    pub encoder_lr_scale: Option<f32>,
     /// Steps in which the head on a pretrained encoder learns alone [default: a fifth of --steps]
     #[arg(long, value_name = "STEPS")]
     pub head_steps: Option<u32>,

@@ -279,11 +279,12 @@ fn files_that_hold_no_weights_are_named_for_what_they_are() {
     let root = dir.path();
     let zip = |name: &str| [&b"PK\x03\x04"[..], &[0; 26], name.as_bytes(), &[0; 40]].concat();
     let whole = safetensors::serialize([("a", TensorView::new(Element::F32, vec![2], &[0; 8]).expect("a tensor"))], None).expect("tensors");
-    let files: [(&str, Vec<u8>, &[&str]); 14] = [
+    let files: [(&str, Vec<u8>, &[&str]); 15] = [
         ("a.pth", zip("archive/data.pkl"), &["PyTorch", "damaged"]),
         ("b.safetensors", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.".to_vec(), &["PyTorch", "ends too early"]),
         ("c.bin", zip("arr_0.npy"), &[".npz"]),
         ("d.bin", zip("a.txt"), &["zip archive"]),
+        ("d.pt", zip("net/code/__torch__/net.py"), &["TorchScript", "state_dict()"]),
         ("e.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 46807446\n".to_vec(), &["git lfs pull"]),
         ("f.safetensors", b"\n <!DOCTYPE html><title>404</title>".to_vec(), &["web page"]),
         ("g.safetensors", gzipped(&whole), &["gzip"]),

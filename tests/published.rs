@@ -185,10 +185,14 @@ fn weights_stand_where_a_run_may() {
     let of = |args: &[&str]| json(root, &[args, &cpu[..]].concat());
     assert_eq!(of(&["embed", "net.pth", "data", "--out", "e.csv"])["columns"], 1280);
     of(&["label", "net.pth", "--data", "data", "--size", "32", "--labels-per-class", "1", "--out", "labels"]);
-    of(&["eval", "net.pth", "--data", "data", "--size", "32"]);
+    let eval = ["eval", "net.pth", "--data", "data", "--size", "32", "--device", "cpu"];
+    let said = stderr(&wgraft(root, &eval));
+    assert!(said.contains("8 of 8 pictures were embedded before") && said.contains("linear probe"), "{said}");
     let train = ["--steps", "1", "--batch", "2", "--data", "data", "--size", "32"];
     of(&[&["finetune", "--from", "net.pth", "--out", "tuned"], &train[..]].concat());
     of(&[&["pretrain", "--init-from", "net.pth", "--out", "pretrained"], &train[..]].concat());
+    let gentle = stderr(&wgraft(root, &[&["finetune", "--from", "net.pth", "--out", "again"], &train[..], &cpu].concat()));
+    assert!(gentle.contains("augmentation for photographs") && gentle.contains("batch norm as it came"), "{gentle}");
     for run in ["tuned", "pretrained"] {
         let model = Checkpoint::load(&root.join(run).join("checkpoints/last.safetensors")).expect("a checkpoint").record.model;
         assert!(model.kind == ModelKind::MOBILENET_V2 && model.normalize.is_some(), "{run}: {model:?}");

@@ -263,6 +263,12 @@ fn the_curve_compares_all_arms() {
     assert_eq!((rows.len(), rows[0].as_str()), (13, "labels_per_class,labelled,arm,lr,draw,accuracy"));
     assert!(rows.iter().any(|row| row.starts_with("all,54,probe,,1,")), "{rows:?}");
     assert!(image::open(dir.join("curve/curve.png")).is_ok_and(|plot| plot.width() > 600), "a plot");
+    // An encoder beside itself comes to the same.
+    let twice = ["--lr-grid", "0.02", "--augment", "none", "--beside", "pre", "--out", "twice", "--device", "cpu"];
+    let found = json(dir, &[&["curve", "--from", "pre", "--labels-per-class", "2", "--draws", "2", "--steps", "12"], &twice[..]].concat());
+    let row = &found["budgets"][0];
+    assert!(list(&row["beside"]).len() == 2 && row["beside"] == row["pretrained"] && row["scratch"] != row["beside"], "{row}");
+    assert!(lines(&dir.join("twice/curve.csv")).iter().any(|row| row.starts_with("2,6,beside,0.02,1,")));
     refused(dir, &["curve", "--from", "tuned", "--device", "cpu"], 2, &["classifier", "pretrained encoder"]);
     refused(dir, &["curve", "--from", "pre", "--labels-per-class", "0", "--device", "cpu"], 2, &["`all`"]);
     refused(dir, &["curve", "--from", "pre", "--labels-per-class", "99", "--device", "cpu"], 1, &["no budget"]);

@@ -64,6 +64,7 @@ impl Spread {
         data: &Dataset,
         start: &KnownLabels,
         settings: &PropagationSettings,
+        refit: bool,
     ) -> Result<Self> {
         let (columns, classes) = (train.columns, start.class_names.len());
         let unit = unit_rows(&train.values, columns);
@@ -71,15 +72,18 @@ impl Spread {
         let voters = test.map(|test| Voters::of(&unit_rows(&test.values, columns), &unit, columns, settings)).transpose()?;
         let mut found = Spread { assigned: Vec::new(), test: Vec::new(), others: Vec::new() };
         for labelled in &start.draws {
-            let scores = graph.spread(labelled, classes)?;
-            let assigned = scores.assigned();
+            let spread = graph.spread(labelled, classes)?;
+            let refitted = if refit { Some(spread.refitted(&train.values, labelled)?) } else { None };
+            let assigned = refitted.as_ref().map_or(&spread, |refitted| &refitted.scores).assigned();
             if let Some(truth) = &data.train.truth.labels {
                 let mut others: Vec<bool> = vec![true; assigned.len()];
                 labelled.iter().for_each(|&(row, _)| others[row as usize] = false);
                 found.others.extend(share_right(&assigned, truth, |row| others[row]));
             }
-            if let (Some(voters), Some(truth)) = (&voters, data.test.as_ref().and_then(|test| test.truth.labels.as_ref())) {
-                found.test.extend(share_right(&scores.vote(voters).assigned(), truth, |_| true));
+            if let (Some(voters), Some(test), Some(truth)) = (&voters, test, data.test.as_ref().and_then(|test| test.truth.labels.as_ref()))
+            {
+                let scores = refitted.as_ref().map_or_else(|| spread.vote(voters), |refitted| refitted.of(&test.values));
+                found.test.extend(share_right(&scores.assigned(), truth, |_| true));
             }
             if found.assigned.is_empty() {
                 found.assigned = assigned;
@@ -122,7 +126,10 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     inputs.declare([&labels, &ask], args.overwrite)?;
     let data = finished.data(&args.data, args.labels.is_none())?;
     let start = KnownLabels::of(args, &data)?;
-    let settings = PropagationSettings { neighbours: args.neighbours, balance: args.balance, ..Default::default() };
+    let published = finished.checkpoint.is_published();
+    let of_encoder = if published { PropagationSettings::OF_PUBLISHED } else { PropagationSettings::default() };
+    let settings = PropagationSettings { neighbours: args.neighbours, balance: args.balance, ..of_encoder };
+    let refit = args.refit.unwrap_or(published);
     finished.own_up();
     let device = open_device(&args.device.device)?;
     let given = start.draws[0].len();
@@ -136,16 +143,26 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     let features = |images: &Split| finished.features(&device, images);
     // Test images without known classes need no vote.
     let test = data.test.as_ref().filter(|test| test.truth.labels.is_some());
-    let spread = Spread::over(&features(&data.train)?, test.map(features).transpose()?.as_ref(), &data, &start, &settings)?;
+    let spread = Spread::over(&features(&data.train)?, test.map(features).transpose()?.as_ref(), &data, &start, &settings, refit)?;
     let raw = match args.raw {
-        true => Some(Spread::over(&Features::pixels(&data.train), test.map(Features::pixels).as_ref(), &data, &start, &settings)?),
+        true => Some(Spread::over(
+            &Features::pixels(&data.train),
+            test.map(Features::pixels).as_ref(),
+            &data,
+            &start,
+            &Default::default(),
+            false,
+        )?),
         false => None,
     };
-    say!("{:>24}  {:>22}  {:>22}", "accuracy in percent", "test images (vote)", "other training images");
-    for (name, spread) in [("embeddings", Some(&spread)), ("raw pixels (control)", raw.as_ref())] {
-        match spread {
-            Some(spread) => say!("{name:>24}  {:>22}  {:>22}", percents(&spread.test), percents(&spread.others)),
-            None => say!("{name:>24}  not measured: --raw spreads the same labels over pixels"),
+    if !spread.test.is_empty() || !spread.others.is_empty() {
+        let test = if refit { "test images (probe)" } else { "test images (vote)" };
+        say!("{:>24}  {test:>22}  {:>22}", "accuracy in percent", "other training images");
+        for (name, spread) in [("embeddings", Some(&spread)), ("raw pixels (control)", raw.as_ref())] {
+            match spread {
+                Some(spread) => say!("{name:>24}  {:>22}  {:>22}", percents(&spread.test), percents(&spread.others)),
+                None => say!("{name:>24}  not measured: --raw spreads the same labels over pixels"),
+            }
         }
     }
     write_labels(&labels, &data, &start, &spread.assigned)?;
@@ -157,7 +174,10 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
         say!("{}: the least certain images, worth labelling next", ask.display());
     }
     let of = finished.data_path(&args.data).map_or(String::new(), |path| format!(" --data {}", path.display()));
-    say!("next: wgraft finetune --from {}{of} --pseudo-labels {}", args.run.display(), labels.display());
+    let size = args.data.given["size"]
+        .as_array()
+        .map_or(String::new(), |sides| format!(" --size {}", sides.iter().map(Value::to_string).collect::<Vec<_>>().join("x")));
+    say!("next: wgraft finetune --from {}{of}{size} --pseudo-labels {}", args.run.display(), labels.display());
     print_json(args.device.json, || {
         let mut all = json!({
             "run": args.run,
@@ -166,6 +186,7 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
             "spread": spread.assigned.len() - given - unknown,
             "unknown": unknown,
             "draws": start.draws.len(),
+            "refit": refit,
             "raw": raw.as_ref().map(Spread::json),
             "labels": labels,
             "ask_next": drawn.then_some(&ask),

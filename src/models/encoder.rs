@@ -42,6 +42,12 @@ pub trait Encoder: Sync {
         "head"
     }
 
+    /// The first of the last layers, those that a few labels can train if others have trained all before. `None` where no weights of
+    /// it are published.
+    fn last_layers(&self) -> Option<String> {
+        None
+    }
+
     /// Whether it has batch norm, which a projection head has then too.
     fn has_batch_norm(&self) -> bool {
         true

@@ -87,6 +87,11 @@ impl Encoder for InvertedResidual {
         self.classifier
     }
 
+    fn last_layers(&self) -> Option<String> {
+        let [conv, _] = self.names.head();
+        Some(conv)
+    }
+
     fn published(&self) -> &'static [Published] {
         self.published
     }

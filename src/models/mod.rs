@@ -239,6 +239,7 @@ pub fn reconstruction(t: &mut Tape<'_>, head: Place, features: Buf, image: Image
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::buffer::is_of;
     use crate::ops::Form;
 
     const IMAGE: SampleType = SampleType::Image(Image { height: 28, width: 28, channels: 3 });
@@ -275,6 +276,8 @@ mod tests {
             assert!(!layers.is_empty(), "{kind:?}");
             let norms = arena.bufs().iter().any(|b| matches!(b.role, Role::Statistic { .. }));
             assert_eq!(norms, kind.has_batch_norm(), "{kind:?}");
+            let last = kind.last_layers();
+            assert!(last.is_none_or(|last| layers.iter().any(|layer| is_of(layer, &last))), "{kind:?}");
             if !kind.published().is_empty() {
                 let names = layers.iter().map(|layer| format!("{layer}.weight")).collect::<Vec<_>>();
                 assert_eq!(ModelKind::of_weights(names.iter().map(String::as_str)), Some(*kind), "it is known by its names");

@@ -45,6 +45,10 @@ impl Encoder for Resnet {
         "fc"
     }
 
+    fn last_layers(&self) -> Option<String> {
+        Some("layer4".into())
+    }
+
     fn published(&self) -> &'static [Published] {
         self.published
     }

@@ -81,12 +81,9 @@ impl Graph {
         if self.settings.balance {
             balance(&mut values, classes);
         }
-        for &(row, class) in labelled {
-            let scores = &mut values[row as usize * classes..][..classes];
-            scores.fill(0.0);
-            scores[class as usize] = 1.0;
-        }
-        Ok(LabelScores { classes, values: values.into_iter().map(|value| value as f32).collect() })
+        let mut scores = LabelScores { classes, values: values.into_iter().map(|value| value as f32).collect() };
+        scores.keep(labelled);
+        Ok(scores)
     }
 
     /// The scores of the classes from `first`, of every row.

@@ -4,12 +4,14 @@
 //! S holds the weights of edges, each divided by the root of the product of the sums of weights at its ends.
 
 mod graph;
+mod refit;
 
 use anyhow::{Context, Result, ensure};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use graph::Graph;
+pub use refit::Refitted;
 
 use crate::host::neighbours::nearest;
 use crate::metrics::first_largest;
@@ -37,6 +39,10 @@ impl Default for PropagationSettings {
 }
 
 impl PropagationSettings {
+    /// For features that were not learnt from these rows, as those of published networks: neighbours are less alike there, and labels
+    /// that go far go wrong. Chosen with ten labels of each kind of held-out photographs.
+    pub const OF_PUBLISHED: Self = PropagationSettings { neighbours: 20, temperature: 0.1, alpha: 0.9, iterations: 100, balance: false };
+
     fn check(&self) -> Result<()> {
         let PropagationSettings { neighbours, temperature, alpha, .. } = *self;
         ensure!(neighbours > 0, "labels need at least one neighbour to spread to");

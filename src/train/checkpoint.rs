@@ -229,7 +229,7 @@ impl Checkpoint {
         let Some(record) = record else {
             bail!(
                 "{source} is none of wgraft's checkpoints (it has no `{KEY}` record), and not the weights of a network that is known: \
-                 `--init-from` with `--model` takes weights by their names"
+                 `wgraft weights` lists those that are; `--init-from` with `--model` takes others by their names"
             );
         };
         Ok(Checkpoint { record, tensors, source, published: false })

@@ -107,12 +107,10 @@ impl Finetune {
             (None, Some(count)) => rest.some(count, run.seed)?,
             (None, None) => rest.clone(),
         };
-        let few = settings.labels_per_class.is_some() || settings.labels.is_some();
-        if !few && run.batch > train.len() {
-            let text =
-                format!("--batch {} is larger than the {} training samples; the largest batch is {}", run.batch, train.len(), train.len());
-            return Err(UsageError(text).into());
-        }
+        let labelled = train.len();
+        let few = settings.has_few_labels();
+        let repeated = !few && run.batch > train.len();
+        let few = few || repeated;
         let mut record = Record::new(Some(settings.task), &settings.model, train.kind(), data.classes, run.seed);
         let objective = settings.task.begin(&settings.of_task(), data, &train.truth, &mut record.outputs)?;
         record.encoding = data.encoding.clone();
@@ -168,13 +166,18 @@ impl Finetune {
             None
         };
         let mut notes = r.begin_with(weights.as_ref(), &record)?;
+        if repeated {
+            notes.push(format!(
+                "{} labelled samples are fewer than --batch {}: a step has some of them more than once",
+                labelled, run.batch
+            ));
+        }
         notes.extend(run.nothing_held_out(&held_out, data.train.len()));
         let held_out = Known::record(&mut r, "held-out", &held_out, &settings.model, settings.task, &*objective)?;
         let test = match &data.test {
             Some(test) => Known::record(&mut r, "test", test, &settings.model, settings.task, &*objective)?,
             None => None,
         };
-        let labelled = train.len();
         let plan = Plan::new(r, training, run, record)?;
         Ok(Finetune { labelled, notes, recalibration, settings, plan, objective, pretrained, held_out, test })
     }

@@ -29,6 +29,9 @@ pub(super) fn described(bytes: &[u8], path: &Path) -> Option<String> {
         () if begins(b"PK\x03\x04") && names(b".npy") => {
             "is an archive of NumPy's (.npz): save_file of safetensors.numpy writes it anew".into()
         }
+        () if begins(b"PK\x03\x04") && is_torchscript(bytes) => {
+            "is a program of TorchScript's (torch.jit.save): save the state_dict() of the network that it was made of".into()
+        }
         () if begins(b"PK\x03\x04") => "is a zip archive: unpack it first".into(),
         () if pickle => format!("is a pickle of Python's, but none of PyTorch's; {}", converted(path)),
         () if begins(b"\x1f\x8b") => "is packed by gzip: unpack it first".into(),
@@ -40,6 +43,13 @@ pub(super) fn described(bytes: &[u8], path: &Path) -> Option<String> {
         () if onnx => "is an ONNX model: its weights are needed as PyTorch names them".into(),
         () => return misnamed(head).map(String::from),
     })
+}
+
+/// Whether the list at the end of a zip archive names what TorchScript alone has.
+fn is_torchscript(bytes: &[u8]) -> bool {
+    const END: usize = 1 << 16;
+    let part = b"/code/__torch__";
+    bytes[bytes.len().saturating_sub(END)..].windows(part.len()).any(|window| window == part)
 }
 
 /// What makes a safetensors file of a file of PyTorch's: a state dict, or a checkpoint that holds one.

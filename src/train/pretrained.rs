@@ -11,30 +11,32 @@ use super::folder::config_of;
 use super::optimizer::OptimizerKind;
 use super::presets::augment_preset;
 use super::settings::{FinetuneSettings, RunSettings, Schedule};
-use super::tasks::Task;
 #[cfg(feature = "files")]
 use super::weights::published_in;
 #[cfg(feature = "files")]
 use crate::error::UsageError;
 use crate::kernels::augment_draw::Ranges;
+use crate::models::ModelKind;
 
 /// The augmentation that goes with published weights.
 const PHOTOGRAPHS: &str = "photos-medium";
 
 impl FinetuneSettings {
-    /// What suits `task` from the encoder that `from` names, a run folder or a checkpoint: for classes, chosen on held-out images of
-    /// digits, clothes and flowers; for anything else, the defaults of `scratch`. Fails where the run's `config.toml` cannot be read.
-    pub fn from_encoder(from: &str, task: Task, optimizer: OptimizerKind) -> Result<Self> {
-        let settings = FinetuneSettings { from: from.into(), ..Self::by(task) };
-        if !task.has_gentle_defaults() {
+    /// Defaults that suit the task from the encoder that `from` names, a run folder or a checkpoint: for classes, chosen on held-out
+    /// images of digits, clothes and flowers; for anything else, the defaults of `scratch`. Fails where the file or the run's
+    /// `config.toml` cannot be read.
+    pub(super) fn suited_to_encoder(&self) -> Result<Self> {
+        let settings = FinetuneSettings { from: self.from.clone(), ..Self::by(self.task) };
+        if !self.task.has_gentle_defaults() {
             return Ok(settings);
         }
-        let gentle = settings.of_encoder(optimizer);
+        let gentle = settings.of_encoder(self.run.optimizer);
         #[cfg(feature = "files")]
-        if published_in(Path::new(from))?.is_some() {
-            return Ok(gentle.of_published());
+        if let Some(kind) = published_in(Path::new(&self.from))? {
+            // A probe trains no layer of the encoder.
+            return Ok(gentle.of_published(kind, self.has_few_labels() && !self.freeze));
         }
-        Ok(FinetuneSettings { augment: weaker_augmentation(Path::new(from))?, ..gentle })
+        Ok(FinetuneSettings { augment: weaker_augmentation(Path::new(&self.from))?, ..gentle })
     }
 
     /// With the learning rates of classes that a pretrained encoder tells apart.
@@ -43,10 +45,13 @@ impl FinetuneSettings {
         FinetuneSettings { run: RunSettings { lr, optimizer, schedule: Schedule::Cosine, ..self.run }, ..self }
     }
 
-    /// With what keeps a network that others trained on many photographs from forgetting what it knows, beside gentle rates.
-    pub fn of_published(self) -> Self {
+    /// With what keeps a network that others trained on many photographs from forgetting what it knows: its batch norms stay, and its
+    /// layers learn slowly, or from a few labels only the last of them.
+    pub fn of_published(self, kind: ModelKind, few: bool) -> Self {
         let augment = augment_preset(PHOTOGRAPHS).expect("a preset");
-        FinetuneSettings { freeze_norm: true, augment, ..self }
+        let last = kind.last_layers().filter(|_| few);
+        let encoder_lr_scale = if last.is_some() { 1.0 } else { 0.1 };
+        FinetuneSettings { freeze_norm: true, freeze_until: last, encoder_lr_scale, augment, ..self }
     }
 }
 

@@ -331,7 +331,7 @@ impl Settings for FinetuneSettings {
 
     fn suited(&self) -> Result<Self> {
         if self.from != "scratch" {
-            return Self::from_encoder(&self.from, self.task, self.run.optimizer);
+            return self.suited_to_encoder();
         }
         let settings = Self::by(self.task);
         Ok(FinetuneSettings { model: model_of(self.init_from.as_deref(), settings.model.clone())?, ..settings })
@@ -343,6 +343,11 @@ impl FinetuneSettings {
     pub fn by(task: Task) -> Self {
         let settings = Self::default();
         FinetuneSettings { task, model: ModelSettings { kind: task.default_model(), ..settings.model }, ..settings }
+    }
+
+    /// Whether it is told to train on some of the labels alone.
+    pub fn has_few_labels(&self) -> bool {
+        self.labels.is_some() || self.labels_per_class.is_some()
     }
 
     /// Those that only some tasks have.

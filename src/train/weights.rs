@@ -80,6 +80,9 @@ impl Checkpoint {
         models::record_encoder(&mut arena, &model, samples);
         let record = Record::new(None, &model, samples, 0, 0);
         let Fitted { contents, mut notes } = weights.fit(&arena, &record)?;
+        // They are said one below the other.
+        let of_file = format!("{}: ", file.display());
+        notes.iter_mut().for_each(|note| *note = note.strip_prefix(&of_file).map_or(note.clone(), |note| format!("  {note}")));
         let named: HashMap<Buf, &NamedBuf> = arena.bufs().iter().map(|b| (b.buf, b)).collect();
         let stored = contents.into_iter().map(|(buf, words)| {
             let NamedBuf { name, tensor, .. } = named[&buf];
@@ -200,12 +203,12 @@ impl Weights {
             self.tensors.keys().filter(|name| !used.contains(name.as_str()) && !counts_batches(name)).cloned().collect();
         // Those of our own checkpoints are known: heads and the optimiser's state.
         if self.record.is_none() && !unused.is_empty() {
-            notes.push(format!(
-                "{}: {} tensors have no place in the encoder and are left out: {}",
-                self.source,
-                unused.len(),
-                listed(&unused)
-            ));
+            notes.push(match unused.iter().all(|name| name.starts_with(&layer)) {
+                true => format!("{}: its own classifier is left out", self.source),
+                false => {
+                    format!("{}: {} tensors have no place in the encoder and are left out: {}", self.source, unused.len(), listed(&unused))
+                }
+            });
         }
         let words =
             |(b, values): (&NamedBuf, Vec<f32>)| (b.buf, b.tensor.from_torch(&values.into_iter().map(f32::to_bits).collect::<Vec<_>>()));

@@ -163,10 +163,12 @@ fn settings(args: &CurveArgs, of: &Pretrained, arm: Arm, budget: Budget, lr: f32
         ..FinetuneSettings::default()
     };
     if arm != Arm::Scratch {
+        settings.encoder_lr_scale = 0.3;
         if checkpoint.is_published() {
-            settings = settings.of_published();
+            let augment = settings.augment;
+            settings = FinetuneSettings { augment, ..settings.of_published(checkpoint.record.model.kind, budget != Budget::All) };
         }
-        settings.encoder_lr_scale = args.encoder_lr_scale;
+        settings.encoder_lr_scale = args.encoder_lr_scale.unwrap_or(settings.encoder_lr_scale);
         settings.head_steps = args.head_steps.unwrap_or(args.steps / 5);
     }
     settings.run.lr = lr;

@@ -1,0 +1,117 @@
+//! Self-training: a linear probe learns what spread labels and a probe of the given ones find together, where they are certain.
+
+use anyhow::Result;
+use rayon::prelude::*;
+
+use super::LabelScores;
+use crate::metrics::{Probe, ProbeSettings};
+
+/// Of all rows, those that the second probe learns from: the most certain.
+const SHARE: f64 = 0.7;
+/// It learns from many labels, of which some are wrong.
+const L2: f64 = 0.01;
+
+/// What rows are by a probe that learnt from spread labels.
+pub struct Refitted {
+    pub scores: LabelScores,
+    probe: Probe,
+}
+
+impl LabelScores {
+    /// Pseudo-labels in the sense of Lee (2013): the product of these shares and those of a probe of the `labelled` rows, (row, class),
+    /// is taken for true where it is most certain, and another probe fitted to that. `features`: `[rows, columns]`. Labelled rows keep
+    /// their class. Fails where features are not finite.
+    pub fn refitted(&self, features: &[f32], labelled: &[(u32, u32)]) -> Result<Refitted> {
+        let (classes, rows) = (self.classes, self.values.len() / self.classes.max(1));
+        let columns = features.len() / rows.max(1);
+        let fit = |rows: &mut dyn Iterator<Item = (usize, u32)>, settings: &ProbeSettings| {
+            let (rows, labels): (Vec<usize>, Vec<u32>) = rows.unzip();
+            let of_rows: Vec<f32> = rows.iter().flat_map(|row| &features[row * columns..][..columns]).copied().collect();
+            Probe::fit(&of_rows, &labels, classes, settings)
+        };
+        let given = fit(&mut labelled.iter().map(|&(row, class)| (row as usize, class)), &ProbeSettings::default())?;
+        let mut both = LabelScores::of_logits(given.logits(features), classes);
+        both.values.par_chunks_mut(classes).zip(self.values.par_chunks(classes)).for_each(|(both, spread)| {
+            both.iter_mut().zip(spread).for_each(|(both, spread)| *both *= spread);
+            let sum: f32 = both.iter().sum();
+            both.iter_mut().filter(|_| sum > 0.0).for_each(|share| *share /= sum);
+        });
+        both.keep(labelled);
+        let assigned = both.assigned();
+        let mut order: Vec<usize> = (0..rows).collect();
+        order.sort_by(|&a, &b| assigned[b].confidence.total_cmp(&assigned[a].confidence));
+        order.truncate((SHARE * rows as f64) as usize);
+        let mut certain: Vec<(usize, u32)> = order.into_iter().map(|row| (row, assigned[row].class)).collect();
+        // A class that is never certain is known from its labels at least.
+        let others = labelled.iter().map(|&(row, class)| (row as usize, class)).filter(|pair| !certain.contains(pair)).collect::<Vec<_>>();
+        certain.extend(others);
+        let probe = fit(&mut certain.into_iter(), &ProbeSettings { l2: Some(L2), ..ProbeSettings::default() })?;
+        let mut scores = LabelScores::of_logits(probe.logits(features), classes);
+        scores.keep(labelled);
+        Ok(Refitted { scores, probe })
+    }
+
+    /// Softmax of `[rows, classes]`.
+    fn of_logits(mut logits: Vec<f32>, classes: usize) -> Self {
+        logits.par_chunks_mut(classes).for_each(|row| {
+            let largest = row.iter().fold(f32::NEG_INFINITY, |a, &z| a.max(z));
+            row.iter_mut().for_each(|z| *z = (*z - largest).exp());
+            let sum: f32 = row.iter().sum();
+            row.iter_mut().for_each(|z| *z /= sum);
+        });
+        LabelScores { classes, values: logits }
+    }
+
+    /// Rows whose class was given have it, for certain.
+    pub(super) fn keep(&mut self, labelled: &[(u32, u32)]) {
+        for &(row, class) in labelled {
+            let scores = &mut self.values[row as usize * self.classes..][..self.classes];
+            scores.fill(0.0);
+            scores[class as usize] = 1.0;
+        }
+    }
+}
+
+impl Refitted {
+    /// Of rows that nothing was learnt from.
+    pub fn of(&self, features: &[f32]) -> LabelScores {
+        LabelScores::of_logits(self.probe.logits(features), self.scores.classes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::random::{signed_unit, threefry};
+    use crate::metrics::unit_rows;
+    use crate::propagate::{Graph, PropagationSettings};
+
+    #[test]
+    fn what_is_certain_teaches_what_is_not() {
+        // Two long clouds side by side, one label at an end of each: a probe of these two rows alone is misled by their lengths.
+        let row = |i: u32| {
+            let noise = threefry([5, 6], [i, 0]).map(signed_unit);
+            [1.5 * noise[0], if i % 2 == 0 { 0.5 } else { -0.5 } + 0.2 * noise[1], 3.0]
+        };
+        let features: Vec<f32> = (0..400).flat_map(row).collect();
+        let ends = [0_u32, 1].map(|of| {
+            let left = |i: &u32| features[3 * *i as usize] * if of == 0 { 1.0 } else { -1.0 };
+            (of..400).step_by(2).min_by(|a, b| left(a).total_cmp(&left(b))).expect("rows")
+        });
+        let labelled = [(ends[0], 0), (ends[1], 1)];
+        let right = |scores: &LabelScores| scores.assigned().iter().zip(0..).filter(|(found, row)| found.class == row % 2).count();
+        let alone = Probe::fit(
+            &[&features[3 * ends[0] as usize..][..3], &features[3 * ends[1] as usize..][..3]].concat(),
+            &[0, 1],
+            2,
+            &Default::default(),
+        );
+        let alone = LabelScores::of_logits(alone.expect("it fits").logits(&features), 2);
+        let settings = PropagationSettings { neighbours: 8, temperature: 0.01, ..Default::default() };
+        let spread = Graph::of(&unit_rows(&features, 3), 3, &settings).and_then(|graph| graph.spread(&labelled, 2)).expect("sound rows");
+        let refitted = spread.refitted(&features, &labelled).expect("sound features");
+        assert!(right(&refitted.scores) > right(&alone) + 20, "{} of 400, a probe has {}", right(&refitted.scores), right(&alone));
+        assert_eq!(refitted.scores.assigned()[ends[1] as usize].confidence, 1.0, "labelled rows keep their class");
+        assert_eq!(refitted.of(&features[..3]).assigned()[0].class, refitted.scores.assigned()[0].class);
+    }
+}
