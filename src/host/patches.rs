@@ -246,7 +246,7 @@ mod tests {
                     patches.unfold(pixels.clone(), &maps, channels, stride, &mut columns);
                     let row = |row: usize| {
                         let seen = &seen[row / channels * pixels.len()..][..pixels.len()];
-                        let values = seen.iter().map(move |seen| seen.map_or(0.0, |seen| maps[2 * seen + row % channels]));
+                        let values = seen.iter().map(|seen| seen.map_or(0.0, |seen| maps[2 * seen + row % channels]));
                         values.chain([0.0; 2]).collect::<Vec<f32>>()
                     };
                     assert_eq!(columns, (0..taps * channels).flat_map(row).collect::<Vec<_>>(), "{geometry:?}");
