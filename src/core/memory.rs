@@ -149,7 +149,13 @@ impl<T: Pod + Send + Sync> RowsMut<'_, T> {
             pad.fill(T::zeroed());
         };
         // Small rows are grouped: a task of under a few thousand elements costs more to hand out than to do.
-        self.padded_mut().par_chunks_mut(stride).with_min_len(4096_usize.div_ceil(stride)).enumerate().for_each(body);
+        const ELEMENTS: usize = 4096;
+        let words = self.padded_mut();
+        if words.len() <= ELEMENTS {
+            words.chunks_mut(stride).enumerate().for_each(body);
+        } else {
+            words.par_chunks_mut(stride).with_min_len(ELEMENTS.div_ceil(stride)).enumerate().for_each(body);
+        }
     }
 
     /// Calls `f(first word, words)` for blocks of whole rows, in parallel. Pads are included, and `f` must leave zero there:

@@ -31,17 +31,20 @@ impl Cpu {
 }
 
 impl Cpu {
-    fn each(&self, work: &[Span], mut done: impl FnMut()) {
-        for span in work {
-            for call in &self.programs[span.program].calls[span.calls.clone()] {
-                if self.reference {
-                    call.kernel.twin(&self.mem)
-                } else {
-                    call.kernel.fast(&self.mem)
+    /// On a thread of the pool: from any other, each loop would wait until one of them has woken up.
+    fn each(&self, work: &[Span], mut done: impl FnMut() + Send) {
+        rayon::scope(|_| {
+            for span in work {
+                for call in &self.programs[span.program].calls[span.calls.clone()] {
+                    if self.reference {
+                        call.kernel.twin(&self.mem)
+                    } else {
+                        call.kernel.fast(&self.mem)
+                    }
+                    done();
                 }
-                done();
             }
-        }
+        });
     }
 }
 

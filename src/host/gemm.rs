@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::microkernel::{Isa, Pieces, Places, Starts};
-use super::panels::{Columns, Panels, Source};
+use super::microkernel::{Isa, PairStarts, Pieces, Starts};
+use super::panels::{LeftTiles, Panels, RightSide};
 
 /// How the operands lie in memory. `c` is `[m, n]`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,15 +62,20 @@ impl Gemm {
             let rows = c.chunks_mut(c_stride).take(if accumulate { 0 } else { m });
             return rows.for_each(|row| row[..n].fill(0.0));
         }
+        let isa = Isa::best();
         let (k_stride, n_stride) = if layout == Layout::NT { (1, b_stride) } else { (b_stride, 1) };
-        let panels = Panels::pack(Isa::best(), n, Source { values: b, offsets: &[0], length: k, k_stride, n_stride });
+        // Outer products have few rows of the right side at a time, and pack those.
+        let panels = match layout {
+            Layout::TN => Panels::room(isa, 0, n),
+            _ => Panels::pack(isa, n, RightSide { values: b, offsets: &[0], length: k, k_stride, n_stride }),
+        };
         let at_once = panels.rows_at_once();
         let block = m.div_ceil(threads).next_multiple_of(panels.height());
-        let multiply = |(block_of, c): (usize, &mut [f32])| {
-            let first = block_of * block;
+        let multiply = |(number, c): (usize, &mut [f32])| {
+            let first = number * block;
             let rows = block.min(m - first);
             if layout == Layout::TN {
-                return multiply_transposed(&panels, a, a_stride, first..first + rows, k, c, c_stride, accumulate);
+                return self.add_outer(first..first + rows, panels.width(), a, b, c);
             }
             for row in (0..rows).step_by(at_once) {
                 let a = &a[(first + row) * a_stride..];
@@ -85,27 +90,24 @@ impl Gemm {
         let parts = c[..(m - 1) * c_stride + n].chunks_mut(block * c_stride).enumerate();
         if threads == 1 { parts.for_each(multiply) } else { parts.collect::<Vec<_>>().into_par_iter().for_each(multiply) }
     }
-}
 
-/// Some rows of aᵀ · b, a slice of `k` at a time that caches hold.
-fn multiply_transposed(
-    panels: &Panels,
-    a: &[f32],
-    a_stride: usize,
-    rows: Range<usize>,
-    k: usize,
-    c: &mut [f32],
-    c_stride: usize,
-    accumulate: bool,
-) {
-    const SLICE: usize = 256;
-    let (mut columns, mut places) = (Columns::of(panels), Places::default());
-    for from in (0..k).step_by(SLICE) {
-        let count = SLICE.min(k - from);
-        columns.pack(&a[from * a_stride..], a_stride, rows.clone(), count);
-        places.clear();
-        places.add(count, [0; 2], [panels.height() as u32, panels.width() as u32]);
-        panels.add_outer(&columns, &places, from, c, c_stride, accumulate || from > 0);
+    /// Some rows of aᵀ · b, a slice of `k` and `width` columns at a time, which caches hold.
+    fn add_outer(self, rows: Range<usize>, width: usize, a: &[f32], b: &[f32], c: &mut [f32]) {
+        const SLICE: usize = 256;
+        let Gemm { n, k, a_stride, b_stride, c_stride, accumulate, .. } = self;
+        let mut panel = Panels::room(Isa::best(), SLICE.min(k), width);
+        let (mut columns, mut pairs) = (LeftTiles::of(&panel), PairStarts::default());
+        for from in (0..k).step_by(SLICE) {
+            let count = SLICE.min(k - from);
+            columns.pack(&a[from * a_stride..], a_stride, rows.clone(), count);
+            pairs.clear();
+            pairs.add(count, [0; 2], [panel.height() as u32, panel.width() as u32]);
+            for first in (0..n).step_by(width) {
+                panel.narrow(width.min(n - first));
+                panel.fill(&b[from * b_stride + first..], b_stride, count);
+                panel.add_outer(&columns, &pairs, &mut c[first..], c_stride, accumulate || from > 0);
+            }
+        }
     }
 }
 

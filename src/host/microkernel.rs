@@ -4,6 +4,8 @@
 //! Multiplication" (2008); rows of the left side are read where they lie, in pieces that may be anywhere, as in Dukhan, "The Indirect
 //! Convolution Algorithm" (2019).
 
+#![expect(clippy::needless_range_loop, reason = "loops over registers are unrolled, which those with iterators may not be")]
+
 /// Which vector instructions tiles are computed with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Isa {
@@ -57,15 +59,15 @@ impl Starts {
 
 /// Where the two factors of outer products start, in the order of their sum.
 #[derive(Default)]
-pub struct Places {
-    places: Vec<[u32; 2]>,
+pub struct PairStarts {
+    pairs: Vec<[u32; 2]>,
     last: [u32; 2],
 }
 
-impl Places {
+impl PairStarts {
     pub fn clear(&mut self) {
         self.last = [0; 2];
-        self.places.clear();
+        self.pairs.clear();
     }
 
     /// Adds `count` of them: `first`, `first + step`, ...
@@ -76,22 +78,22 @@ impl Places {
         let last = [0, 1].map(|side| u64::from(first[side]) + (count as u64 - 1) * u64::from(step[side]));
         assert!(last.iter().all(|&last| last < u64::from(u32::MAX)), "factors start within 16 GiB");
         self.last = [0, 1].map(|side| self.last[side].max(last[side] as u32));
-        self.places.extend((0..count as u32).map(|i| [first[0] + i * step[0], first[1] + i * step[1]]));
+        self.pairs.extend((0..count as u32).map(|i| [first[0] + i * step[0], first[1] + i * step[1]]));
     }
 
     #[cfg(test)]
     pub fn list(&self) -> impl Iterator<Item = [usize; 2]> {
-        self.places.iter().map(|place| place.map(|at| at as usize))
+        self.pairs.iter().map(|pair| pair.map(|at| at as usize))
     }
 
     /// Second factors are to be moved to where they lie side by side, `step` apart: calls `from(start, to)` for each, where `to` counts
     /// them.
     pub fn gather(&mut self, step: u32, mut from: impl FnMut(usize, usize)) {
-        for (to, place) in self.places.iter_mut().enumerate() {
-            from(place[1] as usize, to);
-            place[1] = to as u32 * step;
+        for (to, pair) in self.pairs.iter_mut().enumerate() {
+            from(pair[1] as usize, to);
+            pair[1] = to as u32 * step;
         }
-        self.last[1] = self.places.len().saturating_sub(1) as u32 * step;
+        self.last[1] = self.pairs.len().saturating_sub(1) as u32 * step;
     }
 }
 
@@ -107,12 +109,12 @@ pub struct Panel<'a> {
 pub struct Outer<'a> {
     pub left: &'a [f32],
     pub right: &'a [f32],
-    pub places: &'a Places,
+    pub pairs: &'a PairStarts,
     pub vectors: usize,
 }
 
 /// Where a product goes.
-pub struct Target<'a> {
+pub struct ResultRows<'a> {
     pub c: &'a mut [f32],
     /// Where its rows start.
     pub rows: &'a [u32],
@@ -167,7 +169,7 @@ impl Isa {
     }
 
     /// `left` times `panel`. Panics where something is too short for the sizes, or this processor lacks the instructions.
-    pub fn multiply_rows(self, left: Pieces<'_>, panel: Panel<'_>, target: Target<'_>) {
+    pub fn multiply_rows(self, left: Pieces<'_>, panel: Panel<'_>, target: ResultRows<'_>) {
         let Pieces { values, starts, count, length } = left;
         self.check(panel.vectors, &target);
         assert!(starts.starts.len() == target.rows.len() * count && count * length * panel.vectors * self.lanes() <= panel.values.len());
@@ -187,11 +189,11 @@ impl Isa {
     }
 
     /// The sum of outer products, of which the target may have fewer rows. Panics as [`Isa::multiply_rows`] does.
-    pub fn add_outer(self, outer: Outer<'_>, target: Target<'_>) {
+    pub fn add_outer(self, outer: Outer<'_>, target: ResultRows<'_>) {
         self.check(outer.vectors, &target);
         let (height, width) = (self.height(outer.vectors), outer.vectors * self.lanes());
-        let last = outer.places.last.map(|last| last as usize);
-        assert!(outer.places.places.is_empty() || last[0] + height <= outer.left.len() && last[1] + width <= outer.right.len());
+        let last = outer.pairs.last.map(|last| last as usize);
+        assert!(outer.pairs.pairs.is_empty() || last[0] + height <= outer.left.len() && last[1] + width <= outer.right.len());
         assert!(target.rows.len() <= height);
         // SAFETY: this processor has the instructions. The last factors on both sides are whole, and the target has room for its rows.
         unsafe {
@@ -206,7 +208,7 @@ impl Isa {
     }
 
     /// Panics unless this processor has the instructions, panels may be so wide and the target has room for its rows.
-    fn check(self, vectors: usize, target: &Target<'_>) {
+    fn check(self, vectors: usize, target: &ResultRows<'_>) {
         assert!(self.present() && (1..=self.widest()).contains(&vectors) && target.columns <= vectors * self.lanes());
         let last = target.rows.iter().fold(0, |last, &row| last.max(row)) as usize;
         assert!(target.rows.is_empty() || last + target.columns <= target.c.len());
@@ -225,7 +227,7 @@ trait Vector: Copy {
 
 /// Tiles of `M` rows and `N` vectors, one below the other.
 #[inline(always)]
-unsafe fn rows<V: Vector, const M: usize, const N: usize>(left: Pieces<'_>, zeros: &[f32], panel: Panel<'_>, target: &mut Target<'_>) {
+unsafe fn rows<V: Vector, const M: usize, const N: usize>(left: Pieces<'_>, zeros: &[f32], panel: Panel<'_>, target: &mut ResultRows<'_>) {
     let Pieces { values, starts, count, length } = left;
     let all = target.rows.len();
     let mut first = 0;
@@ -273,9 +275,9 @@ unsafe fn rows<V: Vector, const M: usize, const N: usize>(left: Pieces<'_>, zero
 
 /// A tile of `M` rows and `N` vectors.
 #[inline(always)]
-unsafe fn outer<V: Vector, const M: usize, const N: usize>(outer: Outer<'_>, target: &mut Target<'_>) {
+unsafe fn outer<V: Vector, const M: usize, const N: usize>(outer: Outer<'_>, target: &mut ResultRows<'_>) {
     let mut sums = unsafe { [[V::splat(0.0); N]; M] };
-    for &[a, b] in &outer.places.places {
+    for &[a, b] in &outer.pairs.pairs {
         unsafe {
             let (a, b) = (outer.left.as_ptr().add(a as usize), outer.right.as_ptr().add(b as usize));
             let mut w = [V::splat(0.0); N];
@@ -295,8 +297,8 @@ unsafe fn outer<V: Vector, const M: usize, const N: usize>(outer: Outer<'_>, tar
 
 /// Stores or adds the sums of the rows of a tile, from row `first` of the target on.
 #[inline(always)]
-unsafe fn finish<V: Vector, const M: usize, const N: usize>(sums: &[[V; N]; M], first: usize, target: &mut Target<'_>) {
-    let Target { c, rows, columns, accumulate } = target;
+unsafe fn finish<V: Vector, const M: usize, const N: usize>(sums: &[[V; N]; M], first: usize, target: &mut ResultRows<'_>) {
+    let ResultRows { c, rows, columns, accumulate } = target;
     let rows = &rows[first..];
     if *columns == N * V::LANES {
         for i in 0..M {
@@ -332,7 +334,7 @@ unsafe fn finish<V: Vector, const M: usize, const N: usize>(sums: &[[V; N]; M], 
 macro_rules! tiles {
     ($(#[$feature:meta])? $vector:ty, $rows:ident, $outer:ident, $($n:literal => $m:literal),*) => {
         $(#[$feature])?
-        pub(super) unsafe fn $rows(left: Pieces<'_>, zeros: &[f32], panel: Panel<'_>, mut target: Target<'_>) {
+        pub(super) unsafe fn $rows(left: Pieces<'_>, zeros: &[f32], panel: Panel<'_>, mut target: ResultRows<'_>) {
             match panel.vectors {
                 $($n => unsafe { rows::<$vector, $m, $n>(left, zeros, panel, &mut target) },)*
                 _ => unreachable!(),
@@ -340,7 +342,7 @@ macro_rules! tiles {
         }
 
         $(#[$feature])?
-        pub(super) unsafe fn $outer(of: Outer<'_>, mut target: Target<'_>) {
+        pub(super) unsafe fn $outer(of: Outer<'_>, mut target: ResultRows<'_>) {
             match of.vectors {
                 $($n => unsafe { outer::<$vector, $m, $n>(of, &mut target) },)*
                 _ => unreachable!(),
@@ -442,7 +444,7 @@ mod tests {
 
     /// `product(row, column)`, or what is added to old contents, at all places of a result and nowhere else.
     fn assert_product(
-        multiply: impl FnOnce(Target<'_>),
+        multiply: impl FnOnce(ResultRows<'_>),
         rows: usize,
         columns: usize,
         accumulate: bool,
@@ -457,7 +459,7 @@ mod tests {
             }
         }
         let (mut c, places) = (old, (0..rows).map(|row| (row * stride) as u32).collect::<Vec<_>>());
-        multiply(Target { c: &mut c, rows: &places, columns, accumulate });
+        multiply(ResultRows { c: &mut c, rows: &places, columns, accumulate });
         assert_eq!(c, expected);
     }
 
@@ -493,19 +495,17 @@ mod tests {
             let (width, height) = (vectors * isa.lanes(), isa.height(vectors));
             let (left, right) = (values(40 + height, 1), values(30 + width, 2));
             for (count, accumulate) in [(5, true), (1, false), (0, false)] {
-                let mut places = Places::default();
-                places.add(count, [3, 30], [9, 0]);
-                places.add(count, [40, 2], [0, 7]);
+                let mut pairs = PairStarts::default();
+                pairs.add(count, [3, 30], [9, 0]);
+                pairs.add(count, [40, 2], [0, 7]);
                 for rows in [1, height] {
-                    let outer = Outer { left: &left, right: &right, places: &places, vectors };
+                    let outer = Outer { left: &left, right: &right, pairs: &pairs, vectors };
                     assert_product(
                         |target| isa.add_outer(outer, target),
                         rows,
                         columns,
                         accumulate,
-                        |row, column| {
-                            places.places.iter().map(|place| left[place[0] as usize + row] * right[place[1] as usize + column]).sum()
-                        },
+                        |row, column| pairs.pairs.iter().map(|pair| left[pair[0] as usize + row] * right[pair[1] as usize + column]).sum(),
                     );
                 }
             }
@@ -522,16 +522,16 @@ mod tests {
         Isa::Portable.multiply_rows(
             left,
             Panel { values: &[0.0; 8], vectors: 1 },
-            Target { c: &mut [0.0; 4], rows: &[0], columns: 4, accumulate: false },
+            ResultRows { c: &mut [0.0; 4], rows: &[0], columns: 4, accumulate: false },
         );
     }
 
     #[test]
     #[should_panic]
     fn factors_end_within_values() {
-        let mut places = Places::default();
-        places.add(1, [2, 0], [0; 2]);
-        let outer = Outer { left: &[0.0; 9], right: &[0.0; 8], places: &places, vectors: 1 };
-        Isa::Portable.add_outer(outer, Target { c: &mut [0.0; 4], rows: &[0], columns: 4, accumulate: false });
+        let mut pairs = PairStarts::default();
+        pairs.add(1, [2, 0], [0; 2]);
+        let outer = Outer { left: &[0.0; 9], right: &[0.0; 8], pairs: &pairs, vectors: 1 };
+        Isa::Portable.add_outer(outer, ResultRows { c: &mut [0.0; 4], rows: &[0], columns: 4, accumulate: false });
     }
 }

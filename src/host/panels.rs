@@ -5,12 +5,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::microkernel::{Isa, Outer, Panel, Pieces, Places, Target};
+use super::microkernel::{Isa, Outer, PairStarts, Panel, Pieces, ResultRows};
 
 /// Where the right side of a product lies: value `(k, j)` of piece `p` at `offsets[p] + k * k_stride + j * n_stride`, one of the
 /// strides being 1. Pieces follow each other along k.
 #[derive(Clone, Copy)]
-pub struct Source<'a> {
+pub struct RightSide<'a> {
     pub values: &'a [f32],
     pub offsets: &'a [usize],
     /// Of a piece, along k.
@@ -57,7 +57,7 @@ impl Panels {
         Panels { isa, vectors, k, n, values, skipped }
     }
 
-    pub fn pack(isa: Isa, n: usize, source: Source<'_>) -> Self {
+    pub fn pack(isa: Isa, n: usize, source: RightSide<'_>) -> Self {
         let mut panels = Panels::room(isa, source.offsets.len() * source.length, n);
         let (width, k, skipped) = (panels.width(), panels.k, panels.skipped);
         if k == 0 {
@@ -73,7 +73,7 @@ impl Panels {
         panels
     }
 
-    /// Columns of a panel.
+    /// LeftTiles of a panel.
     pub fn width(&self) -> usize {
         self.vectors * self.isa.lanes()
     }
@@ -99,52 +99,89 @@ impl Panels {
         assert_eq!(left.count * left.length, self.k);
         let width = self.width();
         for (panel, first) in (0..self.n).step_by(width).enumerate() {
-            let target = Target { c: &mut c[first..], rows, columns: width.min(self.n - first), accumulate };
+            let target = ResultRows { c: &mut c[first..], rows, columns: width.min(self.n - first), accumulate };
             self.isa.multiply_rows(left, Panel { values: self.panel(panel), vectors: self.vectors }, target);
         }
     }
 
-    /// Writes or adds to `c` the sum of outer products of columns with rows of the right side: `places` are of both, from row `from`
-    /// of a panel on.
-    pub fn add_outer(&self, left: &Columns, places: &Places, from: usize, c: &mut [f32], stride: usize, accumulate: bool) {
+    /// Writes or adds to `c` the sum of outer products of columns with rows of the right side.
+    pub fn add_outer(&self, left: &LeftTiles, pairs: &PairStarts, c: &mut [f32], stride: usize, accumulate: bool) {
         assert_eq!(left.height, self.height());
         let width = self.width();
         for (left, rows) in left.tiles(stride) {
             for (panel, first) in (0..self.n).step_by(width).enumerate() {
-                let target = Target { c: &mut c[first..], rows: &rows, columns: width.min(self.n - first), accumulate };
-                self.isa.add_outer(Outer { left, right: &self.panel(panel)[from * width..], places, vectors: self.vectors }, target);
+                let target = ResultRows { c: &mut c[first..], rows: &rows, columns: width.min(self.n - first), accumulate };
+                self.isa.add_outer(Outer { left, right: self.panel(panel), pairs, vectors: self.vectors }, target);
             }
         }
     }
 
-    /// Copies the second factors, rows of `values`, to rows of the right side.
-    pub fn gather(&mut self, values: &[f32], places: &mut Places) {
+    /// [`Panels::add_outer`] with rows of `right` where they lie, in place of the one panel's.
+    pub fn add_outer_with(&self, left: &LeftTiles, right: &[f32], pairs: &PairStarts, c: &mut [f32], stride: usize, accumulate: bool) {
+        for (left, rows) in left.tiles(stride) {
+            let target = ResultRows { c, rows: &rows, columns: self.n, accumulate };
+            self.isa.add_outer(Outer { left, right, pairs, vectors: self.vectors }, target);
+        }
+    }
+
+    /// Writes or adds to rows of `c`, which start at `rows`, columns of `left` times the right side; `left` has room for whole tiles.
+    pub fn multiply_columns(&self, left: &[f32], left_stride: usize, c: &mut [f32], rows: &[u32], accumulate: bool) {
+        let (width, height, mut pairs) = (self.width(), self.height(), PairStarts::default());
+        pairs.add(self.k, [0; 2], [left_stride as u32, width as u32]);
+        for (panel, first) in (0..self.n).step_by(width).enumerate() {
+            for (tile, rows) in rows.chunks(height).enumerate() {
+                let target = ResultRows { c: &mut c[first..], rows, columns: width.min(self.n - first), accumulate };
+                let outer = Outer { left: &left[tile * height..], right: self.panel(panel), pairs: &pairs, vectors: self.vectors };
+                self.isa.add_outer(outer, target);
+            }
+        }
+    }
+
+    /// From here on there are `n` columns, no more than there is room for in one panel.
+    pub fn narrow(&mut self, n: usize) {
+        assert!(n <= self.width());
+        self.n = n;
+    }
+
+    /// Makes rows `stride` apart in `values` the first `count` rows of the right side, and zeros the others.
+    pub fn fill(&mut self, values: &[f32], stride: usize, count: usize) {
         let (width, k, skipped, n) = (self.width(), self.k, self.skipped, self.n);
-        places.gather(width as u32, |start, row| {
+        for (panel, first) in (0..n).step_by(width).enumerate() {
+            let columns = width.min(n - first);
+            let (to, rest) = self.values[skipped + panel * k * width..][..k * width].split_at_mut(count * width);
+            for (to, from) in to.chunks_mut(width).zip(values[first..].chunks(stride)) {
+                copy_row(&from[..columns], to);
+            }
+            rest.fill(0.0);
+        }
+    }
+
+    /// Copies the second factors, rows of `values`, to rows of the right side.
+    pub fn gather(&mut self, values: &[f32], pairs: &mut PairStarts) {
+        let (width, k, skipped, n) = (self.width(), self.k, self.skipped, self.n);
+        pairs.gather(width as u32, |start, row| {
             for (panel, from) in values[start..start + n].chunks(width).enumerate() {
-                let (to, rest) = self.values[skipped + (panel * k + row) * width..][..width].split_at_mut(from.len());
-                to.copy_from_slice(from);
-                rest.fill(0.0);
+                copy_row(from, &mut self.values[skipped + (panel * k + row) * width..][..width]);
             }
         });
     }
 }
 
 /// The left side of outer products: `count` columns, in tiles of `height` of their values.
-pub struct Columns {
+pub struct LeftTiles {
     rows: usize,
     height: usize,
     count: usize,
     values: Vec<f32>,
 }
 
-impl Columns {
+impl LeftTiles {
     /// For tiles as high as those of `panels`.
     pub fn of(panels: &Panels) -> Self {
-        Columns { rows: 0, height: panels.height(), count: 0, values: Vec::new() }
+        LeftTiles { rows: 0, height: panels.height(), count: 0, values: Vec::new() }
     }
 
-    /// Columns are values `rows` of each of `count` rows of a matrix.
+    /// LeftTiles are values `rows` of each of `count` rows of a matrix.
     pub fn pack(&mut self, values: &[f32], stride: usize, rows: Range<usize>, count: usize) {
         (self.rows, self.count) = (rows.len(), count);
         self.values.resize(rows.len().div_ceil(self.height) * self.height * count, 0.0);
@@ -172,14 +209,16 @@ impl Columns {
             (&self.values[row * self.count..][..self.height * self.count], rows.map(|row| (row * stride) as u32).collect())
         })
     }
+}
 
-    /// Writes or adds to `vectors` vectors of the rows of `c` the sum of outer products with what lies in `right`.
-    pub fn add_outer(&self, isa: Isa, right: &[f32], places: &Places, vectors: usize, c: &mut [f32], stride: usize, accumulate: bool) {
-        for (left, rows) in self.tiles(stride) {
-            let target = Target { c, rows: &rows, columns: vectors * isa.lanes(), accumulate };
-            isa.add_outer(Outer { left, right, places, vectors }, target);
-        }
-    }
+/// A row and zeros after it.
+fn copy_row(from: &[f32], to: &mut [f32]) {
+    let (to, rest) = to.split_at_mut(from.len());
+    rest.fill(0.0);
+    // In pieces of a fixed size: a call would cost more than such a short row.
+    let ((whole, from), (to, end)) = (from.as_chunks::<16>(), to.as_chunks_mut::<16>());
+    to.iter_mut().zip(whole).for_each(|(to, from)| *to = *from);
+    end.copy_from_slice(from);
 }
 
 /// Whole tiles' columns of a fixed height, which is faster.
@@ -191,31 +230,41 @@ fn copy_columns<'a, const M: usize>(from: impl Iterator<Item = &'a [f32]>, to: &
     }
 }
 
-impl Source<'_> {
+impl RightSide<'_> {
     /// Some columns as a panel.
     fn copy(self, columns: Range<usize>, width: usize, to: &mut [f32]) {
-        let Source { values, offsets, length, k_stride, n_stride } = self;
+        let RightSide { values, offsets, length, k_stride, n_stride } = self;
         for (to, offset) in to.chunks_mut(length * width).zip(offsets) {
             let values = &values[offset + columns.start * n_stride..];
             if n_stride == 1 {
                 for (k, to) in to.chunks_mut(width).enumerate() {
-                    let (to, rest) = to.split_at_mut(columns.len());
-                    to.copy_from_slice(&values[k * k_stride..][..columns.len()]);
-                    rest.fill(0.0);
+                    copy_row(&values[k * k_stride..][..columns.len()], to);
                 }
             } else {
-                // A few rows at a time, which stay in caches while columns are written.
-                const ROWS: usize = 16;
-                for (block, to) in to.chunks_mut(ROWS * width).enumerate() {
-                    let rows = to.len() / width;
-                    for j in 0..columns.len() {
-                        let column = &values[j * n_stride + block * ROWS..][..rows];
-                        column.iter().zip(to[j..].iter_mut().step_by(width)).for_each(|(from, to)| *to = *from);
-                    }
-                    to.chunks_mut(width).for_each(|row| row[columns.len()..].fill(0.0));
-                }
+                transpose(columns.len(), values, n_stride, width, to);
             }
         }
+    }
+}
+
+/// LeftTiles of a panel from rows that lie `stride` apart, in squares of four.
+fn transpose(columns: usize, values: &[f32], stride: usize, width: usize, to: &mut [f32]) {
+    // A few rows at a time, which stay in caches while columns are written.
+    const ROWS: usize = 16;
+    for (block, to) in to.chunks_mut(ROWS * width).enumerate() {
+        let (rows, values) = (to.len() / width, &values[block * ROWS..]);
+        let whole = if rows == ROWS { columns / 4 * 4 } else { 0 };
+        for j in (0..whole).step_by(4) {
+            let from: [&[f32; ROWS]; 4] = std::array::from_fn(|i| values[(j + i) * stride..].first_chunk().expect("rows are whole"));
+            for k in 0..ROWS {
+                to[k * width + j..][..4].copy_from_slice(&from.map(|from| from[k]));
+            }
+        }
+        for j in whole..columns {
+            let column = &values[j * stride..][..rows];
+            column.iter().zip(to[j..].iter_mut().step_by(width)).for_each(|(from, to)| *to = *from);
+        }
+        to.chunks_mut(width).for_each(|row| row[columns..].fill(0.0));
     }
 }
 

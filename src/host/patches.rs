@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::microkernel::{Places, Starts};
+use super::microkernel::{PairStarts, Starts};
 use crate::core::layout::{Taps, Tensor};
 
 /// The same in both directions.
@@ -120,35 +120,24 @@ impl Patches {
         self.each_line(pixels, |tap, of, first| starts.say(tap * count + of.start, of.len(), first as u32, self.stride * self.depth as u32))
     }
 
-    /// Which of some pixels see what through tap `tap`: the places of pixels, `step` apart, and of what they see, as `starts` counts it.
-    pub fn places(&self, tap: usize, pixels: Range<usize>, step: u32, places: &mut Places) -> usize {
-        places.clear();
+    /// Which of some pixels see what through tap `tap`: the pairs of pixels, `step` apart, and of what they see, as `starts` counts it.
+    pub fn pairs(&self, tap: usize, pixels: Range<usize>, step: u32, pairs: &mut PairStarts) -> usize {
+        pairs.clear();
         self.each_line_through(tap..tap + 1, pixels, |_, of, first| {
-            places.add(of.len(), [of.start as u32 * step, first as u32], [step, self.stride * self.depth as u32]);
+            pairs.add(of.len(), [of.start as u32 * step, first as u32], [step, self.stride * self.depth as u32]);
         })
     }
 
-    /// What some pixels see of the first `channels` channels, a row each.
-    pub fn unfold(&self, pixels: Range<usize>, maps: &[f32], channels: usize, rows: &mut Vec<f32>) {
-        match channels {
-            1 => self.unfold_channels::<1>(pixels, maps, rows),
-            2 => self.unfold_channels::<2>(pixels, maps, rows),
-            3 => self.unfold_channels::<3>(pixels, maps, rows),
-            4 => self.unfold_channels::<4>(pixels, maps, rows),
-            _ => unreachable!("only few channels are unfolded"),
-        }
-    }
-
-    fn unfold_channels<const N: usize>(&self, pixels: Range<usize>, maps: &[f32], rows: &mut Vec<f32>) {
-        let length = self.count() * N;
-        rows.clear();
-        rows.resize(pixels.len() * length, 0.0);
+    /// What some pixels see of the first `channels` channels: a column each, `stride` floats from one row to the next.
+    pub fn unfold(&self, pixels: Range<usize>, maps: &[f32], channels: usize, stride: usize, columns: &mut Vec<f32>) {
+        columns.clear();
+        columns.resize(self.count() * channels * stride, 0.0);
         let maps = &maps[pixels.start / self.of_image() * self.source_image()..];
         let step = self.stride as usize * self.depth;
         self.each_line(pixels, |tap, of, first| {
-            let to = rows[of.start * length + tap * N..].chunks_mut(length);
-            for (to, from) in to.zip(maps[first..].chunks(step)).take(of.len()) {
-                to[..N].copy_from_slice(&from[..N]);
+            for c in 0..channels {
+                let to = &mut columns[(tap * channels + c) * stride..][of.clone()];
+                to.iter_mut().zip(maps[first + c..].iter().step_by(step)).for_each(|(to, from)| *to = *from);
             }
         });
     }
@@ -233,12 +222,12 @@ mod tests {
     }
 
     #[test]
-    fn starts_places_and_unfolding_see_what_seen_says() {
+    fn starts_pairs_and_unfolding_see_what_seen_says() {
         for geometry in geometries() {
             let patches = forward(geometry, [7, 5]);
             let maps: Vec<f32> = (0..2 * 7 * 5 * 2).map(|i| i as f32 + 1.0).collect();
             let (pixels, taps) = (2 * (patches.rows[0] * patches.rows[1]) as usize, patches.count());
-            let (mut starts, mut places, mut rows) = (Starts::default(), Places::default(), vec![f32::NAN; 3]);
+            let (mut starts, mut pairs, mut columns) = (Starts::default(), PairStarts::default(), vec![f32::NAN; 3]);
             for pixels in [0..pixels, 1..pixels - 1, pixels - 1..pixels] {
                 let base = patches.starts(pixels.clone(), &mut starts);
                 let seen: Vec<_> = starts.list().into_iter().map(|start| Some((base + start? as usize) / 2)).collect();
@@ -246,19 +235,21 @@ mod tests {
                 assert!((0..taps).flat_map(expected).eq(seen.iter().copied()), "{geometry:?}");
 
                 for tap in 0..taps {
-                    assert_eq!(patches.places(tap, pixels.clone(), 3, &mut places), base);
+                    assert_eq!(patches.pairs(tap, pixels.clone(), 3, &mut pairs), base);
                     let expected =
                         pixels.clone().enumerate().filter_map(|(at, pixel)| Some([3 * at, 2 * patches.seen(pixel, tap)? - base]));
-                    assert!(expected.eq(places.list()), "{geometry:?}, tap {tap}");
+                    assert!(expected.eq(pairs.list()), "{geometry:?}, tap {tap}");
                 }
 
+                let stride = pixels.len() + 2;
                 for channels in [1, 2] {
-                    patches.unfold(pixels.clone(), &maps, channels, &mut rows);
-                    let values = (0..pixels.len()).flat_map(|at| (0..taps).map(move |tap| (at, tap)));
-                    let values = values.flat_map(|(at, tap)| (0..channels).map(move |c| (at, tap, c)));
-                    let values: Vec<f32> =
-                        values.map(|(at, tap, c)| seen[tap * pixels.len() + at].map_or(0.0, |seen| maps[2 * seen + c])).collect();
-                    assert_eq!(rows, values, "{geometry:?}");
+                    patches.unfold(pixels.clone(), &maps, channels, stride, &mut columns);
+                    let row = |row: usize| {
+                        let seen = &seen[row / channels * pixels.len()..][..pixels.len()];
+                        let values = seen.iter().map(|seen| seen.map_or(0.0, |seen| maps[2 * seen + row % channels]));
+                        values.chain([0.0; 2]).collect::<Vec<f32>>()
+                    };
+                    assert_eq!(columns, (0..taps * channels).flat_map(row).collect::<Vec<_>>(), "{geometry:?}");
                 }
             }
         }

@@ -8,10 +8,10 @@ use rayon::prelude::*;
 use super::matmul::{Epilogue, Layout, parts, reference_part, row_stride, sum_bounds, tiles, whole};
 use super::{Cases, block_params, has, row_quads, runs_on};
 use crate::core::buffer::{Buf, Maps};
-use crate::host::microkernel::{Isa, Pieces, Places, Starts};
+use crate::host::microkernel::{Isa, Pieces, PairStarts, Starts};
 use crate::core::memory::HostMem;
 pub use crate::host::patches::{Geometry, Padding};
-use crate::host::panels::{Columns, Panels, Source};
+use crate::host::panels::{LeftTiles, Panels, RightSide};
 use crate::host::patches::{Patches, TapPhase};
 use crate::core::program::{Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
@@ -78,6 +78,9 @@ const WITH_SUMS: &[Variant] = schemes!("row_sums");
 
 /// So many channels are unfolded on the CPU: what tells where they lie would be as long as they are.
 const FEW: usize = 4;
+
+/// Pixels whose part in the gradient of the weights the CPU computes at a time, for caches.
+const PIXELS: usize = 128;
 
 impl Conv2d {
     pub fn new(pass: ConvPass, geometry: Geometry, x: Maps, w: Buf, y: Maps) -> Self {
@@ -217,7 +220,7 @@ impl Conv2d {
         let offsets: Vec<usize> = (0..self.taps() as usize).map(|tap| tap * patches.depth).collect();
         let (channels, unfolded) = (self.x.channels() as usize, self.w.cols() as usize);
         let w = m.f32(self.w);
-        let filters = Source { values: w.padded(), offsets: &offsets, length: channels, k_stride: 1, n_stride: unfolded };
+        let filters = RightSide { values: w.padded(), offsets: &offsets, length: channels, k_stride: 1, n_stride: unfolded };
         let panels = Panels::pack(Isa::best(), self.y.channels() as usize, filters);
         self.multiply(m, &patches, x.padded(), channels, &panels);
     }
@@ -231,7 +234,7 @@ impl Conv2d {
         };
         let offsets: Vec<usize> = (0..down.taps * across.taps).map(|tap| of_kernel(tap) * row_stride(self.x.buf)).collect();
         let (outputs, w, grad_y) = (self.y.channels() as usize, m.f32(self.w), m.f32(self.y.buf));
-        let filters = Source { values: w.padded(), offsets: &offsets, length: outputs, k_stride: self.w.cols() as usize, n_stride: 1 };
+        let filters = RightSide { values: w.padded(), offsets: &offsets, length: outputs, k_stride: self.w.cols() as usize, n_stride: 1 };
         let panels = Panels::pack(Isa::best(), self.x.channels() as usize, filters);
         self.multiply(m, &patches, grad_y.padded(), outputs, &panels);
     }
@@ -243,21 +246,20 @@ impl Conv2d {
         let (epilogue, n, stride) = (self.epilogue(m), self.sizes().1 as usize, row_stride(result));
         let taps = patches.count();
         // Rows of `c` for some pixels, each with where it starts.
-        let multiply = |pixels: Range<usize>, Seen { starts, rows }: &mut Seen, c: &mut [f32], to: &[u32], accumulate: bool| {
+        let multiply = |pixels: Range<usize>, Unfolding { starts, columns }: &mut Unfolding, c: &mut [f32], to: &[u32], accumulate: bool| {
             if channels > FEW {
                 let base = patches.starts(pixels, starts);
                 return panels.multiply(Pieces { values: &maps[base..], starts, count: taps, length: channels }, c, to, accumulate);
             }
-            patches.unfold(pixels.clone(), maps, channels, rows);
-            starts.clear(pixels.len());
-            starts.say(0, pixels.len(), 0, (taps * channels) as u32);
-            panels.multiply(Pieces { values: rows, starts, count: 1, length: taps * channels }, c, to, accumulate);
+            let stride = pixels.len().next_multiple_of(panels.height());
+            patches.unfold(pixels, maps, channels, stride, columns);
+            panels.multiply_columns(columns, stride, c, to, accumulate);
         };
         let mut c = m.f32_mut(result);
         let (threads, at_once) = (rayon::current_num_threads(), panels.rows_at_once());
         let in_place = self.mask.is_none() && taps > 0;
         // Computes some pixels, numbered as what sees; `to` says which ones of `c` they are, whose first one is pixel `base`.
-        let compute = |pixels: Range<usize>, seen: &mut Seen, c: &mut [f32], base: usize, to: &[u32]| {
+        let compute = |pixels: Range<usize>, seen: &mut Unfolding, c: &mut [f32], base: usize, to: &[u32]| {
             if in_place {
                 multiply(pixels, seen, c, to, self.accumulate);
                 if n == stride && self.bias.is_none() && !self.relu {
@@ -278,7 +280,7 @@ impl Conv2d {
             let share = (self.sizes().0 as usize).div_ceil(threads);
             let block = at_once.min(share.next_multiple_of(panels.height()));
             let to = starts_of(0..block, stride);
-            return c.padded_mut().par_chunks_mut(block * stride).enumerate().for_each_init(Seen::default, |seen, (number, c)| {
+            return c.padded_mut().par_chunks_mut(block * stride).enumerate().for_each_init(Unfolding::default, |seen, (number, c)| {
                 let (first, count) = (number * block, c.len() / stride);
                 compute(first..first + count, seen, c, first, &to[..count]);
             });
@@ -286,7 +288,7 @@ impl Conv2d {
         let (of_phase, image) = (self.of_phase(), (self.x.height * self.x.width) as usize);
         let images = at_once.div_ceil(of_phase.len().max(1)).min((self.x.batch as usize).div_ceil(threads));
         let to = starts_of((0..images).flat_map(|batch| of_phase.iter().map(move |pixel| batch * image + pixel)), stride);
-        c.padded_mut().par_chunks_mut(images * image * stride).enumerate().for_each_init(Seen::default, |seen, (block, c)| {
+        c.padded_mut().par_chunks_mut(images * image * stride).enumerate().for_each_init(Unfolding::default, |seen, (block, c)| {
             let (first, count) = (block * images, c.len() / (image * stride) * of_phase.len());
             for from in (0..count).step_by(at_once) {
                 let until = count.min(from + at_once);
@@ -301,42 +303,58 @@ impl Conv2d {
         let (outputs, unfolded, threads) = (self.y.channels() as usize, self.w.cols() as usize, rayon::current_num_threads());
         let (x, grad_y, epilogue) = (m.f32(self.x.buf), m.f32(self.y.buf), self.epilogue(m));
         let (depth, channels) = (row_stride(self.x.buf), self.x.channels() as usize);
-        let height = Panels::room(Isa::best(), 0, self.columns()).height();
+        let height = Panels::room(Isa::best(), 0, depth).height();
         let rows = if self.parts as usize >= threads { outputs } else { outputs.div_ceil(threads).next_multiple_of(height) };
         let in_place = self.mask.is_none() && !self.relu && channels > FEW;
         m.f32_mut(self.w).padded_mut().par_chunks_mut(outputs * unfolded).enumerate().for_each(|(part, w)| {
             w.par_chunks_mut(rows * unfolded).enumerate().for_each(|(block, w)| {
                 let (first, count) = (block * rows, w.len() / unfolded);
+                let rows = first..first + count;
                 if in_place {
-                    return self.add_outer(part, first..first + count, x.padded(), grad_y.padded(), w, self.accumulate);
+                    return self.add_outer(part, rows, x.padded(), grad_y.padded(), w, self.accumulate);
                 }
-                // Without the pads of few channels.
-                let of_tap = if channels > FEW { depth } else { channels };
-                let mut product = vec![0.0; count * self.taps() as usize * of_tap];
-                self.add_outer(part, first..first + count, x.padded(), grad_y.padded(), &mut product, false);
-                let mut row = vec![0.0; unfolded];
-                for (i, (w, product)) in w.chunks_mut(unfolded).zip(product.chunks(product.len() / count)).enumerate() {
-                    row.chunks_mut(depth).zip(product.chunks(of_tap)).for_each(|(to, from)| to[..of_tap].copy_from_slice(from));
-                    epilogue.finish(first + i, &row, w);
+                let mut product = vec![0.0; w.len()];
+                if channels > FEW {
+                    self.add_outer(part, rows, x.padded(), grad_y.padded(), &mut product, false);
+                } else {
+                    self.add_outer_of_few(part, rows, x.padded(), grad_y.padded(), &mut product);
+                }
+                for (i, (w, product)) in w.chunks_mut(unfolded).zip(product.chunks(unfolded)).enumerate() {
+                    epilogue.finish(first + i, product, w);
                 }
             });
         });
     }
 
-    /// Columns of the gradient of the weights that are computed together: of a tap, or of few channels those of all taps.
-    fn columns(&self) -> usize {
-        let channels = self.x.channels() as usize;
-        if channels > FEW { row_stride(self.x.buf) } else { self.taps() as usize * channels }
+    /// [`Conv2d::add_outer`] to zeros, for few channels.
+    fn add_outer_of_few(&self, part: usize, rows: Range<usize>, x: &[f32], grad_y: &[f32], w: &mut [f32]) {
+        let (patches, channels, stride, count) = (self.patches(), self.x.channels() as usize, row_stride(self.y.buf), rows.len());
+        let seen = patches.count() * channels;
+        let mut panels = Panels::room(Isa::best(), PIXELS, count);
+        let (mut starts, mut columns, mut product) = (Starts::default(), Vec::new(), vec![0.0; seen * count]);
+        starts.clear(seen);
+        starts.say(0, seen, 0, PIXELS as u32);
+        let to = starts_of(0..seen, count);
+        let pixels = self.part(part);
+        for first in pixels.clone().step_by(PIXELS) {
+            let seeing = first..pixels.end.min(first + PIXELS);
+            panels.fill(&grad_y[first * stride + rows.start..], stride, seeing.len());
+            patches.unfold(seeing, x, channels, PIXELS, &mut columns);
+            panels.multiply(Pieces { values: &columns, starts: &starts, count: 1, length: PIXELS }, &mut product, &to, true);
+        }
+        let length = w.len() / count;
+        for (at, product) in product.chunks(count).enumerate() {
+            let column = at / channels * patches.depth + at % channels;
+            w[column..].iter_mut().step_by(length).zip(product).for_each(|(w, product)| *w = *product);
+        }
     }
 
     /// Rows `rows` of the gradient of the weights over the pixels of a part, as many at a time as caches hold.
     fn add_outer(&self, part: usize, rows: Range<usize>, x: &[f32], grad_y: &[f32], w: &mut [f32], accumulate: bool) {
-        const PIXELS: usize = 128;
-        let (isa, patches, stride, columns) = (Isa::best(), self.patches(), row_stride(self.y.buf), self.columns());
-        let (width, channels) = (w.len() / rows.len(), self.x.channels() as usize);
-        let mut panels = Panels::room(isa, PIXELS, columns);
-        let (height, one_panel) = (panels.height() as u32, panels.width() == columns);
-        let (mut left, mut places, mut unfolded) = (Columns::of(&panels), Places::default(), Vec::new());
+        let (patches, stride, depth) = (self.patches(), row_stride(self.y.buf), row_stride(self.x.buf));
+        let mut panels = Panels::room(Isa::best(), PIXELS, depth);
+        let (height, one_panel, unfolded) = (panels.height() as u32, panels.width() == depth, self.w.cols() as usize);
+        let (mut left, mut pairs) = (LeftTiles::of(&panels), PairStarts::default());
         let pixels = self.part(part);
         if pixels.is_empty() && !accumulate {
             w.fill(0.0);
@@ -344,22 +362,14 @@ impl Conv2d {
         for first in pixels.clone().step_by(PIXELS) {
             let (seeing, accumulate) = (first..pixels.end.min(first + PIXELS), accumulate || first > pixels.start);
             left.pack(&grad_y[first * stride..], stride, rows.clone(), seeing.len());
-            if channels <= FEW {
-                patches.unfold(seeing.clone(), x, channels, &mut unfolded);
-                places.clear();
-                places.add(seeing.len(), [0; 2], [height, columns as u32]);
-                panels.gather(&unfolded, &mut places);
-                panels.add_outer(&left, &places, 0, w, width, accumulate);
-                continue;
-            }
             for tap in 0..self.taps() as usize {
-                let (base, w) = (patches.places(tap, seeing.clone(), height, &mut places), &mut w[tap * columns..]);
+                let (base, w) = (patches.pairs(tap, seeing.clone(), height, &mut pairs), &mut w[tap * depth..]);
                 if one_panel {
                     // Whole vectors of few lines of a cache lie well where they are.
-                    left.add_outer(isa, &x[base..], &places, columns / isa.lanes(), w, width, accumulate);
+                    panels.add_outer_with(&left, &x[base..], &pairs, w, unfolded, accumulate);
                 } else {
-                    panels.gather(&x[base..], &mut places);
-                    panels.add_outer(&left, &places, 0, w, width, accumulate);
+                    panels.gather(&x[base..], &mut pairs);
+                    panels.add_outer(&left, &pairs, w, unfolded, accumulate);
                 }
             }
         }
@@ -373,9 +383,9 @@ fn starts_of(rows: impl IntoIterator<Item = usize>, stride: usize) -> Vec<u32> {
 
 /// Scratch of a thread: where what pixels see starts, and where there are few channels that itself.
 #[derive(Default)]
-struct Seen {
+struct Unfolding {
     starts: Starts,
-    rows: Vec<f32>,
+    columns: Vec<f32>,
 }
 
 impl Kernel for Conv2d {
