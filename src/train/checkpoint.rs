@@ -21,7 +21,7 @@ use super::pth;
 use super::tasks::{Objective, Task, stage};
 use crate::core::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
 use crate::core::sample::{Image, SampleType};
-use crate::data::{Encoding, Fingerprint, MOST_SIDE};
+use crate::data::{Encoding, Fingerprint, MOST_SIDE, Resize};
 use crate::error::UsageError;
 use crate::exec::Executor;
 use crate::models::{self, ModelSettings};
@@ -103,6 +103,9 @@ pub struct Record {
     /// Of pictures, where not all bits of their values are used: see [`PictureOptions`](crate::data::PictureOptions).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bits: Option<u32>,
+    /// How its pictures got their size; files of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "is_letterbox")]
+    pub resize: Resize,
     /// Of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
@@ -299,6 +302,7 @@ impl Record {
             samples,
             outputs: Outputs::classes(classes),
             bits: None,
+            resize: Resize::Letterbox,
             encoding: None,
             data: None,
             seed,
@@ -308,6 +312,10 @@ impl Record {
             last_epoch_loss: none,
         }
     }
+}
+
+fn is_letterbox(resize: &Resize) -> bool {
+    *resize == Resize::Letterbox
 }
 
 /// The name under which a buffer is saved, if it is.
