@@ -109,6 +109,20 @@ impl Flagged for DataFlags {
     }
 }
 
+/// How pictures get their size.
+#[derive(Clone, Debug)]
+pub struct LookFlags;
+
+impl Flagged for LookFlags {
+    fn flags() -> Vec<Flag> {
+        DataFlags::flags().into_iter().filter(|flag| ["size", "resize"].contains(&flag.setting.name)).collect()
+    }
+
+    fn defaults() -> Vec<(String, Value)> {
+        DataFlags::defaults()
+    }
+}
+
 /// The size of a training step, but for what it is of.
 #[derive(Clone, Debug)]
 pub struct StepFlags;
@@ -354,6 +368,8 @@ pub struct EmbedArgs {
     #[arg(long)]
     pub overwrite: bool,
     #[command(flatten)]
+    pub look: Flags<LookFlags>,
+    #[command(flatten)]
     pub device: DeviceArgs,
 }
 
@@ -378,6 +394,8 @@ pub struct SearchArgs {
     /// Replace a file that exists
     #[arg(long, requires = "out")]
     pub overwrite: bool,
+    #[command(flatten)]
+    pub look: Flags<LookFlags>,
     #[command(flatten)]
     pub device: DeviceArgs,
 }
@@ -568,9 +586,9 @@ fn device(text: &str) -> Result<String, String> {
 }
 
 impl Flags<DataFlags> {
-    /// As if `--data` alone had been given.
-    pub fn of(data: Option<&std::path::Path>) -> Self {
-        let mut flags = Self::default();
+    /// As if `--data` had been given, and what `look` has.
+    pub fn of(data: Option<&std::path::Path>, look: &Flags<LookFlags>) -> Self {
+        let mut flags = Flags { given: look.given.clone(), of: PhantomData };
         if let Some(path) = data {
             flags.given["data"] = json!(path);
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use wgraft::core::sample::{Image, SampleType};
-use wgraft::data::{Samples, Split, Truth};
+use wgraft::data::{Resize, Samples, Split, Truth};
 use wgraft::exec::Device;
 use wgraft::train::{Checkpoint, Prediction, Record, Task, predict_each};
 
@@ -30,6 +30,7 @@ fn predicted(checkpoint: &Checkpoint, samples: Samples) -> Prediction {
 #[test]
 fn images_are_images() {
     let (checkpoint, image) = (load("images.safetensors"), Image { height: 3, width: 4, channels: 1 });
+    assert_eq!(checkpoint.record.resize, Resize::Letterbox);
     assert_eq!((checkpoint.record.samples, checkpoint.record.task), (SampleType::Image(image), Some(Task::CLASSIFY)));
     let Prediction::Class { class, probability, name } = predicted(&checkpoint, Samples::images((0..12).map(|i| 20 * i).collect(), image))
     else {

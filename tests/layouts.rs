@@ -302,6 +302,8 @@ fn what_decoding_cannot_keep_is_said() {
     let half = &bytes[..bytes.len() / 2];
     assert!(is_cut(half), "half");
     assert!(is_cut(&[half, &bytes].concat()), "half, then the whole");
+    let grey = encoded(image::DynamicImage::from(grain(1)).to_luma8(), ImageFormat::Jpeg);
+    assert!(!is_cut(&grey) && is_cut(&grey[..grey.len() / 2]), "in grey");
     assert!(!is_cut(&bytes) && !is_cut(&[&bytes[..], &[0; 40]].concat()), "whole, with a tail too");
 
     // 12 bits in 16.

@@ -9,7 +9,7 @@ use common::files::{
 };
 use image::{GrayAlphaImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba, RgbaImage};
 use wgraft::core::sample::Image;
-use wgraft::data::{PictureOptions, ReadOptions};
+use wgraft::data::{Interpolation, PictureOptions, ReadOptions, Resize};
 
 #[test]
 fn masks_give_a_class_per_pixel() {
@@ -87,6 +87,78 @@ fn masks_are_read_as_they_are_stored() {
 /// A picture as `predict` sees it.
 fn load_picture(path: &std::path::Path, image: Image, invert: bool) -> anyhow::Result<Vec<u8>> {
     Ok(wgraft::data::load_picture(path, &PictureOptions { invert, ..PictureOptions::plain(image) })?.0)
+}
+
+/// A picture in colour as `resize` makes it.
+fn resized(picture: impl Into<image::DynamicImage>, [height, width]: [u32; 2], resize: Resize) -> Vec<u8> {
+    let dir = folder();
+    put(dir.path(), "a.png", encoded(picture, ImageFormat::Png));
+    let options = PictureOptions { resize, ..PictureOptions::plain(Image { height, width, channels: 3 }) };
+    wgraft::data::load_picture(&dir.path().join("a.png"), &options).expect("it is read").0
+}
+
+const WHOLE: Resize = Resize::crop(1.0, Interpolation::Bilinear);
+const MOST: Resize = Resize::crop(0.875, Interpolation::Bicubic);
+
+/// `tests/pillow` has pictures as Pillow scales them to torchvision's sizes, and cuts their middle out.
+#[test]
+fn the_middle_of_pictures_is_that_of_pillow() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pillow");
+    for name in ["wide", "tall", "small"] {
+        for (filter, kernel) in [("bilinear", Interpolation::Bilinear), ("bicubic", Interpolation::Bicubic)] {
+            for share in [0.875, 1.0] {
+                // What is smaller keeps its edges, and is not made sharp.
+                let done = if name == "small" { "1-bilinear".into() } else { format!("{share}-{filter}") };
+                let expected = image::open(root.join(format!("{name}.crop-{done}.png"))).expect("Pillow's");
+                let image = Image { height: 32, width: 32, channels: u32::from(expected.color().channel_count()) };
+                let options = PictureOptions { resize: Resize::crop(share, kernel), ..PictureOptions::plain(image) };
+                let (found, _) = wgraft::data::load_picture(&root.join(format!("{name}.png")), &options).expect("it is read");
+                let far = found.iter().zip(expected.as_bytes()).map(|(a, b)| a.abs_diff(*b)).max();
+                assert!(found.len() == expected.as_bytes().len() && far <= Some(1), "{name}, {share}, {filter}: {far:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_middle_of_pictures_has_no_borders() {
+    // Red, green and blue beside each other, or below each other.
+    let stripes = |height: u32, width: u32, lying: bool| {
+        let third = |x: u32, y: u32| if lying { 3 * x / width } else { 3 * y / height };
+        RgbImage::from_fn(width, height, |x, y| Rgb([0, 1, 2].map(|channel| if third(x, y) == channel { 255 } else { 0 })))
+    };
+    let green = [0, 255, 0].repeat(64);
+    for resize in [WHOLE, MOST] {
+        assert_eq!(resized(stripes(40, 120, true), [8, 8], Resize::crop(0.5, Interpolation::Bilinear)), green);
+        assert_eq!(resized(stripes(120, 40, false), [8, 8], Resize::crop(0.5, Interpolation::Bilinear)), green);
+        // Pictures of this size stay as they are; others of one colour do too.
+        let exact = stripes(12, 9, true);
+        assert_eq!(resized(exact.clone(), [12, 9], resize), exact.into_raw());
+        for (height, width) in [(1, 1), (1, 40), (40, 1), (2, 3), (300, 200)] {
+            for size in [[8, 8], [1, 1], [5, 9]] {
+                let found = resized(RgbImage::from_pixel(width, height, Rgb([9, 200, 77])), size, resize);
+                assert_eq!(found, [9, 200, 77].repeat((size[0] * size[1]) as usize), "{height}x{width} to {size:?}");
+            }
+        }
+    }
+    assert_eq!(resized(RgbImage::from_pixel(40, 1, Rgb([255; 3])), [8, 8], Resize::Letterbox).iter().filter(|&&v| v == 255).count(), 24);
+}
+
+#[test]
+fn strips_of_any_length_are_cropped() {
+    let strip = RgbImage::from_pixel(60_000, 1, Rgb([8; 3]));
+    assert_eq!(resized(strip, [64, 64], MOST), [8; 64 * 64 * 3]);
+}
+
+#[test]
+fn masks_keep_the_edges_of_pictures() {
+    let dir = folder();
+    for i in 0..10 {
+        put(dir.path(), &format!("images/{i}.png"), even(i));
+        put(dir.path(), &format!("masks/{i}.png"), mask(4, 5, &[i % 2; 20]));
+    }
+    refused(dir.path(), &ReadOptions { resize: MOST, ..labelled() }, &["--resize crop:0.875:bicubic leaves the edges out", "letterbox"]);
+    assert_eq!(load(dir.path(), &ReadOptions { resize: MOST, ..ReadOptions::default() }).train.len(), 8, "without masks it may");
 }
 
 /// A JPEG, 8 pixels high and 16 wide, white at the left, with an EXIF orientation.
@@ -220,6 +292,16 @@ fn decoded_copies_are_kept_until_a_file_changes() {
     let changed = load(dir.path(), &options).train;
     assert_ne!(changed, first.train);
     assert_eq!(changed, load(dir.path(), &labelled()).train);
+    // Pictures that are cropped are no copies of those with borders.
+    let wide = ReadOptions { size: Some([2, 8]), ..options.clone() };
+    let cropped = ReadOptions { resize: WHOLE, ..wide.clone() };
+    for options in [&wide, &cropped, &wide, &cropped] {
+        let fresh = ReadOptions { cache: None, ..options.clone() };
+        assert_eq!(load(dir.path(), options).train, load(dir.path(), &fresh).train);
+    }
+    assert_ne!(load(dir.path(), &wide).train, load(dir.path(), &cropped).train);
+    kept().into_iter().for_each(|path| fs::remove_file(path).expect("it is removed"));
+    load(dir.path(), &options);
     // Another size is other data.
     let small = ReadOptions { size: Some([2, 2]), ..options.clone() };
     assert_eq!(load(dir.path(), &small).train.kind().image().map(|image| image.height), Some(2));

@@ -10,7 +10,7 @@ use common::files::{encoded, folder, put, zipped};
 use common::weights::{IMAGE, Named, le_bytes, safetensors, weights};
 use image::{ImageFormat, Rgb, RgbImage};
 use safetensors::tensor::SafeTensors;
-use wgraft::data::Split;
+use wgraft::data::{Resize, Split};
 use wgraft::exec::Device;
 use wgraft::models::ModelKind;
 use wgraft::train::Checkpoint;
@@ -200,6 +200,38 @@ fn weights_stand_where_a_run_may() {
     // The size of training is that of the tuned run, unasked.
     let again = wgraft(root, &["predict", "tuned", "data/dark/0.png", "--device", "cpu"]);
     assert!(again.status.success(), "{}", stderr(&again));
+    // What it does to a picture stays with the run: beyond the middle nothing is seen.
+    let record = |run: &str| Checkpoint::load(&root.join(run).join("checkpoints/last.safetensors")).expect("a checkpoint").record;
+    let published = ModelKind::MOBILENET_V2.published()[0].resize;
+    assert_eq!([record("tuned").resize, record("pretrained").resize], [published; 2]);
+    for (name, edge) in [("one", 0), ("two", 255)] {
+        let picture =
+            RgbImage::from_fn(96, 32, |x, y| Rgb(if (24..72).contains(&x) { [(x * 5) as u8, (y * 7) as u8, 90] } else { [edge; 3] }));
+        put(root, &format!("wide/{name}.png"), encoded(picture, ImageFormat::Png));
+    }
+    of(&[&["finetune", "--from", "net.pth", "--out", "bordered", "--resize", "letterbox"], &train[..]].concat());
+    assert_eq!(record("bordered").resize, Resize::Letterbox);
+    for (run, same) in [("tuned", true), ("bordered", false)] {
+        let found = of(&["predict", run, "wide"]);
+        let probability = |i: usize| found["predictions"][i]["probability"].as_f64().expect("a number");
+        assert_eq!(probability(0) == probability(1), same, "{run}: {found}");
+    }
+    let said = |args: &[&str]| stderr(&wgraft(root, &[args, &cpu[..]].concat()));
+    assert!(said(&["eval", "tuned"]).contains("the shorter side to 32 (bilinear)"), "{}", said(&["eval", "tuned"]));
+    assert!(said(&["eval", "bordered"]).contains("resized to 32x32, with borders"), "{}", said(&["eval", "bordered"]));
+    let text = said(&["embed", "net.pth", "wide", "--size", "32", "--resize", "letterbox", "--out", "w.csv"]);
+    assert!(text.contains("resized to 32x32, with borders"), "{text}");
+    let found = of(&["search", "net.pth", "wide/one.png", "--in", "wide", "--size", "32"]);
+    assert!(found["found"][1]["similarity"].as_f64() > Some(0.999_99), "{found}");
+    let listed = json(root, &["weights", "net.pth"]);
+    assert_eq!(listed["resize"], "crop:0.965:bilinear");
+    refused(
+        root,
+        &["embed", "tuned", "wide/one.png", "--size", "64", "--out", "x.csv", "--device", "cpu"],
+        2,
+        &["takes pictures of 32x32"],
+    );
+    refused(root, &["embed", "net.pth", "wide", "--resize", "crop:7", "--out", "x.csv"], 2, &["--resize", "0.1 to 1"]);
     put(root, "resnet18.pth", zip(&weights(ModelKind::RESNET18)));
     let small = ["eval", "resnet18.pth", "--data", "data", "--size", "32", "--device", "cpu"];
     refused(root, &small, 2, &["another `conv1.weight` for pictures of 32x32 pixels", "--size 224"]);

@@ -7,7 +7,7 @@ use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, RgbImage, Rgba
 use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
 use wgraft::core::sample::{Image, SampleType};
-use wgraft::data::{Dataset, PictureOptions, ReadOptions, Split, Table, TruthKind, load_picture, look_at};
+use wgraft::data::{Dataset, Interpolation, PictureOptions, ReadOptions, Resize, Split, Table, TruthKind, load_picture, look_at};
 use wgraft::models::ModelSettings;
 use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Task, Weights, overlay};
 
@@ -114,8 +114,9 @@ fn images(root: &Path, _: &Input) -> bool {
 fn picture(root: &Path, input: &Input) -> bool {
     let path = first(root, input);
     let as_colour = Image { height: 16, width: 16, channels: 3 };
-    let options = PictureOptions { most_bytes: MOST_PICTURE_BYTES, ..PictureOptions::plain(as_colour) };
-    look_at(&path).is_ok() & load_picture(&path, &options).is_ok()
+    let bordered = PictureOptions { most_bytes: MOST_PICTURE_BYTES, ..PictureOptions::plain(as_colour) };
+    let cropped = PictureOptions { resize: Resize::crop(0.875, Interpolation::Bicubic), ..bordered };
+    look_at(&path).is_ok() & load_picture(&path, &bordered).is_ok() & load_picture(&path, &cropped).is_ok()
 }
 
 fn read_masks(root: &Path, _: &Input) -> bool {

@@ -27,7 +27,7 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
         return Err(UsageError(format!("--out {} must end in .npy or .csv", args.out.display())).into());
     }
     let mut finished = Finished::open(&args.run)?;
-    let images = Flags::of(Some(&args.images));
+    let images = Flags::of(Some(&args.images), &args.look);
     // NumPy's format has no place for names: they go beside it, a line for each row.
     let names_file = (ending == "npy").then(|| args.out.with_extension("files.csv"));
     let outputs = || [Some(&args.out), names_file.as_ref()].into_iter().flatten();
@@ -36,8 +36,9 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
         finished
             .inputs(&images, &pictures.iter().map(|picture| Some(picture.path.as_path())).collect::<Vec<_>>())
             .declare(outputs(), args.overwrite)?;
+        finished.look(&images)?;
         let record = &finished.checkpoint.record;
-        let options = PictureOptions { bits: record.bits, ..PictureOptions::plain(record.image()?) };
+        let options = PictureOptions { bits: record.bits, resize: record.resize, ..PictureOptions::plain(record.image()?) };
         let (read, samples) = inputs::read(&pictures, &options);
         if read.is_empty() {
             anyhow::bail!("there is nothing to embed");

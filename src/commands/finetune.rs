@@ -97,7 +97,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         let theirs = &checkpoint.record.model;
         suits(model, theirs, &opened.settings.from)?;
         opened.settings.model = theirs.clone();
-        opened.settings.run.read_as(&checkpoint.record);
+        opened.settings.read_as(&checkpoint.record).iter().for_each(|note| say!("{note}"));
     } else {
         suits(model, &opened.settings.model, "the encoder")?;
     }

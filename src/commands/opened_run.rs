@@ -82,9 +82,24 @@ impl Finished {
         if self.checkpoint.is_published() && run.data.is_none() {
             return Err(UsageError(format!("{} is no run with data of its own: name some with --data", self.path.display())).into());
         }
+        self.look_as(&mut run)?;
+        load_data(&run, want_labels)
+    }
+
+    /// Takes pictures as `args` say, or as they were in training. Fails where it knows another size alone.
+    pub fn look(&mut self, args: &Flags<DataFlags>) -> Result<()> {
+        self.look_as(&mut args.over(&self.settings)?)
+    }
+
+    fn look_as(&mut self, run: &mut RunSettings) -> Result<()> {
         self.checkpoint.take_size(run.size)?;
         run.read_as(&self.checkpoint.record);
-        load_data(&run, want_labels)
+        self.checkpoint.record.resize = run.resize.unwrap_or_default();
+        let image = self.checkpoint.record.image()?;
+        if run.size != Some([image.height, image.width]) {
+            return Err(UsageError(format!("{} takes pictures of {image}: leave out --size", self.path.display())).into());
+        }
+        Ok(())
     }
 
     /// [`data`](Self::data) with what `task` is to predict. Fails where a table is not read as the run read its own.

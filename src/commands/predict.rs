@@ -133,7 +133,9 @@ struct Wanted<'a> {
 
 /// The pictures that can be read; says which cannot.
 fn pictures<'a>(inputs: &'a [Input], args: &PredictArgs, checkpoint: &Checkpoint) -> Result<Wanted<'a>> {
-    let options = PictureOptions { invert: args.invert, bits: checkpoint.record.bits, ..PictureOptions::plain(checkpoint.record.image()?) };
+    let record = &checkpoint.record;
+    let (bits, resize) = (record.bits, record.resize);
+    let options = PictureOptions { invert: args.invert, bits, resize, ..PictureOptions::plain(record.image()?) };
     let (inputs, samples) = inputs::read(inputs, &options);
     Ok(Wanted { names: inputs.iter().map(|input| input.path.display().to_string()).collect(), inputs, samples })
 }

@@ -15,7 +15,7 @@ use crate::say;
 pub fn run(args: &SearchArgs) -> Result<u8> {
     ensure!(args.count > 0, UsageError("--count must be at least 1".into()));
     let mut finished = Finished::open(&args.run)?;
-    let searched = Flags::of(args.images.as_deref());
+    let searched = Flags::of(args.images.as_deref(), &args.look);
     finished.inputs(&searched, &[Some(&args.image)]).declare(&args.out, args.overwrite)?;
     let data = finished.data(&searched, false)?;
     let images = all_images(&data);
@@ -30,7 +30,8 @@ pub fn run(args: &SearchArgs) -> Result<u8> {
         Some(at) => split_of(images[at].0).samples.as_images()?.0.row(images[at].1).to_vec(),
         None if args.image.exists() => {
             let record = &finished.checkpoint.record;
-            let options = PictureOptions { invert: args.invert, bits: record.bits, ..PictureOptions::plain(record.image()?) };
+            let options =
+                PictureOptions { invert: args.invert, bits: record.bits, resize: record.resize, ..PictureOptions::plain(record.image()?) };
             let (pixels, remarks) = load_picture(&args.image, &options)?;
             remarks.said(options.bits).iter().for_each(|said| say!("{text}: {said}"));
             pixels

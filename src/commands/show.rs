@@ -3,6 +3,7 @@ use anyhow::Result;
 use super::{finetune, load_data, pretrain, resolve, start_threads};
 use crate::cli::{OutputArgs, PretrainArgs, ShowArgs, ShowWhat, suits};
 use crate::error::UsageError;
+use crate::say;
 use crate::train::{Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings};
 
 pub fn run(args: &ShowArgs) -> Result<u8> {
@@ -27,7 +28,7 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             let pretrained = finetune::load_pretrained(&settings.from, settings.run.size)?;
             let model = pretrained.as_ref().map_or(&settings.model, |checkpoint| &checkpoint.record.model);
             suits(&args.settings.given["model"], model, "the encoder")?;
-            pretrained.iter().for_each(|checkpoint| settings.run.read_as(&checkpoint.record));
+            pretrained.iter().filter_map(|checkpoint| settings.read_as(&checkpoint.record)).for_each(|note| say!("{note}"));
             let data = finetune::labelled_data(&settings)?;
             print_plan(&Finetune::prepare(settings.checked()?, &data, pretrained, u64::MAX)?.plan);
         }

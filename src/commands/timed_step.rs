@@ -9,6 +9,7 @@ use crate::core::memory::HostMem;
 use crate::error::UsageError;
 use crate::exec::{Device, Span};
 use crate::ops::Clock;
+use crate::say;
 use crate::train::{Finetune, FinetuneSettings, Plan, Pretrain, PretrainSettings, overlay};
 
 /// Steps of the recorded run: more than anyone times.
@@ -57,7 +58,7 @@ impl TimedStep {
                 settings.check()?;
                 suits(&flags["model"], &settings.model, "the encoder")?;
                 let pretrained = super::finetune::load_pretrained(&settings.from, settings.run.size)?;
-                pretrained.iter().for_each(|checkpoint| settings.run.read_as(&checkpoint.record));
+                pretrained.iter().filter_map(|checkpoint| settings.read_as(&checkpoint.record)).for_each(|note| say!("{note}"));
                 let data = super::finetune::labelled_data(&settings)?;
                 let finetune = Finetune::prepare(settings.checked()?, &data, pretrained, limit)?;
                 (finetune.plan, finetune.settings.model, "finetune")

@@ -49,6 +49,7 @@ fn list(quiet: bool) -> Value {
                 "licence": form.licence,
                 "made": form.made,
                 "normalization": form.normalization,
+                "resize": form.resize,
             }));
         }
         networks.push(json!({ "model": kind.name(), "parameters": parameters, "features": features, "published": forms }));
@@ -67,8 +68,9 @@ fn describe(file: &Path, quiet: bool) -> Result<Value> {
             None if checkpoint.is_published() => "published weights".into(),
             None => "a checkpoint of pretraining".into(),
         };
+        let resize = record.samples.image().map_or(String::new(), |_| format!(" (--resize {})", record.resize));
         print(format_args!(
-            "{}: {what}; {}, samples of {}, {parameters} parameters, {features} features",
+            "{}: {what}; {}, samples of {}{resize}, {parameters} parameters, {features} features",
             file.display(),
             record.model,
             record.samples
@@ -81,6 +83,7 @@ fn describe(file: &Path, quiet: bool) -> Result<Value> {
         "task": record.task.map(|task| task.to_string()),
         "samples": record.samples,
         "normalization": record.model.normalize,
+        "resize": record.samples.image().map(|_| record.resize),
         "parameters": parameters,
         "features": features,
         "notes": notes,

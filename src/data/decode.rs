@@ -4,12 +4,16 @@
 use std::io::Cursor;
 
 use anyhow::{Context, Result, bail, ensure};
+use fast_image_resize::images::Image as Pixels;
+use fast_image_resize::{FilterType as Kernel, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
-use image::{AnimationDecoder, DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, Rgb, RgbImage};
+use image::{
+    AnimationDecoder, ColorType, DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, Rgb, RgbImage,
+};
 use rayon::prelude::*;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -17,12 +21,16 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::kinds::{HEAD, foreign, misnamed};
+use super::resize::{Interpolation, Resize};
 use super::samples::{Samples, SharedRows};
 use super::tiff::Directory;
 use crate::core::sample::Image;
 
 /// A picture may take this much memory when decoded (89 megapixels in colour): as many are in memory as there are cores.
 pub const MOST_BYTES: u64 = 256 << 20;
+
+/// Half the width of a bicubic kernel, in pixels of the larger grid.
+const WIDEST_KERNEL: f64 = 2.0;
 
 /// Of a picture in a file.
 const LONGEST_SIDE: u32 = 1 << 16;
@@ -46,6 +54,8 @@ pub struct PictureOptions {
     pub invert: bool,
     /// Of each value of a picture, the bits that are used: they are stretched over the whole range.
     pub bits: Option<u32>,
+    /// How it gets its size.
+    pub resize: Resize,
     /// A picture may take this much memory when decoded.
     pub most_bytes: u64,
 }
@@ -53,7 +63,7 @@ pub struct PictureOptions {
 impl PictureOptions {
     /// As it is, as `image`.
     pub fn plain(image: Image) -> Self {
-        PictureOptions { image, invert: false, bits: None, most_bytes: MOST_BYTES }
+        PictureOptions { image, invert: false, bits: None, resize: Resize::Letterbox, most_bytes: MOST_BYTES }
     }
 }
 
@@ -166,14 +176,20 @@ pub(super) fn look(bytes: &[u8], most: u64) -> Result<Look> {
     Ok(Look { height, width, grey, turned: orientation != Orientation::NoTransforms })
 }
 
-/// A picture as `options.image`, keeping its proportions: what has other ones gets a border of zeros. What is transparent lies on
-/// zeros, or where what it shows is dark, on white. 16 bits become 8.
+/// A picture as `options.image`, keeping its proportions. What is transparent lies on zeros, or where what it shows is dark, on white.
+/// 16 bits become 8.
 pub(super) fn decode(bytes: &[u8], options: &PictureOptions) -> Result<Seen> {
     let (format, mut decoder) = open(bytes, options.most_bytes)?;
     let orientation = decoder.orientation()?;
-    let mut picture = DynamicImage::from_decoder(decoder).context("is damaged or cut off")?;
-    let mut remarks =
-        Remarks { cut: format == ImageFormat::Jpeg && is_cut(bytes), more_frames: has_more(format, bytes), ..Remarks::default() };
+    let mut remarks = Remarks { more_frames: has_more(format, bytes), ..Remarks::default() };
+    let strictly = if format == ImageFormat::Jpeg { whole_jpeg(bytes, &*decoder) } else { Err(false) };
+    let mut picture = match strictly {
+        Ok(picture) => picture,
+        Err(cut) => {
+            remarks.cut = cut;
+            DynamicImage::from_decoder(decoder).context("is damaged or cut off")?
+        }
+    };
     picture.apply_orientation(orientation);
     stretch(&mut picture, options.bits, &mut remarks)?;
     if picture.color().has_alpha() {
@@ -190,19 +206,31 @@ pub(super) fn decode(bytes: &[u8], options: &PictureOptions) -> Result<Seen> {
     let pixels = whole.as_bytes();
     remarks.constant = pixels.chunks_exact(image.channels as usize).all(|pixel| pixel == &pixels[..image.channels as usize]);
     let bytes = match whole {
-        DynamicImage::ImageLuma8(grey) => fit(grey, image),
-        colour => fit(colour.into_rgb8(), image),
+        DynamicImage::ImageLuma8(grey) => fit(grey, image, options.resize)?,
+        colour => fit(colour.into_rgb8(), image, options.resize)?,
     };
     Ok(Seen { bytes, remarks })
 }
 
-/// Whether something of a JPEG is missing or damaged, which decoders fill up with grey unless they are strict. What ends early with
-/// the mark of an end looks whole.
-fn is_cut(bytes: &[u8]) -> bool {
-    let options = DecoderOptions::default().set_strict_mode(true).jpeg_set_out_colorspace(ColorSpace::YCbCr);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+/// A JPEG that is whole and sound; of others, whether something is missing or damaged, which `decoder` fills up with grey. What ends
+/// early with the mark of an end looks whole.
+fn whole_jpeg(bytes: &[u8], decoder: &dyn ImageDecoder) -> Result<DynamicImage, bool> {
+    let (width, height) = decoder.dimensions();
+    let colours = match decoder.color_type() {
+        ColorType::L8 => ColorSpace::Luma,
+        ColorType::Rgb8 => ColorSpace::RGB,
+        _ => return Err(has_no_end(bytes)),
+    };
+    let options = DecoderOptions::default().set_strict_mode(true).set_max_width(usize::MAX).set_max_height(usize::MAX);
+    let mut strict = JpegDecoder::new_with_options(ZCursor::new(bytes), options.jpeg_set_out_colorspace(colours));
     // Heads that are odd say nothing of what follows.
-    if decoder.decode_headers().is_ok() { decoder.decode().is_err() } else { has_no_end(bytes) }
+    strict.decode_headers().map_err(|_| has_no_end(bytes))?;
+    let pixels = strict.decode().map_err(|_| true)?;
+    let picture = match colours {
+        ColorSpace::Luma => GrayImage::from_raw(width, height, pixels).map(DynamicImage::from),
+        _ => RgbImage::from_raw(width, height, pixels).map(DynamicImage::from),
+    };
+    picture.ok_or(true)
 }
 
 /// Whether a JPEG has no end. In the data of a scan, its mark stands for nothing else.
@@ -230,31 +258,17 @@ fn has_more(format: ImageFormat, bytes: &[u8]) -> bool {
     }
 }
 
-/// Largest values, and those of fewer bits than they are stored with stretched over all.
+/// Notes how many bits values have and need. Those of fewer `bits` than they are stored with are stretched over all.
 fn stretch(picture: &mut DynamicImage, bits: Option<u32>, remarks: &mut Remarks) -> Result<()> {
     fn of<T: Copy + Into<u32> + TryFrom<u32>>(values: &mut [T], step: usize, depth: u32, bits: Option<u32>, remarks: &mut Remarks) {
-        // Every channel but alpha.
-        let colours = if step.is_multiple_of(2) { step - 1 } else { step };
+        (remarks.depth, remarks.needed) = (depth, needed(values, step, depth));
+        let Some(bits) = bits.filter(|bits| *bits < depth) else { return };
         let most = (1_u32 << depth) - 1;
-        // Of values, by the number of bits that they need.
-        let mut counts = [0_usize; 17];
-        for pixel in values.chunks_exact_mut(step) {
-            for value in &mut pixel[..colours] {
-                counts[(u32::BITS - (*value).into().leading_zeros()) as usize] += 1;
-                if let Some(bits) = bits.filter(|bits| *bits < depth) {
-                    let wide = u64::from((*value).into()) * u64::from(most) / u64::from((1_u32 << bits) - 1);
-                    remarks.clipped |= wide > u64::from(most);
-                    *value = T::try_from(wide.min(u64::from(most)) as u32).unwrap_or(*value);
-                }
-            }
+        for value in values.chunks_exact_mut(step).flat_map(|pixel| &mut pixel[..colours(step)]) {
+            let wide = u64::from((*value).into()) * u64::from(most) / u64::from((1_u32 << bits) - 1);
+            remarks.clipped |= wide > u64::from(most);
+            *value = T::try_from(wide.min(u64::from(most)) as u32).unwrap_or(*value);
         }
-        // All but one in a thousand.
-        let (all, mut above) = (counts.iter().sum::<usize>(), 0);
-        let needed = (0..counts.len()).rev().find(|&bits| {
-            above += counts[bits];
-            1000 * above > all
-        });
-        (remarks.depth, remarks.needed) = (depth, needed.unwrap_or(0) as u32);
     }
     match picture {
         DynamicImage::ImageLuma8(p) => of(p, 1, 8, bits, remarks),
@@ -270,6 +284,30 @@ fn stretch(picture: &mut DynamicImage, bits: Option<u32>, remarks: &mut Remarks)
         _ => {}
     }
     Ok(())
+}
+
+/// Of the channels of pixels, all but alpha.
+fn colours(channels: usize) -> usize {
+    if channels.is_multiple_of(2) { channels - 1 } else { channels }
+}
+
+/// Bits that all but one in a thousand of these values need at most.
+fn needed<T: Copy + Into<u32>>(values: &[T], channels: usize, depth: u32) -> u32 {
+    /// Pixels between looks at whether there are enough, as there are of most pictures near their beginning.
+    const PIXELS: usize = 4096;
+    let (colours, all) = (colours(channels), values.len() / channels * colours(channels));
+    let need = |bits: u32| {
+        let needs = |value: &&T| (**value).into() >> (bits - 1) > 0;
+        let mut count = 0;
+        values.chunks(channels * PIXELS).any(|part| {
+            count += match colours == channels {
+                true => part.iter().filter(needs).count(),
+                false => part.chunks_exact(channels).flat_map(|pixel| &pixel[..colours]).filter(needs).count(),
+            };
+            1000 * count > all
+        })
+    };
+    (1..=depth).rev().find(|bits| need(*bits)).unwrap_or(0)
 }
 
 /// Fails where numbers are none of a picture: what is beyond 0 to 1 would be cut off.
@@ -317,33 +355,138 @@ pub(super) fn place(height: u32, width: u32, frame: Image) -> (u32, u32, u32, u3
     ((frame.width - width) / 2, (frame.height - height) / 2, width, height)
 }
 
-fn fit<P: Pixel<Subpixel = u8> + 'static>(picture: ImageBuffer<P, Vec<u8>>, image: Image) -> Vec<u8> {
+/// Pixels of this size, grey or in colour as they were.
+fn fit<P: Pixel<Subpixel = u8> + 'static>(picture: ImageBuffer<P, Vec<u8>>, image: Image, resize: Resize) -> Result<Vec<u8>> {
     if (picture.width(), picture.height()) == (image.width, image.height) {
-        return picture.into_raw();
+        return Ok(picture.into_raw());
     }
-    let (left, top, width, height) = place(picture.height(), picture.width(), image);
+    let (height, width) = (picture.height(), picture.width());
+    if let Resize::Crop(crop) = resize {
+        let crop = crop.of(height, width, image);
+        return scaled(picture.into_raw(), [height, width], crop.part(height, width, image), image, crop.filter);
+    }
+    let (left, top, width, height) = place(height, width, image);
     let small = imageops::resize(&picture, width, height, FilterType::Triangle);
     let mut canvas = ImageBuffer::<P, _>::new(image.width, image.height);
     imageops::replace(&mut canvas, &small, left.into(), top.into());
-    canvas.into_raw()
+    Ok(canvas.into_raw())
+}
+
+/// A part (left, top, width, height) of a picture of some height and width as `image`. Kernels see what lies beside the part.
+fn scaled(
+    pixels: Vec<u8>,
+    [height, width]: [u32; 2],
+    [left, top, across, high]: [f64; 4],
+    image: Image,
+    filter: Interpolation,
+) -> Result<Vec<u8>> {
+    let kind = if image.channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
+    let filter = match filter {
+        Interpolation::Bilinear => Kernel::Bilinear,
+        Interpolation::Bicubic => Kernel::CatmullRom,
+    };
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
+    let mut resizer = Resizer::new();
+    // Across first, as Pillow does: bytes between the two directions cut off what goes beyond them. Of lines, those that are needed.
+    let reach = WIDEST_KERNEL * f64::max(1.0, high / f64::from(image.height)) + 1.0;
+    let (first, end) = ((top - reach).floor().max(0.0), (top + high + reach).ceil().min(f64::from(height)));
+    let picture = Pixels::from_vec_u8(width, height, pixels, kind)?;
+    let mut lines = Pixels::new(image.width, (end - first) as u32, kind);
+    resizer.resize(&picture, &mut lines, &options.crop(left, first, across, end - first))?;
+    let mut small = Pixels::new(image.width, image.height, kind);
+    let below = top - first;
+    resizer.resize(&lines, &mut small, &options.crop(0.0, below, image.width.into(), high.min(end - first - below)))?;
+    Ok(small.into_vec())
 }
 
 /// Images of a format without files of their own, in another size, grey or in colour.
-pub(super) fn conform(samples: Samples, image: Image) -> Samples {
-    match samples {
-        Samples::Images { pixels, image: from } if from != image => Samples::images(converted(&pixels, from, image), image),
+pub(super) fn conform(samples: Samples, image: Image, resize: Resize) -> Result<Samples> {
+    Ok(match samples {
+        Samples::Images { pixels, image: from } if from != image => Samples::images(converted(&pixels, from, image, resize)?, image),
         as_wanted => as_wanted,
-    }
+    })
 }
 
-fn converted(pixels: &SharedRows<u8>, Image { height, width, channels }: Image, image: Image) -> Vec<u8> {
+fn converted(pixels: &SharedRows<u8>, Image { height, width, channels }: Image, image: Image, resize: Resize) -> Result<Vec<u8>> {
     let convert = |bytes: &[u8]| {
         let picture = match channels {
             1 => GrayImage::from_raw(width, height, bytes.to_vec()).map(DynamicImage::from),
             _ => RgbImage::from_raw(width, height, bytes.to_vec()).map(DynamicImage::from),
         };
         let picture = picture.expect("a sample has the bytes of its size");
-        if image.channels == 1 { fit(picture.into_luma8(), image) } else { fit(picture.into_rgb8(), image) }
+        if image.channels == 1 { fit(picture.into_luma8(), image, resize) } else { fit(picture.into_rgb8(), image, resize) }
     };
-    (0..pixels.len()).into_par_iter().map(|sample| pixels.row(sample)).flat_map_iter(convert).collect()
+    let converted: Vec<Vec<u8>> = (0..pixels.len()).into_par_iter().map(|sample| convert(pixels.row(sample))).collect::<Result<_>>()?;
+    Ok(converted.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::SafeTensors;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// PyTorch's antialiased resizing in float64, of a part that is cut out first.
+    #[test]
+    fn filters_are_those_of_pytorch() {
+        let Some(folder) = std::env::var_os("WGRAFT_GOLDEN") else {
+            eprintln!("SKIPPED: WGRAFT_GOLDEN names no folder with PyTorch's pictures");
+            return;
+        };
+        let numbers =
+            |value: &Value| value.as_array().map(|all| all.iter().map(|n| n.as_u64().expect("a number") as usize).collect::<Vec<_>>());
+        let mut cases = 0;
+        while let Ok(bytes) = std::fs::read(std::path::Path::new(&folder).join(format!("resize_antialias_{cases}.safetensors"))) {
+            cases += 1;
+            let (_, metadata) = SafeTensors::read_metadata(&bytes).expect("a header");
+            let params = &metadata.metadata().as_ref().expect("metadata")["params"];
+            let params: Value = serde_json::from_str(params).expect("JSON");
+            let tensors = SafeTensors::deserialize(&bytes).expect("tensors");
+            let (picture, expected) = (tensors.tensor("in.image").expect("there"), tensors.tensor("out.y").expect("there"));
+            let (rows, columns) = (picture.shape()[1], picture.shape()[2]);
+            let [top, left, height, width] = numbers(&params["crop"]).expect("a part")[..] else { panic!("four numbers") };
+            let side = params["size"].as_u64().expect("a size") as usize;
+            let channel = |i: usize| i % 3 * rows * columns + (top + i / 3 / width) * columns + left + i / 3 % width;
+            let pixels = (0..height * width * 3).map(|i| picture.data()[channel(i)]).collect();
+            let filter = if params["filter"] == "bicubic" { Interpolation::Bicubic } else { Interpolation::Bilinear };
+            let image = Image { height: side as u32, width: side as u32, channels: 3 };
+            let all = [0.0, 0.0, width as f64, height as f64];
+            let found = scaled(pixels, [height as u32, width as u32], all, image, filter).expect("it is scaled");
+            let kept = numbers(&params["rows"]).unwrap_or_else(|| (0..side).collect());
+            for (i, value) in expected.data().as_chunks::<8>().0.iter().enumerate() {
+                let (channel, row, column) = (i / side / kept.len(), kept[i / side % kept.len()], i % side);
+                let found = f64::from(found[(row * side + column) * 3 + channel]);
+                // Between the two directions there are bytes too.
+                let far = (found - f64::from_le_bytes(*value).clamp(0.0, 255.0)).abs();
+                assert!(far <= 1.3, "case {cases}, {filter:?}, row {row}, column {column}: {far}");
+            }
+        }
+        assert!(cases > 0, "there are none in {}", folder.display());
+    }
+
+    #[test]
+    fn values_need_as_many_bits_as_nearly_all_of_them() {
+        let plain = |values: &[u16], channels: usize, depth: u32| {
+            let mut counts = [0; 17];
+            let kept = values.chunks_exact(channels).flat_map(|pixel| &pixel[..colours(channels)]);
+            kept.for_each(|value| counts[(u16::BITS - value.leading_zeros()) as usize] += 1);
+            let (all, mut above) = (counts.iter().sum::<usize>(), 0);
+            let found = (0..=depth as usize).rev().find(|&bits| {
+                above += counts[bits];
+                1000 * above > all
+            });
+            found.unwrap_or(0) as u32
+        };
+        for channels in 1..=4 {
+            for shift in 0..=16 {
+                for bright in [0, 1, 12, 13, 5000] {
+                    let value = |i: usize| if i % 6000 < bright { (1_u32 << shift).min(0xFFFF) as u16 } else { (i % 3) as u16 };
+                    let values: Vec<u16> = (0..channels * 12_000).map(value).collect();
+                    assert_eq!(needed(&values, channels, 16), plain(&values, channels, 16), "{channels}, {shift}, {bright}");
+                }
+            }
+        }
+        assert_eq!(needed::<u8>(&[], 3, 8), 0);
+    }
 }

@@ -103,7 +103,7 @@ pub(super) fn decode_all(
     let looks: Vec<Result<Look, String>> = entries.par_iter().map(look).collect();
     let image = choose(&looks.iter().filter_map(|look| look.as_ref().ok().copied()).collect::<Vec<_>>());
     let size = image.len() as usize;
-    let options = PictureOptions { bits: asked.bits, most_bytes: most, ..PictureOptions::plain(image) };
+    let options = PictureOptions { bits: asked.bits, resize: asked.resize, most_bytes: most, ..PictureOptions::plain(image) };
     let usable = kept.as_ref().filter(|(head, _)| head.image == image).map(|(_, contents)| contents);
     let decode = |(entry, look): (&&Entry, Result<Look, String>)| {
         let look = look?;

@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::sheet::Sheet;
 use super::split::Part;
 use super::tree::{self, Entry, Tree};
-use super::{Dataset, ReadOptions, Samples, SharedRows, Split, Truth, decode, index, mask};
+use super::{Dataset, ReadOptions, Resize, Samples, SharedRows, Split, Truth, decode, index, mask};
 use crate::core::sample::Image;
 
 /// The size of pictures that have no size in common, unless the user names one.
@@ -56,8 +56,14 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let mut notes = layout.notes.clone();
     let samples = samples(&name, &layout, options, &mut notes)?;
     let mut truth = picture_truth::of(&name, &layout, &samples, options, &mut notes)?;
+    ensure!(
+        !matches!(truth, PictureTruth::Masks(_)) || options.resize == Resize::Letterbox,
+        "masks are of whole pictures, of which --resize {} leaves the edges out: say --resize letterbox",
+        options.resize
+    );
     let store = |codec: &Codec| {
-        let asked = format!("size {:?}, grey {:?}, bits {:?}", options.size, options.grey, options.bits);
+        let resize = if options.resize == Resize::Letterbox { String::new() } else { format!(", resize {}", options.resize) };
+        let asked = format!("size {:?}, grey {:?}, bits {:?}{resize}", options.size, options.grey, options.bits);
         options.cache.as_ref().map(|folder| Store::new(folder, &tree.root, codec.kind, &asked))
     };
     let entries: Vec<&Entry> = samples.iter().map(|sample| sample.placed.entry).collect();
@@ -246,19 +252,25 @@ fn choose(looks: &[decode::Look], options: &ReadOptions, notes: &mut Vec<String>
     let (height, width) = options.size.map(|[height, width]| (height, width)).or(usable).unwrap_or((USUAL_SIDE, USUAL_SIDE));
     let grey_ones = looks.iter().filter(|look| look.grey).count();
     let grey = options.grey.unwrap_or(2 * grey_ones >= looks.len());
+    let image = Image { height, width, channels: if grey { 1 } else { 3 } };
     let given = match common {
         Some((height, width)) => format!("{height}x{width}"),
         None => format!("of {} sizes", sizes.len()),
     };
     if common != Some((height, width)) {
+        let how = match (options.resize, common) {
+            (Resize::Crop(crop), Some((high, wide))) => Resize::Crop(crop.of(high, wide, image)).described(image),
+            (Resize::Crop(_), None) => format!("{}; smaller ones are enlarged whole", options.resize.described(image)),
+            (Resize::Letterbox, _) => options.resize.described(image),
+        };
         let hint = if options.size.is_none() { "; --size HEIGHTxWIDTH names another size" } else { "" };
-        notes.push(format!("pictures are {given}; resized to {height}x{width}, with borders where proportions differ{hint}"));
+        notes.push(format!("pictures are {given}; resized to {height}x{width}, {how}{hint}"));
     }
     if options.grey.is_none() && grey_ones > 0 && grey_ones < looks.len() {
         let most = if grey { "grey, as most are" } else { "in colour, as most are" };
         notes.push(format!("{grey_ones} of {} pictures are grey: all are read {most} (--grey decides otherwise)", looks.len()));
     }
-    Image { height, width, channels: if grey { 1 } else { 3 } }
+    image
 }
 
 /// Names and reasons of files that could not be read.

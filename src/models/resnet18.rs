@@ -1,6 +1,6 @@
 //! ResNet-18, with torchvision's names and shapes of parameters.
 
-use super::encoder::torchvision;
+use super::encoder::{OF_256, torchvision};
 use super::layers::residual_block;
 use super::resnet::Resnet;
 
@@ -12,5 +12,6 @@ pub(super) static ENCODER: Resnet = Resnet {
     published: &[torchvision(
         "torchvision and timm",
         "python -c \"import torch, torchvision; torch.save(torchvision.models.resnet18(weights='DEFAULT').state_dict(), 'resnet18.pth')\"",
+        OF_256,
     )],
 };

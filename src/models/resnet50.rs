@@ -1,6 +1,6 @@
 //! ResNet-50, with torchvision's names and shapes of parameters.
 
-use super::encoder::torchvision;
+use super::encoder::{OF_232, torchvision};
 use super::layers::{POINTWISE, Place, around, three_by_three};
 use super::resnet::Resnet;
 use crate::core::buffer::Maps;
@@ -14,6 +14,7 @@ pub(super) static ENCODER: Resnet = Resnet {
     published: &[torchvision(
         "torchvision and timm",
         "python -c \"import torch, torchvision; torch.save(torchvision.models.resnet50(weights='DEFAULT').state_dict(), 'resnet50.pth')\"",
+        OF_232,
     )],
 };
 

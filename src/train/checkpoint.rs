@@ -23,7 +23,7 @@ use super::pth;
 use super::tasks::{Objective, Task, stage};
 use crate::core::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
 use crate::core::sample::{Image, SampleType};
-use crate::data::{Encoding, Fingerprint, MOST_SIDE};
+use crate::data::{Encoding, Fingerprint, MOST_SIDE, Resize};
 use crate::error::UsageError;
 use crate::exec::Executor;
 use crate::models::{self, ModelSettings};
@@ -108,6 +108,9 @@ pub struct Record {
     /// Of pictures, where not all bits of their values are used: see [`PictureOptions`](crate::data::PictureOptions).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bits: Option<u32>,
+    /// How its pictures got their size; files of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "is_letterbox")]
+    pub resize: Resize,
     /// Of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
@@ -314,6 +317,7 @@ impl Record {
             samples,
             outputs: Outputs::classes(classes),
             bits: None,
+            resize: Resize::Letterbox,
             encoding: None,
             data: None,
             seed,
@@ -323,6 +327,10 @@ impl Record {
             last_epoch_loss: none,
         }
     }
+}
+
+fn is_letterbox(resize: &Resize) -> bool {
+    *resize == Resize::Letterbox
 }
 
 /// The name under which a buffer is saved, if it is.

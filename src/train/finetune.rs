@@ -115,6 +115,7 @@ impl Finetune {
         let objective = settings.task.begin(&settings.of_task(), data, &train.truth, &mut record.outputs)?;
         record.encoding = data.encoding.clone();
         (record.data, record.bits) = (Some(data.fingerprint()), run.bits);
+        record.resize = run.resize.unwrap_or_default();
         let mut r = Recording::new(run.seed, binding_limit);
         let both = [models::ENCODER, models::HEAD];
         if let Some(layer) = &settings.freeze_until {

@@ -138,6 +138,7 @@ impl Pretrain {
         };
         let mut record = Record::new(None, &settings.model, train.kind(), data.classes, run.seed);
         (record.data, record.bits) = (Some(data.fingerprint()), settings.run.bits);
+        record.resize = settings.run.resize.unwrap_or_default();
         let mut notes = r.begin_with(
             weights.as_ref(),
             &Record { outputs: Outputs { class_names: data.class_names.clone(), ..record.outputs.clone() }, ..record.clone() },

@@ -1,6 +1,6 @@
 //! What a run is asked to do: the declarations of all settings. A run folder's `config.toml` is exactly this, resolved.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -9,9 +9,9 @@ use super::methods::{self, Corruption, METHODS, Method, Pretext};
 use super::optimizer::OptimizerKind;
 use super::presets::augment_preset;
 use super::tasks::{ClassWeights, RegressionLoss, TASKS, Task, TaskSettings};
-use super::weights::model_of;
+use super::weights::{model_of, resize_of};
 use crate::core::settings::{self, Settings};
-use crate::data::{Dataset, MOST_SIDE, ReadOptions, Split, TruthKind};
+use crate::data::{Dataset, MOST_SIDE, ReadOptions, Resize, Split, TruthKind};
 use crate::error::UsageError;
 use crate::exec::DeviceSpec;
 use crate::kernels::adam::AdamSettings;
@@ -45,6 +45,9 @@ settings! {
         grey: Option<bool> = None => absent("as most are"),
         /// Bits of each value of a picture that are used, for instance 12 of a microscope's 16; stretched over the whole range
         bits: Option<u32> = None => absent("all").at_least(1.0).at_most(16.0),
+        /// How pictures of other proportions get their size: letterbox has borders, crop takes the middle; crop:SHARE:FILTER takes that share
+        /// of what the size would hold and scales by a filter, bilinear or bicubic
+        resize: Option<Resize> = None => value("letterbox|crop").absent("as for the weights that are begun with, else letterbox"),
         /// auto, cpu, an index, or BACKEND:NAME, for instance vulkan:llvmpipe (see `devices`)
         device: String = "auto".into() => read_by(|word| word.parse::<DeviceSpec>().map(|_| word.into())),
         /// Threads of the CPU path; 0 is all cores
@@ -163,7 +166,7 @@ settings! {
 }
 
 /// Settings of a run that say how data are read.
-pub const DATA_SETTINGS: &[&str] = &["data", "target", "size", "grey", "bits"];
+pub const DATA_SETTINGS: &[&str] = &["data", "target", "size", "grey", "bits", "resize"];
 
 /// Micro-batches are multiples of this many samples: so parts of buffers begin where bindings may.
 pub const MICRO_UNIT: u32 = 16;
@@ -198,7 +201,8 @@ impl RunSettings {
     pub fn read_options(&self, want_labels: bool) -> ReadOptions {
         let truth = want_labels.then_some(TruthKind::Classes);
         let (target, size, grey, bits) = (self.target.clone(), self.size, self.grey, self.bits);
-        ReadOptions { target, size, grey, bits, truth, want_labels, ..ReadOptions::default() }
+        let resize = self.resize.unwrap_or_default();
+        ReadOptions { target, size, grey, bits, resize, truth, want_labels, ..ReadOptions::default() }
     }
 
     /// Reads images as those that a checkpoint was trained on, unless told otherwise.
@@ -208,6 +212,12 @@ impl RunSettings {
             self.grey.get_or_insert(image.channels == 1);
         }
         self.bits = self.bits.or(record.bits);
+        self.resize = self.resize.or(Some(record.resize).filter(|resize| *resize != Resize::Letterbox));
+    }
+
+    /// These, for pictures as the weights in `file` want them, as far as that is known.
+    fn beginning_with(self, file: Option<&Path>) -> Result<Self> {
+        Ok(RunSettings { resize: resize_of(file)?, ..self })
     }
 
     /// Settings that do not go together.
@@ -263,7 +273,8 @@ impl Settings for PretrainSettings {
 
     fn suited(&self) -> Result<Self> {
         let settings = Self::by(self.method);
-        Ok(PretrainSettings { model: model_of(self.init_from.as_deref(), settings.model.clone())?, ..settings })
+        let file = self.init_from.as_deref();
+        Ok(PretrainSettings { model: model_of(file, settings.model.clone())?, run: settings.run.clone().beginning_with(file)?, ..settings })
     }
 }
 
@@ -334,7 +345,12 @@ impl Settings for FinetuneSettings {
             return self.suited_to_encoder();
         }
         let settings = Self::by(self.task);
-        Ok(FinetuneSettings { model: model_of(self.init_from.as_deref(), settings.model.clone())?, ..settings })
+        let file = self.init_from.as_deref();
+        Ok(FinetuneSettings {
+            model: model_of(file, settings.model.clone())?,
+            run: settings.run.clone().beginning_with(file.filter(|_| !self.task.of_maps()))?,
+            ..settings
+        })
     }
 }
 
@@ -348,6 +364,20 @@ impl FinetuneSettings {
     /// Whether it is told to train on some of the labels alone.
     pub fn has_few_labels(&self) -> bool {
         self.labels.is_some() || self.labels_per_class.is_some()
+    }
+
+    /// Reads images as those that a checkpoint was trained on, unless told otherwise. Returns what a user should know.
+    pub fn read_as(&mut self, record: &Record) -> Option<String> {
+        let given = self.run.resize;
+        self.run.read_as(record);
+        // Masks are of whole pictures.
+        let whole = self.task.of_maps() && given.is_none() && self.run.resize.take().is_some();
+        whole.then(|| {
+            format!(
+                "masks are of whole pictures: they get borders (--resize letterbox), those of {} had --resize {}",
+                self.from, record.resize
+            )
+        })
     }
 
     /// Those that only some tasks have.

@@ -10,7 +10,7 @@ use super::checkpoint::{Checkpoint, Record, read_tensors};
 use super::foreign::StoredTensors;
 use crate::core::buffer::{Arena, Buf, NamedBuf, Role, is_of};
 use crate::core::sample::{Image, SampleType};
-use crate::data::Split;
+use crate::data::{Resize, Split};
 use crate::error::UsageError;
 use crate::models::{self, ModelKind, ModelSettings, Normalization, Published};
 
@@ -27,6 +27,8 @@ pub struct Weights {
     tensors: StoredTensors,
     /// Of a checkpoint of ours.
     record: Option<Record>,
+    /// How its pictures got their size, as far as that is known.
+    resize: Option<Resize>,
     /// Those that the model's encoder can have.
     layers: Vec<String>,
     source: String,
@@ -63,6 +65,18 @@ pub(super) fn published_in(file: &Path) -> Result<Option<ModelKind>> {
     Ok(if record.is_some() { None } else { ModelKind::of_weights(tensors.keys().map(String::as_str)) })
 }
 
+/// How pictures for the weights in `file` get their size, as far as that is known.
+pub(super) fn resize_of(file: Option<&Path>) -> Result<Option<Resize>> {
+    let Some(file) = file else { return Ok(None) };
+    let (tensors, record) = read_tensors(file)?;
+    if let Some(record) = record {
+        return Ok(Some(record.resize).filter(|resize| *resize != Resize::Letterbox));
+    }
+    let Some(kind) = ModelKind::of_weights(tensors.keys().map(String::as_str)) else { return Ok(None) };
+    let mut model = ModelSettings { kind, ..ModelSettings::default() };
+    Ok(Weights::named(tensors, None, file, &mut model, SampleType::Image(PUBLISHED_IMAGE))?.resize)
+}
+
 impl Checkpoint {
     /// A run's checkpoint, or a network whose weights others have published, in a file of theirs. Beside it, what a user should know, as
     /// sentences.
@@ -78,7 +92,8 @@ impl Checkpoint {
         let weights = Weights::named(tensors, None, file, &mut model, samples)?;
         let mut arena = Arena::new(0, u64::MAX);
         models::record_encoder(&mut arena, &model, samples);
-        let record = Record::new(None, &model, samples, 0, 0);
+        let resize = weights.resize.unwrap_or_default();
+        let record = Record { resize, ..Record::new(None, &model, samples, 0, 0) };
         let Fitted { contents, mut notes } = weights.fit(&arena, &record)?;
         // They are said one below the other.
         let of_file = format!("{}: ", file.display());
@@ -91,7 +106,12 @@ impl Checkpoint {
         });
         notes.insert(
             0,
-            format!("{}: weights of {kind}, for pictures of {} pixels unless --size says otherwise", file.display(), PUBLISHED_IMAGE.width),
+            format!(
+                "{}: weights of {kind}, for pictures of {} pixels unless --size says otherwise, {} unless --resize does",
+                file.display(),
+                PUBLISHED_IMAGE.width,
+                resize.described(PUBLISHED_IMAGE)
+            ),
         );
         Ok((Self::of_published(record, stored.collect(), file.display().to_string()), notes))
     }
@@ -103,7 +123,11 @@ impl Weights {
     pub fn of(file: Option<&Path>, model: &mut ModelSettings, samples: &Split) -> Result<Option<Self>> {
         let Some(file) = file else { return Ok(None) };
         let (tensors, record) = read_tensors(file)?;
-        Self::named(tensors, record, file, model, samples.kind()).map(Some)
+        let mut weights = Self::named(tensors, record, file, model, samples.kind())?;
+        if let Some(resize) = weights.resize.filter(|resize| *resize != Resize::Letterbox) {
+            weights.notes.push(format!("{}: its own pictures had --resize {resize}", weights.source));
+        }
+        Ok(Some(weights))
     }
 
     /// [`of`](Self::of) tensors that were read from `file`.
@@ -111,7 +135,8 @@ impl Weights {
         let (layers, source) = (models::encoder_layers(model, samples), file.display().to_string());
         let (tensors, form) = in_our_names(tensors, model.kind.published(), &layers);
         let prefix = prefix(&tensors, &layers).with_context(|| format!("the weights in {source} cannot be told apart"))?;
-        let mut weights = Weights { tensors, record, layers, source, notes: Vec::new() };
+        let resize = record.as_ref().map(|record| record.resize);
+        let mut weights = Weights { tensors, record, resize, layers, source, notes: Vec::new() };
         if let Some(form) = form.filter(|form| form.by != model.kind.published()[0].by) {
             weights.notes.push(format!("{}: names are those of {}", weights.source, form.by));
         }
@@ -133,6 +158,7 @@ impl Weights {
         let in_colour = stem.is_some_and(|(shape, ..)| shape.len() == 4 && shape[1] == COLOURS);
         let published = form.filter(|_| in_colour);
         let known = self.record.as_ref().map_or(published.map(|form| form.normalization), |record| record.model.normalize);
+        self.resize = self.resize.or(published.map(|form| form.resize));
         let grey = in_colour && image.channels == 1;
         let note = match (model.normalize, known) {
             (Some(given), known) if self.record.is_some() && known != Some(given) => {
