@@ -43,9 +43,9 @@ pub trait Encoder: Sync {
         "head"
     }
 
-    /// The first of the last layers, those that a few labels can train if others have trained all before. `None` where no weights of
-    /// it are published.
-    fn last_layers(&self) -> Option<String> {
+    /// The layer from which on labels train it if others have trained all before: with `few`, one of the last; else that where maps get
+    /// their last size. `None` where no weights of it are published.
+    fn trained_from(&self, _few: bool) -> Option<String> {
         None
     }
 

@@ -87,9 +87,10 @@ impl Encoder for InvertedResidual {
         self.classifier
     }
 
-    fn last_layers(&self) -> Option<String> {
-        let [conv, _] = self.names.head();
-        Some(conv)
+    fn trained_from(&self, few: bool) -> Option<String> {
+        let halves = self.blocks.iter().rposition(|block| block.stride > 1).filter(|_| !few);
+        let [first, _] = halves.map_or(self.names.head(), |at| self.names.part(at, &self.blocks[at], true, BlockPart::Expand));
+        Some(first)
     }
 
     fn published(&self) -> &'static [Published] {

@@ -276,8 +276,9 @@ mod tests {
             assert!(!layers.is_empty(), "{kind:?}");
             let norms = arena.bufs().iter().any(|b| matches!(b.role, Role::Statistic { .. }));
             assert_eq!(norms, kind.has_batch_norm(), "{kind:?}");
-            let last = kind.last_layers();
-            assert!(last.is_none_or(|last| layers.iter().any(|layer| is_of(layer, &last))), "{kind:?}");
+            for from in [false, true].into_iter().filter_map(|few| kind.trained_from(few)) {
+                assert!(layers.iter().any(|layer| is_of(layer, &from)), "{kind:?}: {from}");
+            }
             if !kind.published().is_empty() {
                 let names = layers.iter().map(|layer| format!("{layer}.weight")).collect::<Vec<_>>();
                 assert_eq!(ModelKind::of_weights(names.iter().map(String::as_str)), Some(*kind), "it is known by its names");

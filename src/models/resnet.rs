@@ -45,7 +45,7 @@ impl Encoder for Resnet {
         "fc"
     }
 
-    fn last_layers(&self) -> Option<String> {
+    fn trained_from(&self, _few: bool) -> Option<String> {
         Some("layer4".into())
     }
 

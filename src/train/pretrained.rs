@@ -34,7 +34,8 @@ impl FinetuneSettings {
         #[cfg(feature = "files")]
         if let Some(kind) = published_in(Path::new(&self.from))? {
             // A probe trains no layer of the encoder.
-            return Ok(gentle.of_published(kind, self.has_few_labels() && !self.freeze));
+            let published = gentle.of_published(kind, self.has_few_labels());
+            return Ok(FinetuneSettings { freeze_until: published.freeze_until.filter(|_| !self.freeze), ..published });
         }
         Ok(FinetuneSettings { augment: weaker_augmentation(Path::new(&self.from))?, ..gentle })
     }
@@ -45,13 +46,12 @@ impl FinetuneSettings {
         FinetuneSettings { run: RunSettings { lr, optimizer, schedule: Schedule::Cosine, ..self.run }, ..self }
     }
 
-    /// With what keeps a network that others trained on many photographs from forgetting what it knows: its batch norms stay, and its
-    /// layers learn slowly, or from a few labels only the last of them.
+    /// With what keeps a network that others trained on many photographs from forgetting what it knows: its batch norms stay, and the
+    /// last of its layers learn. Chosen with EfficientNet-Lite0 on held-out photographs of flowers.
     pub fn of_published(self, kind: ModelKind, few: bool) -> Self {
         let augment = augment_preset(PHOTOGRAPHS).expect("a preset");
-        let last = kind.last_layers().filter(|_| few);
-        let encoder_lr_scale = if last.is_some() { 1.0 } else { 0.1 };
-        FinetuneSettings { freeze_norm: true, freeze_until: last, encoder_lr_scale, augment, ..self }
+        let encoder_lr_scale = if few { 1.0 } else { 0.1 };
+        FinetuneSettings { freeze_norm: true, freeze_until: kind.trained_from(few), encoder_lr_scale, augment, ..self }
     }
 }
 
