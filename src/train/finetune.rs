@@ -10,7 +10,7 @@ use super::methods;
 use super::methods::images;
 use super::observers::{Judgement, Outcome};
 use super::recording::Recording;
-use super::settings::{Checked, FinetuneSettings, MIN_FEW_LABEL_STEPS};
+use super::settings::{Checked, FinetuneSettings, MIN_FEW_LABEL_STEPS, MIN_PUBLISHED_STEPS};
 use super::tasks::{BatchOutput, Objective, Prediction, Scores, Task};
 use super::training::{Plan, Training, TrainingOptions};
 use super::weights::Weights;
@@ -127,6 +127,11 @@ impl Finetune {
             }
             r.arena.freeze_until(layer);
         }
+        let least = match &pretrained {
+            _ if !few => 0,
+            Some(checkpoint) if checkpoint.is_published() => MIN_PUBLISHED_STEPS,
+            _ => MIN_FEW_LABEL_STEPS,
+        };
         let to_train_on = Split { truth: objective.to_train_on(train.truth.clone()), samples: train.samples.clone(), names: Vec::new() };
         let options = TrainingOptions {
             samples: &to_train_on,
@@ -135,7 +140,7 @@ impl Finetune {
             trained: if settings.freeze { &both[1..] } else { &both },
             optimizer: run.update_rule(),
             seed: run.seed,
-            total_steps: &|epoch| run.steps.unwrap_or(run.epochs.saturating_mul(epoch).max(if few { MIN_FEW_LABEL_STEPS } else { 0 })),
+            total_steps: &|epoch| run.steps.unwrap_or(run.epochs.saturating_mul(epoch).max(least)),
         };
         // Frozen layers are those of evaluation.
         let place = |group, statistics| Place::new(group, if options.trained.contains(&group) { statistics } else { Statistics::Running });

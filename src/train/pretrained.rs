@@ -51,7 +51,8 @@ impl FinetuneSettings {
     pub fn of_published(self, kind: ModelKind, few: bool) -> Self {
         let augment = augment_preset(PHOTOGRAPHS).expect("a preset");
         let encoder_lr_scale = if few { 1.0 } else { 0.1 };
-        FinetuneSettings { freeze_norm: true, freeze_until: kind.trained_from(few), encoder_lr_scale, augment, ..self }
+        let run = RunSettings { batch: 32, ..self.run };
+        FinetuneSettings { freeze_norm: true, freeze_until: kind.trained_from(few), encoder_lr_scale, augment, run, ..self }
     }
 }
 

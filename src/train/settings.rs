@@ -174,6 +174,9 @@ pub const MICRO_UNIT: u32 = 16;
 /// With few labels, epochs are counted so that at least this many steps are taken.
 pub const MIN_FEW_LABEL_STEPS: u32 = 500;
 
+/// The same, of a network that others have trained.
+pub const MIN_PUBLISHED_STEPS: u32 = 200;
+
 /// The augmentation of pretraining on images in colour, where nobody chose another.
 pub const COLOUR_AUGMENTATION: &str = "photos-strong";
 
