@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::core::time::touch;
 use crate::files;
 
 /// Names another folder than the user's cache folder.
@@ -20,7 +20,7 @@ pub fn folder() -> Option<PathBuf> {
 }
 
 /// The file in which something waits: its key is all that the contents depend on besides what the head tells.
-pub struct Kept {
+pub struct CacheFile {
     path: PathBuf,
     key: String,
 }
@@ -33,12 +33,12 @@ struct Envelope<H> {
     head: H,
 }
 
-impl Kept {
+impl CacheFile {
     /// In `folder`, one for each key.
     pub fn new(folder: &Path, key: String) -> Self {
         let mut hasher = DefaultHasher::new();
         key.hash(&mut hasher);
-        Kept { path: folder.join(format!("{:016x}", hasher.finish())), key }
+        CacheFile { path: folder.join(format!("{:016x}", hasher.finish())), key }
     }
 
     /// Head and contents, whole and undamaged, if they are there.
@@ -64,7 +64,7 @@ impl Kept {
     /// It is the last of its folder to be given up by [`keep_within`].
     pub fn used(&self) {
         // A clock that cannot be set only makes it go sooner.
-        let _ = File::options().append(true).open(&self.path).and_then(|file| file.set_modified(SystemTime::now()));
+        let _ = File::options().append(true).open(&self.path).and_then(|file| touch(&file));
     }
 }
 
@@ -101,11 +101,11 @@ mod tests {
     #[test]
     fn what_is_damaged_or_of_another_key_is_none() {
         let folder = tempfile::tempdir().expect("a folder");
-        let kept = Kept::new(folder.path(), "one".into());
+        let kept = CacheFile::new(folder.path(), "one".into());
         assert!(kept.load::<u32>().is_none(), "nothing is there yet");
         kept.save(7_u32, &[b"con", b"tents"]).expect("it is written");
         assert_eq!(kept.load::<u32>(), Some((7, b"contents".to_vec())));
-        let moved = Kept { path: kept.path.clone(), key: "two".into() };
+        let moved = CacheFile { path: kept.path.clone(), key: "two".into() };
         assert!(moved.load::<u32>().is_none(), "keys that fall together are told apart");
         let mut bytes = std::fs::read(&kept.path).expect("it is there");
         for at in [3, 12, bytes.len() - 1] {
@@ -121,11 +121,11 @@ mod tests {
     #[test]
     fn what_was_used_longest_ago_goes_first() {
         let folder = tempfile::tempdir().expect("a folder");
-        let kept = ["a", "b", "c"].map(|key| Kept::new(folder.path(), key.into()));
-        for (age, kept) in (1..).zip(&kept) {
+        let kept = ["a", "b", "c"].map(|key| CacheFile::new(folder.path(), key.into()));
+        let wait = || std::thread::sleep(std::time::Duration::from_millis(20));
+        for kept in &kept {
             kept.save((), &[&[0; 1000]]).expect("it is written");
-            let file = File::options().append(true).open(&kept.path).expect("it is there");
-            file.set_modified(SystemTime::now() - std::time::Duration::from_secs(1000 - age)).expect("a clock");
+            wait();
         }
         kept[0].used();
         keep_within(folder.path(), 2500).expect("they are removed");

@@ -23,8 +23,9 @@
 //! | [`exec`] | what runs programs: CPU, GPU, and choosing variants |
 //! | [`host`] | mathematics over slices: products, patches, neighbours, views of images |
 //! | [`data`] | samples, what is known of them, a reader for each file format, and how text in files becomes numbers |
+//! | [`cache`] | what is kept between runs and can be made anew |
 //! | [`mod@core`] | building and being a list of calls: buffers, programs, the tape, WGSL text read through naga, random numbers; how settings are declared |
-//! | [`files`], [`cache`], [`error`] | files that appear whole or not at all; what is kept between runs; exit codes |
+//! | [`files`], [`error`] | files that appear whole or not at all; exit codes |
 //!
 //! [`exec`] never names a kernel, and kernels never name an executor.
 //!

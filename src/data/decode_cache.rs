@@ -42,7 +42,7 @@ pub(super) struct Decoded {
 }
 
 /// Where decoded copies wait.
-pub(super) struct Store(cache::Kept);
+pub(super) struct Store(cache::CacheFile);
 
 /// The head of a store; the decoded files follow, one after the other.
 #[derive(Serialize, Deserialize)]
@@ -62,7 +62,7 @@ struct Kept {
 impl Store {
     pub fn new(folder: &Path, root: &Path, kind: &str, options: &str) -> Self {
         let root = root.canonicalize().unwrap_or_else(|_| root.to_path_buf());
-        Store(cache::Kept::new(&folder.join("decoded"), format!("{VERSION}: {kind} of {} with {options}", root.display())))
+        Store(cache::CacheFile::new(&folder.join("decoded"), format!("{VERSION}: {kind} of {} with {options}", root.display())))
     }
 
     /// What is there, whole and undamaged.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
 use super::embed::Features;
-use crate::cache::{Kept, keep_within};
+use crate::cache::{CacheFile, keep_within};
 use crate::data::Split;
 use crate::exec::Device;
 
@@ -22,29 +22,29 @@ const MOST_BYTES: u64 = 2 << 30;
 
 /// What is kept of an encoder; rows of features follow, in the order of the pictures.
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct Embedded {
     columns: usize,
     /// Hashes of their pixels: that some two of a million pictures fall together has a chance of 1 in 30 million.
     pictures: Vec<u64>,
 }
 
 /// Features of an encoder that are known, in a file for each encoder and device.
-struct Known {
-    kept: Kept,
-    head: Head,
+struct KnownFeatures {
+    kept: CacheFile,
+    head: Embedded,
     /// `[pictures, columns]`
     rows: Vec<u8>,
     /// Where the row of a picture is.
     places: HashMap<u64, usize>,
 }
 
-impl Known {
+impl KnownFeatures {
     fn load(folder: &Path, key: String) -> Self {
-        let kept = Kept::new(folder, key);
-        let found = kept.load().filter(|(head, rows): &(Head, Vec<u8>)| rows.len() == 4 * head.columns * head.pictures.len());
-        let (head, rows) = found.unwrap_or((Head { columns: 0, pictures: Vec::new() }, Vec::new()));
+        let kept = CacheFile::new(folder, key);
+        let found = kept.load().filter(|(head, rows): &(Embedded, Vec<u8>)| rows.len() == 4 * head.columns * head.pictures.len());
+        let (head, rows) = found.unwrap_or((Embedded { columns: 0, pictures: Vec::new() }, Vec::new()));
         let places = head.pictures.iter().copied().zip(0..).collect();
-        Known { kept, head, rows, places }
+        KnownFeatures { kept, head, rows, places }
     }
 
     fn row(&self, picture: u64) -> Option<Vec<f32>> {
@@ -61,7 +61,7 @@ impl Known {
             _ => (&[], &[]),
         };
         if rows.len() as u64 <= MOST_BYTES {
-            let head = Head { columns: features.columns, pictures: [before, pictures].concat() };
+            let head = Embedded { columns: features.columns, pictures: [before, pictures].concat() };
             self.kept.save(head, &[old, &rows])?;
             keep_within(folder, MOST_BYTES)?;
         }
@@ -79,7 +79,7 @@ impl Checkpoint {
         };
         let folder = cache.join("features");
         let on = device.identity().unwrap_or_else(|| "cpu".into());
-        let known = Known::load(&folder, format!("{VERSION}: {} by {:016x} on {on}", images.kind(), self.fingerprint()));
+        let known = KnownFeatures::load(&folder, format!("{VERSION}: {} by {:016x} on {on}", images.kind(), self.fingerprint()));
         let pictures: Vec<u64> = (0..images.len()).into_par_iter().map(|row| hash_of(pixels.row(row))).collect();
         // Each once, though it be there twice.
         let mut seen = HashSet::new();

@@ -23,14 +23,14 @@ use table::{Arm, BudgetRow, Tried, draw_plot, heading, write_csv};
 const AUGMENTATION: [&str; 2] = ["medium", "photos-medium"];
 
 /// A pretrained encoder, and the data as it takes them.
-struct Pretrained {
+struct Contender {
     checkpoint: Checkpoint,
     /// Training images to draw from, those by which rates are chosen, and test images, which choose nothing.
     choosing: Dataset,
     testing: Dataset,
 }
 
-impl Pretrained {
+impl Contender {
     fn of(finished: &mut Finished, data: &Flags<DataFlags>, choose_on: f64) -> Result<Self> {
         let data = finished.data(data, true)?;
         ensure!(data.classes > 1 && data.train.truth.labels.is_some(), "{} has no labels", data.name);
@@ -40,7 +40,7 @@ impl Pretrained {
         let few = || format!("{} training images are too few to hold any out (--choose-on)", data.train.len());
         ensure!(!chosen_on.is_empty() && !rest.is_empty(), few());
         let choosing = Dataset { test: Some(chosen_on), train: rest.clone(), ..data.clone() };
-        Ok(Pretrained { checkpoint: finished.checkpoint.clone(), choosing, testing: Dataset { train: rest, ..data } })
+        Ok(Contender { checkpoint: finished.checkpoint.clone(), choosing, testing: Dataset { train: rest, ..data } })
     }
 
     /// What it is called in the picture.
@@ -54,8 +54,8 @@ impl Pretrained {
 struct Trials<'a> {
     args: &'a CurveArgs,
     device: &'a Device,
-    from: Pretrained,
-    beside: Option<Pretrained>,
+    from: Contender,
+    beside: Option<Contender>,
     /// Of the images to draw from, and of the test images, as `from` has them.
     features: [Features; 2],
 }
@@ -71,7 +71,7 @@ impl Trials<'_> {
     }
 
     /// The encoder of an arm; from scratch it is the smaller one of two as a rule, which is trained here.
-    fn of(&self, arm: Arm) -> &Pretrained {
+    fn of(&self, arm: Arm) -> &Contender {
         match (arm, &self.beside) {
             (Arm::Beside | Arm::Scratch, Some(beside)) => beside,
             _ => &self.from,
@@ -152,8 +152,8 @@ impl Trials<'_> {
 }
 
 /// How an arm that trains does so.
-fn settings(args: &CurveArgs, of: &Pretrained, arm: Arm, budget: Budget, lr: f32) -> FinetuneSettings {
-    let Pretrained { checkpoint, testing, .. } = of;
+fn settings(args: &CurveArgs, of: &Contender, arm: Arm, budget: Budget, lr: f32) -> FinetuneSettings {
+    let Contender { checkpoint, testing, .. } = of;
     let in_colour = testing.train.kind().channels() > 1;
     let mut settings = FinetuneSettings {
         from: arm.name().into(),
@@ -206,11 +206,11 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
     let _lock = finished.lock(args.out.as_deref())?;
     let other = args.beside.as_deref().map(find_checkpoint).transpose()?;
     finished.inputs(&args.data, &[other.as_deref()]).declare([&csv, &png], args.overwrite)?;
-    let from = Pretrained::of(&mut finished, &args.data, args.choose_on)?;
+    let from = Contender::of(&mut finished, &args.data, args.choose_on)?;
     let data_beside = finished.data_of_another(&args.data);
-    let compared = beside.as_mut().map(|beside| Pretrained::of(beside, &data_beside, args.choose_on)).transpose()?;
+    let compared = beside.as_mut().map(|beside| Contender::of(beside, &data_beside, args.choose_on)).transpose()?;
     if let Some(compared) = &compared {
-        let labels = |of: &Pretrained| of.testing.train.truth.labels.clone();
+        let labels = |of: &Contender| of.testing.train.truth.labels.clone();
         ensure!(labels(&from) == labels(compared), "the two encoders do not read the same pictures of {}", from.testing.name);
     }
     for (&lr, of) in args.lr_grid.iter().flat_map(|lr| [Some(&from), compared.as_ref()].into_iter().flatten().map(move |of| (lr, of))) {
