@@ -270,7 +270,7 @@ pub struct DeviceArgs {
 
 #[derive(Clone, Debug, Args)]
 pub struct EvalArgs {
-    /// A run folder (its best checkpoint) or a checkpoint file
+    /// A run folder (its best checkpoint), a checkpoint file, or weights that others published
     pub run: PathBuf,
     /// Of a pretrained run: fit a linear probe to this many labels of each class too
     #[arg(long, value_name = "N")]
@@ -289,7 +289,7 @@ pub struct EvalArgs {
 
 #[derive(Clone, Debug, Args)]
 pub struct PredictArgs {
-    /// A run folder (its best checkpoint) or a checkpoint file
+    /// A run folder (its best checkpoint), a checkpoint file, or weights that others published
     pub run: PathBuf,
     /// Pictures of any size, folders of them, quoted patterns, or - for a list of paths on stdin; for a run that was trained on a
     /// table, tables with its columns
@@ -311,7 +311,7 @@ pub struct PredictArgs {
 #[derive(Clone, Debug, Args)]
 #[command(group(clap::ArgGroup::new("which labels").required(true).args(["labels_per_class", "labels"])))]
 pub struct LabelArgs {
-    /// A run folder (its best checkpoint) or a checkpoint file
+    /// A run folder (its best checkpoint), a checkpoint file, or weights that others published
     pub run: PathBuf,
     /// Start from this many labelled images of each class, drawn by seed, to measure how well that works
     #[arg(long, value_name = "N")]
@@ -355,7 +355,7 @@ pub struct LabelArgs {
 
 #[derive(Clone, Debug, Args)]
 pub struct EmbedArgs {
-    /// A run folder (its best checkpoint) or a checkpoint file
+    /// A run folder (its best checkpoint), a checkpoint file, or weights that others published
     pub run: PathBuf,
     /// Images, in any format that --data of `pretrain` takes (training images come first, then test images); or a picture, a pattern
     /// such as 'photos/*.jpg', or - for a list of files on stdin
@@ -375,7 +375,7 @@ pub struct EmbedArgs {
 
 #[derive(Clone, Debug, Args)]
 pub struct SearchArgs {
-    /// A run folder (its best checkpoint) or a checkpoint file
+    /// A run folder (its best checkpoint), a checkpoint file, or weights that others published
     pub run: PathBuf,
     /// A PNG or JPEG picture, or the name of one of the images: a file, or without files, train:INDEX or test:INDEX
     pub image: PathBuf,

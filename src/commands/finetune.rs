@@ -135,7 +135,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let path = folder.path().to_path_buf();
     catch_interrupts();
     let training = &finetune.plan.training;
-    let (samples, next) = if data.encoding.is_some() { ("rows", "TABLE.csv") } else { ("images", "PICTURE.png") };
+    let (samples, next) = if data.encoding.is_some() { ("rows", "TABLE.csv") } else { ("images", "PICTURE") };
     say!(
         "{}: {} labelled training {samples}, from {}, {model}, {} steps of {}",
         data.name,

@@ -211,15 +211,13 @@ fn load_known_data(
     Ok(data)
 }
 
-/// Fixes the number of threads; 0 is all cores. Called before anything starts the pool, as decoding pictures does.
+/// Fixes the number of threads; 0 is all cores. Called before anything starts the pool, as decoding pictures does. This thread is one
+/// of them: it need not wait until others wake up, and memory that it let go serves its loops.
 fn start_threads(threads: usize) -> Result<()> {
     /// More than any machine has, and few enough to be started.
     const MOST: usize = 1024;
     ensure!(threads <= MOST, UsageError(format!("--threads {threads}: at most {MOST}")));
-    match threads {
-        0 => Ok(()),
-        _ => rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().context("cannot start that many threads"),
-    }
+    rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global().context("cannot start that many threads")
 }
 
 /// Opens the device and says which it is and why.

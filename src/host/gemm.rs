@@ -66,17 +66,17 @@ impl Gemm {
         let (k_stride, n_stride) = if layout == Layout::NT { (1, b_stride) } else { (b_stride, 1) };
         // Outer products have few rows of the right side at a time, and pack those.
         let panels = match layout {
-            Layout::TN => Panels::room(isa, 0, n),
-            _ => Panels::pack(isa, n, RightSide { values: b, offsets: &[0], length: k, k_stride, n_stride }),
+            Layout::TN => None,
+            _ => Some(Panels::pack(isa, n, RightSide { values: b, offsets: &[0], length: k, k_stride, n_stride })),
         };
-        let at_once = panels.rows_at_once();
-        let block = m.div_ceil(threads).next_multiple_of(panels.height());
+        let of_tile = |panels: &Panels| (panels.height(), panels.width());
+        let (height, width) = panels.as_ref().map_or_else(|| of_tile(&Panels::room(isa, 0, n)), of_tile);
+        let block = m.div_ceil(threads).next_multiple_of(height);
         let multiply = |(number, c): (usize, &mut [f32])| {
             let first = number * block;
             let rows = block.min(m - first);
-            if layout == Layout::TN {
-                return self.add_outer(first..first + rows, panels.width(), a, b, c);
-            }
+            let Some(panels) = &panels else { return self.add_outer(first..first + rows, width, a, b, c) };
+            let at_once = panels.rows_at_once();
             for row in (0..rows).step_by(at_once) {
                 let a = &a[(first + row) * a_stride..];
                 let (count, mut starts) = (at_once.min(rows - row), Starts::default());

@@ -33,6 +33,10 @@ pub struct Panels {
 /// Bytes of a line of a cache.
 const LINE: usize = 64;
 
+/// Floats that memory of panels has room for at least: more than glibc ever takes from its heap (32 MiB), where what stays would lie
+/// between buffers that come and go, and keep their memory from others. What is not used takes no memory.
+const LEAST_ROOM: usize = 33 << 18;
+
 thread_local! {
     /// Memory of panels that are no longer needed: new memory would be cleared, and that by page faults.
     static SPARE: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
@@ -51,8 +55,11 @@ impl Panels {
     pub fn room(isa: Isa, k: usize, n: usize) -> Self {
         let vectors = width(isa, n);
         let width = vectors * isa.lanes();
-        let mut values = SPARE.take();
-        values.resize(n.div_ceil(width) * width * k + LINE / 4, 0.0);
+        let (mut values, length) = (SPARE.take(), n.div_ceil(width) * width * k + LINE / 4);
+        if values.capacity() < length {
+            values = Vec::with_capacity(length.max(LEAST_ROOM));
+        }
+        values.resize(length, 0.0);
         let skipped = values.as_ptr().align_offset(LINE).min(LINE / 4);
         Panels { isa, vectors, k, n, values, skipped }
     }
