@@ -91,7 +91,7 @@ mod tests {
         // Two long clouds side by side, one label at an end of each: a probe of these two rows alone is misled by their lengths.
         let row = |i: u32| {
             let noise = threefry([5, 6], [i, 0]).map(signed_unit);
-            [1.5 * noise[0], if i % 2 == 0 { 0.5 } else { -0.5 } + 0.2 * noise[1], 3.0]
+            [1.5 * noise[0], if i.is_multiple_of(2) { 0.5 } else { -0.5 } + 0.2 * noise[1], 3.0]
         };
         let features: Vec<f32> = (0..400).flat_map(row).collect();
         let ends = [0_u32, 1].map(|of| {

@@ -69,16 +69,21 @@ impl Plot {
     fn heads(&self, canvas: &mut Canvas) -> u32 {
         let left = 28.0;
         canvas.words(&glyphs::fit(&self.title, 24.0, SIZE.0 as f32 - 2.0 * left), (left, 18.0), 24.0, INK);
-        let mut x = left;
+        let (mut x, mut y) = (left, 56.0);
+        let most = SIZE.0 as f32 - 2.0 * left;
         for (line, colour) in self.lines.iter().zip(colours()) {
-            canvas.block((x, 63.5), (26.0, 3.0), colour);
-            canvas.disc((x + 13.0, 65.0), RADIUS as f32, colour);
-            let name = glyphs::fit(&line.name, 16.0, (SIZE.0 as f32 - x - 60.0).max(20.0));
-            canvas.words(&name, (x + 34.0, 56.0), 16.0, INK);
-            x += 34.0 + glyphs::width(&name, 16.0) + 28.0;
+            let name = glyphs::fit(&line.name, 16.0, most - 34.0);
+            let width = 34.0 + glyphs::width(&name, 16.0);
+            if x > left && x - left + width > most {
+                (x, y) = (left, y + 24.0);
+            }
+            canvas.block((x, y + 7.5), (26.0, 3.0), colour);
+            canvas.disc((x + 13.0, y + 9.0), RADIUS as f32, colour);
+            canvas.words(&name, (x + 34.0, y), 16.0, INK);
+            x += width + 28.0;
         }
-        canvas.words(&self.y_label, (left, 86.0), 15.0, PALE_INK);
-        116
+        canvas.words(&self.y_label, (left, y + 30.0), 15.0, PALE_INK);
+        y as u32 + 60
     }
 
     fn chart(&self, canvas: &mut Canvas, top: u32) -> Result<()> {
@@ -257,6 +262,19 @@ mod tests {
         let inked = inked(&picture);
         let (left, right) = (inked.iter().min().expect("a line"), inked.iter().max().expect("a line"));
         assert!(right.0 - left.0 > 500 && left.1 > right.1 + 150, "from {left:?} to {right:?}");
+    }
+
+    #[test]
+    fn every_name_is_in_the_legend() {
+        let line = plot(&[(1.0, 0.5, 0.0), (10.0, 0.6, 0.0)]).lines.remove(0);
+        let lines: Vec<Line> =
+            (0..4).map(|i| Line { name: format!("{i}: a network of a long name, fine-tuned"), ..line.clone() }).collect();
+        let picture = Plot { lines, ..plot(&[]) }.draw().expect("a plot");
+        // Two rows of two: marks of all lines, and their names whole, before the right edge.
+        let marks = |colour: [u8; 3], x: u32, y: u32| picture.get_pixel(x, y).0.iter().zip(colour).all(|(a, b)| a.abs_diff(b) < 8);
+        for (i, y) in [65, 65, 89, 89].into_iter().enumerate() {
+            assert!((28..SIZE.0 - 300).any(|x| marks(COLOURS[i], x, y)), "line {i}");
+        }
     }
 
     #[test]

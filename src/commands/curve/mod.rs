@@ -45,8 +45,8 @@ impl Contender {
 
     /// What it is called in the picture.
     fn name(&self) -> String {
-        let by_others = if self.checkpoint.is_published() { ", trained by others" } else { ", pretrained" };
-        format!("{}{by_others}", self.checkpoint.record.model.kind.name())
+        let pretrained = if self.checkpoint.is_published() { "" } else { "pretrained " };
+        format!("{pretrained}{}", self.checkpoint.record.model.kind.name())
     }
 }
 
