@@ -69,7 +69,8 @@ impl Spread {
         let (columns, classes) = (train.columns, start.class_names.len());
         let unit = unit_rows(&train.values, columns);
         let graph = Graph::of(&unit, columns, settings)?;
-        let voters = test.map(|test| Voters::of(&unit_rows(&test.values, columns), &unit, columns, settings)).transpose()?;
+        let voters =
+            test.filter(|_| !refit).map(|test| Voters::of(&unit_rows(&test.values, columns), &unit, columns, settings)).transpose()?;
         let mut found = Spread { assigned: Vec::new(), test: Vec::new(), others: Vec::new() };
         for labelled in &start.draws {
             let spread = graph.spread(labelled, classes)?;
@@ -80,10 +81,10 @@ impl Spread {
                 labelled.iter().for_each(|&(row, _)| others[row as usize] = false);
                 found.others.extend(share_right(&assigned, truth, |row| others[row]));
             }
-            if let (Some(voters), Some(test), Some(truth)) = (&voters, test, data.test.as_ref().and_then(|test| test.truth.labels.as_ref()))
-            {
-                let scores = refitted.as_ref().map_or_else(|| spread.vote(voters), |refitted| refitted.of(&test.values));
-                found.test.extend(share_right(&scores.assigned(), truth, |_| true));
+            let by_probe = refitted.as_ref().zip(test).map(|(refitted, test)| refitted.of(&test.values));
+            let of_test = by_probe.or_else(|| voters.as_ref().map(|voters| spread.vote(voters)));
+            if let (Some(of_test), Some(truth)) = (of_test, data.test.as_ref().and_then(|test| test.truth.labels.as_ref())) {
+                found.test.extend(share_right(&of_test.assigned(), truth, |_| true));
             }
             if found.assigned.is_empty() {
                 found.assigned = assigned;

@@ -68,7 +68,7 @@ impl Finished {
     /// What makes another run read the data that this one does: it takes pictures as it was trained on.
     pub fn data_of_another(&self, args: &Flags<DataFlags>) -> Flags<DataFlags> {
         let mut flags = args.clone();
-        let of_pictures = ["size", "grey", "bits"];
+        let of_pictures = ["size", "grey", "bits", "resize"];
         of_pictures.iter().for_each(|key| flags.given[key] = Value::Null);
         if let Some(path) = self.data_path(args) {
             flags.given["data"] = serde_json::json!(path);

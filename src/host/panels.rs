@@ -80,7 +80,7 @@ impl Panels {
         panels
     }
 
-    /// LeftTiles of a panel.
+    /// Columns of a panel.
     pub fn width(&self) -> usize {
         self.vectors * self.isa.lanes()
     }
@@ -188,7 +188,7 @@ impl LeftTiles {
         LeftTiles { rows: 0, height: panels.height(), count: 0, values: Vec::new() }
     }
 
-    /// LeftTiles are values `rows` of each of `count` rows of a matrix.
+    /// Columns are values `rows` of each of `count` rows of a matrix.
     pub fn pack(&mut self, values: &[f32], stride: usize, rows: Range<usize>, count: usize) {
         (self.rows, self.count) = (rows.len(), count);
         self.values.resize(rows.len().div_ceil(self.height) * self.height * count, 0.0);
@@ -254,7 +254,7 @@ impl RightSide<'_> {
     }
 }
 
-/// LeftTiles of a panel from rows that lie `stride` apart, in squares of four.
+/// Columns of a panel from rows that lie `stride` apart, in squares of four.
 fn transpose(columns: usize, values: &[f32], stride: usize, width: usize, to: &mut [f32]) {
     // A few rows at a time, which stay in caches while columns are written.
     const ROWS: usize = 16;

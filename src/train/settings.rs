@@ -1,6 +1,6 @@
 //! What a run is asked to do: the declarations of all settings. A run folder's `config.toml` is exactly this, resolved.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use super::methods::{self, Corruption, METHODS, Method, Pretext};
 use super::optimizer::OptimizerKind;
 use super::presets::augment_preset;
 use super::tasks::{ClassWeights, RegressionLoss, TASKS, Task, TaskSettings};
-use super::weights::{model_of, resize_of};
+use super::weights::beginning;
 use crate::core::settings::{self, Settings};
 use crate::data::{Dataset, MOST_SIDE, ReadOptions, Resize, Split, TruthKind};
 use crate::error::UsageError;
@@ -218,11 +218,6 @@ impl RunSettings {
         self.resize = self.resize.or(Some(record.resize).filter(|resize| *resize != Resize::Letterbox));
     }
 
-    /// These, for pictures as the weights in `file` want them, as far as that is known.
-    fn beginning_with(self, file: Option<&Path>) -> Result<Self> {
-        Ok(RunSettings { resize: resize_of(file)?, ..self })
-    }
-
     /// Settings that do not go together.
     fn contradiction(&self) -> Option<String> {
         let adam = self.optimizer != OptimizerKind::Sgd;
@@ -276,8 +271,8 @@ impl Settings for PretrainSettings {
 
     fn suited(&self) -> Result<Self> {
         let settings = Self::by(self.method);
-        let file = self.init_from.as_deref();
-        Ok(PretrainSettings { model: model_of(file, settings.model.clone())?, run: settings.run.clone().beginning_with(file)?, ..settings })
+        let (model, resize) = beginning(self.init_from.as_deref(), settings.model)?;
+        Ok(PretrainSettings { model, run: RunSettings { resize, ..settings.run }, ..settings })
     }
 }
 
@@ -348,12 +343,10 @@ impl Settings for FinetuneSettings {
             return self.suited_to_encoder();
         }
         let settings = Self::by(self.task);
-        let file = self.init_from.as_deref();
-        Ok(FinetuneSettings {
-            model: model_of(file, settings.model.clone())?,
-            run: settings.run.clone().beginning_with(file.filter(|_| !self.task.of_maps()))?,
-            ..settings
-        })
+        let (model, resize) = beginning(self.init_from.as_deref(), settings.model)?;
+        // Masks are of whole pictures.
+        let resize = resize.filter(|_| !self.task.of_maps());
+        Ok(FinetuneSettings { model, run: RunSettings { resize, ..settings.run }, ..settings })
     }
 }
 

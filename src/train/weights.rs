@@ -44,15 +44,19 @@ pub struct Fitted {
     pub notes: Vec<String>,
 }
 
-/// The model that the weights in `file` are of, as far as that is known; without a file, or where it is not, `otherwise`.
-pub(super) fn model_of(file: Option<&Path>, otherwise: ModelSettings) -> Result<ModelSettings> {
-    let Some(file) = file else { return Ok(otherwise) };
+/// The model that the weights in `file` are of, and how their pictures get their size, as far as that is known; without a file, or
+/// where it is not, `otherwise`.
+pub(super) fn beginning(file: Option<&Path>, otherwise: ModelSettings) -> Result<(ModelSettings, Option<Resize>)> {
+    let Some(file) = file else { return Ok((otherwise, None)) };
     let (tensors, record) = read_tensors(file)?;
     if let Some(record) = record {
-        return Ok(ModelSettings { normalize: otherwise.normalize, ..record.model });
+        let resize = Some(record.resize).filter(|resize| *resize != Resize::Letterbox);
+        return Ok((ModelSettings { normalize: otherwise.normalize, ..record.model }, resize));
     }
-    let kind = ModelKind::of_weights(tensors.keys().map(String::as_str)).unwrap_or(otherwise.kind);
-    Ok(ModelSettings { kind, ..otherwise })
+    let Some(kind) = ModelKind::of_weights(tensors.keys().map(String::as_str)) else { return Ok((otherwise, None)) };
+    let mut published = ModelSettings { kind, ..ModelSettings::default() };
+    let resize = Weights::named(tensors, None, file, &mut published, SampleType::Image(PUBLISHED_IMAGE))?.resize;
+    Ok((ModelSettings { kind, ..otherwise }, resize))
 }
 
 /// The network that others have published the weights of in `file`; `None` where it is a run of ours, or not known.
@@ -63,18 +67,6 @@ pub(super) fn published_in(file: &Path) -> Result<Option<ModelKind>> {
     }
     let (tensors, record) = read_tensors(file)?;
     Ok(if record.is_some() { None } else { ModelKind::of_weights(tensors.keys().map(String::as_str)) })
-}
-
-/// How pictures for the weights in `file` get their size, as far as that is known.
-pub(super) fn resize_of(file: Option<&Path>) -> Result<Option<Resize>> {
-    let Some(file) = file else { return Ok(None) };
-    let (tensors, record) = read_tensors(file)?;
-    if let Some(record) = record {
-        return Ok(Some(record.resize).filter(|resize| *resize != Resize::Letterbox));
-    }
-    let Some(kind) = ModelKind::of_weights(tensors.keys().map(String::as_str)) else { return Ok(None) };
-    let mut model = ModelSettings { kind, ..ModelSettings::default() };
-    Ok(Weights::named(tensors, None, file, &mut model, SampleType::Image(PUBLISHED_IMAGE))?.resize)
 }
 
 impl Checkpoint {
