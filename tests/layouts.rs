@@ -352,6 +352,18 @@ fn pages_and_frames_beyond_the_first_are_said() {
 }
 
 #[test]
+fn frames_that_are_larger_than_their_picture_are_refused_before_they_are_decoded() {
+    let dir = folder();
+    two_classes(dir.path());
+    let mut gif = encoded(RgbImage::from_pixel(5, 4, Rgb([50; 3])), ImageFormat::Gif);
+    // Of the frame: separator, left, top, width, height.
+    let frame = gif.windows(9).position(|bytes| bytes == [0x2C, 0, 0, 0, 0, 5, 0, 4, 0]).expect("it has one");
+    gif[frame + 5..frame + 9].copy_from_slice(&[0x60, 0x6D, 0x60, 0x6D]);
+    put(dir.path(), "cats/huge.gif", gif);
+    noted(&load(dir.path(), &labelled()), "cats/huge.gif is 28000 x 28000 pixels large, 2990 MiB when decoded; 256 MiB are allowed");
+}
+
+#[test]
 fn archives_keep_links_and_zips_are_read() {
     let dir = folder();
     two_classes(dir.path());

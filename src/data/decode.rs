@@ -6,14 +6,11 @@ use std::io::Cursor;
 use anyhow::{Context, Result, bail, ensure};
 use fast_image_resize::images::Image as Pixels;
 use fast_image_resize::{FilterType as Kernel, PixelType, ResizeAlg, ResizeOptions, Resizer};
-use image::codecs::gif::GifDecoder;
 use image::codecs::png::PngDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::imageops::{self, FilterType};
 use image::metadata::Orientation;
-use image::{
-    AnimationDecoder, ColorType, DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, Rgb, RgbImage,
-};
+use image::{ColorType, DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, Rgb, RgbImage};
 use rayon::prelude::*;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
@@ -148,8 +145,23 @@ fn open(bytes: &[u8], most: u64) -> Result<(ImageFormat, Box<dyn ImageDecoder + 
     // Resizing works on whole lines of numbers.
     ensure!(width.max(height) <= LONGEST_SIDE, "is {width} x {height} pixels large; sides may be at most {LONGEST_SIDE}");
     ensure_memory(height, width, size, most)?;
+    // The first frame is decoded whole before it is cut to the picture.
+    if let (Gif, Some((width, height))) = (format, gif_frames(bytes).next()) {
+        ensure_memory(height, width, 4 * u64::from(width) * u64::from(height), most)?;
+    }
     decoder.set_limits(limits).with_context(unreadable)?;
     Ok((format, decoder))
+}
+
+/// Width and height of each frame of a GIF, none of which is decoded, up to the first that is damaged.
+fn gif_frames(bytes: &[u8]) -> impl Iterator<Item = (u32, u32)> {
+    let mut options = gif::DecodeOptions::new();
+    options.skip_frame_decoding(true);
+    let mut decoder = options.read_info(Cursor::new(bytes)).ok();
+    std::iter::from_fn(move || {
+        let frame = decoder.as_mut()?.next_frame_info().ok()??;
+        Some((u32::from(frame.width), u32::from(frame.height)))
+    })
 }
 
 /// Refuses what would take too much memory.
@@ -250,7 +262,7 @@ fn has_no_end(bytes: &[u8]) -> bool {
 fn has_more(format: ImageFormat, bytes: &[u8]) -> bool {
     let cursor = Cursor::new(bytes);
     match format {
-        ImageFormat::Gif => GifDecoder::new(cursor).is_ok_and(|gif| gif.into_frames().take(2).count() > 1),
+        ImageFormat::Gif => gif_frames(bytes).nth(1).is_some(),
         ImageFormat::Png => PngDecoder::new(cursor).is_ok_and(|png| png.is_apng().unwrap_or(false)),
         ImageFormat::WebP => WebPDecoder::new(cursor).is_ok_and(|webp| webp.has_animation()),
         ImageFormat::Tiff => Directory::first(bytes).is_some_and(|directory| directory.more),
