@@ -35,11 +35,11 @@ pub enum Command {
     Eval(EvalArgs),
     /// Predict classes, numbers or masks with a fine-tuned run
     Predict(PredictArgs),
-    /// Spread a few labels over all training images, along the nearest neighbours of their embeddings
+    /// Spread a few labels over all training samples, along the nearest neighbours of their embeddings
     Label(LabelArgs),
-    /// Write the embeddings of images to a file, for other programs
+    /// Write the embeddings of images or texts to a file, for other programs
     Embed(EmbedArgs),
-    /// Find the images most like a picture
+    /// Find the images most like a picture, or the texts most like some words
     Search(SearchArgs),
     /// Does pretraining pay? Fine-tune and train from scratch side by side, for several label budgets
     Curve(CurveArgs),
@@ -292,9 +292,12 @@ pub struct PredictArgs {
     /// A run folder (its best checkpoint), a checkpoint file, or weights that others published
     pub run: PathBuf,
     /// Pictures of any size, folders of them, quoted patterns, or - for a list of paths on stdin; for a run that was trained on a
-    /// table, tables with its columns
+    /// table, tables with its columns; for one that was trained on texts, files of texts, or - for lines of text on stdin
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    /// Column that has the texts [default: the one that is called text or the like, or has most words]
+    #[arg(long, value_name = "COLUMN")]
+    pub text: Option<String>,
     /// Folder for the masks that a segmentation run predicts
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -316,7 +319,7 @@ pub struct LabelArgs {
     /// Start from this many labelled images of each class, drawn by seed, to measure how well that works
     #[arg(long, value_name = "N")]
     pub labels_per_class: Option<u32>,
-    /// Start from the labels in this file: a column `file`, or `index` (counted from 0), and a column `label`
+    /// Start from the labels in this file: a column `file`, `text` or `index` (counted from 0), and a column `label`
     #[arg(long, value_name = "FILE.csv")]
     pub labels: Option<PathBuf>,
     /// Draws of labels that accuracy is measured for; the files are of the first
@@ -332,16 +335,16 @@ pub struct LabelArgs {
     #[arg(long)]
     pub balance: bool,
     /// Let a linear probe learn what the spread labels and a probe of the given ones are most certain of, and decide [default: true for
-    /// published weights, else false]
+    /// published weights and for texts, else false]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     pub refit: Option<bool>,
     /// Spread the same labels over pixels too, to see what the encoder is worth (slow for many images)
     #[arg(long)]
     pub raw: bool,
-    /// Images on ask-next.png
+    /// Images on ask-next.png, or texts in ask-next.csv
     #[arg(long, value_name = "COUNT", default_value_t = 40)]
     pub ask: usize,
-    /// Folder for labels.csv and ask-next.png [default: the run folder]
+    /// Folder for labels.csv and ask-next.png, of texts ask-next.csv [default: the run folder]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Replace files of these names that exist there
@@ -377,8 +380,9 @@ pub struct EmbedArgs {
 pub struct SearchArgs {
     /// A run folder (its best checkpoint), a checkpoint file, or weights that others published
     pub run: PathBuf,
-    /// A PNG or JPEG picture, or the name of one of the images: a file, or without files, train:INDEX or test:INDEX
-    pub image: PathBuf,
+    /// A PNG or JPEG picture, or the name of one of the images: a file, or without files, train:INDEX or test:INDEX; of texts, any words
+    #[arg(value_name = "IMAGE|WORDS")]
+    pub query: PathBuf,
     /// Where to look, in any format that --data of `pretrain` takes [default: the data of the run]
     #[arg(long = "in", value_name = "DATA")]
     pub images: Option<PathBuf>,

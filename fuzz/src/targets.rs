@@ -5,9 +5,11 @@ use std::path::Path;
 
 use image::{DynamicImage, GrayAlphaImage, GrayImage, ImageFormat, RgbImage, RgbaImage};
 use safetensors::tensor::{Dtype, TensorView};
-use serde_json::Value;
+use serde_json::{Value, json};
 use wgraft::core::sample::{Image, SampleType};
-use wgraft::data::{Dataset, Interpolation, PictureOptions, ReadOptions, Resize, Split, Table, TruthKind, load_picture, look_at};
+use wgraft::data::{
+    Dataset, Interpolation, PictureOptions, ReadOptions, Resize, Split, Table, TruthKind, load_picture, load_texts, look_at,
+};
 use wgraft::models::ModelSettings;
 use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Task, Weights, overlay};
 
@@ -25,11 +27,12 @@ pub struct Target {
     pub read: fn(&Path, &Input) -> bool,
 }
 
-pub static ALL: [Target; 21] = [
+pub static ALL: [Target; 22] = [
     Target { name: "idx", seeds: idx, mutate: files, read: images },
     Target { name: "cifar", seeds: cifar, mutate: files, read: images },
     Target { name: "pixels", seeds: pixels, mutate: text, read: read_pixels },
     Target { name: "table", seeds: table, mutate: text, read: read_table },
+    Target { name: "texts", seeds: texts, mutate: text, read: read_texts },
     Target { name: "index", seeds: index, mutate: text, read: read_index },
     Target { name: "png", seeds: || pictures(ImageFormat::Png), mutate: pngs, read: picture },
     Target { name: "jpeg", seeds: || pictures(ImageFormat::Jpeg), mutate: files, read: picture },
@@ -149,6 +152,14 @@ fn read_table(root: &Path, input: &Input) -> bool {
     read.is_ok_and(|table| table.encoding.read(&path, &mut Vec::new()).is_ok() && Dataset::load(&path, &options).is_ok())
 }
 
+/// With labels, without, and to predict.
+fn read_texts(root: &Path, input: &Input) -> bool {
+    let path = first(root, input);
+    let unlabelled = || Dataset::load(&path, &ReadOptions { want_labels: false, ..options() }).is_ok();
+    let labelled = Dataset::load(&path, &options()).is_ok_and(|data| data.given_labels(&path, 0.0).is_ok() || data.classes > 0);
+    load_texts(&path, None).is_ok_and(|texts| !texts.is_empty()) && (labelled || unlabelled())
+}
+
 fn read_labels(root: &Path, input: &Input) -> bool {
     let image = Image { height: 1, width: 1, channels: 1 };
     let train = Split { names: (0..6).map(|i| format!("{i}.png").into()).collect(), ..Split::unlabelled(vec![0; 6], image) };
@@ -161,6 +172,7 @@ fn read_labels(root: &Path, input: &Input) -> bool {
         class_names: vec!["a".into(), "b".into()],
         notes: Vec::new(),
         encoding: None,
+        tokenizer: None,
         mask_values: Vec::new(),
         mask_palette: Vec::new(),
     };
@@ -223,6 +235,15 @@ fn table() -> Vec<Input> {
     };
     let split = b"x,y,split\n1,2,train\n2,3,train\n\"3\",4,test\nNA,5,val\n4,1,train\n".to_vec();
     [csv(","), csv(";"), csv("\t"), split].into_iter().map(|bytes| Input::of(&[("table.csv", bytes)])).collect()
+}
+
+fn texts() -> Vec<Input> {
+    let rows = (0..12).map(|i| (["good words of this", "b\u{e4}d words, of \"that\""][i % 2], ["a", "b"][i % 2]));
+    let table: String = std::iter::once(("text", "label")).chain(rows.clone()).map(|(text, label)| format!("{text}\t{label}\n")).collect();
+    let objects: String = rows.clone().map(|(text, label)| format!("{}\n", json!({ "text": text, "label": label }))).collect();
+    let lines: String = rows.map(|(text, _)| format!("{text}\r\n")).collect();
+    let files = [("a.tsv", table), ("b.jsonl", objects), ("c.txt", lines)];
+    files.into_iter().map(|(name, text)| Input::of(&[(name, text.into_bytes())])).collect()
 }
 
 fn encoded(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {

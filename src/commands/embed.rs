@@ -11,8 +11,8 @@ use crate::files;
 use crate::report::{write_csv, write_npy};
 use crate::say;
 
-/// All images of `data`, training images first: their split, index and name.
-pub(super) fn all_images(data: &Dataset) -> Vec<(&'static str, u32, String)> {
+/// All samples of `data`, training samples first: their split, index and name.
+pub(super) fn all_samples(data: &Dataset) -> Vec<(&'static str, u32, String)> {
     let parts = [("train", Some(&data.train)), ("test", data.test.as_ref())];
     let of_part = |(part, split): (&'static str, Option<_>)| {
         let split: Option<&crate::data::Split> = split;
@@ -55,7 +55,7 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
         if let Some(test) = &data.test {
             features.values.extend(finished.features(&device, test)?.values);
         }
-        (features, all_images(&data), device, 0)
+        (features, all_samples(&data), device, 0)
     };
     if let Some(path) = &names_file {
         write_npy(&args.out, &features.values, features.columns)?;
@@ -69,12 +69,13 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
         write_csv(&args.out, &names, &features.values, features.columns)?;
     }
     let beside = names_file.as_ref().map_or(String::new(), |path| format!(", their names in {}", path.display()));
-    say!("{}: {} images, {} numbers each{beside}", args.out.display(), images.len(), features.columns);
+    let what = finished.checkpoint.record.samples.called();
+    say!("{}: {} {what}, {} numbers each{beside}", args.out.display(), images.len(), features.columns);
     print_json(args.device.json, || {
         json!({
             "out": args.out,
             "files": names_file,
-            "images": images.len(),
+            what: images.len(),
             "train": images.iter().filter(|(part, ..)| *part == "train").count(),
             "columns": features.columns,
             "device": device.name(),

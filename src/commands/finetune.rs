@@ -11,6 +11,7 @@ use super::{
     session, start_threads,
 };
 use crate::cli::{FinetuneArgs, suits};
+use crate::core::sample::SampleType;
 use crate::core::settings::Settings;
 use crate::data::Dataset;
 use crate::error::UsageError;
@@ -54,9 +55,10 @@ pub(super) fn announce(settings: &FinetuneSettings, args: &FinetuneArgs) -> Resu
 }
 
 /// The data of a run, with the labels that it is to train on.
-pub(super) fn labelled_data(settings: &FinetuneSettings) -> Result<Dataset> {
-    let Some(path) = &settings.pseudo_labels else { return load_task_data(&settings.run, settings.task) };
-    let data = load_data(&settings.run, false)?;
+pub(super) fn labelled_data(settings: &FinetuneSettings, pretrained: Option<&Checkpoint>) -> Result<Dataset> {
+    let tokenizer = pretrained.and_then(|checkpoint| checkpoint.record.tokenizer.clone());
+    let Some(path) = &settings.pseudo_labels else { return load_task_data(&settings.run, settings.task, tokenizer) };
+    let data = load_data(&settings.run, false, tokenizer)?;
     let given = data.given_labels(path, settings.min_confidence)?;
     given.notes.iter().for_each(|note| say!("{}: {note}", data.name));
     let uncertain = if given.uncertain > 0 { format!(", {} less certain ones left out", given.uncertain) } else { String::new() };
@@ -110,8 +112,14 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         let text = format!("--features means nothing to --task {}, which is learnt from the maps before them", settings.task);
         return Err(UsageError(text).into());
     }
-    let data = labelled_data(settings)?;
+    // A run that goes on was begun with tokens of its own.
+    let data = labelled_data(settings, pretrained.as_ref().or(opened.resume.as_ref()))?;
     opened.same_data(&data)?;
+    if let Some(said) = &opened.said {
+        said.suit(&mut opened.settings, data.train.kind())?;
+        opened.settings.check()?;
+    }
+    let settings = &opened.settings;
     let device = open_device(&settings.run.device)?;
     if let Some(path) = &args.output.augment_preview {
         return preview(path, &device, &data, settings.augment, &settings.model, &settings.run, args.output.json);
@@ -135,7 +143,12 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let path = folder.path().to_path_buf();
     catch_interrupts();
     let training = &finetune.plan.training;
-    let (samples, next) = if data.encoding.is_some() { ("rows", "TABLE.csv") } else { ("images", "PICTURE") };
+    let samples = data.train.kind().called();
+    let next = match data.train.kind() {
+        SampleType::Image(_) => "PICTURE",
+        SampleType::Tokens { .. } => "TEXTS",
+        SampleType::Row(_) | SampleType::Frames { .. } => "TABLE.csv",
+    };
     say!(
         "{}: {} labelled training {samples}, from {}, {model}, {} steps of {}",
         data.name,

@@ -121,21 +121,25 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
         UsageError("--labels-per-class, --draws and --ask must be at least 1".into())
     );
     let mut finished = Finished::open(&args.run)?;
-    let [labels, ask] = finished.places(args.out.as_deref(), ["labels.csv", "ask-next.png"]);
+    // Texts can be written into the table that asks for their labels.
+    let of_texts = finished.checkpoint.record.tokenizer.is_some();
+    let [labels, ask] = finished.places(args.out.as_deref(), ["labels.csv", if of_texts { "ask-next.csv" } else { "ask-next.png" }]);
     let inputs = finished.inputs(&args.data, &[args.labels.as_deref()]);
     let _lock = finished.lock(args.out.as_deref())?;
     inputs.declare([&labels, &ask], args.overwrite)?;
     let data = finished.data(&args.data, args.labels.is_none())?;
     let start = KnownLabels::of(args, &data)?;
     let published = finished.checkpoint.is_published();
-    let of_encoder = if published { PropagationSettings::OF_PUBLISHED } else { PropagationSettings::default() };
+    let near = published || of_texts;
+    let of_encoder = if near { PropagationSettings::NEAR } else { PropagationSettings::default() };
     let settings = PropagationSettings { neighbours: args.neighbours, balance: args.balance, ..of_encoder };
-    let refit = args.refit.unwrap_or(published);
+    let refit = args.refit.unwrap_or(near);
     finished.own_up();
     let device = open_device(&args.device.device)?;
+    let what = data.train.kind().called();
     let given = start.draws[0].len();
     say!(
-        "{}: {given} labels of {} classes, {} training images, {} draws",
+        "{}: {given} labels of {} classes, {} training {what}, {} draws",
         data.name,
         start.class_names.len(),
         data.train.len(),
@@ -157,8 +161,8 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
         false => None,
     };
     if !spread.test.is_empty() || !spread.others.is_empty() {
-        let test = if refit { "test images (probe)" } else { "test images (vote)" };
-        say!("{:>24}  {test:>22}  {:>22}", "accuracy in percent", "other training images");
+        let test = format!("test {what} ({})", if refit { "probe" } else { "vote" });
+        say!("{:>24}  {test:>22}  {:>22}", "accuracy in percent", format!("other training {what}"));
         for (name, spread) in [("embeddings", Some(&spread)), ("raw pixels (control)", raw.as_ref())] {
             match spread {
                 Some(spread) => say!("{name:>24}  {:>22}  {:>22}", percents(&spread.test), percents(&spread.others)),
@@ -170,8 +174,13 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     let unknown = spread.assigned.iter().filter(|assigned| assigned.confidence == 0.0).count();
     let unreached = if unknown > 0 { format!(", {unknown} that no label reaches") } else { String::new() };
     say!("{}: {given} labels as given, {} spread{unreached}", labels.display(), spread.assigned.len() - given - unknown);
-    let drawn = ask_next(&ask, args.ask, &data, &start, &spread.assigned)?;
-    if drawn {
+    let least = least_certain(args.ask, &start, &spread.assigned);
+    let drawn = !least.is_empty();
+    if drawn && of_texts {
+        ask_for_texts(&ask, &least, &data, &start, &spread.assigned)?;
+        say!("{}: the least certain texts, worth labelling next: fill in the column `label`", ask.display());
+    } else if drawn {
+        ask_for_images(&ask, &least, &data, &start, &spread.assigned)?;
         say!("{}: the least certain images, worth labelling next", ask.display());
     }
     let of = finished.data_path(&args.data).map_or(String::new(), |path| format!(" --data {}", path.display()));
@@ -199,14 +208,19 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     Ok(0)
 }
 
-/// A line for each training image; where nothing is known, without a label.
+/// A line for each training sample; where nothing is known, without a label.
 fn write_labels(path: &Path, data: &Dataset, start: &KnownLabels, assigned: &[Assigned]) -> Result<()> {
     let given = start.given();
-    let names = &data.train.names;
+    let train = &data.train;
     let mut csv = csv::Writer::from_writer(Vec::new());
-    csv.write_record([if names.is_empty() { "index" } else { "file" }, "label", "confidence", "source"])?;
+    let column = match (train.names.is_empty(), train.samples.text(0)) {
+        (false, _) => "file",
+        (true, Some(_)) => "text",
+        (true, None) => "index",
+    };
+    csv.write_record([column, "label", "confidence", "source"])?;
     for (row, assigned) in (0..).zip(assigned) {
-        let sample = names.get(row as usize).map_or_else(|| row.to_string(), |name| name.to_string());
+        let sample = if column == "index" { row.to_string() } else { name_of(train, "", row) };
         let label = if assigned.confidence > 0.0 { &start.class_names[assigned.class as usize] } else { "" };
         let source = if given.contains(&row) { "given" } else { "spread" };
         csv.write_record([&sample, label, &format!("{:.4}", assigned.confidence), source])?;
@@ -215,15 +229,30 @@ fn write_labels(path: &Path, data: &Dataset, start: &KnownLabels, assigned: &[As
     files::write(path, |file| file.write_all(&csv))
 }
 
-/// Draws the `count` images whose labels are the least certain; false where there are none.
-fn ask_next(path: &Path, count: usize, data: &Dataset, start: &KnownLabels, assigned: &[Assigned]) -> Result<bool> {
+/// The `count` samples whose labels are the least certain, least certain first.
+fn least_certain(count: usize, start: &KnownLabels, assigned: &[Assigned]) -> Vec<u32> {
     let given = start.given();
     let mut order: Vec<u32> = (0..assigned.len() as u32).filter(|row| !given.contains(row)).collect();
     order.sort_by(|&a, &b| assigned[a as usize].confidence.total_cmp(&assigned[b as usize].confidence));
     order.truncate(count);
-    if order.is_empty() {
-        return Ok(false);
+    order
+}
+
+/// Writes texts with room for their labels, each with what it was taken for.
+fn ask_for_texts(path: &Path, rows: &[u32], data: &Dataset, start: &KnownLabels, assigned: &[Assigned]) -> Result<()> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    csv.write_record(["text", "label", "guess", "confidence"])?;
+    for &row in rows {
+        let Assigned { class, confidence } = assigned[row as usize];
+        let guess = if confidence > 0.0 { &start.class_names[class as usize] } else { "" };
+        csv.write_record([&*name_of(&data.train, "", row), "", guess, &format!("{confidence:.4}")])?;
     }
+    let csv = csv.into_inner().context("memory takes all")?;
+    files::write(path, |file| file.write_all(&csv))
+}
+
+/// Draws images, each with what it was taken for.
+fn ask_for_images(path: &Path, rows: &[u32], data: &Dataset, start: &KnownLabels, assigned: &[Assigned]) -> Result<()> {
     let (pixels, image) = data.train.samples.as_images()?;
     let tile = |&row: &u32| {
         let Assigned { class, confidence } = assigned[row as usize];
@@ -234,7 +263,6 @@ fn ask_next(path: &Path, count: usize, data: &Dataset, start: &KnownLabels, assi
         Tile { pixels: pixels.row(row), caption: format!("{guess}\n{}", name_of(&data.train, "", row)), tone: Tone::Plain }
     };
     let title = format!("{}: what to label next, least certain first", data.name);
-    let tiles: Vec<Tile<'_>> = order.iter().map(tile).collect();
-    save_png(&ContactSheet { title, image, columns: None, tiles }.draw()?, path)?;
-    Ok(true)
+    let tiles: Vec<Tile<'_>> = rows.iter().map(tile).collect();
+    save_png(&ContactSheet { title, image, columns: None, tiles }.draw()?, path)
 }

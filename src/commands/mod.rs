@@ -33,8 +33,9 @@ use crate::cache;
 use crate::cli::{Command, implied_kind};
 use crate::core;
 use crate::core::program::RecordError;
+use crate::core::sample::SampleType;
 use crate::core::settings::Settings;
-use crate::data::{Dataset, Format, ReadOptions, Split, TruthKind, recognise};
+use crate::data::{Dataset, Format, ReadOptions, Split, Tokenizer, TruthKind, recognise};
 use crate::error::{DeviceError, UsageError};
 use crate::exec::Device;
 use crate::kernels::augment_draw::Ranges;
@@ -86,6 +87,7 @@ fn run_verb(command: Command) -> Result<u8> {
 }
 
 /// What was said of a run: a file, and flags over it.
+#[derive(Clone)]
 struct Said {
     file: Option<(PathBuf, Value)>,
     flags: Value,
@@ -131,6 +133,14 @@ impl Said {
         overlay(&mut settings, self.flags.clone());
         serde_json::from_value(settings).map_err(|e| UsageError(e.to_string()).into())
     }
+
+    /// What nobody said becomes the default for samples of this type.
+    fn suit<T: Settings>(&self, settings: &mut T, kind: SampleType) -> Result<()> {
+        if let Some(suited) = settings.suited_to(kind).filter(|_| !self.repeats) {
+            *settings = self.over(&suited)?;
+        }
+        Ok(())
+    }
 }
 
 /// The first key of a number that is none.
@@ -143,38 +153,39 @@ fn not_finite(table: &toml::Table) -> Option<String> {
     })
 }
 
-/// Defaults, then the file, then the flags. Fails where a flag means nothing to what was chosen.
-fn resolve<T: Settings>(command: &str, config: Option<&Path>, flags: &Value) -> Result<T> {
-    let mut said = Said::read(command, config, flags)?;
-    // Where nobody says which kind of network it is, what only one kind has does.
+/// Defaults, then the file, then the flags; and what was said. Fails where a flag means nothing to what was chosen.
+fn resolve<T: Settings>(command: &str, config: Option<&Path>, flags: &Value) -> Result<(T, Said)> {
+    let said = Said::read(command, config, flags)?;
+    // Where nobody says which kind of network it is, what only one kind has does, unless the data are for another.
     let kind = implied_kind(&flags["model"]).filter(|_| said.file.as_ref().is_none_or(|(_, file)| file["model"]["kind"].is_null()));
+    let mut implied = said.clone();
     if let Some(kind) = kind.filter(|_| flags["model"]["kind"].is_null()) {
-        said.flags["model"]["kind"] = serde_json::to_value(kind)?;
+        implied.flags["model"]["kind"] = serde_json::to_value(kind)?;
     }
-    let mut settings: T = said.over(&T::default())?;
+    let mut settings: T = implied.over(&T::default())?;
     if !said.repeats {
-        settings = said.over(&settings.suited()?)?;
+        settings = implied.over(&settings.suited()?)?;
     }
     let chosen = serde_json::to_value(&settings)?;
     // Whether a network is the one that was asked for is known once that of a checkpoint is.
     let given = core::settings::flags::<T>().into_iter().filter(|flag| flag.tables.is_empty() && !flag.of(flags).is_null());
-    given.into_iter().find_map(|flag| flag.unfit(&chosen)).map_or(Ok(settings), |text| Err(UsageError(text).into()))
+    given.into_iter().find_map(|flag| flag.unfit(&chosen)).map_or(Ok((settings, said)), |text| Err(UsageError(text).into()))
 }
 
-/// Reads the data of a run, and says what a user must know about them.
-fn load_data(run: &RunSettings, want_labels: bool) -> Result<Dataset> {
-    let options = ReadOptions { cache: cache::folder(), ..run.read_options(want_labels) };
+/// Reads the data of a run, texts as `tokenizer` makes tokens of them, and says what a user must know about them.
+fn load_data(run: &RunSettings, want_labels: bool, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
+    let options = ReadOptions { cache: cache::folder(), tokenizer, ..run.read_options(want_labels) };
     let data = match &run.data {
-        Some(path) => Dataset::load_images(path, &options)?,
+        Some(path) => Dataset::load_unlabelled(path, &options)?,
         None => Dataset::embedded().conform(&options)?,
     };
     data.notes.iter().cloned().chain(data.class_counts()).for_each(|note| say!("{}: {note}", data.name));
     Ok(data)
 }
 
-/// Reads the data of a task, images or a table; says which task they are for where it is another one.
-fn load_task_data(run: &RunSettings, task: Task) -> Result<Dataset> {
-    load_known_data(run, task, run.read_options(true), Ok)
+/// Reads the data of a task; says which task they are for where it is another one.
+fn load_task_data(run: &RunSettings, task: Task, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
+    load_known_data(run, task, ReadOptions { tokenizer, ..run.read_options(true) }, Ok)
 }
 
 /// [`load_task_data`] with options beyond those of the run, changed before anything is said about them.
@@ -187,10 +198,11 @@ fn load_known_data(
     let options = ReadOptions { truth: Some(task.truth()), cache: cache::folder(), ..options };
     let data = match &run.data {
         None => Dataset::embedded().conform(&options)?,
-        Some(path) if recognise(path)?.0 == Format::Table => {
+        Some(path) if recognise(path)?.0 == Format::Table && options.text.is_none() => {
             if task.truth() != TruthKind::Numbers {
                 let others = Task::which(|task| task.truth() == TruthKind::Numbers);
-                return Err(UsageError(format!("{} is a table, which is for --task {others}", path.display())).into());
+                let text = format!("{} is a table, which is for --task {others}; of texts, --text names their column", path.display());
+                return Err(UsageError(text).into());
             }
             if let Some(flag) = options.of_pictures() {
                 return Err(UsageError(format!("{flag} is for pictures, {} is a table", path.display())).into());
@@ -310,8 +322,8 @@ fn preview(
     if augment.is_none() {
         return Err(UsageError("training images are not varied, so there is nothing to preview: add --augment NAME".into()).into());
     }
-    if data.encoding.is_some() {
-        return Err(UsageError("--augment-preview is for images, not for a table".into()).into());
+    if data.train.kind().image().is_none() {
+        return Err(UsageError(format!("--augment-preview is for images, not for {}", data.train.kind().called())).into());
     }
     let (images, _) = data.train.hold_out(run.val, run.seed);
     save_png(&augmentation_sheet(device, &images, augment, model, run.seed)?, path)?;
@@ -342,10 +354,11 @@ fn percents(shares: &[f64]) -> String {
     }
 }
 
-/// What an image of a part of the data is called: its file, or where there are none, its place.
+/// What a sample of a part of the data is called: its file, or where there are none, its text or its place.
 fn name_of(split: &Split, part: &str, index: u32) -> String {
     match split.names.get(index as usize) {
         Some(name) => name.to_string(),
+        None if split.samples.text(index).is_some() => split.samples.text(index).unwrap_or_default().into(),
         None if part.is_empty() => format!("index {index}"),
         None => format!("{part}:{index}"),
     }

@@ -9,6 +9,7 @@ use super::output::Inputs;
 use super::{load_data, load_known_data};
 use crate::cache;
 use crate::cli::{DataFlags, Flags};
+use crate::core::sample::SampleType;
 use crate::data::{Dataset, ReadOptions, Split, TruthKind};
 use crate::error::UsageError;
 use crate::exec::Device;
@@ -33,17 +34,17 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// `run`: a run folder or a checkpoint file, of images, or the weights of a network that others have published.
+    /// `run`: a run folder or a checkpoint file, of images or texts, or the weights of a network that others have published.
     pub fn open(run: &Path) -> Result<Self> {
         let finished = Self::of_anything(run)?;
-        if finished.checkpoint.record.samples.image().is_none() {
+        if matches!(finished.checkpoint.record.samples, SampleType::Row(_)) {
             let text = format!("{} was trained on a table: `eval` and `predict` take it, this is for runs on images", run.display());
             return Err(UsageError(text).into());
         }
         Ok(finished)
     }
 
-    /// `run`: a run folder or a checkpoint file, of images or of a table.
+    /// `run`: a run folder or a checkpoint file, of anything.
     pub fn of_anything(run: &Path) -> Result<Self> {
         let checkpoint = open_checkpoint(run)?;
         let mut settings = serde_json::to_value(RunSettings::default())?;
@@ -83,7 +84,7 @@ impl Finished {
             return Err(UsageError(format!("{} is no run with data of its own: name some with --data", self.path.display())).into());
         }
         self.look_as(&mut run)?;
-        load_data(&run, want_labels)
+        load_data(&run, want_labels, self.checkpoint.record.tokenizer.clone())
     }
 
     /// Takes pictures as `args` say, or as they were in training. Fails where it knows another size alone.
@@ -92,6 +93,9 @@ impl Finished {
     }
 
     fn look_as(&mut self, run: &mut RunSettings) -> Result<()> {
+        if self.checkpoint.record.samples.image().is_none() {
+            return Ok(());
+        }
         self.checkpoint.take_size(run.size)?;
         run.read_as(&self.checkpoint.record);
         self.checkpoint.record.resize = run.resize.unwrap_or_default();
@@ -105,9 +109,7 @@ impl Finished {
     /// [`data`](Self::data) with what `task` is to predict. Fails where a table is not read as the run read its own.
     pub fn task_data(&self, args: &Flags<DataFlags>, task: Task) -> Result<Dataset> {
         let (record, mut run, truth) = (&self.checkpoint.record, args.over(&self.settings)?, task.truth());
-        if record.encoding.is_none() {
-            run.read_as(record);
-        }
+        run.read_as(record);
         let known = self.settings.target.as_ref();
         // A class is known by its name, whatever the column is called.
         if let Some(other) =
@@ -121,6 +123,7 @@ impl Finished {
             known_classes: known_classes.clone(),
             known_values: record.outputs.mask_values.clone(),
             known_palette: record.outputs.mask_palette.clone(),
+            tokenizer: record.tokenizer.clone(),
             ..run.read_options(true)
         };
         if truth != TruthKind::Numbers && record.outputs.class_names.is_empty() {

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,7 +10,9 @@ use super::opened_run::open_checkpoint;
 use super::output::Inputs;
 use super::{open_device, print, print_json};
 use crate::cli::PredictArgs;
-use crate::data::{Encoding, Look, PictureOptions, Samples, Split, Truth, TruthKind, look_at, paint, restore};
+use crate::data::{
+    Encoding, Look, PictureOptions, Samples, Split, Tokenizer, Truth, TruthKind, load_texts, look_at, paint, restore, texts_in_lines,
+};
 use crate::error::UsageError;
 use crate::exec::Device;
 use crate::files;
@@ -29,11 +32,18 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
         };
         return Err(UsageError(text.into()).into());
     }
-    let table = checkpoint.record.encoding.as_ref();
-    if table.is_some() && args.invert {
-        return Err(UsageError("--invert is for pictures, this run predicts for rows of a table".into()).into());
+    let Record { encoding, tokenizer, samples: kind, .. } = &checkpoint.record;
+    let of_pictures = kind.image().is_some();
+    if !of_pictures && args.invert {
+        return Err(UsageError(format!("--invert is for pictures, this run predicts for {}", kind.called())).into());
     }
-    let (inputs, mut failed) = if table.is_some() { (inputs::named(&args.files)?, 0) } else { inputs::pictures(&args.files)? };
+    if tokenizer.is_none() && args.text.is_some() {
+        return Err(UsageError(format!("--text is for texts, this run predicts for {}", kind.called())).into());
+    }
+    if let Some(tokenizer) = tokenizer {
+        return of_texts(args, &checkpoint, tokenizer);
+    }
+    let (inputs, mut failed) = if of_pictures { inputs::pictures(&args.files)? } else { (inputs::named(&args.files)?, 0) };
     let all = inputs.len() + failed;
     if inputs.is_empty() {
         return Err(anyhow::anyhow!("there is nothing to predict"));
@@ -43,21 +53,21 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
         let read = inputs.iter().map(|input| input.path.clone()).chain([find_checkpoint(&args.run)?]);
         Inputs::of(read).declare(inputs.iter().map(|input| folder.join(mask_name(input))), args.overwrite)?;
     }
-    let portion = if table.is_some() { inputs.len() } else { (PORTION / checkpoint.record.samples.len() as usize).max(1) };
+    let portion = if of_pictures { (PORTION / kind.len() as usize).max(1) } else { inputs.len() };
     let device = open_device(&args.device.device)?;
     let mut predictions = Vec::new();
     for inputs in inputs.chunks(portion) {
-        let samples = match table {
+        let samples = match encoding {
             Some(encoding) => rows(inputs, encoding)?,
             None => pictures(inputs, args, &checkpoint)?,
         };
-        if table.is_none() {
+        if of_pictures {
             failed += inputs.len() - samples.names.len();
         }
         let found = if samples.names.is_empty() { Vec::new() } else { found(args, &device, &checkpoint, &samples)? };
         for (found, name) in found.iter().zip(&samples.names) {
             match args.device.json {
-                true => predictions.push(found.json(name)),
+                true => predictions.push(found.json("file", name)),
                 false => print(format_args!("{name}  {found}")),
             }
         }
@@ -67,6 +77,36 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
         say!("{failed} of {all} files or folders could not be read");
     }
     Ok(u8::from(failed > 0))
+}
+
+/// Predicts for texts in files, or line by line on stdin: what was found comes first, as texts may be long.
+fn of_texts(args: &PredictArgs, checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<u8> {
+    let mut texts = Vec::new();
+    for path in &args.files {
+        if path.as_os_str() == "-" {
+            let mut lines = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut lines).context("cannot read the texts on stdin")?;
+            texts.extend(texts_in_lines(&lines).context("stdin")?);
+        } else {
+            texts.extend(load_texts(path, args.text.as_deref())?);
+        }
+    }
+    if texts.is_empty() {
+        return Err(anyhow::anyhow!("there is nothing to predict"));
+    }
+    let lines: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let split = Split::new(Samples::of_texts(&lines, tokenizer)?, Truth::default());
+    let device = open_device(&args.device.device)?;
+    let wanted = Wanted { names: texts.clone(), inputs: Vec::new(), samples: split };
+    let found = found(args, &device, checkpoint, &wanted)?;
+    for (found, text) in found.iter().zip(&texts).filter(|_| !args.device.json) {
+        print(format_args!("{found}  {text}"));
+    }
+    print_json(args.device.json, || {
+        let predictions: Vec<Value> = found.iter().zip(&texts).map(|(found, text)| found.json("text", text)).collect();
+        json!({ "predictions": predictions })
+    });
+    Ok(0)
 }
 
 /// What was predicted for a sample.
@@ -79,16 +119,15 @@ enum Answer {
 }
 
 impl Answer {
-    fn json(&self, file: &str) -> Value {
-        match self {
-            Answer::Class(class, probability, name) => {
-                json!({ "file": file, "class": class, "name": name, "probability": probability })
-            }
-            Answer::Numbers(numbers) => {
-                json!({ "file": file, "values": numbers.iter().cloned().collect::<BTreeMap<_, _>>() })
-            }
-            Answer::Mask(path) => json!({ "file": file, "mask": path }),
-        }
+    /// `what` the sample is known by: a file, or a text.
+    fn json(&self, what: &str, name_of_sample: &str) -> Value {
+        let mut all = match self {
+            Answer::Class(class, probability, name) => json!({ "class": class, "name": name, "probability": probability }),
+            Answer::Numbers(numbers) => json!({ "values": numbers.iter().cloned().collect::<BTreeMap<_, _>>() }),
+            Answer::Mask(path) => json!({ "mask": path }),
+        };
+        all[what] = json!(name_of_sample);
+        all
     }
 }
 

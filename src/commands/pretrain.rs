@@ -6,7 +6,7 @@ use serde_json::json;
 use super::output::Inputs;
 use super::start::open_settings;
 use super::{
-    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, preview, print_json, session,
+    Said, catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, preview, print_json, session,
     start_threads,
 };
 use crate::cli::{PretrainArgs, suits};
@@ -16,16 +16,14 @@ use crate::train::{COLOUR_AUGMENTATION, Pretrain, PretrainSettings};
 
 const COMMAND: &str = "pretrain";
 
-/// Images in colour have another default, where nobody chose an augmentation.
-pub(super) fn suit(settings: &mut PretrainSettings, chosen: bool, data: &Dataset) {
-    if !chosen && settings.suit(data) {
+/// Gives what nobody chose the defaults for these samples, and says which.
+pub(super) fn suit(settings: &mut PretrainSettings, said: &Said, data: &Dataset) -> Result<()> {
+    let before = settings.augment;
+    said.suit(settings, data.train.kind())?;
+    if settings.augment != before && data.train.kind().image().is_some() {
         say!("augmentation: {COLOUR_AUGMENTATION}, as the images are in colour (--augment names another)");
     }
-}
-
-/// Whether an augmentation was asked for, or a run that has one.
-pub(super) fn chooses_augmentation(args: &PretrainArgs) -> bool {
-    !args.settings.given["augment"].is_null() || args.output.settles("augment")
+    Ok(())
 }
 
 pub fn run(args: &PretrainArgs) -> Result<u8> {
@@ -39,9 +37,12 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
     let inputs = [&opened.settings.run.data, &opened.settings.init_from, &args.output.config].into_iter().flatten();
     opened.claim(&args.output, &Inputs::of(inputs))?;
     start_threads(opened.settings.run.threads)?;
-    let data = load_data(&opened.settings.run, opened.settings.method.needs_labels())?;
+    let data = load_data(&opened.settings.run, opened.settings.method.needs_labels(), None)?;
     opened.same_data(&data)?;
-    suit(&mut opened.settings, chooses_augmentation(args), &data);
+    if let Some(said) = &opened.said {
+        suit(&mut opened.settings, said, &data)?;
+        opened.settings.check()?;
+    }
     let settings = &opened.settings;
     let device = open_device(&settings.run.device)?;
     if let Some(path) = &args.output.augment_preview {
@@ -70,7 +71,8 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
     let path = folder.path().to_path_buf();
     catch_interrupts();
     let training = &pretrain.plan.training;
-    say!("{}: {} training images, {model}, {} steps of {} images", data.name, pretrain.samples, training.total_steps, training.batch);
+    let what = data.train.kind().called();
+    say!("{}: {} training {what}, {model}, {} steps of {} {what}", data.name, pretrain.samples, training.total_steps, training.batch);
     let done = pretrain.run(session(&device, folder, opened.resume.take())?)?;
     let outcome = &done.outcome;
     if outcome.interrupted {
@@ -112,11 +114,13 @@ fn next(run: &Path, settings: &PretrainSettings, data: &Dataset) {
             labels.iter().for_each(|&label| counts[label as usize] += 1);
             let even = counts.iter().min().zip(counts.iter().max()).is_some_and(|(fewest, most)| 2 * fewest >= *most);
             let balance = if even { " --balance" } else { "" };
-            say!("next: wgraft label {run} --labels-per-class 1{balance}      (spreads one label per class over all images)");
+            let what = data.train.kind().called();
+            say!("next: wgraft label {run} --labels-per-class 1{balance}      (spreads one label per class over all {what})");
             say!("  or: wgraft finetune --from {run}{of} --labels-per-class 10");
         }
         None => {
-            say!("next: wgraft label {run} --labels FILE.csv      (spreads the few labels that you name over all images)");
+            let what = data.train.kind().called();
+            say!("next: wgraft label {run} --labels FILE.csv      (spreads the few labels that you name over all {what})");
             say!("then: wgraft finetune --from {run}{of} --pseudo-labels {run}/labels.csv");
         }
     }

@@ -10,17 +10,17 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
     let what = args.what.clone().unwrap_or_else(|| ShowWhat::Pretrain(PretrainArgs::default()));
     match what {
         ShowWhat::Pretrain(args) => {
-            let mut settings: PretrainSettings = resolve("pretrain", args.output.config.as_deref(), &args.settings.given)?;
+            let (mut settings, said): (PretrainSettings, _) = resolve("pretrain", args.output.config.as_deref(), &args.settings.given)?;
             settings.check()?;
             refuse_outputs(&args.output)?;
             suits(&args.settings.given["model"], &settings.model, "the encoder")?;
             start_threads(settings.run.threads)?;
-            let data = load_data(&settings.run, settings.method.needs_labels())?;
-            pretrain::suit(&mut settings, pretrain::chooses_augmentation(&args), &data);
+            let data = load_data(&settings.run, settings.method.needs_labels(), None)?;
+            pretrain::suit(&mut settings, &said, &data)?;
             print_plan(&Pretrain::prepare(settings.checked()?, &data, u64::MAX)?.plan);
         }
         ShowWhat::Finetune(args) => {
-            let mut settings: FinetuneSettings = resolve("finetune", args.output.config.as_deref(), &args.settings.given)?;
+            let (mut settings, said): (FinetuneSettings, _) = resolve("finetune", args.output.config.as_deref(), &args.settings.given)?;
             finetune::announce(&settings, &args)?;
             settings.check()?;
             refuse_outputs(&args.output)?;
@@ -29,7 +29,8 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             let model = pretrained.as_ref().map_or(&settings.model, |checkpoint| &checkpoint.record.model);
             suits(&args.settings.given["model"], model, "the encoder")?;
             pretrained.iter().filter_map(|checkpoint| settings.read_as(&checkpoint.record)).for_each(|note| say!("{note}"));
-            let data = finetune::labelled_data(&settings)?;
+            let data = finetune::labelled_data(&settings, pretrained.as_ref())?;
+            said.suit(&mut settings, data.train.kind())?;
             print_plan(&Finetune::prepare(settings.checked()?, &data, pretrained, u64::MAX)?.plan);
         }
     }

@@ -22,6 +22,8 @@ pub struct Opened<T> {
     pub settings: T,
     /// The checkpoint to go on from; none of a run that stopped before its first one.
     pub resume: Option<Checkpoint>,
+    /// None of a run that goes on, whose settings say all.
+    pub said: Option<Said>,
     /// Of a run that goes on.
     folder: Option<RunFolder>,
     /// Of a run that goes on for longer: what its `config.toml` is to say.
@@ -37,13 +39,8 @@ fn config_text<T: Serialize>(command: &str, settings: &T) -> Result<String> {
 
 pub fn open_settings<T: Settings>(command: &str, output: &OutputArgs, flags: &Value) -> Result<Opened<T>> {
     if !output.resume {
-        return Ok(Opened {
-            settings: resolve(command, output.config.as_deref(), flags)?,
-            resume: None,
-            folder: None,
-            longer: None,
-            length: None,
-        });
+        let (settings, said) = resolve(command, output.config.as_deref(), flags)?;
+        return Ok(Opened { settings, said: Some(said), resume: None, folder: None, longer: None, length: None });
     }
     let path = output.out.clone().or_else(|| latest(command));
     let path = path.ok_or_else(|| UsageError(format!("there is no runs/{command}-N to --resume; name one with --out")))?;
@@ -54,7 +51,7 @@ pub fn open_settings<T: Settings>(command: &str, output: &OutputArgs, flags: &Va
     let folder = RunFolder::open(&path)?;
     let checkpoint = checkpoint_path(&path, "last");
     let resume = if checkpoint.is_file() { Some(Checkpoint::load(&checkpoint)?) } else { None };
-    let stored: T = resolve(command, Some(&config), &Value::Null)?;
+    let (stored, _) = resolve::<T>(command, Some(&config), &Value::Null)?;
     let settings = Said::read(command, output.config.as_deref(), flags)?.over(&stored)?;
     let (mut before, now) = (serde_json::to_value(&stored)?, serde_json::to_value(&settings)?);
     if let Some(contradiction) = contradiction(&before, &now) {
@@ -66,7 +63,7 @@ pub fn open_settings<T: Settings>(command: &str, output: &OutputArgs, flags: &Va
     // The device that the run began on stays in its settings.
     LENGTH.iter().for_each(|key| before["run"][key] = now["run"][key].clone());
     let longer = longer.then(|| config_text(command, &serde_json::from_value::<T>(before)?)).transpose()?;
-    Ok(Opened { settings, resume, folder: Some(folder), longer, length })
+    Ok(Opened { settings, said: None, resume, folder: Some(folder), longer, length })
 }
 
 /// Settings that say how long a run is, and those that may differ whenever it goes on.

@@ -41,11 +41,11 @@ impl TimedStep {
         let limit = device.binding_limit();
         let (plan, model, verb) = match of {
             Verb::Pretrain => {
-                let mut settings: PretrainSettings = resolve("pretrain", config.as_deref(), &flags)?;
+                let (mut settings, said): (PretrainSettings, _) = resolve("pretrain", config.as_deref(), &flags)?;
                 settings.check()?;
                 suits(&flags["model"], &settings.model, "the encoder")?;
-                let data = load_data(&settings.run, settings.method.needs_labels())?;
-                super::pretrain::suit(&mut settings, config.is_some(), &data);
+                let data = load_data(&settings.run, settings.method.needs_labels(), None)?;
+                super::pretrain::suit(&mut settings, &said, &data)?;
                 let pretrain = Pretrain::prepare(settings.checked()?, &data, limit)?;
                 (pretrain.plan, pretrain.settings.model, "pretrain")
             }
@@ -54,12 +54,13 @@ impl TimedStep {
                 if config.is_none() {
                     flags["from"] = Value::from("scratch");
                 }
-                let mut settings: FinetuneSettings = resolve("finetune", config.as_deref(), &flags)?;
+                let (mut settings, said): (FinetuneSettings, _) = resolve("finetune", config.as_deref(), &flags)?;
                 settings.check()?;
                 suits(&flags["model"], &settings.model, "the encoder")?;
                 let pretrained = super::finetune::load_pretrained(&settings.from, settings.run.size)?;
                 pretrained.iter().filter_map(|checkpoint| settings.read_as(&checkpoint.record)).for_each(|note| say!("{note}"));
-                let data = super::finetune::labelled_data(&settings)?;
+                let data = super::finetune::labelled_data(&settings, pretrained.as_ref())?;
+                said.suit(&mut settings, data.train.kind())?;
                 let finetune = Finetune::prepare(settings.checked()?, &data, pretrained, limit)?;
                 (finetune.plan, finetune.settings.model, "finetune")
             }

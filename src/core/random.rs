@@ -34,6 +34,11 @@ pub fn signed_unit(bits: u32) -> f32 {
     (bits >> 8) as f32 * (1.0 / 8_388_608.0) - 1.0
 }
 
+/// A probability in units of 2^-24, for the upper 24 bits of a word to be compared with.
+pub fn threshold(probability: f32) -> u32 {
+    (f64::from(probability) * f64::from(1 << 24)).round() as u32
+}
+
 /// About normally distributed, with a standard deviation of 1: the sum of four 16-bit uniforms.
 pub fn bell(bits: [u32; 2]) -> f64 {
     let sum: u32 = bits.iter().map(|bits| (bits & 0xFFFF) + (bits >> 16)).sum();

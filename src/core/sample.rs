@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::buffer::Dtype;
 
+/// The bit of a stored token that says that a word begins with it; the others are its number.
+pub const BEGINS_WORD: u32 = 1 << 31;
+/// What stands in a batch behind the last token of a text.
+pub const NO_TOKEN: u32 = u32::MAX;
+
 /// The type that all samples of a data set have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,6 +57,16 @@ impl SampleType {
         match self {
             SampleType::Image(image) => Some(image),
             _ => None,
+        }
+    }
+
+    /// What people call such samples.
+    pub fn called(self) -> &'static str {
+        match self {
+            SampleType::Image(_) => "images",
+            SampleType::Row(_) => "rows",
+            SampleType::Tokens { .. } => "texts",
+            SampleType::Frames { .. } => "sequences",
         }
     }
 

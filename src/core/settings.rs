@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::sample::SampleType;
+
 /// One of the few values of a setting, by name.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Choice {
@@ -87,6 +89,11 @@ pub trait Settings: Settable + Default + DeserializeOwned {
     fn suited(&self) -> Result<Self> {
         Ok(Self::default())
     }
+
+    /// These, with defaults for samples of this type in the place of others; `None` where they have none.
+    fn suited_to(&self, _kind: SampleType) -> Option<Self> {
+        None
+    }
 }
 
 /// A setting as it is declared, in a `const`: by its name, type and help, and what the methods add.
@@ -107,12 +114,27 @@ pub struct Setting {
     /// The flag that cannot be given beside this one.
     pub instead_of: Option<&'static str>,
     idle: bool,
+    or_none: bool,
 }
 
 impl Setting {
     pub const fn new<T: Settable>(name: &'static str, help: &'static str) -> Self {
         let (value, absent, least, most, below, instead_of) = (None, None, None, None, None, None);
-        Setting { name, form: T::FORM, help, flag: name, value, absent, least, most, below, positive: false, instead_of, idle: false }
+        Setting {
+            name,
+            form: T::FORM,
+            help,
+            flag: name,
+            value,
+            absent,
+            least,
+            most,
+            below,
+            positive: false,
+            instead_of,
+            idle: false,
+            or_none: false,
+        }
     }
 
     pub const fn at_least(self, least: f64) -> Self {
@@ -154,6 +176,11 @@ impl Setting {
         Setting { instead_of: Some(other), ..self }
     }
 
+    /// A list may be empty; its word is `none`.
+    pub const fn or_none(self) -> Self {
+        Setting { or_none: true, ..self }
+    }
+
     /// Files may hold any value of it, also where it means nothing.
     pub const fn idle(self) -> Self {
         Setting { idle: true, ..self }
@@ -189,6 +216,7 @@ impl Setting {
     pub fn shown(&self, value: &Value) -> String {
         match value {
             Value::Null => String::new(),
+            Value::Array(values) if values.is_empty() => NONE.into(),
             Value::Array(values) => values.iter().map(|value| self.shown(value)).collect::<Vec<_>>().join(","),
             other => {
                 let SettingForm::Word { read, choices, .. } = self.form else { return typed(other) };
@@ -408,9 +436,15 @@ impl Settable for [f32; 2] {
     }
 }
 
+/// An empty list.
+const NONE: &str = "none";
+
 impl Settable for Vec<u32> {
     const FORM: SettingForm = SettingForm::Word {
-        read: |word| value(word.split(',').map(whole::<u32>).collect::<Result<Vec<_>, _>>()),
+        read: |word| match word {
+            NONE => value(Ok(Vec::<u32>::new())),
+            numbers => value(numbers.split(',').map(whole::<u32>).collect::<Result<Vec<_>, _>>()),
+        },
         choices: Vec::new,
         words: Words::List,
     };
@@ -420,7 +454,7 @@ impl Settable for Vec<u32> {
     }
 
     fn beyond(&self, setting: &Setting) -> Option<String> {
-        let empty = self.is_empty().then(|| format!("--{} needs a number, or several", setting.flag_name()));
+        let empty = (self.is_empty() && !setting.or_none).then(|| format!("--{} needs a number, or several", setting.flag_name()));
         empty.or_else(|| self.numbers().into_iter().find_map(|number| setting.refuses(number)))
     }
 }

@@ -96,7 +96,7 @@ impl Hash {
         if let Some(lengths) = samples.lengths() {
             self.words(lengths.len(), lengths.into_iter());
         }
-        if let Samples::Tokens { tokens, vocabulary } = samples {
+        if let Samples::Tokens { tokens, vocabulary, .. } = samples {
             self.words(*vocabulary as usize, tokens.iter().flatten().copied());
         }
         let labels = truth.labels.as_deref().unwrap_or_default();

@@ -11,6 +11,7 @@ use super::names::{normalized, some_of};
 use super::number::Notation;
 use super::sheet::Sheet;
 use super::split::Part;
+use super::text_rows::text_column;
 use super::{Dataset, index, picture_truth, tree};
 
 /// Labels of training samples.
@@ -40,13 +41,18 @@ struct Named<'a> {
     data: &'a Dataset,
     sheet: &'a Sheet,
     column: usize,
-    /// Of files, the training samples' first; without it the column has indices.
+    /// Of files, the training samples' first.
     finder: Option<Finder<'a>>,
+    /// Of texts, the first training sample of each; without this and without a finder the column has indices.
+    texts: Option<HashMap<&'a str, u32>>,
 }
 
 impl Named<'_> {
     fn of(&mut self, row: usize) -> Result<u32> {
         let (data, cell, count) = (self.data, self.sheet.cell(row, self.column), self.data.train.len());
+        if let Some(texts) = &self.texts {
+            return texts.get(cell).copied().with_context(|| format!("`{cell}` is none of the training texts of {}", data.name));
+        }
         let Some(finder) = &mut self.finder else {
             let found = cell.parse().ok().filter(|&index: &u32| index < count);
             return found
@@ -61,7 +67,7 @@ impl Named<'_> {
 }
 
 impl Dataset {
-    /// Reads a CSV file with a column `file` or `index` that names training samples, a column `label` with the names of
+    /// Reads a CSV file with a column `file`, `text` or `index` that names training samples, a column `label` with the names of
     /// classes, and perhaps one called `confidence`, of which `least` is enough. Rows with an empty label are passed over. Fails
     /// where a row names a test sample, or none; a class that the data do not have; or a sample twice with different labels.
     pub fn given_labels(&self, path: &Path, least: f64) -> Result<GivenLabels> {
@@ -147,13 +153,18 @@ impl Dataset {
         if let Some(column) = index::file_column(sheet, Some(label)).filter(|_| !self.train.names.is_empty()) {
             let names = self.train.names.iter().chain(self.test.iter().flat_map(|test| &test.names));
             let finder = Finder::new(names.map(|name| [&**name; 2]), &self.root);
-            return Ok(Named { data: self, sheet, column, finder: Some(finder) });
+            return Ok(Named { data: self, sheet, column, finder: Some(finder), texts: None });
+        }
+        if let (Some(column), Some(_)) = (text_column(sheet), self.train.samples.text(0)) {
+            // Equal texts have equal features: a label of one spreads to all.
+            let texts = (0..self.train.len()).rev().filter_map(|sample| Some((self.train.samples.text(sample)?, sample)));
+            return Ok(Named { data: self, sheet, column, finder: None, texts: Some(texts.collect()) });
         }
         let column = sheet.find("index").with_context(|| match self.train.names.is_empty() {
             true => format!("{}: one called `index` is wanted, as the images of {} have no file names", has(), self.name),
             false => format!("{}: one called `file` or `index` is wanted", has()),
         })?;
-        Ok(Named { data: self, sheet, column, finder: None })
+        Ok(Named { data: self, sheet, column, finder: None, texts: None })
     }
 
     /// Those of the data; of data without classes, those that are given.

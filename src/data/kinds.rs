@@ -17,7 +17,24 @@ pub(super) enum Kind {
 
 /// Endings of the formats that [`decode`](super::decode) reads.
 pub(super) const PICTURES: [&str; 11] = ["png", "jpg", "jpeg", "jpe", "jfif", "gif", "bmp", "dib", "tif", "tiff", "webp"];
-const DATA: [&str; 8] = [".csv", ".txt", ".toml", ".bin", ".bin.gz", "-ubyte", "-ubyte.gz", ".csv.gz"];
+const DATA: [&str; 16] = [
+    ".csv",
+    ".csv.gz",
+    ".tsv",
+    ".tsv.gz",
+    ".txt",
+    ".txt.gz",
+    ".jsonl",
+    ".jsonl.gz",
+    ".ndjson",
+    ".ndjson.gz",
+    ".json",
+    ".toml",
+    ".bin",
+    ".bin.gz",
+    "-ubyte",
+    "-ubyte.gz",
+];
 
 const HEIF: (&str, &str) = ("HEIC", "`heif-convert` or `sips -s format jpeg` makes JPEG of it");
 const AVIF: (&str, &str) = ("AVIF", "`avifdec` makes PNG of it");

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::reader::Reader;
-use super::{Dataset, MOST_SAMPLE_BYTES, ReadOptions, Resize, Samples, Split, Table, TableRows, Truth};
-use super::{cifar, decode, folder, idx, kinds, layout, names, pixel_table, table, tree};
+use super::{Dataset, MOST_SAMPLE_BYTES, ReadOptions, Resize, Samples, Split, Table, TableRows, Truth, TruthKind};
+use super::{cifar, decode, folder, idx, kinds, layout, names, pixel_table, table, texts, tree};
 use crate::core::sample::Image;
 
 /// The registry of formats: a file each, and a line here. The first one that finds what it reads is taken: where there are
 /// pictures, they are meant, whatever lies beside them.
-static READERS: [&dyn Reader; 5] = [&folder::READER, &idx::READER, &cifar::READER, &pixel_table::READER, &table::READER];
+static READERS: [&dyn Reader; 6] = [&folder::READER, &idx::READER, &cifar::READER, &pixel_table::READER, &texts::READER, &table::READER];
 
 /// Name and description of each format that is read.
 pub fn formats() -> impl Iterator<Item = [&'static str; 2]> {
@@ -29,6 +29,8 @@ pub enum Format {
     Archive,
     /// A CSV file with an image in each row, a pixel in each column.
     PixelTable,
+    /// A file of texts: a CSV or TSV file with a column of them, JSON Lines, or plain lines.
+    Texts,
     /// Any other CSV file.
     Table,
 }
@@ -91,7 +93,9 @@ fn by_name(path: &Path) -> Option<Format> {
     let ends = |endings: &[&str]| endings.iter().any(|ending| name.ends_with(ending));
     match () {
         () if !path.is_file() || name.starts_with('.') => None,
-        () if table::names_a_table(path) => Some(if pixel_table::is(path) { Format::PixelTable } else { Format::Table }),
+        () if table::names_a_table(path) && pixel_table::is(path) => Some(Format::PixelTable),
+        () if texts::is(path) => Some(Format::Texts),
+        () if table::names_a_table(path) => Some(Format::Table),
         () if ends(&[".tar.gz", ".tgz", ".tar", ".zip"]) || tree::is_zip(path) => Some(Format::Archive),
         () => None,
     }
@@ -121,10 +125,14 @@ impl Dataset {
         Self::read(recognise(path)?, options)
     }
 
-    /// [`load`](Self::load)s images. Fails where there is a table.
-    pub fn load_images(path: &Path, options: &ReadOptions) -> Result<Self> {
+    /// [`load`](Self::load)s images or texts. Fails where there is a table of numbers.
+    pub fn load_unlabelled(path: &Path, options: &ReadOptions) -> Result<Self> {
         let found = recognise(path)?;
-        ensure!(found.0 != Format::Table, "{} is a table, images are wanted here", path.display());
+        ensure!(
+            found.0 != Format::Table || options.text.is_some(),
+            "{} is a table without a column of texts (--text names one); images or texts are wanted here",
+            path.display()
+        );
         Self::read(found, options)
     }
 
@@ -132,10 +140,17 @@ impl Dataset {
         let tree = match format {
             Format::Folder => tree::Tree::of_folder(&path)?,
             Format::Archive => tree::Tree::of_archive(&path)?,
-            Format::PixelTable | Format::Table => tree::Tree::of_file(&path)?,
+            Format::PixelTable | Format::Texts | Format::Table => tree::Tree::of_file(&path)?,
         };
         // What nobody finds anything in is said by who looks for pictures.
-        let reader = READERS.iter().copied().find(|reader| reader.is_in(&tree)).unwrap_or(&folder::READER);
+        let found = READERS.iter().copied().find(|reader| reader.is_in(&tree)).unwrap_or(&folder::READER);
+        // Whoever wants a number of each row, and names no column of texts, means the other columns.
+        let numbers = options.truth == Some(TruthKind::Numbers) && options.text.is_none() && options.tokenizer.is_none();
+        let reader: &dyn Reader = match format {
+            Format::Texts if numbers && table::READER.is_in(&tree) => &table::READER,
+            Format::Table if options.text.is_some() => &texts::READER,
+            _ => found,
+        };
         let mut data = reader.read(&tree, options)?;
         data.root = path;
         data.note_repeated();
@@ -146,12 +161,16 @@ impl Dataset {
     pub(super) fn note_repeated(&mut self) {
         let Some(test) = &self.test else { return };
         let trained: HashMap<Cow<'_, [u8]>, u32> = (0..self.train.len()).map(|i| (self.train.bytes(i), i)).collect();
-        let name = |split: &Split, i: u32| split.names.get(i as usize).map_or_else(|| format!("index {i}"), |name| name.to_string());
+        let name = |split: &Split, i: u32| match (split.names.get(i as usize), split.samples.text(i)) {
+            (Some(name), _) => name.to_string(),
+            (None, Some(text)) => format!("`{text}`"),
+            (None, None) => format!("index {i}"),
+        };
         let equal = |i: u32| Some(format!("{} = {}", name(test, i), name(&self.train, *trained.get(&test.bytes(i))?)));
         let equal: Vec<String> = (0..test.len()).filter_map(equal).collect();
         if !equal.is_empty() {
             let (count, all) = (equal.len(), test.len());
-            let what = if self.encoding.is_some() { "rows" } else { "images" };
+            let what = self.train.kind().called();
             self.notes.push(format!(
                 "{count} of {all} test {what} are equal to training {what}, so that results look too good: {}",
                 names::some_of(&equal)

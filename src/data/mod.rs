@@ -47,7 +47,12 @@ mod sheet;
 mod split;
 mod table;
 #[cfg(feature = "files")]
+mod text_rows;
+#[cfg(feature = "files")]
+mod texts;
+#[cfg(feature = "files")]
 mod tiff;
+mod tokenizer;
 #[cfg(feature = "files")]
 mod tree;
 
@@ -69,6 +74,9 @@ pub use resize::{CenterCrop, Interpolation, Resize};
 pub use samples::{Samples, SharedRows};
 pub use split::{Split, Truth};
 pub use table::{Encoding, Scale, Table, TableRows};
+#[cfg(feature = "files")]
+pub use texts::{load_texts, texts_in_lines};
+pub use tokenizer::Tokenizer;
 #[cfg(feature = "files")]
 pub use tree::leads_above;
 
@@ -103,8 +111,12 @@ impl TruthKind {
 /// How data are to be read.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ReadOptions {
-    /// The column to be predicted, of a table or of an image folder's `index.csv`.
+    /// The column to be predicted, of a table, of texts or of an image folder's `index.csv`.
     pub target: Option<String>,
+    /// The column that has texts. Without it, the one that is called so or has most words.
+    pub text: Option<String>,
+    /// What makes tokens of texts; learned from the training texts if absent.
+    pub tokenizer: Option<Tokenizer>,
     /// Height and width that images get. Without it image folders take the size that all pictures have, if they have one and it
     /// is no larger than 256, else 32x32; other formats keep theirs.
     pub size: Option<[u32; 2]>,
@@ -163,6 +175,8 @@ pub struct Dataset {
     pub notes: Vec<String>,
     /// Of a table: how other files with its columns become samples.
     pub encoding: Option<Encoding>,
+    /// Of texts: how others become samples.
+    pub tokenizer: Option<Tokenizer>,
 }
 
 impl Dataset {
@@ -209,6 +223,7 @@ impl Dataset {
             mask_palette: Vec::new(),
             notes: Vec::new(),
             encoding: None,
+            tokenizer: None,
         })
     }
 }

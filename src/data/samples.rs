@@ -5,9 +5,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
+use rayon::prelude::*;
 
+use super::tokenizer::Tokenizer;
 use crate::core::buffer::{Shape, pad_rows, shape};
-use crate::core::sample::{Image, SampleType};
+use crate::core::sample::{BEGINS_WORD, Image, SampleType};
 
 /// Rows of equal length, or each with its own: those that are stored, or some of them, in some order. Views share what is stored.
 #[derive(Clone)]
@@ -118,10 +120,12 @@ pub enum Samples {
         image: Image,
     },
     Rows(SharedRows<f32>),
-    /// A number below `vocabulary` each.
+    /// A number below `vocabulary` each, perhaps with [`BEGINS_WORD`].
     Tokens {
         tokens: SharedRows<u32>,
         vocabulary: u32,
+        /// What they are the tokens of; empty where nobody said.
+        texts: SharedRows<u8>,
     },
     /// One frame after the other, of `channels` numbers.
     Frames {
@@ -144,9 +148,29 @@ impl Samples {
     /// Sequences of at most `longest` tokens. Fails if one is longer, or has a token that is not of the vocabulary.
     pub fn tokens<R: AsRef<[u32]>>(sequences: impl IntoIterator<Item = R>, vocabulary: u32, longest: u32) -> Result<Self> {
         let tokens = SharedRows::ragged(sequences, longest)?;
-        let unknown = tokens.stored.iter().find(|&&token| token >= vocabulary);
-        ensure!(unknown.is_none(), "token {} is not of a vocabulary of {vocabulary}", unknown.unwrap_or(&0));
-        Ok(Samples::Tokens { tokens, vocabulary })
+        let unknown = tokens.stored.iter().map(|token| token & !BEGINS_WORD).find(|&token| token >= vocabulary);
+        ensure!(unknown.is_none(), "token {} is not of a vocabulary of {vocabulary}", unknown.unwrap_or(0));
+        let texts = SharedRows::ragged((0..tokens.len()).map(|_| []), 0)?;
+        Ok(Samples::Tokens { tokens, vocabulary, texts })
+    }
+
+    /// [`tokens`](Self::tokens) of texts, which they stand for.
+    pub fn of_texts(texts: &[&str], tokenizer: &Tokenizer) -> Result<Self> {
+        let tokens = texts.par_iter().map(|text| tokenizer.tokens(text).0).collect::<Vec<_>>();
+        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        let texts = SharedRows::ragged(texts, u32::try_from(longest)?)?;
+        match Self::tokens(tokens, tokenizer.vocabulary(), tokenizer.longest())? {
+            Samples::Tokens { tokens, vocabulary, .. } => Ok(Samples::Tokens { tokens, vocabulary, texts }),
+            other => Ok(other),
+        }
+    }
+
+    /// The text of a sample, where it is one.
+    pub fn text(&self, sample: u32) -> Option<&str> {
+        match self {
+            Samples::Tokens { texts, .. } => std::str::from_utf8(texts.row(sample)).ok().filter(|text| !text.is_empty()),
+            _ => None,
+        }
     }
 
     /// Sequences of at most `longest` frames of `channels` numbers. Fails if one is longer, or ends within a frame.
@@ -163,7 +187,7 @@ impl Samples {
         match self {
             Samples::Images { image, .. } => SampleType::Image(*image),
             Samples::Rows(rows) => SampleType::Row(rows.width()),
-            Samples::Tokens { tokens, vocabulary } => SampleType::Tokens { vocabulary: *vocabulary, longest: tokens.width() },
+            Samples::Tokens { tokens, vocabulary, .. } => SampleType::Tokens { vocabulary: *vocabulary, longest: tokens.width() },
             Samples::Frames { numbers, channels } => SampleType::Frames { channels: *channels, longest: numbers.width() / channels },
         }
     }
@@ -202,7 +226,9 @@ impl Samples {
         match self {
             Samples::Images { pixels, image } => Samples::Images { pixels: pixels.select(indices), image: *image },
             Samples::Rows(rows) => Samples::Rows(rows.select(indices)),
-            Samples::Tokens { tokens, vocabulary } => Samples::Tokens { tokens: tokens.select(indices), vocabulary: *vocabulary },
+            Samples::Tokens { tokens, vocabulary, texts } => {
+                Samples::Tokens { tokens: tokens.select(indices), vocabulary: *vocabulary, texts: texts.select(indices) }
+            }
             Samples::Frames { numbers, channels } => Samples::Frames { numbers: numbers.select(indices), channels: *channels },
         }
     }

@@ -75,7 +75,8 @@ impl Records<'_> {
         let (line, delimiter) = (self.line, self.delimiter);
         for count in 1..=MOST_COLUMNS {
             let begin = self.rest.trim_start_matches(|c: char| c.is_whitespace() && c != '\n' && c != delimiter);
-            if let Some(quoted) = begin.strip_prefix('"') {
+            // Tabs are hardly in texts: where they separate, most programs do not quote, and a mark may be a text's own.
+            if let Some(quoted) = begin.strip_prefix('"').filter(|quoted| delimiter != '\t' || closes(quoted)) {
                 self.rest = quoted;
                 self.unquote(cells).with_context(|| format!("line {} opens a quote that is never closed", self.line))?;
             }
@@ -108,6 +109,18 @@ impl Records<'_> {
     }
 }
 
+/// Whether a quote that was opened is closed at the end of a cell that tabs separate.
+fn closes(quoted: &str) -> bool {
+    let mut rest = quoted;
+    while let Some((_, after)) = rest.split_once('"') {
+        match after.strip_prefix('"') {
+            Some(quote) => rest = quote,
+            None => return after.is_empty() || after.starts_with(['\t', '\n']),
+        }
+    }
+    false
+}
+
 /// Line `at` bytes into a text.
 fn line_at(bytes: &[u8], at: usize) -> usize {
     let count = |end| bytes[..at].iter().filter(|&&byte| byte == end).count();
@@ -115,7 +128,7 @@ fn line_at(bytes: &[u8], at: usize) -> usize {
 }
 
 /// UTF-8, or UTF-16 with a mark, with `\n` at the ends of lines.
-fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>> {
+pub(super) fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>> {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
         let text: Result<String, _> = char::decode_utf16(units).collect();

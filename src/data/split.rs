@@ -145,7 +145,7 @@ impl Split {
         held.sort_unstable();
         let rest: Vec<u32> = (0..self.len()).filter(|i| held.binary_search(i).is_err()).collect();
         let parts = [rest, held].map(|indices| {
-            if self.names.is_empty() {
+            if self.names.is_empty() && !self.kind().is_sequence() {
                 return self.select(&indices);
             }
             let count = indices.len() as u32;

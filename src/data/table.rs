@@ -320,7 +320,11 @@ impl Table {
     /// A CSV file, plain or gzipped, or a folder with nothing else. `options.target` names the column to predict.
     pub fn load(path: &Path, options: &ReadOptions) -> Result<Self> {
         let (format, path) = recognise(path)?;
-        ensure!(format == Format::Table, "{} holds images, a table (.csv, .csv.gz) is wanted here", path.display());
+        ensure!(
+            matches!(format, Format::Table | Format::Texts) && names_a_table(&path),
+            "{} holds images or texts, a table (.csv, .csv.gz) is wanted here",
+            path.display()
+        );
         let sheet = Sheet::parse(&tree::read(&path)?, &path.display().to_string())?;
         let target = sheet.target(options.target.as_deref())?;
         let mut notes = Vec::new();

@@ -311,7 +311,7 @@ impl Found {
 
     /// Removes what `label` and `curve` leave: pictures that lie beside the tables of the same verb.
     fn take_results(&mut self) -> Vec<String> {
-        const RESULTS: [[&str; 2]; 2] = [["ask-next.png", "labels.csv"], ["curve.png", "curve.csv"]];
+        const RESULTS: [[&str; 2]; 3] = [["ask-next.png", "labels.csv"], ["ask-next.csv", "labels.csv"], ["curve.png", "curve.csv"]];
         let folders: BTreeSet<String> = self.files.keys().map(|name| name[..name.rfind('/').map_or(0, |at| at + 1)].to_string()).collect();
         let mut taken = Vec::new();
         for folder in folders {

@@ -47,6 +47,8 @@ pub struct Ranges {
     pub noise: f32,
     /// Side of the erased square, pixels.
     pub erase: u32,
+    /// Of texts: probability of leaving out each word.
+    pub words: f32,
 }
 
 impl Ranges {
@@ -69,10 +71,16 @@ impl Ranges {
         grey: 0.0,
         noise: 0.0,
         erase: 0,
+        words: 0.0,
     };
 
     pub fn is_none(&self) -> bool {
         *self == Ranges::NONE
+    }
+
+    /// Whether it says how texts are varied, and how anything else is.
+    pub fn of_texts(&self) -> [bool; 2] {
+        [self.words > 0.0, Ranges { words: 0.0, ..*self } != Ranges::NONE]
     }
 
     /// How many pixels beyond the edge there is something: zeros, but with crops, which are of photographs, more of the edge.
@@ -116,6 +124,7 @@ impl Ranges {
             grey: self.grey / 2.0,
             noise: self.noise / 2.0,
             erase: self.erase / 2,
+            words: self.words / 2.0,
         }
     }
 
@@ -139,6 +148,7 @@ impl Ranges {
             ("hue", self.hue, 170.0),
             ("grey", self.grey, 1.0),
             ("noise", self.noise, 1.0),
+            ("words", self.words, 0.95),
         ];
         let wrong = numbers.iter().find(|(_, value, most)| !(0.0..=*most).contains(value));
         let square = (self.erase > 4096).then(|| "[augment] erase must be at most 4096 pixels".to_string());

@@ -4,7 +4,7 @@ use super::{Cases, has};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
-use crate::core::random::{bell, signed_unit, threefry};
+use crate::core::random::{bell, signed_unit, threefry, threshold};
 use crate::host::views::DrawColumn;
 pub use crate::host::views::Ranges;
 
@@ -24,11 +24,6 @@ pub struct AugmentDraw {
 
 /// Weights of red, green and blue in grey (ITU-R BT.601).
 const LUMA: [f64; 3] = [0.299, 0.587, 0.114];
-
-/// A probability in units of 2^-24.
-fn threshold(probability: f32) -> u32 {
-    (f64::from(probability) * f64::from(1 << 24)).round() as u32
-}
 
 impl AugmentDraw {
     /// tan(θ/2) of the largest angles, tanh(s/2) of the largest log scales, from which the kernel interpolates: rotation,
@@ -197,6 +192,7 @@ pub(super) const CASE_RANGES: [Ranges; 4] = [
         grey: 0.2,
         noise: 0.05,
         erase: 7,
+        words: 0.0,
     },
     Ranges::NONE,
     Ranges { rotation: 90.0, scale: 1.0, shift: 1.0, contrast: 1.0, saturation: 1.0, hue: 120.0, flip: 1.0, erase: 2, ..Ranges::NONE },

@@ -4,7 +4,10 @@ use crate::core::buffer::{Buf, Fill, Maps, Tensor, shape};
 use crate::core::layout::Taps;
 use crate::core::tape::Tape;
 use crate::kernels::conv2d::{Geometry, Padding};
-use crate::ops::{Activation, BatchNormLayer, Statistics, add, batch_norm, conv2d, depthwise_conv2d, flatten, linear, project};
+use crate::ops::{
+    Activation, BatchNormLayer, Statistics, Value, add, batch_norm, conv2d, depthwise_conv2d, embedding_bag, flatten, layer_norm, linear,
+    project,
+};
 
 /// Where a layer stands: whose parameters it has, and by which statistics its batch norm normalises.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +46,22 @@ pub fn dense(t: &mut Tape<'_>, name: &str, group: u8, x: Buf, outputs: u32, acti
     let w = t.param(&format!("{name}.weight"), group, shape(outputs, x.cols()), bound.clone());
     let b = t.param(&format!("{name}.bias"), group, Tensor::Vector(outputs), bound);
     linear(t, name, x, w, b, activation)
+}
+
+/// The sum of the embeddings of each text's tokens, `[texts, cols]`.
+pub fn embedded_bag(t: &mut Tape<'_>, name: &str, group: u8, x: Value, cols: u32) -> Buf {
+    /// What follows divides by the scale; against it, a step of Adam is a few percent.
+    const SCALE: f32 = 0.1;
+    let (tokens, vocabulary) = x.tokens();
+    let table = t.param(&format!("{name}.weight"), group, shape(vocabulary, cols), Fill::Uniform(SCALE));
+    embedding_bag(t, name, tokens, table)
+}
+
+/// Layer norm over the columns of each row.
+pub fn row_norm(t: &mut Tape<'_>, name: &str, group: u8, x: Buf) -> Buf {
+    let gamma = t.param(&format!("{name}.weight"), group, Tensor::Vector(x.cols()), Fill::F32(vec![1.0; x.cols() as usize]));
+    let beta = t.param(&format!("{name}.bias"), group, Tensor::Vector(x.cols()), Fill::Zero);
+    layer_norm(t, name, x, gamma, beta)
 }
 
 /// Weights uniform within sqrt(6 / inputs): the variance that ReLU layers keep (He et al., 2015).

@@ -1,6 +1,7 @@
 //! Networks, built from ops one line per layer: a file for each encoder, and a line in [`ENCODERS`]. Parameter names and shapes are
 //! PyTorch's.
 
+mod bag;
 mod cnn;
 mod decoder;
 mod efficientnet_lite0;
@@ -41,6 +42,7 @@ choice! {
     MOBILENET_V2 = mobilenet_v2::ENCODER,
     MOBILENET_V3_SMALL = mobilenet_v3_small::ENCODER,
     EFFICIENTNET_LITE0 = efficientnet_lite0::ENCODER,
+    BAG = bag::ENCODER,
 }
 
 impl ModelKind {
@@ -187,7 +189,7 @@ pub fn layers(model: &ModelSettings, kind: SampleType, output: &dyn Fn(&mut Tape
 fn record_sample<T>(arena: &mut Arena, model: &ModelSettings, kind: SampleType, output: impl FnOnce(&mut Tape<'_>, Value) -> T) -> T {
     let form = model.kind.form();
     let lengths = kind.is_sequence().then(|| arena.input("length", Dtype::U32, shape(1, 1)));
-    let x = form.value(arena.input("sample", Dtype::F32, form.shape(1, kind)), kind, lengths);
+    let x = form.value(arena.input("sample", form.dtype(), form.shape(1, kind)), kind, lengths);
     output(&mut Tape::new(arena, "layers", &[]), x)
 }
 
@@ -258,21 +260,23 @@ mod tests {
     }
 
     #[test]
-    fn entries_make_features_of_images() {
+    fn entries_make_features_of_samples() {
+        const TEXT: SampleType = SampleType::Tokens { vocabulary: 50, longest: 8 };
         for kind in ENCODERS {
             let model = ModelSettings { kind: *kind, ..ModelSettings::mlp(vec![7]) };
-            let (mut arena, images) = (Arena::new(0, u64::MAX), 5);
-            let buf = arena.input("images", Dtype::F32, kind.form().shape(images, IMAGE));
-            let x = kind.form().value(buf, IMAGE, None);
+            let (mut arena, images, form) = (Arena::new(0, u64::MAX), 5, kind.form());
+            let sample = if form == Form::Tokens { TEXT } else { IMAGE };
+            let buf = arena.input("samples", form.dtype(), form.shape(images, sample));
+            let x = form.value(buf, sample, None);
             let mut tape = Tape::new(&mut arena, "features", &[]);
             let features = encoder(&mut tape, &model, Place::evaluation(ENCODER), x);
             assert!(features.rows() == images && features.cols() > 0, "{kind:?}");
-            if kind.form() == Form::Maps {
+            if form == Form::Maps {
                 let mut tape = Tape::new(&mut arena, "stages", &[]);
                 let stages = kind.stages(&mut tape, &model, Place::evaluation(ENCODER), x.maps()).expect("an encoder of maps has stages");
                 assert!(stages.windows(2).all(|two| two[0].height >= two[1].height), "{kind:?}: largest first");
             }
-            let layers = encoder_layers(&model, IMAGE);
+            let layers = encoder_layers(&model, sample);
             assert!(!layers.is_empty(), "{kind:?}");
             let norms = arena.bufs().iter().any(|b| matches!(b.role, Role::Statistic { .. }));
             assert_eq!(norms, kind.has_batch_norm(), "{kind:?}");

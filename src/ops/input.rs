@@ -12,6 +12,7 @@ use crate::kernels::gather::Gather;
 use crate::kernels::gather_frames::GatherFrames;
 use crate::kernels::gather_labels::GatherLabels;
 use crate::kernels::gather_rows::GatherRows;
+use crate::kernels::gather_tokens::GatherTokens;
 use crate::kernels::normalize_pixels::{CHANNELS, NormalizePixels};
 use crate::kernels::shuffle::{Order, Shuffle};
 
@@ -62,8 +63,9 @@ pub fn batch_samples(t: &mut Tape<'_>, batch: Batch, form: Form) -> Value {
 /// [`batch_samples`] by a name of its own, where a program needs them twice.
 pub fn samples_of(t: &mut Tape<'_>, name: &str, batch: Batch, form: Form) -> Value {
     let Batch { data: DataBufs { samples: data, kind, lengths, .. }, indices } = batch;
-    let x = t.scratch(name, form.shape(indices.cols(), kind));
+    let x = t.scratch_of(name, form.dtype(), form.shape(indices.cols(), kind));
     match (kind, form) {
+        (SampleType::Tokens { .. }, Form::Tokens) => gather_tokens(t, name, batch, None, x, Augmentation::NONE),
         (SampleType::Image(_), _) => t.call(name, Gather { data, indices, x }),
         (SampleType::Frames { .. }, Form::Sequence) => t.call(name, GatherFrames { data, indices, x }),
         (SampleType::Row(_) | SampleType::Frames { .. }, _) => t.call(name, GatherRows { data, indices, x }),
@@ -75,6 +77,14 @@ pub fn samples_of(t: &mut Tape<'_>, name: &str, batch: Batch, form: Form) -> Val
         targets
     });
     form.value(x, kind, lengths)
+}
+
+/// Tokens into rows of `tokens`: those of the samples, then of their second views, and so on. Without a clock nothing may be left out.
+fn gather_tokens(t: &mut Tape<'_>, name: &str, batch: Batch, clock: Option<Buf>, tokens: Buf, Augmentation { ranges, key }: Augmentation) {
+    let Batch { data, indices } = batch;
+    let lengths = data.lengths.expect("texts have lengths");
+    let clock = clock.unwrap_or(indices);
+    t.call(name, GatherTokens { clock, data: data.samples, lengths, indices, tokens, drop: ranges.words, key });
 }
 
 /// Images of one channel or three by the mean and the standard deviation of each of three channels, which they have from now on.
@@ -92,6 +102,11 @@ pub fn normalize_pixels(t: &mut Tape<'_>, name: &str, images: Value, mean_and_st
 pub struct Augmentation {
     pub ranges: Ranges,
     pub key: [u32; 2],
+}
+
+impl Augmentation {
+    /// Samples as they are.
+    const NONE: Self = Augmentation { ranges: Ranges::NONE, key: [0; 2] };
 }
 
 /// The random decisions behind views, a row each: see [`AugmentDraw`].
@@ -125,6 +140,12 @@ pub fn views(t: &mut Tape<'_>, batch: Batch, Draws { draws, keys }: Draws, range
 
 /// `number` augmented versions of each sample: all first versions, then all second ones.
 pub fn augmented_views(t: &mut Tape<'_>, batch: Batch, clock: Buf, number: u32, augmentation: Augmentation, form: Form) -> Value {
+    let kind = batch.data.kind;
+    if matches!(kind, SampleType::Tokens { .. }) {
+        let tokens = t.scratch_of("views", form.dtype(), form.shape(number * batch.indices.cols(), kind));
+        gather_tokens(t, "views", batch, Some(clock), tokens, augmentation);
+        return form.value(tokens, kind, None);
+    }
     let draws = draw_views(t, number * batch.indices.cols(), batch.data.image(), clock, augmentation);
     views(t, batch, draws, augmentation.ranges, form)
 }

@@ -10,6 +10,7 @@ mod contrastive;
 mod conv2d;
 mod cross_entropy;
 mod depthwise_conv2d;
+mod embedding;
 mod input;
 mod layer_norm;
 mod linear;
@@ -33,6 +34,7 @@ pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_wi
 pub use conv2d::conv2d;
 pub use cross_entropy::cross_entropy;
 pub use depthwise_conv2d::depthwise_conv2d;
+pub use embedding::embedding_bag;
 pub use input::{
     Augmentation, Batch, DataBufs, Draws, augmented_views, batch_indices, batch_labels, batch_samples, draw_views, normalize_pixels,
     samples_of, views,
@@ -194,6 +196,7 @@ pub fn gradient_cases() -> Vec<GradientCase> {
         channel_scale::gradient_cases(),
         conv2d::gradient_cases(),
         depthwise_conv2d::gradient_cases(),
+        embedding::gradient_cases(),
         linear::gradient_cases(),
         relu::gradient_cases(),
         activation::gradient_cases(),

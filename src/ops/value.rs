@@ -1,7 +1,8 @@
 //! What flows through a network.
 
-use crate::core::buffer::{Buf, Maps, Shape, shape};
+use crate::core::buffer::{Buf, Dtype, Maps, Shape, shape};
 use crate::core::sample::{Image, SampleType};
+use crate::kernels::gather_tokens::GatherTokens;
 
 /// A batch of samples, or what layers have made of them.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +13,9 @@ pub enum Value {
     Maps(Maps),
     /// A place of a sequence in each row, `[samples * longest, channels]`; how many of them a sample has, `[1, samples]`.
     Sequence { buf: Buf, lengths: Buf },
+    /// The tokens (u32) of a sample in each row, [`NO_TOKEN`](crate::core::sample::NO_TOKEN) behind the last one; all are below
+    /// `vocabulary`.
+    Tokens { buf: Buf, vocabulary: u32 },
 }
 
 /// How an encoder takes samples.
@@ -20,13 +24,20 @@ pub enum Form {
     Rows,
     Maps,
     Sequence,
+    Tokens,
 }
 
 impl Form {
+    /// What a matrix of samples is made of.
+    pub fn dtype(self) -> Dtype {
+        if self == Form::Tokens { Dtype::U32 } else { Dtype::F32 }
+    }
+
     /// Of a matrix with this many samples.
     pub fn shape(self, samples: u32, kind: SampleType) -> Shape {
         match self {
             Form::Rows => shape(samples, kind.len()),
+            Form::Tokens => shape(samples, GatherTokens::width(kind.len())),
             Form::Maps | Form::Sequence => shape(samples.saturating_mul(kind.places()), kind.channels()),
         }
     }
@@ -34,21 +45,24 @@ impl Form {
     /// A matrix of [that shape](Self::shape), with the lengths of sequences. Panics where samples cannot take this form, which
     /// callers have ruled out by [`Form::suits`].
     pub fn value(self, buf: Buf, kind: SampleType, lengths: Option<Buf>) -> Value {
-        match (self, kind.image(), lengths) {
+        match (self, kind, lengths) {
             (Form::Rows, ..) => Value::Rows { buf, channels: kind.channels() },
-            (Form::Maps, Some(Image { height, width, .. }), _) => Value::Maps(Maps::new(buf, buf.rows() / (height * width), height, width)),
+            (Form::Maps, SampleType::Image(Image { height, width, .. }), _) => {
+                Value::Maps(Maps::new(buf, buf.rows() / (height * width), height, width))
+            }
             (Form::Sequence, _, Some(lengths)) => Value::Sequence { buf, lengths },
+            (Form::Tokens, SampleType::Tokens { vocabulary, .. }, _) => Value::Tokens { buf, vocabulary },
             _ => panic!("{kind} as {self:?}"),
         }
     }
 
-    /// Whether samples of this type can take this form. Tokens are names, not numbers: they take none before they are embedded.
+    /// Whether samples of this type can take this form. Tokens are names, not numbers: they take no other.
     pub fn suits(self, kind: SampleType) -> bool {
         match kind {
-            SampleType::Image(_) => self != Form::Sequence,
+            SampleType::Image(_) => matches!(self, Form::Rows | Form::Maps),
             SampleType::Row(_) => self == Form::Rows,
-            SampleType::Frames { .. } => self != Form::Maps,
-            SampleType::Tokens { .. } => false,
+            SampleType::Frames { .. } => matches!(self, Form::Rows | Form::Sequence),
+            SampleType::Tokens { .. } => self == Form::Tokens,
         }
     }
 }
@@ -56,7 +70,7 @@ impl Form {
 impl Value {
     pub fn buf(self) -> Buf {
         match self {
-            Value::Rows { buf, .. } | Value::Sequence { buf, .. } => buf,
+            Value::Rows { buf, .. } | Value::Sequence { buf, .. } | Value::Tokens { buf, .. } => buf,
             Value::Maps(maps) => maps.buf,
         }
     }
@@ -67,6 +81,7 @@ impl Value {
             Value::Rows { channels, .. } => channels,
             Value::Maps(maps) => maps.channels(),
             Value::Sequence { buf, .. } => buf.cols(),
+            Value::Tokens { .. } => 1,
         }
     }
 
@@ -76,6 +91,7 @@ impl Value {
             Value::Rows { .. } => Value::Rows { buf, channels },
             Value::Maps(maps) => Value::Maps(maps.with(buf)),
             Value::Sequence { lengths, .. } => Value::Sequence { buf, lengths },
+            Value::Tokens { vocabulary, .. } => Value::Tokens { buf, vocabulary },
         }
     }
 
@@ -84,6 +100,14 @@ impl Value {
         match self {
             Value::Maps(maps) => maps,
             other => panic!("{} rows are no maps", other.buf().rows()),
+        }
+    }
+
+    /// Tokens, and how many different ones there are. Panics where these are numbers: only an encoder that takes tokens may ask.
+    pub fn tokens(self) -> (Buf, u32) {
+        match self {
+            Value::Tokens { buf, vocabulary } => (buf, vocabulary),
+            other => panic!("{} rows are no tokens", other.buf().rows()),
         }
     }
 }

@@ -23,7 +23,7 @@ use super::pth;
 use super::tasks::{Objective, Task, stage};
 use crate::core::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
 use crate::core::sample::{Image, SampleType};
-use crate::data::{Encoding, Fingerprint, MOST_SIDE, Resize};
+use crate::data::{Encoding, Fingerprint, MOST_SIDE, Resize, Tokenizer};
 use crate::error::UsageError;
 use crate::exec::Executor;
 use crate::models::{self, ModelSettings};
@@ -114,6 +114,9 @@ pub struct Record {
     /// Of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
+    /// Of texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<Tokenizer>,
     /// Of the data that it was trained on; files of earlier versions have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Fingerprint>,
@@ -140,7 +143,9 @@ impl Record {
             record["samples"] = if record["encoding"].is_null() { json!({ "image": image }) } else { json!({ "row": image["width"] }) };
             record["format"] = json!(Self::FORMAT);
         }
-        serde_json::from_value(record).context(unread)
+        let mut record: Record = serde_json::from_value(record).context(unread)?;
+        record.tokenizer = record.tokenizer.map(Tokenizer::indexed);
+        Ok(record)
     }
 
     /// The size of the images that it takes. Fails where it takes other samples.
@@ -166,7 +171,9 @@ impl Record {
                 columns > 0 && self.encoding.as_ref().is_none_or(|encoding| columns as usize == encoding.features().len())
             }
             SampleType::Tokens { vocabulary: values, longest } | SampleType::Frames { channels: values, longest } => {
-                values > 0 && longest > 0 && values.checked_mul(longest).is_some() && self.encoding.is_none()
+                let fits = |tokenizer: &Tokenizer| [values, longest] == [tokenizer.vocabulary(), tokenizer.longest()];
+                let counted = values > 0 && longest > 0 && values.checked_mul(longest).is_some();
+                counted && self.encoding.is_none() && self.tokenizer.as_ref().is_none_or(fits)
             }
         };
         let Outputs { classes, class_names, .. } = &self.outputs;
@@ -180,6 +187,7 @@ impl Record {
         found
             .or_else(|| self.outputs.problem())
             .or_else(|| self.encoding.as_ref().and_then(Encoding::problem))
+            .or_else(|| self.tokenizer.as_ref().and_then(Tokenizer::problem))
             .or_else(|| self.model.problem())
     }
 }
@@ -319,6 +327,7 @@ impl Record {
             bits: None,
             resize: Resize::Letterbox,
             encoding: None,
+            tokenizer: None,
             data: None,
             seed,
             step: 0,

@@ -113,7 +113,7 @@ impl Finetune {
         let few = few || repeated;
         let mut record = Record::new(Some(settings.task), &settings.model, train.kind(), data.classes, run.seed);
         let objective = settings.task.begin(&settings.of_task(), data, &train.truth, &mut record.outputs)?;
-        record.encoding = data.encoding.clone();
+        (record.encoding, record.tokenizer) = (data.encoding.clone(), data.tokenizer.clone());
         (record.data, record.bits) = (Some(data.fingerprint()), run.bits);
         record.resize = run.resize.unwrap_or_default();
         let mut r = Recording::new(run.seed, binding_limit);
@@ -229,7 +229,13 @@ impl Finetune {
 fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
     let (kind, form) = (data.train.kind(), settings.model.kind.form());
     let (imageless, mapless) = (kind.image().is_none(), form != Form::Maps);
-    let what = if matches!(kind, SampleType::Row(_)) { "a table".to_string() } else { kind.to_string() };
+    let [varies_texts, varies_others] = settings.augment.of_texts();
+    let is_text = matches!(kind, SampleType::Tokens { .. });
+    let what = match kind {
+        SampleType::Row(_) => "a table".to_string(),
+        SampleType::Tokens { .. } => "texts".into(),
+        other => other.to_string(),
+    };
     let wrong = [
         (!data.knows(settings.task.truth()), format!("{} has no {} to fine-tune on", data.name, settings.task.truth().name())),
         (
@@ -241,10 +247,13 @@ fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
                 settings.task.default_model()
             ),
         ),
+        (is_text && form != Form::Tokens, format!("{} does not take texts: try --model bag", settings.model)),
         (imageless && !mapless, format!("{} is for images; {what} needs --model mlp", settings.model)),
         (!form.suits(kind), format!("{} does not take samples of {what}", settings.model)),
         (imageless && settings.model.normalize.is_some(), format!("[model.normalize] is for images, not for {what}")),
-        (imageless && !settings.augment.is_none(), format!("--augment is for images, not for {what}")),
+        (is_text && varies_others, "--augment of images means nothing to texts: try words".into()),
+        (imageless && !is_text && !settings.augment.is_none(), format!("--augment is for images, not for {what}")),
+        (!imageless && varies_texts, "--augment of words means nothing to images".into()),
     ];
     wrong.into_iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, text)| Err(UsageError(text).into()))
 }

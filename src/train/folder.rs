@@ -17,7 +17,7 @@ use crate::files::{self, Lock, RUN_CONFIG, is_run_folder};
 pub const RUNS: &str = "runs";
 
 /// What a run leaves, and what verbs that look at it leave beside it; `checkpoints` apart.
-const FILES: [&str; 7] = [METRICS, LOG, RUN_CONFIG, "labels.csv", "ask-next.png", "curve.csv", "curve.png"];
+const FILES: [&str; 8] = [METRICS, LOG, RUN_CONFIG, "labels.csv", "ask-next.png", "ask-next.csv", "curve.csv", "curve.png"];
 
 /// The lock of a run folder. It stays there: removing it would let two in.
 const LOCK: &str = ".lock";

@@ -47,6 +47,8 @@ pub static AUGMENTATIONS: &[AugmentPreset] = &[
     ),
     preset("photos-medium", "Photographs in colour, less than `photos-strong`.", photos(0.5, 0.2, 0.1, 0.1)),
     preset("photos-strong", "Photographs in colour: crops, mirrors, other colours, blur.", photos(0.8, 0.4, 0.2, 0.3)),
+    preset("words", "Texts: half of the words are left out.", Ranges { words: 0.5, ..Ranges::NONE }),
+    preset("words-light", "Texts: a quarter of the words is left out.", Ranges { words: 0.25, ..Ranges::NONE }),
 ];
 
 const fn preset(name: &'static str, help: &'static str, ranges: Ranges) -> AugmentPreset {

@@ -14,6 +14,7 @@ use super::training::{Plan, Training, TrainingOptions};
 use super::weights::Weights;
 use super::windows::watched;
 use crate::core::buffer::{Buf, Role};
+use crate::core::sample::SampleType;
 use crate::core::tape::Tape;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
@@ -94,9 +95,7 @@ impl Pretrain {
     /// Records the run. Fails with a [`UsageError`] where settings and data do not fit each other.
     pub fn prepare(settings: Checked<PretrainSettings>, data: &Dataset, binding_limit: u64) -> Result<Self> {
         let mut settings = settings.into_inner();
-        if data.train.kind().image().is_none() {
-            return Err(UsageError(format!("{} has samples of {}, images are wanted here", data.name, data.train.kind())).into());
-        }
+        suits(&settings, data)?;
         let weights = Weights::of(settings.init_from.as_deref(), &mut settings.model, &data.train)?;
         let run = &settings.run;
         let (train, held_out) = data.train.hold_out(run.val, run.seed);
@@ -137,7 +136,7 @@ impl Pretrain {
             }
         };
         let mut record = Record::new(None, &settings.model, train.kind(), data.classes, run.seed);
-        (record.data, record.bits) = (Some(data.fingerprint()), settings.run.bits);
+        (record.data, record.bits, record.tokenizer) = (Some(data.fingerprint()), settings.run.bits, data.tokenizer.clone());
         record.resize = settings.run.resize.unwrap_or_default();
         let mut notes = r.begin_with(
             weights.as_ref(),
@@ -195,6 +194,24 @@ impl Pretrain {
             outcome,
         })
     }
+}
+
+/// Fails where settings ask of the data what they have not.
+fn suits(settings: &PretrainSettings, data: &Dataset) -> Result<(), UsageError> {
+    let (kind, model, method) = (data.train.kind(), &settings.model, settings.method);
+    let [varies_texts, varies_others] = settings.augment.of_texts();
+    let is_image = kind.image().is_some();
+    let is_text = matches!(kind, SampleType::Tokens { .. });
+    let wrong = [
+        (!(is_image || is_text), format!("{} has samples of {kind}, images or texts are wanted here", data.name)),
+        (!model.kind.form().suits(kind), format!("{model} does not take {} ({kind})", kind.called())),
+        (is_text && method.comparison().is_none(), format!("--method {method} is for images, {} has texts: try simclr", data.name)),
+        (is_text && settings.micro_batch.is_some(), "--micro-batch is for images".into()),
+        (is_text && model.normalize.is_some(), "[model.normalize] is for images, not for texts".into()),
+        (is_text && varies_others, "--augment of images means nothing to texts: try words".into()),
+        (is_image && varies_texts, "--augment of words means nothing to images".into()),
+    ];
+    wrong.into_iter().find(|(wrong, _)| *wrong).map_or(Ok(()), |(_, text)| Err(UsageError(text)))
 }
 
 /// An evaluation over a split with its labels, unless the split is empty.

@@ -10,14 +10,15 @@ use super::optimizer::OptimizerKind;
 use super::presets::augment_preset;
 use super::tasks::{ClassWeights, RegressionLoss, TASKS, Task, TaskSettings};
 use super::weights::beginning;
+use crate::core::sample::SampleType;
 use crate::core::settings::{self, Settings};
-use crate::data::{Dataset, MOST_SIDE, ReadOptions, Resize, Split, TruthKind};
+use crate::data::{MOST_SIDE, ReadOptions, Resize, Split, TruthKind};
 use crate::error::UsageError;
 use crate::exec::DeviceSpec;
 use crate::kernels::adam::AdamSettings;
 use crate::kernels::augment_draw::Ranges;
 use crate::kernels::sgd::SgdSettings;
-use crate::models::ModelSettings;
+use crate::models::{ModelKind, ModelSettings};
 use crate::ops::Optimizer;
 use crate::{settings, variants};
 
@@ -34,10 +35,13 @@ variants! {
 settings! {
     /// Settings that all training shares. Defaults are the reference recipe.
     pub struct RunSettings {
-        /// Images: a folder of PNG and JPEG files, a .tar.gz of one, MNIST's IDX or CIFAR-10's binary files
+        /// Images: a folder of PNG and JPEG files, a .tar.gz of one, MNIST's IDX or CIFAR-10's binary files. Texts: a CSV, TSV or JSON
+        /// Lines file, plain lines, or a folder of .txt files for each class
         data: Option<PathBuf> = None => value("PATH").absent("the embedded digits; of a run folder, its own"),
-        /// Column of the index.csv of an image folder that is to be predicted
-        target: Option<String> = None => value("COLUMN"),
+        /// Column that is to be predicted: of texts, of a table, or of the index.csv of an image folder
+        target: Option<String> = None => value("COLUMN").absent("of texts, the one that is called label, class or the like"),
+        /// Column that has the texts
+        text: Option<String> = None => value("COLUMN").absent("the one that is called text or the like, or has most words"),
         /// Size that images get
         size: Option<[u32; 2]> = None
             => value("SIDE|HEIGHTxWIDTH").absent("the one that all have and that is no larger than 256, else 32").at_least(1.0).at_most(MOST_SIDE as f64),
@@ -96,8 +100,8 @@ settings! {
         temperature: f32 = 0.2 => at_least(0.01).idle(),
         /// What an autoencoder sees of an image
         corrupt: Corruption = Corruption::None,
-        /// Widths of the projection head, separated by commas
-        projection: Vec<u32> = vec![256, 64] => value("WIDTHS").at_least(1.0).idle(),
+        /// Widths of the projection head, separated by commas; none leaves it out
+        projection: Vec<u32> = vec![256, 64] => value("WIDTHS").at_least(1.0).or_none().idle(),
         /// Begin with the weights in a file: safetensors or .pth, of torchvision, of timm or of a run
         init_from: Option<PathBuf> = None => value("FILE"),
         /// Images that pass through the encoder at once, where the whole --batch is too large for that; its gradient stays that of the
@@ -166,7 +170,7 @@ settings! {
 }
 
 /// Settings of a run that say how data are read.
-pub const DATA_SETTINGS: &[&str] = &["data", "target", "size", "grey", "bits", "resize"];
+pub const DATA_SETTINGS: &[&str] = &["data", "target", "text", "size", "grey", "bits", "resize"];
 
 /// Micro-batches are multiples of this many samples: so parts of buffers begin where bindings may.
 pub const MICRO_UNIT: u32 = 16;
@@ -179,6 +183,10 @@ pub const MIN_PUBLISHED_STEPS: u32 = 200;
 
 /// The augmentation of pretraining on images in colour, where nobody chose another.
 pub const COLOUR_AUGMENTATION: &str = "photos-strong";
+
+/// Steps of pretraining on texts, and features of the encoder, by default.
+const TEXT_STEPS: u32 = 1000;
+const TEXT_FEATURES: u32 = 256;
 
 fn preset(name: &str) -> Ranges {
     augment_preset(name).expect("a preset")
@@ -203,9 +211,9 @@ impl RunSettings {
     /// How the data are read, for a run that needs labels or does not.
     pub fn read_options(&self, want_labels: bool) -> ReadOptions {
         let truth = want_labels.then_some(TruthKind::Classes);
-        let (target, size, grey, bits) = (self.target.clone(), self.size, self.grey, self.bits);
+        let (target, text, size, grey, bits) = (self.target.clone(), self.text.clone(), self.size, self.grey, self.bits);
         let resize = self.resize.unwrap_or_default();
-        ReadOptions { target, size, grey, bits, resize, truth, want_labels, ..ReadOptions::default() }
+        ReadOptions { target, text, size, grey, bits, resize, truth, want_labels, ..ReadOptions::default() }
     }
 
     /// Reads images as those that a checkpoint was trained on, unless told otherwise.
@@ -274,9 +282,28 @@ impl Settings for PretrainSettings {
         let (model, resize) = beginning(self.init_from.as_deref(), settings.model)?;
         Ok(PretrainSettings { model, run: RunSettings { resize, ..settings.run }, ..settings })
     }
+
+    /// The default augmentation is for what is drawn in strokes.
+    fn suited_to(&self, kind: SampleType) -> Option<Self> {
+        match kind {
+            SampleType::Image(image) if image.channels > 1 && self.method.unaugmented().is_none() => {
+                Some(PretrainSettings { augment: preset(COLOUR_AUGMENTATION), ..self.clone() })
+            }
+            SampleType::Tokens { .. } => Some(self.clone().of_texts()),
+            _ => None,
+        }
+    }
 }
 
 impl PretrainSettings {
+    /// With what was best for sentences: half of the words left out of each view, no head between features and loss.
+    fn of_texts(self) -> Self {
+        let run =
+            RunSettings { batch: 256, steps: Some(TEXT_STEPS), optimizer: OptimizerKind::Adamw, lr: 0.002, weight_decay: 0.0, ..self.run };
+        let model = ModelSettings { kind: ModelKind::BAG, features: TEXT_FEATURES, ..self.model };
+        PretrainSettings { augment: preset("words"), temperature: 0.1, projection: Vec::new(), model, run, ..self }
+    }
+
     /// The defaults of a method.
     pub fn by(method: Method) -> Self {
         let settings = Self::default();
@@ -287,15 +314,6 @@ impl PretrainSettings {
             method,
             ..settings
         }
-    }
-
-    /// The default augmentation is for what is drawn in strokes; images in colour get another. Whether they did.
-    pub fn suit(&mut self, data: &Dataset) -> bool {
-        let suits = data.train.kind().channels() > 1 && self.method.unaugmented().is_none();
-        if suits {
-            self.augment = preset(COLOUR_AUGMENTATION);
-        }
-        suits
     }
 
     /// What its method knows of a run over so many classes.
@@ -348,9 +366,23 @@ impl Settings for FinetuneSettings {
         let resize = resize.filter(|_| !self.task.of_maps());
         Ok(FinetuneSettings { model, run: RunSettings { resize, ..settings.run }, ..settings })
     }
+
+    fn suited_to(&self, kind: SampleType) -> Option<Self> {
+        matches!(kind, SampleType::Tokens { .. }).then(|| self.clone().of_texts())
+    }
 }
 
 impl FinetuneSettings {
+    /// With what was best for sentences.
+    fn of_texts(self) -> Self {
+        let model = match self.from.as_str() {
+            "scratch" => ModelSettings { kind: ModelKind::BAG, features: TEXT_FEATURES, ..self.model },
+            _ => self.model,
+        };
+        let run = RunSettings { optimizer: OptimizerKind::Adamw, lr: 0.002, schedule: Schedule::Cosine, ..self.run };
+        FinetuneSettings { augment: preset("words-light"), model, run, ..self }
+    }
+
     /// The defaults of a task.
     pub fn by(task: Task) -> Self {
         let settings = Self::default();

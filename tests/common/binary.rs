@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use walkdir::WalkDir;
@@ -12,6 +13,15 @@ pub fn wgraft(dir: &Path, args: &[&str]) -> Output {
     // What was tuned on this machine is no part of a test.
     let mut command = Command::new(env!("CARGO_BIN_EXE_wgraft"));
     command.args(args).current_dir(dir).env("WGRAFT_CACHE", dir.join("cache")).output().expect("the binary runs")
+}
+
+/// What it prints on stdout, given `input` on stdin.
+pub fn stdout_of(dir: &Path, args: &[&str], input: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wgraft"));
+    command.args(args).current_dir(dir).env("WGRAFT_CACHE", dir.join("cache"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
+    child.stdin.take().expect("it is piped").write_all(input.as_bytes()).expect("it is read");
+    String::from_utf8(child.wait_with_output().expect("it ends").stdout).expect("UTF-8")
 }
 
 pub fn stderr(output: &Output) -> String {
