@@ -301,7 +301,7 @@ impl PretrainSettings {
         let run =
             RunSettings { batch: 256, steps: Some(TEXT_STEPS), optimizer: OptimizerKind::Adamw, lr: 0.002, weight_decay: 0.0, ..self.run };
         let model = ModelSettings { kind: ModelKind::BAG, features: TEXT_FEATURES, ..self.model };
-        PretrainSettings { augment: preset("words"), temperature: 0.1, projection: Vec::new(), model, run, ..self }
+        PretrainSettings { augment: preset("words"), projection: Vec::new(), model, run, ..self }
     }
 
     /// The defaults of a method.
