@@ -1,10 +1,11 @@
-// tokens[r] = the tokens of data[indices[r % samples]], without those of words that are left out, then NO_TOKEN. Each word is left
-// out with the same probability, but one always stays.
+// tokens[r] = the tokens of data[indices[r % samples]], without those of words that are left out, then NO_TOKEN. Of a text with more
+// than `span` words, so many next to each other are looked at; each of these is left out with the same probability, but one stays.
 struct Params {
     rows: u32,
     samples: u32,
     width: u32,
     data_stride: u32,
+    span: u32, // 0 for all
     drop: u32, // probability in units of 2^-24
     key_low: u32,
     key_high: u32,
@@ -28,19 +29,23 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let at = row * params.width;
     let key = threefry(vec2(params.key_low, params.key_high), vec2(clock[0], row));
     var words = 0u;
-    if (params.drop > 0u) {
+    if (params.drop > 0u || params.span > 0u) {
         for (var i = 0u; i < length; i++) {
             words += data[first + i] >> 31u;
         }
     }
-    let stays = threefry(key, vec2(0u, 1u)).x % max(words, 1u);
+    let draw = threefry(key, vec2(0u, 1u));
+    let seen = select(words, min(words, params.span), params.span > 0u);
+    let start = draw.y % (words - seen + 1u);
+    let stays = start + draw.x % max(seen, 1u);
     var begun = 0u;
     var kept = true;
     var count = 0u;
     for (var i = 0u; i < length; i++) {
         let token = data[first + i];
         if (token >> 31u == 1u) {
-            kept = begun == stays || (threefry(key, vec2(begun, 0u)).x >> 8u) >= params.drop;
+            let within = words == 0u || (begun >= start && begun < start + seen);
+            kept = begun == stays || (within && (threefry(key, vec2(begun, 0u)).x >> 8u) >= params.drop);
             begun++;
         }
         if (kept) {

@@ -421,9 +421,9 @@ pub struct CurveArgs {
     /// Draws that each learning rate is judged by; the chosen one is then measured in all
     #[arg(long, default_value_t = 2)]
     pub choose_draws: u32,
-    /// Learning rates that each arm chooses from
-    #[arg(long, value_parser = finite::<f32>, value_delimiter = ',', value_name = "LR,...", default_value = "0.01,0.03,0.1,0.3")]
-    pub lr_grid: Vec<f32>,
+    /// Learning rates that each arm chooses from [default: 0.01,0.03,0.1,0.3; of texts 0.001,0.003,0.01]
+    #[arg(long, value_parser = finite::<f32>, value_delimiter = ',', value_name = "LR,...")]
+    pub lr_grid: Option<Vec<f32>>,
     /// Training images held out to choose learning rates by
     #[arg(long, value_parser = finite::<f64>, value_name = "FRACTION", default_value_t = 0.1)]
     pub choose_on: f64,

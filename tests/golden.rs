@@ -14,7 +14,7 @@ use wgraft::core::layout::Taps;
 use wgraft::core::memory::HostMem;
 use wgraft::core::program::{EPSILON, Exp, Program, Tolerance};
 use wgraft::core::random::threefry;
-use wgraft::core::sample::{Image, SampleType};
+use wgraft::core::sample::{Image, NO_TOKEN, SampleType};
 use wgraft::core::tape::Tape;
 use wgraft::exec::{Cpu, Executor, Gpu, GpuDevice, GpuOptions, Programs, repeat};
 use wgraft::kernels::adam::AdamSettings;
@@ -45,6 +45,7 @@ const OPS: &[(&str, Op)] = &[
     ("hard_swish", |case, engine| activation(case, engine, Function::HardSwish)),
     ("batch_norm", batch_norm),
     ("layer_norm", layer_norm),
+    ("embedding", embedding),
     ("softmax_cross_entropy", softmax_cross_entropy),
     ("nt_xent", |case, engine| nt_xent(case, engine, Similarities::Stored)),
     ("nt_xent", |case, engine| nt_xent(case, engine, STREAMED)),
@@ -397,6 +398,18 @@ fn conv2d(case: &Case, engine: &Engine) -> Vec<Found> {
         t.backward(y.buf, dy.buf);
         let inputs = [("grad.x", x.buf), ("grad.w", w)].into_iter().chain(bias.map(|b| ("grad.b", b)));
         with_gradients(t, ("out.y", y.buf), &inputs.collect::<Vec<_>>())
+    })
+}
+
+/// Each token is a bag of its own.
+fn embedding(case: &Case, engine: &Engine) -> Vec<Found> {
+    once(case, engine, |t| {
+        let (w, dy) = (case.input(t, "w"), case.input(t, "dy"));
+        let tokens: Vec<u32> = case.u32s("in.tokens").into_iter().flat_map(|token| [token, NO_TOKEN, NO_TOKEN, NO_TOKEN]).collect();
+        let tokens = t.arena.buffer("tokens", Role::Input, Dtype::U32, shape(tokens.len() as u32 / 4, 4), Fill::U32(tokens));
+        let y = ops::embedding_bag(t, "y", tokens, w);
+        t.backward(y, dy);
+        with_gradients(t, ("out.y", y), &[("grad.w", w)])
     })
 }
 

@@ -77,6 +77,14 @@ fn folders_and_lines_are_read() {
     let data = load(&dir.path().join("lines.txt"), &unlabelled());
     assert_eq!(texts_of(&data), ["first line of words", "second line of words"]);
     assert!(data.test.is_none() && data.train.truth.labels.is_none());
+    put(dir.path(), "documents.txt", "a b\nc d\ne f\n\n\ng h\ni j\nk l\n");
+    let documents = load(&dir.path().join("documents.txt"), &unlabelled());
+    assert_eq!(texts_of(&documents), ["a b\nc d\ne f", "g h\ni j\nk l"]);
+    noted(&documents, "blank lines separate 2 texts of 6 lines (--documents false takes each line for one)");
+    let lines = ReadOptions { documents: Some(false), ..unlabelled() };
+    assert_eq!(load(&dir.path().join("documents.txt"), &lines).train.len(), 6);
+    put(dir.path(), "pictures/a/0.png", common::files::even(1));
+    refused(&dir.path().join("pictures"), &lines, &["--documents is for texts", "a folder of pictures"]);
     refused(&dir.path().join("lines.txt"), &labelled(), &["has no labels", "--target"]);
 }
 

@@ -1,6 +1,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::control::Control;
 use super::opened_run::{Finished, test_samples};
 use super::{open_device, percents, print_json};
 use crate::cli::EvalArgs;
@@ -66,24 +67,34 @@ fn predictions(finished: &Finished, data: &Dataset, test: &Split, args: &EvalArg
 /// vote, and a linear probe is fitted to them.
 fn encoder(args: &EvalArgs, finished: &Finished, data: &Dataset, test: &Split, device: &Device) -> Result<Value> {
     finished.own_up();
-    let features = |images: &Split| finished.features(device, images);
-    let mut found = judged(args, data, &features(&data.train)?, &features(test)?, "")?;
+    let [bank, queries] = [finished.features(device, &data.train)?, finished.features(device, test)?];
+    let mut found = judged(args, data, &bank, &queries, "", &|rows, labels, truth, classes| {
+        let chosen = rows.map(|rows| bank.select(rows));
+        probe_accuracy(chosen.as_ref().unwrap_or(&bank.values), labels, &queries.values, truth, classes)
+    })?;
     if args.raw {
-        found["raw"] = judged(args, data, &Features::pixels(&data.train), &Features::pixels(test), "raw pixels (control): ")?;
+        let control = Control::of(data);
+        let queries = control.test.as_ref().context("there are test samples")?;
+        let of = format!("{}: ", control.name);
+        found["raw"] =
+            judged(args, data, &control.train, queries, &of, &|rows, labels, truth, classes| control.probe(rows, labels, truth, classes))?;
     }
     found["device"] = json!(device.name());
     Ok(found)
 }
 
-/// What features of training and of test images are worth; `of` says on the terminal which these are.
-fn judged(args: &EvalArgs, data: &Dataset, bank: &Features, queries: &Features, of: &str) -> Result<Value> {
+/// Test accuracy of a linear probe of some training samples, or of all: their rows and labels, the truth and the number of classes.
+type ProbeOf<'a> = dyn Fn(Option<&[u32]>, &[u32], &[u32], usize) -> Result<f64> + 'a;
+
+/// What features of training and of test samples are worth; `of` says on the terminal which these are.
+fn judged(args: &EvalArgs, data: &Dataset, bank: &Features, queries: &Features, of: &str, probe: &ProbeOf<'_>) -> Result<Value> {
     let test = test_samples(data)?;
     let (columns, classes) = (queries.columns, data.classes as usize);
     let (unit_bank, unit) = (unit_rows(&bank.values, columns), unit_rows(&queries.values, columns));
     let labels = data.train.truth.labels.as_deref().zip(test.truth.labels.as_deref());
     let knn = labels.map(|(train, test)| knn_accuracy(&unit_bank, train, &unit, test, columns, classes)).transpose()?;
     let judged = Embeddings { samples: unit.len() / columns, columns, embedding_std: embedding_std(&unit, columns), knn_accuracy: knn };
-    say!("{of}test images of {}: {judged}", data.name);
+    say!("{of}test {} of {}: {judged}", test.kind().called(), data.name);
     let mut found = json!({
         "embedding_std": judged.embedding_std,
         "knn_accuracy": knn,
@@ -97,14 +108,14 @@ fn judged(args: &EvalArgs, data: &Dataset, bank: &Features, queries: &Features, 
         say!("{} has no labels: there is nothing to measure accuracy by", data.name);
         return Ok(found);
     };
-    let accuracy = probe_accuracy(&bank.values, train, &queries.values, test, classes)?;
+    let accuracy = probe(None, train, test, classes)?;
     say!("{of}linear probe with all {} labels: {:.2} %", train.len(), 100.0 * accuracy);
     found["probe_accuracy"] = json!(accuracy);
     if let Some(count) = args.labels_per_class {
         let few = |draw: u32| {
             let rows = data.train.draw_per_class(count, &data.class_names, draw.into())?;
             let labels: Vec<u32> = rows.iter().map(|&row| train[row as usize]).collect();
-            probe_accuracy(&bank.select(&rows), &labels, &queries.values, test, classes)
+            probe(Some(&rows), &labels, test, classes)
         };
         let few = (0..args.draws).map(few).collect::<Result<Vec<f64>>>()?;
         say!("{of}linear probe with {count} labels per class, {} draws: {} %", args.draws, percents(&few));

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::control::Control;
 use super::opened_run::Finished;
 use super::{name_of, open_device, percents, print_json};
 use crate::cli::LabelArgs;
@@ -149,24 +150,22 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     // Test images without known classes need no vote.
     let test = data.test.as_ref().filter(|test| test.truth.labels.is_some());
     let spread = Spread::over(&features(&data.train)?, test.map(features).transpose()?.as_ref(), &data, &start, &settings, refit)?;
-    let raw = match args.raw {
-        true => Some(Spread::over(
-            &Features::pixels(&data.train),
-            test.map(Features::pixels).as_ref(),
-            &data,
-            &start,
-            &Default::default(),
-            false,
-        )?),
-        false => None,
+    // A gain of the graph is none of the encoder: the same one is drawn for texts without one.
+    let control = args.raw.then(|| Control::of(&data));
+    let as_control = if of_texts { (settings, refit) } else { (PropagationSettings::default(), false) };
+    let of_control = |control: &Control| {
+        let test = control.test.as_ref().filter(|_| test.is_some());
+        Spread::over(&control.train, test, &data, &start, &as_control.0, as_control.1)
     };
+    let raw = control.as_ref().map(of_control).transpose()?;
     if !spread.test.is_empty() || !spread.others.is_empty() {
         let test = format!("test {what} ({})", if refit { "probe" } else { "vote" });
         say!("{:>24}  {test:>22}  {:>22}", "accuracy in percent", format!("other training {what}"));
-        for (name, spread) in [("embeddings", Some(&spread)), ("raw pixels (control)", raw.as_ref())] {
+        let of_control = if of_texts { "TF-IDF (control)" } else { "raw pixels (control)" };
+        for (name, spread) in [("embeddings", Some(&spread)), (of_control, raw.as_ref())] {
             match spread {
                 Some(spread) => say!("{name:>24}  {:>22}  {:>22}", percents(&spread.test), percents(&spread.others)),
-                None => say!("{name:>24}  not measured: --raw spreads the same labels over pixels"),
+                None => say!("{name:>24}  not measured: --raw spreads the same labels over it"),
             }
         }
     }

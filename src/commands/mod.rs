@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod control;
 mod curve;
 mod devices;
 mod embed;

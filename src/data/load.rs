@@ -151,6 +151,9 @@ impl Dataset {
             Format::Table if options.text.is_some() => &texts::READER,
             _ => found,
         };
+        if let Some(flag) = options.of_texts().filter(|_| reader.name() != texts::READER.name()) {
+            bail!("{flag} is for texts, {} holds {}", path.display(), reader.name());
+        }
         let mut data = reader.read(&tree, options)?;
         data.root = path;
         data.note_repeated();
@@ -193,6 +196,9 @@ impl Dataset {
     pub fn conform(mut self, options: &ReadOptions) -> Result<Self> {
         if let Some(target) = &options.target {
             bail!("--target {target} is for tables and for image folders with an index.csv; {} is neither", self.name);
+        }
+        if let Some(flag) = options.of_texts() {
+            bail!("{flag} is for texts, {} has pictures", self.name);
         }
         ensure!(options.bits.is_none(), "--bits is for files of pictures, {} has none", self.name);
         let image = self.train.kind().image();

@@ -115,6 +115,8 @@ pub struct ReadOptions {
     pub target: Option<String>,
     /// The column that has texts. Without it, the one that is called so or has most words.
     pub text: Option<String>,
+    /// Whether lines up to a blank one are a text. Without it, if they are three or more on average.
+    pub documents: Option<bool>,
     /// What makes tokens of texts; learned from the training texts if absent.
     pub tokenizer: Option<Tokenizer>,
     /// Height and width that images get. Without it image folders take the size that all pictures have, if they have one and it
@@ -143,6 +145,11 @@ pub struct ReadOptions {
 }
 
 impl ReadOptions {
+    /// The flag of the first option that means something to texts alone.
+    pub fn of_texts(&self) -> Option<&'static str> {
+        self.text.is_some().then_some("--text").or(self.documents.map(|_| "--documents"))
+    }
+
     /// The flag of the first option that means nothing to a table.
     pub fn of_pictures(&self) -> Option<&'static str> {
         let given = [

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use super::ReadOptions;
 use super::number::{Notation, is_missing};
 use super::sheet::{Sheet, text_of};
 use super::split::Part;
@@ -34,6 +35,8 @@ const LABELS: [&str; 12] =
 const LEAST_WORDS: f64 = 3.0;
 /// A line may have this many bytes.
 const LONGEST_TEXT: usize = 1 << 20;
+/// Lines between blank ones that are documents rather than lines, on average.
+const LINES_OF_DOCUMENT: usize = 3;
 /// Bytes of a file that tell what it is.
 pub(super) const PEEK: u64 = 1 << 16;
 
@@ -184,14 +187,26 @@ impl TextRows {
         Ok(TextRows { labelled: label.is_some(), rows: objects.into_iter().map(row).collect::<Result<_>>()?, notes })
     }
 
-    /// A text on each line.
-    fn of_lines(content: &str, part: Option<Part>) -> Self {
-        let row = |line: &str| TextRow { text: line.to_string(), label: String::new(), part };
-        TextRows { rows: content.lines().filter(|line| !line.trim().is_empty()).map(row).collect(), ..TextRows::default() }
+    /// A text on each line, or in lines up to a blank one, if `documents` says so or there are several on average.
+    fn of_lines(content: &str, documents: Option<bool>, part: Option<Part>) -> Self {
+        let row = |text: String| TextRow { text, label: String::new(), part };
+        let lines = || content.lines().map(str::trim);
+        let blocks: Vec<Vec<&str>> = lines().collect::<Vec<_>>().split(|line| line.is_empty()).map(<[_]>::to_vec).collect();
+        let blocks: Vec<Vec<&str>> = blocks.into_iter().filter(|block| !block.is_empty()).collect();
+        let count: usize = blocks.iter().map(Vec::len).sum();
+        if documents.unwrap_or(blocks.len() > 1 && count >= LINES_OF_DOCUMENT * blocks.len()) {
+            let note = format!("blank lines separate {} texts of {count} lines (--documents false takes each line for one)", blocks.len());
+            let rows = blocks.into_iter().map(|block| row(block.join("\n"))).collect();
+            return TextRows { rows, notes: vec![note], ..TextRows::default() };
+        }
+        TextRows { rows: blocks.into_iter().flatten().map(|line| row(line.to_string())).collect(), ..TextRows::default() }
     }
 
     /// What a file holds.
-    pub fn of_file(entry: &Entry, format: TextFormat, text: Option<&str>, target: Option<&str>, part: Option<Part>) -> Result<Self> {
+    pub fn of_file(entry: &Entry, format: TextFormat, options: &ReadOptions, part: Option<Part>) -> Result<Self> {
+        let (text, target) = (options.text.as_deref(), options.target.as_deref());
+        let lines = format == TextFormat::Lines;
+        ensure!(lines || options.documents.is_none(), "--documents is for plain lines, {} is a table", entry.name);
         let (bytes, name) = (entry.unpacked()?, &entry.name);
         let content = || text_of(&bytes).map_err(|error| anyhow::anyhow!("{name}: {error}"));
         let found = match format {
@@ -200,7 +215,7 @@ impl TextRows {
             TextFormat::Lines => {
                 let flag = text.map(|_| "--text").or(target.map(|_| "--target"));
                 ensure!(flag.is_none(), "{} is for tables and JSON Lines; {name} has a text on each line", flag.unwrap_or_default());
-                Self::of_lines(&content()?, part)
+                Self::of_lines(&content()?, options.documents, part)
             }
         };
         let long = found.rows.iter().position(|row| row.text.len() > LONGEST_TEXT);

@@ -67,7 +67,9 @@ pub(super) fn is(path: &Path) -> bool {
 pub fn load_texts(path: &Path, column: Option<&str>) -> Result<Vec<String>> {
     let tree = Tree::of_file(path)?;
     let format = tree.files.first().and_then(|entry| TextFormat::of(&entry.name)).unwrap_or(TextFormat::Lines);
-    let found = TextRows::of_file(&tree.files[0], format, column, None, None)?;
+    let options =
+        ReadOptions { text: column.map(String::from), documents: (format == TextFormat::Lines).then_some(false), ..ReadOptions::default() };
+    let found = TextRows::of_file(&tree.files[0], format, &options, None)?;
     Ok(found.rows.into_iter().map(|row| row.text.trim().to_string()).filter(|text| !text.is_empty()).collect())
 }
 
@@ -83,7 +85,7 @@ fn rows(tree: &Tree, options: &ReadOptions) -> Result<TextRows> {
     if !parts.is_empty() && !tree.root.is_file() {
         let mut all = TextRows { labelled: true, ..TextRows::default() };
         for (entry, format, part) in parts {
-            let found = TextRows::of_file(entry, format, text, target, Some(part))?;
+            let found = TextRows::of_file(entry, format, options, Some(part))?;
             all.rows.extend(found.rows);
             all.labelled &= found.labelled;
             all.notes.extend(found.notes);
@@ -99,7 +101,7 @@ fn rows(tree: &Tree, options: &ReadOptions) -> Result<TextRows> {
     }
     let entry = tree.files.first().with_context(|| format!("{} is empty", tree.root.display()))?;
     let format = TextFormat::of(&entry.name).with_context(|| format!("{} holds no texts", entry.name))?;
-    TextRows::of_file(entry, format, text, target, None)
+    TextRows::of_file(entry, format, options, None)
 }
 
 /// What is to be known of each text.

@@ -49,6 +49,8 @@ pub struct Ranges {
     pub erase: u32,
     /// Of texts: probability of leaving out each word.
     pub words: f32,
+    /// Of texts with more words, so many next to each other are a view; 0 is all.
+    pub span: u32,
 }
 
 impl Ranges {
@@ -72,6 +74,7 @@ impl Ranges {
         noise: 0.0,
         erase: 0,
         words: 0.0,
+        span: 0,
     };
 
     pub fn is_none(&self) -> bool {
@@ -80,7 +83,7 @@ impl Ranges {
 
     /// Whether it says how texts are varied, and how anything else is.
     pub fn of_texts(&self) -> [bool; 2] {
-        [self.words > 0.0, Ranges { words: 0.0, ..*self } != Ranges::NONE]
+        [self.words > 0.0 || self.span > 0, Ranges { words: 0.0, span: 0, ..*self } != Ranges::NONE]
     }
 
     /// How many pixels beyond the edge there is something: zeros, but with crops, which are of photographs, more of the edge.
@@ -125,6 +128,7 @@ impl Ranges {
             noise: self.noise / 2.0,
             erase: self.erase / 2,
             words: self.words / 2.0,
+            span: 0,
         }
     }
 

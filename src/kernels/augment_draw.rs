@@ -193,6 +193,7 @@ pub(super) const CASE_RANGES: [Ranges; 4] = [
         noise: 0.05,
         erase: 7,
         words: 0.0,
+        span: 0,
     },
     Ranges::NONE,
     Ranges { rotation: 90.0, scale: 1.0, shift: 1.0, contrast: 1.0, saturation: 1.0, hue: 120.0, flip: 1.0, erase: 2, ..Ranges::NONE },

@@ -16,7 +16,9 @@ pub struct GatherTokens {
     pub lengths: Buf,
     pub indices: Buf,
     pub tokens: Buf,
-    /// Probability of leaving out each word.
+    /// Words next to each other that are looked at, if there are more; 0 is all.
+    pub span: u32,
+    /// Probability of leaving out each of them.
     pub drop: f32,
     pub key: [u32; 2],
 }
@@ -31,11 +33,15 @@ impl GatherTokens {
     fn text(&self, text: &[u32], key: [u32; 2], tokens: &mut [u32]) {
         let drop = threshold(self.drop);
         let words = text.iter().filter(|&&token| token & BEGINS_WORD != 0).count() as u32;
-        let stays = threefry(key, [0, 1])[0] % words.max(1);
+        let draw = threefry(key, [0, 1]);
+        let seen = if self.span > 0 { words.min(self.span) } else { words };
+        let from = draw[1] % (words - seen + 1);
+        let stays = from + draw[0] % seen.max(1);
         let (mut begun, mut kept, mut count) = (0, true, 0);
         for &token in text {
             if token & BEGINS_WORD != 0 {
-                kept = begun == stays || threefry(key, [begun, 0])[0] >> 8 >= drop;
+                let within = (from..from + seen).contains(&begun);
+                kept = begun == stays || (within && threefry(key, [begun, 0])[0] >> 8 >= drop);
                 begun += 1;
             }
             if kept {
@@ -56,6 +62,7 @@ impl Kernel for GatherTokens {
             samples: self.indices.cols(),
             width: self.tokens.cols(),
             data_stride: self.data.shape.stride(),
+            span,
             drop: threshold(self.drop),
             key_low: self.key[0],
             key_high: self.key[1],
@@ -94,16 +101,31 @@ impl Kernel for GatherTokens {
 }
 
 pub fn cases(c: &mut Cases<'_>) {
-    for (texts, longest, samples, views, drop) in
-        [(1, 1, 1, 1, 0.0), (5, 7, 4, 2, 0.5), (9, 130, 65, 1, 0.3), (33, 13, 17, 2, 1.0), (7, 64, 129, 2, 0.0)]
-    {
-        let clock = c.filled(shape(1, 2), Fill::U32(vec![11, 0]));
+    let (step, key) = (11, [3, 4]);
+    // A probability that the draws of two words of the first row are just below, or just not.
+    let first = threefry(key, [step, 0]);
+    let just = |word: u32, more: u32| ((threefry(first, [word, 0])[0] >> 8) + more) as f32 / (1 << 24) as f32;
+    for (texts, longest, samples, views, span, drop) in [
+        (1, 1, 1, 1, 0, 0.0),
+        (5, 7, 4, 2, 0, 0.5),
+        (9, 130, 65, 1, 0, 0.3),
+        (33, 13, 17, 2, 0, 1.0),
+        (7, 64, 129, 2, 0, 0.0),
+        (7, 64, 129, 2, 5, 0.0),
+        (9, 130, 65, 1, 20, 0.3),
+        (33, 13, 17, 2, 1, 0.5),
+        (9, 130, 65, 1, 0, just(1, 1)),
+        (9, 130, 65, 1, 0, just(2, 1)),
+        (9, 130, 65, 1, 0, just(3, 0)),
+        (9, 130, 65, 1, 0, just(4, 0)),
+    ] {
+        let clock = c.filled(shape(1, 2), Fill::U32(vec![step, 0]));
         // Some texts begin within a word, some are empty.
         let token = |i: u32| (i * 7919 % 1000) | if i.is_multiple_of(3) { BEGINS_WORD } else { 0 };
         let data = c.filled(shape(texts, longest), Fill::U32((0..texts * longest).map(token).collect()));
         let lengths = c.integers((0..texts).map(|text| (longest + 3 - text % 4).min(longest) % (longest + u32::from(text % 5 != 3))));
         let indices = c.integers((0..samples).map(|r| (r * 5 + 2) % texts));
         let tokens = c.integer_output(views * samples, GatherTokens::width(longest));
-        c.add(GatherTokens { clock, data, lengths, indices, tokens, drop, key: [3, 4] });
+        c.add(GatherTokens { clock, data, lengths, indices, tokens, span, drop, key });
     }
 }

@@ -157,7 +157,7 @@ pub fn probe_accuracy(features: &[f32], labels: &[u32], queries: &[f32], truth: 
 }
 
 /// Turns logits into softmax - one-hot(label), the slope of the cross-entropy, which is returned.
-fn slope(logits: &mut [f32], label: usize) -> f64 {
+pub(super) fn slope(logits: &mut [f32], label: usize) -> f64 {
     let largest = logits.iter().fold(f32::NEG_INFINITY, |a, &z| a.max(z));
     let of_label = logits[label] - largest;
     logits.iter_mut().for_each(|z| *z = (*z - largest).exp());

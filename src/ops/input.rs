@@ -84,7 +84,7 @@ fn gather_tokens(t: &mut Tape<'_>, name: &str, batch: Batch, clock: Option<Buf>,
     let Batch { data, indices } = batch;
     let lengths = data.lengths.expect("texts have lengths");
     let clock = clock.unwrap_or(indices);
-    t.call(name, GatherTokens { clock, data: data.samples, lengths, indices, tokens, drop: ranges.words, key });
+    t.call(name, GatherTokens { clock, data: data.samples, lengths, indices, tokens, span: ranges.span, drop: ranges.words, key });
 }
 
 /// Images of one channel or three by the mean and the standard deviation of each of three channels, which they have from now on.

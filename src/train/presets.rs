@@ -48,6 +48,11 @@ pub static AUGMENTATIONS: &[AugmentPreset] = &[
     preset("photos-medium", "Photographs in colour, less than `photos-strong`.", photos(0.5, 0.2, 0.1, 0.1)),
     preset("photos-strong", "Photographs in colour: crops, mirrors, other colours, blur.", photos(0.8, 0.4, 0.2, 0.3)),
     preset("words", "Texts: half of the words are left out.", Ranges { words: 0.5, ..Ranges::NONE }),
+    preset(
+        "spans",
+        "Long texts: 60 words next to each other, of which three in ten are left out.",
+        Ranges { span: 60, words: 0.3, ..Ranges::NONE },
+    ),
     preset("words-light", "Texts: a quarter of the words is left out.", Ranges { words: 0.25, ..Ranges::NONE }),
 ];
 

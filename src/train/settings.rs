@@ -42,6 +42,8 @@ settings! {
         target: Option<String> = None => value("COLUMN").absent("of texts, the one that is called label, class or the like"),
         /// Column that has the texts
         text: Option<String> = None => value("COLUMN").absent("the one that is called text or the like, or has most words"),
+        /// Lines of plain text up to a blank one are one text
+        documents: Option<bool> = None => absent("if they are three or more on average"),
         /// Size that images get
         size: Option<[u32; 2]> = None
             => value("SIDE|HEIGHTxWIDTH").absent("the one that all have and that is no larger than 256, else 32").at_least(1.0).at_most(MOST_SIDE as f64),
@@ -170,7 +172,7 @@ settings! {
 }
 
 /// Settings of a run that say how data are read.
-pub const DATA_SETTINGS: &[&str] = &["data", "target", "text", "size", "grey", "bits", "resize"];
+pub const DATA_SETTINGS: &[&str] = &["data", "target", "text", "documents", "size", "grey", "bits", "resize"];
 
 /// Micro-batches are multiples of this many samples: so parts of buffers begin where bindings may.
 pub const MICRO_UNIT: u32 = 16;
@@ -213,7 +215,7 @@ impl RunSettings {
         let truth = want_labels.then_some(TruthKind::Classes);
         let (target, text, size, grey, bits) = (self.target.clone(), self.text.clone(), self.size, self.grey, self.bits);
         let resize = self.resize.unwrap_or_default();
-        ReadOptions { target, text, size, grey, bits, resize, truth, want_labels, ..ReadOptions::default() }
+        ReadOptions { target, text, documents: self.documents, size, grey, bits, resize, truth, want_labels, ..ReadOptions::default() }
     }
 
     /// Reads images as those that a checkpoint was trained on, unless told otherwise.

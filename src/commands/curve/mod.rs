@@ -11,6 +11,7 @@ use serde_json::json;
 use super::opened_run::{Finished, test_samples};
 use super::{INTERRUPTED, STOP, catch_interrupts, open_device, print_json};
 use crate::cli::{Budget, CurveArgs, DataFlags, Flags};
+use crate::core::settings::Settings;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::Device;
@@ -21,6 +22,9 @@ use table::{Arm, BudgetRow, Tried, draw_plot, heading, write_csv};
 
 /// Of images that are grey, and in colour, where nobody chose another.
 const AUGMENTATION: [&str; 2] = ["medium", "photos-medium"];
+
+/// Learning rates that arms choose from, unless told otherwise: of SGD, and of Adam, which texts are learnt by.
+const RATES: [&[f32]; 2] = [&[0.01, 0.03, 0.1, 0.3], &[0.001, 0.003, 0.01]];
 
 /// A pretrained encoder, and the data as it takes them.
 struct Contender {
@@ -54,6 +58,7 @@ impl Contender {
 struct Trials<'a> {
     args: &'a CurveArgs,
     device: &'a Device,
+    lr_grid: Vec<f32>,
     from: Contender,
     beside: Option<Contender>,
     /// Of the images to draw from, and of the test images, as `from` has them.
@@ -93,7 +98,7 @@ impl Trials<'_> {
         }
         let of = self.of(arm);
         let mut best = (f64::MIN, 0.0);
-        for &lr in &self.args.lr_grid {
+        for &lr in &self.lr_grid {
             // A rate at which training diverges is no candidate.
             let score = draws(self.args.choose_draws.min(self.args.draws), &of.choosing, lr).map_or(f64::MIN, |found| spread(&found).0);
             if STOP.load(Ordering::Relaxed) {
@@ -154,13 +159,18 @@ impl Trials<'_> {
 /// How an arm that trains does so.
 fn settings(args: &CurveArgs, of: &Contender, arm: Arm, budget: Budget, lr: f32) -> FinetuneSettings {
     let Contender { checkpoint, testing, .. } = of;
-    let in_colour = testing.train.kind().channels() > 1;
+    let (kind, defaults) = (testing.train.kind(), FinetuneSettings::default());
+    let in_colour = kind.channels() > 1;
+    let of_kind = defaults.suited_to(kind).unwrap_or_else(|| FinetuneSettings {
+        augment: augment_preset(AUGMENTATION[usize::from(in_colour)]).expect("a preset"),
+        ..defaults
+    });
     let mut settings = FinetuneSettings {
         from: arm.name().into(),
         labels_per_class: budget.per_class(),
         model: checkpoint.record.model.clone(),
-        augment: args.augment.unwrap_or_else(|| augment_preset(AUGMENTATION[usize::from(in_colour)]).expect("a preset")),
-        ..FinetuneSettings::default()
+        augment: args.augment.unwrap_or(of_kind.augment),
+        ..of_kind
     };
     if arm != Arm::Scratch {
         settings.encoder_lr_scale = 0.3;
@@ -186,7 +196,9 @@ fn labels_of(split: &Split) -> Result<&[u32]> {
 pub fn run(args: &CurveArgs) -> Result<u8> {
     let counts = [args.draws, args.choose_draws, args.steps, args.batch];
     ensure!(
-        counts.iter().all(|&count| count > 0) && !args.lr_grid.is_empty() && !args.labels_per_class.is_empty(),
+        counts.iter().all(|&count| count > 0)
+            && args.lr_grid.as_ref().is_none_or(|grid| !grid.is_empty())
+            && !args.labels_per_class.is_empty(),
         UsageError("--labels-per-class, --draws, --choose-draws, --steps, --batch and --lr-grid must not be empty or 0".into())
     );
     ensure!((0.01..0.9).contains(&args.choose_on), UsageError("--choose-on is a share: at least 0.01 and below 0.9".into()));
@@ -213,23 +225,25 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
         let labels = |of: &Contender| of.testing.train.truth.labels.clone();
         ensure!(labels(&from) == labels(compared), "the two encoders do not read the same pictures of {}", from.testing.name);
     }
-    for (&lr, of) in args.lr_grid.iter().flat_map(|lr| [Some(&from), compared.as_ref()].into_iter().flatten().map(move |of| (lr, of))) {
+    let of_texts = from.checkpoint.record.tokenizer.is_some();
+    let lr_grid = args.lr_grid.clone().unwrap_or_else(|| RATES[usize::from(of_texts)].to_vec());
+    for (&lr, of) in lr_grid.iter().flat_map(|lr| [Some(&from), compared.as_ref()].into_iter().flatten().map(move |of| (lr, of))) {
         settings(args, of, Arm::Pretrained, Budget::All, lr).check()?;
     }
     [Some(&finished), beside.as_ref()].into_iter().flatten().for_each(Finished::own_up);
     let device = open_device(&args.device.device)?;
     catch_interrupts();
     say!(
-        "learning rates chosen from {:?} on {} held-out training images (draws: {}); {} steps of {}, {} draws",
-        args.lr_grid,
+        "learning rates chosen from {lr_grid:?} on {} held-out training {} (draws: {}); {} steps of {}, {} draws",
         test_samples(&from.choosing)?.len(),
+        from.testing.train.kind().called(),
         args.choose_draws.min(args.draws),
         args.steps,
         args.batch,
         args.draws
     );
     let features = [finished.features(&device, &from.testing.train)?, finished.features(&device, test_samples(&from.testing)?)?];
-    let trials = Trials { args, device: &device, from, beside: compared, features };
+    let trials = Trials { args, device: &device, lr_grid, from, beside: compared, features };
     let Dataset { name, classes, train, .. } = &trials.from.testing;
     let arms = trials.arms();
     let (mut rows, mut skipped) = (Vec::new(), Vec::new());
