@@ -145,6 +145,8 @@ impl Case {
         match *self.tensor(name).shape {
             [cols] => shape(1, cols as u32),
             [rows, cols] => shape(rows as u32, cols as u32),
+            // A place of a sequence in each row.
+            [samples, places, cols] => shape((samples * places) as u32, cols as u32),
             ref other => panic!("{}: `{name}` has shape {other:?}", self.name),
         }
     }
