@@ -333,7 +333,12 @@ fn what_means_nothing_is_refused() {
     refuse(&["predict", "tuned", "data", "--overwrite"], &["--out"]);
     refuse(&["search", "pre", "dark/2.png", "--invert"], &["--invert is for a picture of one's own"]);
     put(runs(), "table.csv", (0..9).fold("x,y\n".to_string(), |text, i| format!("{text}{i},{}\n", 2 * i)));
-    refused(runs(), &["pretrain", "--data", "table.csv", "--device", "cpu"], 1, &["is a table without a column of texts", "images or texts are wanted here"]);
+    refused(
+        runs(),
+        &["pretrain", "--data", "table.csv", "--device", "cpu"],
+        1,
+        &["is a table without a column of texts", "images or texts are wanted here"],
+    );
     let table = ["--data", "table.csv", "--task", "regress", "--target", "y"];
     refuse(&[&train(&table)[..], &["--size", "16"]].concat(), &["--size is for pictures"]);
 }

@@ -96,6 +96,13 @@ fn of_texts(args: &PredictArgs, checkpoint: &Checkpoint, tokenizer: &Tokenizer) 
     }
     let lines: Vec<&str> = texts.iter().map(String::as_str).collect();
     let split = Split::new(Samples::of_texts(&lines, tokenizer)?, Truth::default());
+    let long = lines.iter().filter(|text| tokenizer.tokens(text).1).count();
+    if long > 0 {
+        say!(
+            "{long} texts have more than the {} words and pieces of words that this run reads: what goes beyond is cut off",
+            tokenizer.longest()
+        );
+    }
     let device = open_device(&args.device.device)?;
     let wanted = Wanted { names: texts.clone(), inputs: Vec::new(), samples: split };
     let found = found(args, &device, checkpoint, &wanted)?;
