@@ -12,7 +12,7 @@ use common::files::{
 };
 use image::{ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use wgraft::core::sample::Image;
-use wgraft::data::{Dataset, PictureOptions, ReadOptions, load_picture};
+use wgraft::data::{Dataset, PictureOptions, ReadOptions, Resize, load_picture};
 
 /// Five pictures of each of two classes below each of these folders.
 fn parts(root: &Path, folders: &[&str]) {
@@ -361,6 +361,19 @@ fn frames_that_are_larger_than_their_picture_are_refused_before_they_are_decoded
     gif[frame + 5..frame + 9].copy_from_slice(&[0x60, 0x6D, 0x60, 0x6D]);
     put(dir.path(), "cats/huge.gif", gif);
     noted(&load(dir.path(), &labelled()), "cats/huge.gif is 28000 x 28000 pixels large, 2990 MiB when decoded; 256 MiB are allowed");
+}
+
+#[test]
+fn pictures_without_pixels_are_refused_however_they_would_be_resized() {
+    let mut gif = encoded(RgbImage::from_pixel(5, 4, Rgb([50; 3])), ImageFormat::Gif);
+    gif[6..8].copy_from_slice(&[0, 0]);
+    let dir = folder();
+    put(dir.path(), "flat.gif", gif);
+    for resize in [Resize::Letterbox, "crop:0.5".parse().expect("a way")] {
+        let image = Image { height: 8, width: 8, channels: 3 };
+        let error = load_picture(&dir.path().join("flat.gif"), &PictureOptions { resize, ..PictureOptions::plain(image) }).map(drop);
+        assert!(format!("{:#}", error.expect_err("there is nothing to see")).contains("has no pixels"));
+    }
 }
 
 #[test]

@@ -142,6 +142,7 @@ fn open(bytes: &[u8], most: u64) -> Result<(ImageFormat, Box<dyn ImageDecoder + 
         }
     };
     let ((width, height), size) = (decoder.dimensions(), decoder.total_bytes());
+    ensure!(width > 0 && height > 0, "has no pixels");
     // Resizing works on whole lines of numbers.
     ensure!(width.max(height) <= LONGEST_SIDE, "is {width} x {height} pixels large; sides may be at most {LONGEST_SIDE}");
     ensure_memory(height, width, size, most)?;
@@ -179,7 +180,6 @@ pub(super) fn ensure_memory(height: u32, width: u32, bytes: u64, most: u64) -> R
 pub(super) fn look(bytes: &[u8], most: u64) -> Result<Look> {
     let (_, mut decoder) = open(bytes, most)?;
     let (width, height) = decoder.dimensions();
-    ensure!(width > 0 && height > 0, "has no pixels");
     let grey = !decoder.color_type().has_color();
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
     let orientation = decoder.orientation()?;
