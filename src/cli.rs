@@ -298,6 +298,10 @@ pub struct PredictArgs {
     /// Column that has the texts [default: the one that is called text or the like, or has most words]
     #[arg(long, value_name = "COLUMN")]
     pub text: Option<String>,
+    /// Take plain lines up to a blank one for a text, or with `false` each line [default: as in training, or if they are three or more on
+    /// average]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    pub documents: Option<bool>,
     /// Folder for the masks that a segmentation run predicts
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -88,6 +88,111 @@ fn folders_and_lines_are_read() {
     refused(&dir.path().join("lines.txt"), &labelled(), &["has no labels", "--target"]);
 }
 
+/// What `content` is when it is packed into a zip archive.
+fn zipped(content: &[(&str, String)]) -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, content) in content {
+        zip.start_file(*name, zip::write::SimpleFileOptions::default()).expect("a name");
+        std::io::Write::write_all(&mut zip, content.as_bytes()).expect("room");
+    }
+    zip.finish().expect("an archive").into_inner()
+}
+
+#[test]
+fn archives_are_read_as_the_folders_that_they_hold() {
+    let dir = folder();
+    let (train, test) = ("text\tlabel\nsome good words\ta\nsome bad words\tb\n", "text\tlabel\nsome words here\tb\n");
+    put(dir.path(), "parts.zip", zipped(&[("a.txt", "what these are".into()), ("test.tsv", test.into()), ("train.tsv", train.into())]));
+    let data = load(&dir.path().join("parts.zip"), &labelled());
+    assert_eq!((data.train.len(), test_of(&data).len()), (2, 1));
+    put(dir.path(), "one.zip", zipped(&[("README.txt", "what this is".into()), ("all.csv", table(',')), ("notes.txt", "more".into())]));
+    assert_eq!(load(&dir.path().join("one.zip"), &labelled()).train.len(), 72);
+    // What lies beside an archive or a table tells of it.
+    for beside in ["README.txt", "LICENSE", "notes.txt"] {
+        put(dir.path(), &format!("archived/{beside}"), "what this is and where it came from\n");
+    }
+    put(dir.path(), "archived/one.zip", zipped(&[("all.csv", table(','))]));
+    assert_eq!(load(&dir.path().join("archived"), &labelled()).train.len(), 72);
+    put(dir.path(), "told/LICENSE.txt", "you may do with it what you like\n");
+    refused(&dir.path().join("told"), &unlabelled(), &["nothing to train on"]);
+    put(dir.path(), "lines/README.txt", "what this is\n");
+    put(dir.path(), "lines/all.txt", "some words\nothers\n");
+    assert_eq!(load(&dir.path().join("lines"), &unlabelled()).train.len(), 2);
+}
+
+#[test]
+fn test_texts_are_those_that_are_given_or_the_same_for_all() {
+    let dir = folder();
+    let at = |name: &str, content: String| {
+        put(dir.path(), name, content);
+        dir.path().join(name)
+    };
+    let object = |i: usize| {
+        format!(
+            "{{\"text\": \"{}\", \"Label\": \"{}\", \"split\": \"{}\"}}\n",
+            sentence(i % 3, i),
+            CLASSES[i % 3],
+            ["train", "test"][i / 20]
+        )
+    };
+    let data = load(&at("split.jsonl", (0..30).map(object).collect()), &labelled());
+    assert_eq!((data.train.len(), test_of(&data).len()), (20, 10));
+    refused(&at("tests.csv", "text,label,split\nsome words,a,test\nsome others,b,test\n".into()), &labelled(), &["none to train on"]);
+    for (name, text) in
+        [("train/good/1", "fine"), ("train/bad/1", "awful"), ("train/unsup/1", "so so"), ("test/bad/1", "bad"), ("more/bad/1", "x")]
+    {
+        put(dir.path(), &format!("reviews/{name}.txt"), format!("it was {text}"));
+    }
+    let data = load(&dir.path().join("reviews"), &labelled());
+    assert_eq!((data.train.len(), test_of(&data).len(), data.class_names.len()), (2, 1, 2));
+    noted(&data, "1 texts beside those for training and testing are left out");
+    assert_eq!(load(&dir.path().join("reviews"), &unlabelled()).train.len(), 3, "what has no label serves pretraining");
+    // Without labels or with them, of classes or numbers: the test texts are the same.
+    let rows = |i: usize| format!("{},{},{i}.25\n", sentence(i % 3, i / 3), if i.is_multiple_of(4) { "" } else { CLASSES[i % 3] });
+    let path = at("some.csv", format!("sentence,topic,length\n{}", (0..60).map(rows).collect::<String>()));
+    let tests = |options: &ReadOptions| {
+        let data = load(&path, options);
+        let test = test_of(&data);
+        (0..test.len()).map(|i| test.samples.text(i).expect("a text").to_string()).collect::<Vec<_>>()
+    };
+    let found = tests(&labelled());
+    assert_eq!(found.len(), 9, "a fifth of what is labelled");
+    let numbers = ReadOptions { text: Some("sentence".into()), truth: Some(TruthKind::Numbers), ..target("length") };
+    assert!(tests(&unlabelled()) == found && tests(&numbers) == found);
+    // As competitions have it, what is to be predicted lies beside what is to be trained on.
+    put(dir.path(), "contest/train.csv", table(','));
+    put(dir.path(), "contest/test.csv", "id,sentence\n1,is there rain or snow\n");
+    let data = load(&dir.path().join("contest"), &labelled());
+    assert_eq!((data.train.len(), test_of(&data).len()), (72, 18));
+    noted(&data, "test.csv has no labels to measure by: its 1 texts are left out");
+    // What the training texts are called in decides.
+    put(dir.path(), "named/train.csv", "title,body,label\na b c,some words here,a\na b c,more words here,b\n");
+    put(dir.path(), "named/test.csv", "text,body,label\nfar too many words to be the title,others here,a\n");
+    let data = load(&dir.path().join("named"), &ReadOptions { text: Some("body".into()), ..labelled() });
+    assert_eq!(test_of(&data).samples.text(0), Some("others here"));
+}
+
+#[test]
+fn long_tables_are_known_by_their_beginning() {
+    let dir = folder();
+    let row = |i: usize| format!("{},\"{} as they\nsay, {}\"\n", CLASSES[i % 3], sentence(i % 3, i), "words and ".repeat(400));
+    put(dir.path(), "long.csv", format!("topic,sentence\n{}", (0..60).map(row).collect::<String>()));
+    assert_eq!(load(&dir.path().join("long.csv"), &unlabelled()).train.len(), 48);
+    let units: Vec<u8> = std::iter::once(0xFEFF_u16).chain(table(',').encode_utf16()).flat_map(u16::to_be_bytes).collect();
+    put(dir.path(), "big-endian.csv", units);
+    assert_eq!(load(&dir.path().join("big-endian.csv"), &labelled()).train.len(), 72);
+    // A mark that opens nothing swallows no rows.
+    put(dir.path(), "marks.tsv", "label\ttext\nx\t\"tis one of them\ny\tfive words are in here\nx\tthe 12\" ones are good\ny\tend\"\n");
+    assert_eq!(texts_of(&load(&dir.path().join("marks.tsv"), &unlabelled())).len(), 4);
+    let many: String = (0..2000).map(|i| format!("sentence number {i}\n{}", if i == 1000 { "\n" } else { "" })).collect();
+    put(dir.path(), "many.txt", many);
+    assert_eq!(load(&dir.path().join("many.txt"), &unlabelled()).train.len(), 2000, "one blank line makes no documents");
+    let mut texts: Vec<String> = (0..100).map(|i| format!("word number {i}")).collect();
+    texts.push("many words ".repeat(300));
+    put(dir.path(), "one-long.txt", texts.join("\n"));
+    noted(&load(&dir.path().join("one-long.txt"), &unlabelled()), "1 texts have more than 256 tokens");
+}
+
 #[test]
 fn quotes_belong_to_texts_where_tabs_separate() {
     let dir = folder();
@@ -138,6 +243,11 @@ fn what_is_odd_about_texts_is_said() {
     refused(&at("odd.jsonl", b"{\"text\": \"words\"}\n[1]\n"), &unlabelled(), &["line 2 is no object"]);
     refused(&at("broken.jsonl", b"{\"text\": \"words\n"), &unlabelled(), &["line 1 is no JSON"]);
     refused(&at("list.jsonl", b"{\"text\": [\"words\"]}\n"), &unlabelled(), &["line 1: `text` is a list"]);
+    refused(
+        &at("huge.csv", b"text,length\nsome words here,1e39\nother words here,1\n"),
+        &ReadOptions { text: Some("text".into()), truth: Some(TruthKind::Numbers), ..target("length") },
+        &["`1e39` is too large"],
+    );
     refused(&at("spaces.txt", b" \n\t\n"), &unlabelled(), &["has no texts"]);
     let names = format!("text,label\n{}", (0..8).map(|i| format!("some words {i},name{i}\n")).collect::<String>());
     refused(&at("names.csv", names.as_bytes()), &labelled(), &["8 different labels for 8 texts"]);
@@ -192,6 +302,52 @@ fn topics_are_told_apart() {
 }
 
 #[test]
+fn what_is_said_holds_for_texts_too() {
+    let dir = runs();
+    let short = ["--data", "topics.csv", "--steps", "2", "--device", "cpu"];
+    let with = |verb: &str, more: &[&str]| [&[verb], &short[..], more].concat().into_iter().map(String::from).collect::<Vec<_>>();
+    let run = |verb: &str, more: &[&str]| {
+        let args = with(verb, more);
+        stderr(&wgraft(dir, &args.iter().map(String::as_str).collect::<Vec<_>>()))
+    };
+    let said = run("pretrain", &["--hidden", "16"]);
+    assert!(said.contains("the encoder is bag") && said.contains("--hidden"), "{said}");
+    let said = run("finetune", &["--optimizer", "sgd"]);
+    assert!(said.contains("--optimizer sgd needs an --lr"), "{said}");
+    let said = run("pretrain", &["--optimizer", "adamw", "--batch", "32"]);
+    assert!(said.contains("done in"), "{said}");
+    let said = run("finetune", &["--from", "pre"]);
+    assert!(said.contains("learning rate 0.002, cosine schedule, some words left out"), "{said}");
+    // Rows of a table of embeddings are of the words that these were trained on.
+    put(dir, "others.txt", (0..40).map(|i| format!("quite other words, number {i}, and so on\n")).collect::<String>());
+    let begun = ["pretrain", "--data", "others.txt", "--init-from", "pre/checkpoints/last.safetensors", "--batch", "16", "--steps", "2"];
+    let found = json(dir, &[&begun[..], &["--device", "cpu", "--out", "begun"]].concat());
+    assert!(found["steps"] == 2, "{found}");
+    let record = |run: &str| {
+        let bytes = fs::read(dir.join(run).join("checkpoints/last.safetensors")).expect("it is there");
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        text[text.find("words").expect("a tokenizer")..].chars().take(200).collect::<String>()
+    };
+    assert_eq!(record("begun"), record("pre"));
+}
+
+#[test]
+fn equal_texts_are_told_apart_by_their_place() {
+    let dir = runs();
+    let rows: String = (0..12).map(|i| format!("{}\n", ["yes", "no", "well\r\nsaid", "perhaps"][i % 4].escape_default())).collect();
+    put(dir, "short.jsonl", rows.lines().map(|text| format!("{{\"text\": \"{text}\"}}\n")).collect::<String>());
+    put(dir, "short.csv", "text,label\nyes,good\nno,bad\n");
+    let label = ["label", "pre", "--data", "short.jsonl", "--neighbours", "3", "--device", "cpu"];
+    let found = json(dir, &[&label[..], &["--labels", "short.csv", "--out", "first"]].concat());
+    assert!(found["given"] == 6, "a text is labelled wherever it is: {found}");
+    // What is written is read back: line ends within a text, and equal texts.
+    let found = json(dir, &[&label[..], &["--labels", "first/labels.csv", "--out", "second"]].concat());
+    let labels = fs::read_to_string(dir.join("first/labels.csv")).expect("it is there");
+    let empty = labels.matches(",,0.0000").count();
+    assert!(found["given"] == 12 - empty && labels.contains("\"well\nsaid\""), "{found} {labels}");
+}
+
+#[test]
 fn texts_are_predicted_from_files_and_lines() {
     let dir = runs();
     put(dir, "new.tsv", "id\ttext\n1\tis there snow or rain\n2\tthe singer with a guitar\n");
@@ -201,6 +357,14 @@ fn texts_are_predicted_from_files_and_lines() {
     let lines = stdout_of(dir, &["predict", "tuned", "-", "--device", "cpu"], "my savings and my account\n\nzzz\n");
     let lines: Vec<&str> = lines.lines().collect();
     assert!(lines.len() == 2 && lines[0].starts_with("money  0.") && lines[0].ends_with("  my savings and my account"), "{lines:?}");
+    put(dir, "gaps.csv", "id,sentence\n1,\n2,some snow\n");
+    let found = json(dir, &["predict", "tuned", "gaps.csv", "--device", "cpu"]);
+    assert!(found["predictions"][0]["row"] == 2 && found["predictions"][0]["file"] == "gaps.csv", "{found}");
+    put(dir, "mails", "snow and rain\nmy account\n");
+    let output = wgraft(dir, &["predict", "tuned", "gaps.csv", "mails", "--device", "cpu"]);
+    let said = stderr(&output);
+    assert!(said.contains("gaps.csv: 1 of 2 texts are empty") && said.contains("mails: its name does not say what it is"), "{said}");
+    fails(dir, &["predict", "tuned", "-", "--text", "x", "--device", "cpu"], 2, &["--text is for tables"]);
     fails(dir, &["predict", "tuned", "none.tsv", "--device", "cpu"], 1, &["none.tsv"]);
     fails(dir, &["predict", "tuned", "new.tsv", "--text", "words", "--device", "cpu"], 1, &["no column `words` (--text)"]);
     fails(dir, &["predict", "tuned", "new.tsv", "--invert", "--device", "cpu"], 2, &["--invert is for pictures"]);
@@ -212,13 +376,13 @@ fn a_few_labels_spread_over_texts_and_ask_for_more() {
     let found = json(dir, &["label", "pre", "--labels-per-class", "2", "--out", "spread", "--device", "cpu"]);
     assert!(found["given"] == 6 && found["test_mean"].as_f64() > Some(0.6), "{found}");
     let labels = fs::read_to_string(dir.join("spread/labels.csv")).expect("it is there");
-    assert!(labels.starts_with("text,label,confidence,source\n"), "{labels}");
+    assert!(labels.starts_with("index,text,label,confidence,source\n"), "{labels}");
     let ask = fs::read_to_string(dir.join("spread/ask-next.csv")).expect("it is there");
-    assert!(ask.starts_with("text,label,guess,confidence\n"), "{ask}");
+    assert!(ask.starts_with("index,text,label,guess,confidence\n"), "{ask}");
     // Three labels that a person fills in, one of each class; the others stay empty.
     let mut seen = Vec::new();
     let fill = |line: &str| {
-        let (text, rest) = line.split_once(",,").expect("an empty label");
+        let (text, rest) = line.split_once(',').expect("an index").1.split_once(",,").expect("an empty label");
         let class = (0..3).find(|&class| (0..30).any(|i| sentence(class, i) == text)).expect("one of them");
         let known = seen.contains(&class);
         seen.push(class);

@@ -114,7 +114,7 @@ fn a_classifier_is_judged_class_by_class() {
     assert_eq!(found["test_accuracy"].as_f64(), Some(right / 15.0), "{found}");
     assert!(judged["classes"][2]["name"] == "top" && judged["classes"][2]["recall"] == counts[2][2] / 5.0, "{found}");
     let text = stderr(&wgraft(runs(), &["eval", "tuned", "--device", "cpu"]));
-    assert!(["precision", "true \\ as", "macro F1", "15 images"].iter().all(|part| text.contains(part)), "{text}");
+    assert!(["precision", "true \\ as", "macro F1", "15 samples"].iter().all(|part| text.contains(part)), "{text}");
 }
 
 #[test]

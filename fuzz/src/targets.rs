@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use wgraft::core::sample::{Image, SampleType};
 use wgraft::data::{
-    Dataset, Interpolation, PictureOptions, ReadOptions, Resize, Split, Table, TruthKind, load_picture, load_texts, look_at,
+    Dataset, Interpolation, LoadedTexts, PictureOptions, ReadOptions, Resize, Split, Table, TruthKind, load_picture, look_at,
 };
 use wgraft::models::ModelSettings;
 use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Task, Weights, overlay};
@@ -157,7 +157,7 @@ fn read_texts(root: &Path, input: &Input) -> bool {
     let path = first(root, input);
     let unlabelled = || Dataset::load(&path, &ReadOptions { want_labels: false, ..options() }).is_ok();
     let labelled = Dataset::load(&path, &options()).is_ok_and(|data| data.given_labels(&path, 0.0).is_ok() || data.classes > 0);
-    load_texts(&path, None).is_ok_and(|texts| !texts.is_empty()) && (labelled || unlabelled())
+    LoadedTexts::of_file(&path, None, None, None).is_ok_and(|found| !found.texts.is_empty()) && (labelled || unlabelled())
 }
 
 fn read_labels(root: &Path, input: &Input) -> bool {

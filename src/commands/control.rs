@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::core::sample::BEGINS_WORD;
+use crate::core::sample::{BEGINS_WORD, SampleType};
 use crate::data::{Dataset, Samples, Split};
 use crate::metrics::{SparseRows, TfIdf, probe_accuracy, sparse_probe_accuracy};
 use crate::train::Features;
@@ -12,8 +12,6 @@ const LATENT: usize = 256;
 
 /// Features that nobody learned with a network.
 pub(super) struct Control {
-    /// For a line of a table.
-    pub name: &'static str,
     pub train: Features,
     pub test: Option<Features>,
     /// Of texts: weights of tokens, for probes, of training and test texts.
@@ -21,11 +19,20 @@ pub(super) struct Control {
 }
 
 impl Control {
+    /// What it is called beside samples of this type.
+    pub fn name(kind: SampleType) -> &'static str {
+        match kind {
+            SampleType::Tokens { .. } => "TF-IDF (control)",
+            SampleType::Row(_) => "columns (control)",
+            SampleType::Image(_) | SampleType::Frames { .. } => "raw pixels (control)",
+        }
+    }
+
     /// Of pictures and tables the values themselves; of texts weights of words and their pieces, in a latent space for neighbours.
     pub fn of(data: &Dataset) -> Self {
         let (Samples::Tokens { vocabulary, .. }, test) = (&data.train.samples, data.test.as_ref()) else {
             let test = data.test.as_ref().map(Features::pixels);
-            return Control { name: "raw pixels (control)", train: Features::pixels(&data.train), test, sparse: None };
+            return Control { train: Features::pixels(&data.train), test, sparse: None };
         };
         let train = tokens_of(&data.train);
         let weights = TfIdf::of(train.iter().map(Vec::as_slice), *vocabulary);
@@ -34,7 +41,7 @@ impl Control {
         let (latent, columns) = SparseRows::latent(&train, &test.iter().collect::<Vec<_>>(), LATENT);
         let mut features = latent.into_iter().map(|values| Features { values, columns });
         let of_train = features.next().unwrap_or(Features { values: Vec::new(), columns });
-        Control { name: "TF-IDF (control)", train: of_train, test: features.next(), sparse: Some((train, test)) }
+        Control { train: of_train, test: features.next(), sparse: Some((train, test)) }
     }
 
     /// Test accuracy of a probe of some training samples, or of all, that have these labels.

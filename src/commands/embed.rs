@@ -60,7 +60,8 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
     if let Some(path) = &names_file {
         write_npy(&args.out, &features.values, features.columns)?;
         let mut csv = csv::Writer::from_writer(Vec::new());
-        csv.write_record(["file", "split"])?;
+        let name = if finished.checkpoint.record.tokenizer.is_some() { "text" } else { "file" };
+        csv.write_record([name, "split"])?;
         images.iter().try_for_each(|(part, _, name)| csv.write_record([name, *part]))?;
         let csv = csv.into_inner().context("memory takes all")?;
         files::write(path, |file| file.write_all(&csv))?;

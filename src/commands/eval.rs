@@ -75,7 +75,7 @@ fn encoder(args: &EvalArgs, finished: &Finished, data: &Dataset, test: &Split, d
     if args.raw {
         let control = Control::of(data);
         let queries = control.test.as_ref().context("there are test samples")?;
-        let of = format!("{}: ", control.name);
+        let of = format!("{}: ", Control::name(data.train.kind()));
         found["raw"] =
             judged(args, data, &control.train, queries, &of, &|rows, labels, truth, classes| control.probe(rows, labels, truth, classes))?;
     }

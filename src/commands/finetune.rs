@@ -16,7 +16,7 @@ use crate::core::settings::Settings;
 use crate::data::Dataset;
 use crate::error::UsageError;
 use crate::say;
-use crate::train::{Checkpoint, Finetune, FinetuneSettings, RunSettings, find_checkpoint};
+use crate::train::{Checkpoint, Finetune, FinetuneSettings, RunSettings, find_checkpoint, tokenizer_of};
 
 const COMMAND: &str = "finetune";
 
@@ -31,12 +31,14 @@ pub(super) fn load_pretrained(from: &str, size: Option<[u32; 2]>) -> Result<Opti
 }
 
 /// Says what was left to the defaults of a pretrained encoder, or was not.
-pub(super) fn announce(settings: &FinetuneSettings, args: &FinetuneArgs) -> Result<()> {
+pub(super) fn announce(settings: &FinetuneSettings, args: &FinetuneArgs, kind: SampleType) -> Result<()> {
     if settings.from == "scratch" || !settings.task.has_gentle_defaults() || args.output.settles("command") {
         return Ok(());
     }
     let defaults = settings.suited()?;
+    let defaults = defaults.suited_to(kind).unwrap_or(defaults);
     let by_default = match settings.freeze_norm {
+        _ if matches!(kind, SampleType::Tokens { .. }) => "some words left out (--augment)",
         true => "augmentation for photographs (--augment none for what has no mirror image)",
         false => "the augmentation of its own training, half as strong if that was pretraining",
     };
@@ -56,7 +58,10 @@ pub(super) fn announce(settings: &FinetuneSettings, args: &FinetuneArgs) -> Resu
 
 /// The data of a run, with the labels that it is to train on.
 pub(super) fn labelled_data(settings: &FinetuneSettings, pretrained: Option<&Checkpoint>) -> Result<Dataset> {
-    let tokenizer = pretrained.and_then(|checkpoint| checkpoint.record.tokenizer.clone());
+    let tokenizer = match (pretrained, &settings.init_from) {
+        (None, Some(file)) => tokenizer_of(file)?,
+        (pretrained, _) => pretrained.and_then(|checkpoint| checkpoint.record.tokenizer.clone()),
+    };
     let Some(path) = &settings.pseudo_labels else { return load_task_data(&settings.run, settings.task, tokenizer) };
     let data = load_data(&settings.run, false, tokenizer)?;
     let given = data.given_labels(path, settings.min_confidence)?;
@@ -88,8 +93,7 @@ pub(super) fn labelled_data(settings: &FinetuneSettings, pretrained: Option<&Che
 pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let model = &args.settings.given["model"];
     let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, &args.settings.given)?;
-    announce(&opened.settings, args)?;
-    opened.settings.check()?;
+    opened.check_early(FinetuneSettings::check)?;
     // A run that goes on has its weights in its own checkpoint.
     if opened.resume.is_some() {
         opened.settings.init_from = None;
@@ -115,9 +119,10 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     // A run that goes on was begun with tokens of its own.
     let data = labelled_data(settings, pretrained.as_ref().or(opened.resume.as_ref()))?;
     opened.same_data(&data)?;
-    if let Some(said) = &opened.said {
-        said.suit(&mut opened.settings, data.train.kind())?;
-        opened.settings.check()?;
+    opened.suit(data.train.kind(), FinetuneSettings::check)?;
+    announce(&opened.settings, args, data.train.kind())?;
+    if pretrained.is_none() {
+        suits(model, &opened.settings.model, "the encoder")?;
     }
     let settings = &opened.settings;
     let device = open_device(&settings.run.device)?;

@@ -158,11 +158,11 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
         Spread::over(&control.train, test, &data, &start, &as_control.0, as_control.1)
     };
     let raw = control.as_ref().map(of_control).transpose()?;
+    let control_name = Control::name(data.train.kind());
     if !spread.test.is_empty() || !spread.others.is_empty() {
         let test = format!("test {what} ({})", if refit { "probe" } else { "vote" });
         say!("{:>24}  {test:>22}  {:>22}", "accuracy in percent", format!("other training {what}"));
-        let of_control = if of_texts { "TF-IDF (control)" } else { "raw pixels (control)" };
-        for (name, spread) in [("embeddings", Some(&spread)), (of_control, raw.as_ref())] {
+        for (name, spread) in [("embeddings", Some(&spread)), (control_name, raw.as_ref())] {
             match spread {
                 Some(spread) => say!("{name:>24}  {:>22}  {:>22}", percents(&spread.test), percents(&spread.others)),
                 None => say!("{name:>24}  not measured: --raw spreads the same labels over it"),
@@ -212,17 +212,18 @@ fn write_labels(path: &Path, data: &Dataset, start: &KnownLabels, assigned: &[As
     let given = start.given();
     let train = &data.train;
     let mut csv = csv::Writer::from_writer(Vec::new());
-    let column = match (train.names.is_empty(), train.samples.text(0)) {
-        (false, _) => "file",
-        (true, Some(_)) => "text",
-        (true, None) => "index",
+    // Of equal texts, the index tells which one is meant.
+    let columns: &[&str] = match (train.names.is_empty(), train.samples.text(0)) {
+        (false, _) => &["file"],
+        (true, Some(_)) => &["index", "text"],
+        (true, None) => &["index"],
     };
-    csv.write_record([column, "label", "confidence", "source"])?;
+    csv.write_record(columns.iter().chain(&["label", "confidence", "source"]))?;
     for (row, assigned) in (0..).zip(assigned) {
-        let sample = if column == "index" { row.to_string() } else { name_of(train, "", row) };
         let label = if assigned.confidence > 0.0 { &start.class_names[assigned.class as usize] } else { "" };
         let source = if given.contains(&row) { "given" } else { "spread" };
-        csv.write_record([&sample, label, &format!("{:.4}", assigned.confidence), source])?;
+        let names = columns.iter().map(|&column| if column == "index" { row.to_string() } else { name_of(train, "", row) });
+        csv.write_record(names.chain([label.into(), format!("{:.4}", assigned.confidence), source.into()]))?;
     }
     let csv = csv.into_inner().context("memory takes all")?;
     files::write(path, |file| file.write_all(&csv))
@@ -240,11 +241,11 @@ fn least_certain(count: usize, start: &KnownLabels, assigned: &[Assigned]) -> Ve
 /// Writes texts with room for their labels, each with what it was taken for.
 fn ask_for_texts(path: &Path, rows: &[u32], data: &Dataset, start: &KnownLabels, assigned: &[Assigned]) -> Result<()> {
     let mut csv = csv::Writer::from_writer(Vec::new());
-    csv.write_record(["text", "label", "guess", "confidence"])?;
+    csv.write_record(["index", "text", "label", "guess", "confidence"])?;
     for &row in rows {
         let Assigned { class, confidence } = assigned[row as usize];
         let guess = if confidence > 0.0 { &start.class_names[class as usize] } else { "" };
-        csv.write_record([&*name_of(&data.train, "", row), "", guess, &format!("{confidence:.4}")])?;
+        csv.write_record([&row.to_string(), &*name_of(&data.train, "", row), "", guess, &format!("{confidence:.4}")])?;
     }
     let csv = csv.into_inner().context("memory takes all")?;
     files::write(path, |file| file.write_all(&csv))

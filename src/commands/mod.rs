@@ -135,12 +135,29 @@ impl Said {
         serde_json::from_value(settings).map_err(|e| UsageError(e.to_string()).into())
     }
 
-    /// What nobody said becomes the default for samples of this type.
+    /// What nobody said becomes the default for samples of this type. Fails where what was said goes with none.
     fn suit<T: Settings>(&self, settings: &mut T, kind: SampleType) -> Result<()> {
-        if let Some(suited) = settings.suited_to(kind).filter(|_| !self.repeats) {
-            *settings = self.over(&suited)?;
+        let Some(suited) = settings.suited_to(kind).filter(|_| !self.repeats) else { return Ok(()) };
+        let said = |key: &str| {
+            let file = self.file.as_ref().map_or(&Value::Null, |(_, file)| &file["run"][key]);
+            if self.flags["run"][key].is_null() { file } else { &self.flags["run"][key] }
+        };
+        if matches!(kind, SampleType::Tokens { .. }) && said("optimizer") == "sgd" && said("lr").is_null() {
+            let text = "--optimizer sgd needs an --lr: the default of texts is for Adam";
+            return Err(UsageError(text.into()).into());
         }
-        Ok(())
+        *settings = self.over(&suited)?;
+        ensure_fit(settings, &self.flags)
+    }
+
+    /// Fails, before data are read, where the settings make no sense, whatever the data are.
+    fn check_early<T: Settings>(&self, settings: &T, check: impl Fn(&T) -> Result<(), UsageError>) -> Result<()> {
+        const TEXTS: SampleType = SampleType::Tokens { vocabulary: 1, longest: 1 };
+        let Err(error) = check(settings) else { return Ok(()) };
+        // Texts have defaults of their own.
+        let mut of_texts = self.over(settings)?;
+        let suited = self.suit(&mut of_texts, TEXTS).is_ok() && check(&of_texts).is_ok();
+        if suited { Ok(()) } else { Err(error.into()) }
     }
 }
 
@@ -167,10 +184,16 @@ fn resolve<T: Settings>(command: &str, config: Option<&Path>, flags: &Value) -> 
     if !said.repeats {
         settings = implied.over(&settings.suited()?)?;
     }
-    let chosen = serde_json::to_value(&settings)?;
+    ensure_fit(&settings, flags)?;
+    Ok((settings, said))
+}
+
+/// Fails where a flag means nothing to what was chosen.
+fn ensure_fit<T: Settings>(settings: &T, flags: &Value) -> Result<()> {
+    let chosen = serde_json::to_value(settings)?;
     // Whether a network is the one that was asked for is known once that of a checkpoint is.
-    let given = core::settings::flags::<T>().into_iter().filter(|flag| flag.tables.is_empty() && !flag.of(flags).is_null());
-    given.into_iter().find_map(|flag| flag.unfit(&chosen)).map_or(Ok((settings, said)), |text| Err(UsageError(text).into()))
+    let mut given = core::settings::flags::<T>().into_iter().filter(|flag| flag.tables.is_empty() && !flag.of(flags).is_null());
+    given.find_map(|flag| flag.unfit(&chosen)).map_or(Ok(()), |text| Err(UsageError(text).into()))
 }
 
 /// Reads the data of a run, texts as `tokenizer` makes tokens of them, and says what a user must know about them.

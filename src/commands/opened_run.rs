@@ -87,6 +87,11 @@ impl Finished {
         load_data(&run, want_labels, self.checkpoint.record.tokenizer.clone())
     }
 
+    /// How it read its texts, as far as that was said: in a column of this name; whether blank lines separated them.
+    pub fn read_texts_as(&self) -> (Option<&str>, Option<bool>) {
+        (self.settings.text.as_deref(), self.settings.documents)
+    }
+
     /// Takes pictures as `args` say, or as they were in training. Fails where it knows another size alone.
     pub fn look(&mut self, args: &Flags<DataFlags>) -> Result<()> {
         self.look_as(&mut args.over(&self.settings)?)

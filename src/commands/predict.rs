@@ -6,13 +6,11 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use super::inputs::{self, Input};
-use super::opened_run::open_checkpoint;
+use super::opened_run::Finished;
 use super::output::Inputs;
 use super::{open_device, print, print_json};
 use crate::cli::PredictArgs;
-use crate::data::{
-    Encoding, Look, PictureOptions, Samples, Split, Tokenizer, Truth, TruthKind, load_texts, look_at, paint, restore, texts_in_lines,
-};
+use crate::data::{Encoding, LoadedTexts, Look, PictureOptions, Samples, Split, Tokenizer, Truth, TruthKind, look_at, paint, restore};
 use crate::error::UsageError;
 use crate::exec::Device;
 use crate::files;
@@ -23,7 +21,8 @@ use crate::train::{Checkpoint, Prediction, Record, find_checkpoint, predict_each
 const PORTION: usize = 256 << 20;
 
 pub fn run(args: &PredictArgs) -> Result<u8> {
-    let checkpoint = open_checkpoint(&args.run)?;
+    let finished = Finished::of_anything(&args.run)?;
+    let checkpoint = &finished.checkpoint;
     let segments = checkpoint.record.task.is_some_and(|task| task.truth() == TruthKind::Masks);
     if segments != args.out.is_some() {
         let text = match segments {
@@ -37,11 +36,12 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
     if !of_pictures && args.invert {
         return Err(UsageError(format!("--invert is for pictures, this run predicts for {}", kind.called())).into());
     }
-    if tokenizer.is_none() && args.text.is_some() {
-        return Err(UsageError(format!("--text is for texts, this run predicts for {}", kind.called())).into());
+    let of_texts_alone = args.text.as_ref().map(|_| "--text").or(args.documents.map(|_| "--documents"));
+    if let Some(flag) = of_texts_alone.filter(|_| tokenizer.is_none()) {
+        return Err(UsageError(format!("{flag} is for texts, this run predicts for {}", kind.called())).into());
     }
     if let Some(tokenizer) = tokenizer {
-        return of_texts(args, &checkpoint, tokenizer);
+        return of_texts(args, &finished, tokenizer);
     }
     let (inputs, mut failed) = if of_pictures { inputs::pictures(&args.files)? } else { (inputs::named(&args.files)?, 0) };
     let all = inputs.len() + failed;
@@ -59,12 +59,12 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
     for inputs in inputs.chunks(portion) {
         let samples = match encoding {
             Some(encoding) => rows(inputs, encoding)?,
-            None => pictures(inputs, args, &checkpoint)?,
+            None => pictures(inputs, args, checkpoint)?,
         };
         if of_pictures {
             failed += inputs.len() - samples.names.len();
         }
-        let found = if samples.names.is_empty() { Vec::new() } else { found(args, &device, &checkpoint, &samples)? };
+        let found = if samples.names.is_empty() { Vec::new() } else { found(args, &device, checkpoint, &samples)? };
         for (found, name) in found.iter().zip(&samples.names) {
             match args.device.json {
                 true => predictions.push(found.json("file", name)),
@@ -80,38 +80,48 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
 }
 
 /// Predicts for texts in files, or line by line on stdin: what was found comes first, as texts may be long.
-fn of_texts(args: &PredictArgs, checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<u8> {
-    let mut texts = Vec::new();
+fn of_texts(args: &PredictArgs, finished: &Finished, tokenizer: &Tokenizer) -> Result<u8> {
+    // Where each came from: its file, and its row there.
+    let (mut texts, mut places) = (Vec::new(), Vec::new());
     for path in &args.files {
-        if path.as_os_str() == "-" {
+        let name = if path.as_os_str() == "-" { "stdin".to_string() } else { path.display().to_string() };
+        let found = if path.as_os_str() == "-" {
+            if args.text.is_some() {
+                return Err(UsageError("--text is for tables: lines on stdin are texts".into()).into());
+            }
             let mut lines = Vec::new();
             std::io::stdin().lock().read_to_end(&mut lines).context("cannot read the texts on stdin")?;
-            texts.extend(texts_in_lines(&lines).context("stdin")?);
+            LoadedTexts::of_lines(&lines).context("stdin")?
         } else {
-            texts.extend(load_texts(path, args.text.as_deref())?);
+            let (like, documents) = finished.read_texts_as();
+            LoadedTexts::of_file(path, args.text.as_deref(), like, args.documents.or(documents))?
+        };
+        found.notes.iter().for_each(|note| say!("{name}: {note}"));
+        for (row, text) in found.texts {
+            places.push((name.clone(), row));
+            texts.push(text);
         }
     }
     if texts.is_empty() {
         return Err(anyhow::anyhow!("there is nothing to predict"));
     }
     let lines: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let split = Split::new(Samples::of_texts(&lines, tokenizer)?, Truth::default());
-    let long = lines.iter().filter(|text| tokenizer.tokens(text).1).count();
-    if long > 0 {
-        say!(
-            "{long} texts have more than the {} words and pieces of words that this run reads: what goes beyond is cut off",
-            tokenizer.longest()
-        );
-    }
+    let (samples, cut) = Samples::of_texts(&lines, tokenizer)?;
+    tokenizer.note(cut).iter().for_each(|note| say!("{note}"));
     let device = open_device(&args.device.device)?;
-    let wanted = Wanted { names: texts.clone(), inputs: Vec::new(), samples: split };
-    let found = found(args, &device, checkpoint, &wanted)?;
+    let wanted = Wanted { names: Vec::new(), inputs: Vec::new(), samples: Split::new(samples, Truth::default()) };
+    let found = found(args, &device, &finished.checkpoint, &wanted)?;
     for (found, text) in found.iter().zip(&texts).filter(|_| !args.device.json) {
-        print(format_args!("{found}  {text}"));
+        // A line for each, whatever a text has in it.
+        print(format_args!("{found}  {}", text.split(['\n', '\r']).collect::<Vec<_>>().join(" ")));
     }
     print_json(args.device.json, || {
-        let predictions: Vec<Value> = found.iter().zip(&texts).map(|(found, text)| found.json("text", text)).collect();
-        json!({ "predictions": predictions })
+        let prediction = |((found, text), (file, row)): ((&Answer, &String), &(String, u32))| {
+            let mut all = found.json("text", text);
+            (all["file"], all["row"]) = (json!(file), json!(row));
+            all
+        };
+        json!({ "predictions": found.iter().zip(&texts).zip(&places).map(prediction).collect::<Vec<_>>() })
     });
     Ok(0)
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::cli::{PretrainArgs, suits};
 use crate::data::Dataset;
 use crate::say;
-use crate::train::{COLOUR_AUGMENTATION, Pretrain, PretrainSettings};
+use crate::train::{COLOUR_AUGMENTATION, Pretrain, PretrainSettings, tokenizer_of};
 
 const COMMAND: &str = "pretrain";
 
@@ -32,16 +32,23 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
         // The checkpoint has weights of its own by now.
         opened.settings.init_from = None;
     }
-    opened.settings.check()?;
+    opened.check_early(PretrainSettings::check)?;
     suits(&args.settings.given["model"], &opened.settings.model, "the encoder")?;
     let inputs = [&opened.settings.run.data, &opened.settings.init_from, &args.output.config].into_iter().flatten();
     opened.claim(&args.output, &Inputs::of(inputs))?;
     start_threads(opened.settings.run.threads)?;
-    let data = load_data(&opened.settings.run, opened.settings.method.needs_labels(), None)?;
+    // Weights of tokens are of those that they were trained on.
+    let tokenizer = match (&opened.resume, &opened.settings.init_from) {
+        (Some(checkpoint), _) => checkpoint.record.tokenizer.clone(),
+        (None, Some(file)) => tokenizer_of(file)?,
+        (None, None) => None,
+    };
+    let data = load_data(&opened.settings.run, opened.settings.method.needs_labels(), tokenizer)?;
     opened.same_data(&data)?;
     if let Some(said) = &opened.said {
         suit(&mut opened.settings, said, &data)?;
         opened.settings.check()?;
+        suits(&args.settings.given["model"], &opened.settings.model, "the encoder")?;
     }
     let settings = &opened.settings;
     let device = open_device(&settings.run.device)?;

@@ -91,7 +91,8 @@ fn query(args: &SearchArgs, finished: &Finished, searched: &Searched) -> Result<
     let (text, record) = (args.query.to_string_lossy(), &finished.checkpoint.record);
     if let Some(tokenizer) = &record.tokenizer {
         ensure!(!text.trim().is_empty(), UsageError("there are no words to look for".into()));
-        return Ok((Split::new(Samples::of_texts(&[&text], tokenizer)?, Truth::default()), None));
+        let own = searched.samples.iter().position(|(.., name)| *name == text.trim());
+        return Ok((Split::new(Samples::of_texts(&[&text], tokenizer)?.0, Truth::default()), own));
     }
     let own = searched.samples.iter().position(|(.., name)| !args.query.exists() && *name == text);
     let pixels = match own {

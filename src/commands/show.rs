@@ -11,7 +11,7 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
     match what {
         ShowWhat::Pretrain(args) => {
             let (mut settings, said): (PretrainSettings, _) = resolve("pretrain", args.output.config.as_deref(), &args.settings.given)?;
-            settings.check()?;
+            said.check_early(&settings, PretrainSettings::check)?;
             refuse_outputs(&args.output)?;
             suits(&args.settings.given["model"], &settings.model, "the encoder")?;
             start_threads(settings.run.threads)?;
@@ -21,8 +21,7 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
         }
         ShowWhat::Finetune(args) => {
             let (mut settings, said): (FinetuneSettings, _) = resolve("finetune", args.output.config.as_deref(), &args.settings.given)?;
-            finetune::announce(&settings, &args)?;
-            settings.check()?;
+            said.check_early(&settings, FinetuneSettings::check)?;
             refuse_outputs(&args.output)?;
             start_threads(settings.run.threads)?;
             let pretrained = finetune::load_pretrained(&settings.from, settings.run.size)?;
@@ -31,6 +30,7 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             pretrained.iter().filter_map(|checkpoint| settings.read_as(&checkpoint.record)).for_each(|note| say!("{note}"));
             let data = finetune::labelled_data(&settings, pretrained.as_ref())?;
             said.suit(&mut settings, data.train.kind())?;
+            finetune::announce(&settings, &args, data.train.kind())?;
             print_plan(&Finetune::prepare(settings.checked()?, &data, pretrained, u64::MAX)?.plan);
         }
     }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::output::Inputs;
 use super::{Said, resolve};
 use crate::cli::OutputArgs;
+use crate::core::sample::SampleType;
 use crate::core::settings::Settings;
 use crate::core::settings::typed;
 use crate::data::Dataset;
@@ -100,6 +101,25 @@ fn same_place(a: &Value, b: &Value) -> bool {
 
 fn shown(value: &Value) -> String {
     if value.is_null() { "not given".into() } else { typed(value) }
+}
+
+impl<T: Settings> Opened<T> {
+    /// Fails, before data are read, where the settings make no sense, whatever the data are.
+    pub fn check_early(&self, check: impl Fn(&T) -> Result<(), UsageError>) -> Result<()> {
+        match &self.said {
+            Some(said) => said.check_early(&self.settings, check),
+            None => Ok(check(&self.settings)?),
+        }
+    }
+
+    /// Settles, once the type of samples is known, what nobody said. Fails where what was said makes no sense of them.
+    pub fn suit(&mut self, kind: SampleType, check: impl Fn(&T) -> Result<(), UsageError>) -> Result<()> {
+        if let Some(said) = &self.said {
+            said.suit(&mut self.settings, kind)?;
+            check(&self.settings)?;
+        }
+        Ok(())
+    }
 }
 
 impl<T: Serialize> Opened<T> {

@@ -1,18 +1,18 @@
 //! Labels in a CSV file: those that a user gives by hand, or that were spread from them.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::finder::Finder;
-use super::names::{normalized, some_of};
+use super::names::{beginning_of, normalized, some_of};
 use super::number::Notation;
 use super::sheet::Sheet;
 use super::split::Part;
 use super::text_rows::text_column;
-use super::{Dataset, index, picture_truth, tree};
+use super::{Dataset, Split, index, picture_truth, tree};
 
 /// Labels of training samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,23 +43,57 @@ struct Named<'a> {
     column: usize,
     /// Of files, the training samples' first.
     finder: Option<Finder<'a>>,
-    /// Of texts, the first training sample of each; without this and without a finder the column has indices.
-    texts: Option<HashMap<&'a str, u32>>,
+    /// Of texts; without this and without a finder the column has indices.
+    texts: Option<SamplesByText<'a>>,
+}
+
+/// Samples by their texts.
+struct SamplesByText<'a> {
+    /// Training samples with each, ascending.
+    train: HashMap<&'a str, Vec<u32>>,
+    test: HashSet<&'a str>,
+    /// The column that may tell which of equal ones is meant.
+    index: Option<usize>,
+    /// Rows that name test texts.
+    of_test: usize,
+}
+
+impl<'a> SamplesByText<'a> {
+    fn of(data: &'a Dataset, index: Option<usize>) -> Self {
+        let of = |split: &'a Split| (0..split.len()).filter_map(move |sample| Some((split.samples.text(sample)?, sample)));
+        let mut train: HashMap<&str, Vec<u32>> = HashMap::new();
+        of(&data.train).for_each(|(text, sample)| train.entry(text).or_default().push(sample));
+        let test = data.test.iter().flat_map(of).map(|(text, _)| text).collect();
+        SamplesByText { train, test, index, of_test: 0 }
+    }
 }
 
 impl Named<'_> {
-    fn of(&mut self, row: usize) -> Result<u32> {
+    /// None where a row names a text that is for testing.
+    fn of(&mut self, row: usize) -> Result<Vec<u32>> {
         let (data, cell, count) = (self.data, self.sheet.cell(row, self.column), self.data.train.len());
-        if let Some(texts) = &self.texts {
-            return texts.get(cell).copied().with_context(|| format!("`{cell}` is none of the training texts of {}", data.name));
+        if let Some(texts) = &mut self.texts {
+            let equal = texts.train.get(cell).cloned().unwrap_or_default();
+            if equal.is_empty() && texts.test.contains(cell) {
+                texts.of_test += 1;
+            } else if equal.is_empty() {
+                bail!("`{}` is none of the training texts of {}", beginning_of(cell), data.name);
+            }
+            let meant = texts.index.and_then(|column| self.sheet.cell(row, column).parse().ok());
+            return Ok(match meant.filter(|meant| equal.contains(meant)) {
+                Some(meant) => vec![meant],
+                None => equal,
+            });
         }
         let Some(finder) = &mut self.finder else {
             let found = cell.parse().ok().filter(|&index: &u32| index < count);
+            let what = data.train.kind().called();
             return found
-                .with_context(|| format!("index `{cell}` is none of the {count} training images of {}, counted from 0", data.name));
+                .map(|index| vec![index])
+                .with_context(|| format!("index `{cell}` is none of the {count} training {what} of {}, counted from 0", data.name));
         };
         match finder.find(cell)? {
-            Some(index) if index < count as usize => Ok(index as u32),
+            Some(index) if index < count as usize => Ok(vec![index as u32]),
             Some(_) => bail!("{cell} is a test image of {}, which must not be trained on", data.name),
             None => bail!("{cell} is none of the training images of {}, such as {}", data.name, data.train.names[0]),
         }
@@ -108,7 +142,7 @@ impl Dataset {
         let (mut found, mut uncertain) = (BTreeMap::new(), 0);
         for row in rows {
             let (Some(class), line) = (class(row), sheet.line(row)) else { continue };
-            let sample = samples.of(row).with_context(|| format!("{}, line {line}", sheet.name))?;
+            let named = samples.of(row).with_context(|| format!("{}, line {line}", sheet.name))?;
             let cell = |column: usize| sheet.cell(row, column);
             // What a person wrote has none.
             let certainty = match confidence.filter(|&column| !cell(column).is_empty()) {
@@ -125,14 +159,29 @@ impl Dataset {
                 uncertain += 1;
                 continue;
             }
-            let before = found.insert(sample, class).unwrap_or(class);
-            ensure!(before == class, "{}, line {line}: another line has `{}` for this sample", sheet.name, class_names[before as usize]);
+            for sample in named {
+                let before = found.insert(sample, class).unwrap_or(class);
+                ensure!(
+                    before == class,
+                    "{}, line {line}: another line has `{}` for this sample",
+                    sheet.name,
+                    class_names[before as usize]
+                );
+            }
         }
+        let of_test = samples.texts.as_ref().map_or(0, |texts| texts.of_test);
         if found.is_empty() {
-            let why = if uncertain > 0 { format!(": {uncertain} are less certain than {least}") } else { String::new() };
+            let why = match (uncertain, of_test) {
+                (0, 0) => String::new(),
+                (0, tests) => format!(": its {tests} texts are for testing"),
+                (uncertain, _) => format!(": {uncertain} are less certain than {least}"),
+            };
             bail!("{} has no labels{why}", sheet.name);
         }
         let mut notes: Vec<String> = samples.finder.iter().flat_map(|finder| finder.notes(&sheet.name)).collect();
+        if of_test > 0 {
+            notes.push(format!("{of_test} rows of {} are of texts that are for testing, and are left out", sheet.name));
+        }
         if empty > 0 {
             notes.push(format!("{empty} rows of {} have an empty label and are left out", sheet.name));
         }
@@ -155,13 +204,18 @@ impl Dataset {
             let finder = Finder::new(names.map(|name| [&**name; 2]), &self.root);
             return Ok(Named { data: self, sheet, column, finder: Some(finder), texts: None });
         }
-        if let (Some(column), Some(_)) = (text_column(sheet), self.train.samples.text(0)) {
-            // Equal texts have equal features: a label of one spreads to all.
-            let texts = (0..self.train.len()).rev().filter_map(|sample| Some((self.train.samples.text(sample)?, sample)));
-            return Ok(Named { data: self, sheet, column, finder: None, texts: Some(texts.collect()) });
+        let text = || sheet.find("text").or_else(|| text_column(sheet)).filter(|&column| column != label);
+        if let Some(column) = text().filter(|_| self.train.samples.text(0).is_some()) {
+            let texts = SamplesByText::of(self, sheet.find("index").filter(|&index| index != column && index != label));
+            return Ok(Named { data: self, sheet, column, finder: None, texts: Some(texts) });
         }
         let column = sheet.find("index").with_context(|| match self.train.names.is_empty() {
-            true => format!("{}: one called `index` is wanted, as the images of {} have no file names", has(), self.name),
+            true => format!(
+                "{}: one called `index` is wanted, as the {} of {} have no file names",
+                has(),
+                self.train.kind().called(),
+                self.name
+            ),
             false => format!("{}: one called `file` or `index` is wanted", has()),
         })?;
         Ok(Named { data: self, sheet, column, finder: None, texts: None })

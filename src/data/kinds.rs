@@ -17,7 +17,7 @@ pub(super) enum Kind {
 
 /// Endings of the formats that [`decode`](super::decode) reads.
 pub(super) const PICTURES: [&str; 11] = ["png", "jpg", "jpeg", "jpe", "jfif", "gif", "bmp", "dib", "tif", "tiff", "webp"];
-const DATA: [&str; 16] = [
+const DATA: [&str; 15] = [
     ".csv",
     ".csv.gz",
     ".tsv",
@@ -28,7 +28,6 @@ const DATA: [&str; 16] = [
     ".jsonl.gz",
     ".ndjson",
     ".ndjson.gz",
-    ".json",
     ".toml",
     ".bin",
     ".bin.gz",
@@ -65,6 +64,29 @@ const FOREIGN: [(&str, (&str, &str)); 18] = [
 pub(super) fn extension(name: &str) -> String {
     let file = name.rsplit('/').next().unwrap_or(name);
     file.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map_or(String::new(), |(_, ending)| ending.to_ascii_lowercase())
+}
+
+/// Whether a file is called like what tells people of the data that it lies beside.
+pub(super) fn is_documentation(name: &str) -> bool {
+    const TOLD: [&str; 14] = [
+        "readme",
+        "read_me",
+        "license",
+        "licence",
+        "copying",
+        "copyright",
+        "notice",
+        "changelog",
+        "authors",
+        "attribution",
+        "citation",
+        "sources",
+        "manifest",
+        "requirements",
+    ];
+    let name = name.to_ascii_lowercase();
+    let stem = name.split('.').next().unwrap_or_default();
+    TOLD.iter().any(|told| stem.strip_prefix(told).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric)))
 }
 
 /// Whether these are the first bytes of a picture that is read.

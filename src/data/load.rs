@@ -55,8 +55,14 @@ pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
     if READERS.iter().any(|reader| !reader.is_of_files() && reader.is_in(&tree)) {
         return Ok((Format::Folder, path.to_path_buf()));
     }
-    let files = tree.files.iter().filter(|file| !file.name.contains('/')).map(|file| path.join(&file.name));
-    let found: Vec<(Format, PathBuf)> = files.filter_map(|file| Some((by_name(&file)?, file))).collect();
+    let told = |file: &&tree::Entry| !file.name.contains('/') && !kinds::is_documentation(&file.name);
+    let files = tree.files.iter().filter(told).map(|file| path.join(&file.name));
+    let mut found: Vec<(Format, PathBuf)> = files.filter_map(|file| Some((by_name(&file)?, file))).collect();
+    // Plain lines beside them are about them.
+    let lines = |file: &Path| kinds::extension(&tree::name_of(file).to_ascii_lowercase().replace(".gz", "")) == "txt";
+    if found.iter().any(|(_, file)| !lines(file)) {
+        found.retain(|(_, file)| !lines(file));
+    }
     let left_out = tree.notes.iter().map(|note| format!("; {note}")).collect::<String>();
     match found.as_slice() {
         [one] => Ok(one.clone()),
@@ -166,7 +172,7 @@ impl Dataset {
         let trained: HashMap<Cow<'_, [u8]>, u32> = (0..self.train.len()).map(|i| (self.train.bytes(i), i)).collect();
         let name = |split: &Split, i: u32| match (split.names.get(i as usize), split.samples.text(i)) {
             (Some(name), _) => name.to_string(),
-            (None, Some(text)) => format!("`{text}`"),
+            (None, Some(text)) => format!("`{}`", names::beginning_of(text)),
             (None, None) => format!("index {i}"),
         };
         let equal = |i: u32| Some(format!("{} = {}", name(test, i), name(&self.train, *trained.get(&test.bytes(i))?)));

@@ -68,6 +68,7 @@ pub use kinds::misnamed;
 pub use load::{Format, formats, may_be_read, recognise};
 #[cfg(feature = "files")]
 pub use mask::{paint, restore};
+pub use names::beginning_of;
 #[cfg(feature = "files")]
 pub use picture::{Look, PictureOptions, Remarks, load_picture, look_at, looks_like_picture};
 pub use resize::{CenterCrop, Interpolation, Resize};
@@ -75,7 +76,7 @@ pub use samples::{Samples, SharedRows};
 pub use split::{Split, Truth};
 pub use table::{Encoding, Scale, Table, TableRows};
 #[cfg(feature = "files")]
-pub use texts::{load_texts, texts_in_lines};
+pub use texts::LoadedTexts;
 pub use tokenizer::Tokenizer;
 #[cfg(feature = "files")]
 pub use tree::leads_above;

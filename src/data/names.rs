@@ -12,6 +12,16 @@ pub(super) fn some_of<T: AsRef<str>>(names: &[T]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
+/// The beginning of a text, on one line, for a sentence about it.
+pub fn beginning_of(text: &str) -> String {
+    const SHOWN: usize = 60;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{} ...", &line[..end]),
+        None => line,
+    }
+}
+
 /// In the Unicode form in which equal texts are equal bytes (NFC): systems write `é` as one character or as two.
 pub(super) fn normalized(text: &str) -> Cow<'_, str> {
     if is_nfc(text) { Cow::Borrowed(text) } else { Cow::Owned(text.nfc().collect()) }

@@ -154,15 +154,16 @@ impl Samples {
         Ok(Samples::Tokens { tokens, vocabulary, texts })
     }
 
-    /// [`tokens`](Self::tokens) of texts, which they stand for.
-    pub fn of_texts(texts: &[&str], tokenizer: &Tokenizer) -> Result<Self> {
-        let tokens = texts.par_iter().map(|text| tokenizer.tokens(text).0).collect::<Vec<_>>();
+    /// [`tokens`](Self::tokens) of texts, which they stand for; and how many of these have more tokens than are taken.
+    pub fn of_texts(texts: &[&str], tokenizer: &Tokenizer) -> Result<(Self, usize)> {
+        let (tokens, cut): (Vec<_>, Vec<_>) = texts.par_iter().map(|text| tokenizer.tokens(text)).unzip();
         let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
         let texts = SharedRows::ragged(texts, u32::try_from(longest)?)?;
-        match Self::tokens(tokens, tokenizer.vocabulary(), tokenizer.longest())? {
-            Samples::Tokens { tokens, vocabulary, .. } => Ok(Samples::Tokens { tokens, vocabulary, texts }),
-            other => Ok(other),
+        let mut samples = Self::tokens(tokens, tokenizer.vocabulary(), tokenizer.longest())?;
+        if let Samples::Tokens { texts: none, .. } = &mut samples {
+            *none = texts;
         }
+        Ok((samples, cut.into_iter().filter(|&cut| cut).count()))
     }
 
     /// The text of a sample, where it is one.

@@ -1,9 +1,10 @@
 //! CSV files as rows of text under named columns, for tables and for the `index.csv` of an image folder.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
 
 use super::names::{find_name, some_of};
 use super::number::{Notation, is_missing, number};
@@ -12,7 +13,10 @@ use super::split::Part;
 /// A line with more cells than this is no line of a table.
 const MOST_COLUMNS: usize = 1 << 16;
 
-/// A CSV file with a header line.
+/// Cells of JSON Lines, whose objects may all have keys of their own.
+const MOST_CELLS: usize = 1 << 28;
+
+/// A CSV file with a header line, or JSON Lines.
 pub(super) struct Sheet {
     /// For errors.
     pub name: String,
@@ -21,6 +25,8 @@ pub(super) struct Sheet {
     cells: Cells,
     /// The line of the file that each row begins at.
     lines: Vec<u32>,
+    /// Columns that have more than a text, a number or a truth value in some cell, and in which line.
+    nested: BTreeMap<usize, u32>,
 }
 
 /// Texts one after the other.
@@ -109,13 +115,14 @@ impl Records<'_> {
     }
 }
 
-/// Whether a quote that was opened is closed at the end of a cell that tabs separate.
+/// Whether a quote that was opened is closed at the end of a cell that tabs separate, on the same line: one that is closed on a
+/// later line may as well be another's.
 fn closes(quoted: &str) -> bool {
-    let mut rest = quoted;
+    let mut rest = quoted.split_once('\n').map_or(quoted, |(line, _)| line);
     while let Some((_, after)) = rest.split_once('"') {
         match after.strip_prefix('"') {
             Some(quote) => rest = quote,
-            None => return after.is_empty() || after.starts_with(['\t', '\n']),
+            None => return after.is_empty() || after.starts_with('\t'),
         }
     }
     false
@@ -200,7 +207,48 @@ impl Sheet {
             lines.push(line);
         }
         ensure!(!lines.is_empty(), "{name} has a header line and no rows");
-        Ok(Sheet { name: name.into(), columns, cells, lines })
+        Ok(Sheet { name: name.into(), columns, cells, lines, nested: BTreeMap::new() })
+    }
+
+    /// An object on each line of JSON Lines, whose keys are the columns. What an object lacks is empty.
+    pub fn of_json_lines(content: &str, name: &str) -> Result<Self> {
+        let (mut objects, mut lines) = (Vec::new(), Vec::new());
+        for (line, content) in (1..).zip(content.lines()).filter(|(_, content)| !content.trim().is_empty()) {
+            match serde_json::from_str(content) {
+                Ok(Value::Object(object)) => objects.push(object),
+                Ok(_) => bail!("{name}, line {line} is no object: JSON Lines have one on each line, such as {{\"text\": \"...\"}}"),
+                Err(error) => bail!("{name}, line {line} is no JSON: {error}"),
+            }
+            lines.push(line);
+        }
+        ensure!(!lines.is_empty(), "{name} is empty");
+        let (mut columns, mut known) = (Vec::new(), HashSet::new());
+        for key in objects.iter().flat_map(|object| object.keys()) {
+            if known.insert(key.as_str()) {
+                columns.push(key.clone());
+            }
+        }
+        let most = MOST_CELLS / lines.len();
+        ensure!(columns.len() <= most, "{name} has {} keys, {most} are the most that {} lines may have", columns.len(), lines.len());
+        let (mut cells, mut nested) = (Cells::default(), BTreeMap::new());
+        for (object, &line) in objects.iter().zip(&lines) {
+            for (column, key) in columns.iter().enumerate() {
+                match object.get(key) {
+                    None | Some(Value::Null) => {}
+                    Some(Value::String(text)) => cells.text.push_str(&text.replace("\r\n", "\n").replace('\r', "\n")),
+                    Some(plain @ (Value::Number(_) | Value::Bool(_))) => cells.text.push_str(&plain.to_string()),
+                    Some(_) => drop(nested.entry(column).or_insert(line)),
+                }
+                cells.end();
+            }
+        }
+        Ok(Sheet { name: name.into(), columns, cells, lines, nested })
+    }
+
+    /// Fails where a column has lists or objects.
+    pub fn ensure_plain(&self, column: usize) -> Result<()> {
+        let Some(line) = self.nested.get(&column) else { return Ok(()) };
+        bail!("{}, line {line}: `{}` is a list or an object, not a text", self.name, self.columns[column])
     }
 
     /// Number of rows.

@@ -186,7 +186,8 @@ impl Split {
     /// The indices of [`per_class`](Self::per_class), class by class.
     pub fn draw_per_class(&self, count: u32, classes: &[String], seed: u64) -> Result<Vec<u32>> {
         const STREAM: u32 = 1000;
-        let labels = self.truth.labels.as_ref().context("the training images have no labels to choose from")?;
+        let what = self.kind().called();
+        let labels = self.truth.labels.as_ref().context("the training samples have no labels to choose from")?;
         let members = |class: u32| (0..self.len()).filter(|&i| labels[i as usize] == class).collect::<Vec<u32>>();
         let all: Vec<Vec<u32>> = (0..classes.len() as u32).map(members).collect();
         let fewest = all.iter().map(Vec::len).min().unwrap_or(0);
@@ -194,8 +195,8 @@ impl Split {
         for ((class, name), members) in (0..).zip(classes).zip(all) {
             ensure!(
                 members.len() >= count as usize,
-                "class `{name}` has {} training images besides test images, --labels-per-class asks for {count}: {fewest} are the most that \
-                 every class has",
+                "class `{name}` has {} training {what} besides test {what}, --labels-per-class asks for {count}: {fewest} are the most \
+                 that every class has",
                 members.len()
             );
             let key = random::key(seed, STREAM + class);

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use anyhow::{Context, Result, ensure};
 
 use super::ReadOptions;
+use super::kinds;
+use super::names::folded;
 use super::number::{Notation, is_missing};
 use super::sheet::{Sheet, text_of};
 use super::split::Part;
@@ -35,8 +36,10 @@ const LABELS: [&str; 12] =
 const LEAST_WORDS: f64 = 3.0;
 /// A line may have this many bytes.
 const LONGEST_TEXT: usize = 1 << 20;
-/// Lines between blank ones that are documents rather than lines, on average.
-const LINES_OF_DOCUMENT: usize = 3;
+/// Lines between blank ones that are documents rather than lines, on average: between these.
+const LINES_OF_DOCUMENT: std::ops::RangeInclusive<usize> = 3..=200;
+/// Folders beside those of classes whose texts belong to none.
+const UNLABELLED: [&str; 5] = ["unsup", "unlabeled", "unlabelled", "unsupervised", "unknown"];
 /// Bytes of a file that tell what it is.
 pub(super) const PEEK: u64 = 1 << 16;
 
@@ -45,7 +48,17 @@ pub(super) struct TextRow {
     pub text: String,
     /// Empty if nothing is.
     pub label: String,
+    /// Of what is said of it the part by which test texts are drawn: that is the same, whatever is to be predicted. Empty for those
+    /// that are none.
+    pub stratum: String,
     pub part: Option<Part>,
+}
+
+/// KnownColumns of a table, by name.
+#[derive(Clone, Default)]
+pub(super) struct KnownColumns {
+    pub text: String,
+    pub label: Option<String>,
 }
 
 /// Rows of files, and what was taken for what.
@@ -54,6 +67,8 @@ pub(super) struct TextRows {
     pub rows: Vec<TextRow>,
     /// Whether something said what the rows' labels are.
     pub labelled: bool,
+    /// Of a table.
+    pub columns: Option<KnownColumns>,
     /// What a user must be told.
     pub notes: Vec<String>,
 }
@@ -101,126 +116,126 @@ pub(super) fn text_column(sheet: &Sheet) -> Option<usize> {
 
 /// Whether the beginning of a CSV or TSV file has a column of texts.
 pub(super) fn begins_with_texts(head: &[u8]) -> bool {
-    let whole = head.iter().rposition(|&byte| byte == b'\n').map_or(head, |end| &head[..end]);
-    Sheet::parse(whole, "").is_ok_and(|sheet| text_column(&sheet).is_some())
+    let utf16 = head.starts_with(&[0xFF, 0xFE]) || head.starts_with(&[0xFE, 0xFF]);
+    let ends = || (0..head.len()).rev().filter(|&at| head[at] == b'\n').map(|at| if utf16 { at & !1 } else { at });
+    // The last line is cut off, perhaps within quotes that began on a line before it.
+    let closed = |end: &usize| head[..*end].iter().filter(|&&byte| byte == b'"').count().is_multiple_of(2);
+    let cuts = [ends().next(), ends().find(closed)].into_iter().flatten().map(|end| &head[..end]);
+    let has_texts = |whole: &[u8]| Sheet::parse(whole, "").is_ok_and(|sheet| text_column(&sheet).is_some());
+    cuts.chain([head]).any(has_texts)
 }
 
 /// Which columns have what, as a user says or by their names.
 struct TextColumns {
     text: usize,
     label: Option<usize>,
+    /// The one that is called like a column of labels, whatever is to be predicted.
+    stratum: Option<usize>,
     part: Option<(usize, Vec<Part>)>,
 }
 
 impl TextColumns {
-    fn of(sheet: &Sheet, text: Option<&str>, target: Option<&str>) -> Result<Self> {
+    /// `like`: what was taken in a table that this one lies beside.
+    fn of(sheet: &Sheet, options: &ReadOptions, like: Option<&KnownColumns>) -> Result<Self> {
         let has = || format!("{} has the columns {}", sheet.name, sheet.columns.join(", "));
         let named = |name: &str, flag: &str| sheet.find(name).with_context(|| format!("there is no column `{name}` ({flag}): {}", has()));
-        let text = match text {
+        let text = match &options.text {
             Some(name) => named(name, "--text")?,
-            None => text_column(sheet)
+            None => like
+                .and_then(|like| sheet.find(&like.text))
+                .or_else(|| text_column(sheet))
                 .or_else(|| sheet.find_any(&TEXTS))
                 .with_context(|| format!("{}: say with --text which of them has the texts", has()))?,
         };
         let part = sheet.parts()?.filter(|(column, _)| *column != text);
         let free = |column: &usize| *column != text && part.as_ref().is_none_or(|(part, _)| part != column);
-        let label = match target {
-            Some(name) => Some(named(name, "--target")?),
-            None => LABELS.iter().filter_map(|name| sheet.find(name)).find(free),
+        let stratum = LABELS.iter().filter_map(|name| sheet.find(name)).find(free);
+        let label = match (&options.target, like) {
+            (Some(name), _) => Some(named(name, "--target")?),
+            (None, Some(like)) => like.label.as_ref().and_then(|name| sheet.find(name)),
+            (None, None) => stratum,
         };
-        Ok(TextColumns { text, label, part })
+        for column in [Some(text), label].into_iter().flatten() {
+            sheet.ensure_plain(column)?;
+        }
+        Ok(TextColumns { text, label, stratum: stratum.or(label), part })
     }
 }
 
 impl TextRows {
     /// Rows of a table. `part`: what all of them are for.
-    fn of_sheet(sheet: &Sheet, text: Option<&str>, target: Option<&str>, part: Option<Part>) -> Result<Self> {
-        let columns = TextColumns::of(sheet, text, target)?;
+    fn of_sheet(sheet: &Sheet, options: &ReadOptions, like: Option<&KnownColumns>, part: Option<Part>) -> Result<Self> {
+        let columns = TextColumns::of(sheet, options, like)?;
         let said = |column: usize| format!("`{}`", sheet.columns[column]);
         let label = columns.label.map_or(String::new(), |label| format!(", labels are in column {}", said(label)));
         let split = columns.part.as_ref().map_or(String::new(), |(split, _)| format!(", column {} says what is for what", said(*split)));
         let notes = vec![format!("texts are in column {}{label}{split}", said(columns.text))];
+        let cell = |row: usize, column: Option<usize>| column.map_or(String::new(), |column| sheet.cell(row, column).to_string());
         let row = |row: usize| TextRow {
-            text: sheet.cell(row, columns.text).to_string(),
-            label: columns.label.map_or(String::new(), |label| sheet.cell(row, label).to_string()),
+            text: cell(row, Some(columns.text)),
+            label: cell(row, columns.label),
+            stratum: cell(row, columns.stratum),
             part: part.or(columns.part.as_ref().map(|(_, parts)| parts[row])),
         };
-        Ok(TextRows { rows: (0..sheet.len()).map(row).collect(), labelled: columns.label.is_some(), notes })
-    }
-
-    /// An object on each line.
-    fn of_json_lines(content: &str, name: &str, text: Option<&str>, target: Option<&str>, part: Option<Part>) -> Result<Self> {
-        let mut objects = Vec::new();
-        for (line, content) in (1..).zip(content.lines()).filter(|(_, content)| !content.trim().is_empty()) {
-            match serde_json::from_str(content) {
-                Ok(Value::Object(object)) => objects.push((line, object)),
-                Ok(_) => bail!("{name}, line {line} is no object: JSON Lines have one on each line, such as {{\"text\": \"...\"}}"),
-                Err(error) => bail!("{name}, line {line} is no JSON: {error}"),
-            }
-        }
-        let keys: BTreeSet<&str> = objects.iter().flat_map(|(_, object)| object.keys().map(String::as_str)).collect();
-        let has = || format!("{name} has the keys {}", keys.iter().copied().collect::<Vec<_>>().join(", "));
-        let named = |key: &str, flag: &str| {
-            keys.get(key).copied().map(String::from).with_context(|| format!("there is no key `{key}` ({flag}): {}", has()))
-        };
-        let among = |known: &[&str]| known.iter().find(|known| keys.contains(**known)).map(|key| key.to_string());
-        let text = match text {
-            Some(key) => named(key, "--text")?,
-            None => among(&TEXTS).with_context(|| format!("{}: say with --text which of them has the texts", has()))?,
-        };
-        let label = match target {
-            Some(key) => Some(named(key, "--target")?),
-            None => among(&LABELS),
-        };
-        let cell = |object: &serde_json::Map<String, Value>, key: &str, line: u32| match object.get(key) {
-            None | Some(Value::Null) => Ok(String::new()),
-            Some(Value::String(text)) => Ok(text.clone()),
-            Some(plain @ (Value::Number(_) | Value::Bool(_))) => Ok(plain.to_string()),
-            Some(_) => bail!("{name}, line {line}: `{key}` is a list or an object, not a text"),
-        };
-        let row = |(line, object): (u32, serde_json::Map<String, Value>)| {
-            let label = label.as_deref().map_or(Ok(String::new()), |label| cell(&object, label, line))?;
-            Ok(TextRow { text: cell(&object, &text, line)?, label, part })
-        };
-        let said = label.as_deref().map_or(String::new(), |label| format!(", labels are in `{label}`"));
-        let notes = vec![format!("texts are in `{text}`{said}")];
-        Ok(TextRows { labelled: label.is_some(), rows: objects.into_iter().map(row).collect::<Result<_>>()?, notes })
+        let name = |column: usize| sheet.columns[column].clone();
+        Ok(TextRows {
+            rows: (0..sheet.len()).map(row).collect(),
+            labelled: columns.label.is_some(),
+            columns: Some(KnownColumns { text: name(columns.text), label: columns.label.map(name) }),
+            notes,
+        })
     }
 
     /// A text on each line, or in lines up to a blank one, if `documents` says so or there are several on average.
-    fn of_lines(content: &str, documents: Option<bool>, part: Option<Part>) -> Self {
-        let row = |text: String| TextRow { text, label: String::new(), part };
+    pub fn of_lines(content: &str, documents: Option<bool>, part: Option<Part>) -> Self {
+        let row = |text: String| TextRow { text, label: String::new(), stratum: String::new(), part };
         let lines = || content.lines().map(str::trim);
         let blocks: Vec<Vec<&str>> = lines().collect::<Vec<_>>().split(|line| line.is_empty()).map(<[_]>::to_vec).collect();
         let blocks: Vec<Vec<&str>> = blocks.into_iter().filter(|block| !block.is_empty()).collect();
         let count: usize = blocks.iter().map(Vec::len).sum();
-        if documents.unwrap_or(blocks.len() > 1 && count >= LINES_OF_DOCUMENT * blocks.len()) {
+        if documents.unwrap_or(blocks.len() > 1 && LINES_OF_DOCUMENT.contains(&(count / blocks.len()))) {
             let note = format!("blank lines separate {} texts of {count} lines (--documents false takes each line for one)", blocks.len());
             let rows = blocks.into_iter().map(|block| row(block.join("\n"))).collect();
             return TextRows { rows, notes: vec![note], ..TextRows::default() };
         }
-        TextRows { rows: blocks.into_iter().flatten().map(|line| row(line.to_string())).collect(), ..TextRows::default() }
+        TextRows { rows: lines().map(|line| row(line.to_string())).collect(), ..TextRows::default() }
     }
 
-    /// What a file holds.
-    pub fn of_file(entry: &Entry, format: TextFormat, options: &ReadOptions, part: Option<Part>) -> Result<Self> {
-        let (text, target) = (options.text.as_deref(), options.target.as_deref());
+    /// What a file holds. `like`: what was taken in a table that this one lies beside.
+    pub fn of_file(
+        entry: &Entry,
+        format: TextFormat,
+        options: &ReadOptions,
+        like: Option<&KnownColumns>,
+        part: Option<Part>,
+    ) -> Result<Self> {
+        let name = &entry.name;
         let lines = format == TextFormat::Lines;
-        ensure!(lines || options.documents.is_none(), "--documents is for plain lines, {} is a table", entry.name);
-        let (bytes, name) = (entry.unpacked()?, &entry.name);
+        ensure!(lines || options.documents.is_none(), "--documents is for plain lines, {name} is a table");
+        let bytes = entry.unpacked()?;
         let content = || text_of(&bytes).map_err(|error| anyhow::anyhow!("{name}: {error}"));
         let found = match format {
-            TextFormat::Table => Self::of_sheet(&Sheet::parse(&bytes, name)?, text, target, part)?,
-            TextFormat::JsonLines => Self::of_json_lines(&content()?, name, text, target, part)?,
+            TextFormat::Table => Self::of_sheet(&Sheet::parse(&bytes, name)?, options, like, part)?,
+            TextFormat::JsonLines => Self::of_sheet(&Sheet::of_json_lines(&content()?, name)?, options, like, part)?,
             TextFormat::Lines => {
-                let flag = text.map(|_| "--text").or(target.map(|_| "--target"));
+                let flag = options.text.as_ref().map(|_| "--text").or(options.target.as_ref().map(|_| "--target"));
                 ensure!(flag.is_none(), "{} is for tables and JSON Lines; {name} has a text on each line", flag.unwrap_or_default());
                 Self::of_lines(&content()?, options.documents, part)
             }
         };
-        let long = found.rows.iter().position(|row| row.text.len() > LONGEST_TEXT);
-        ensure!(long.is_none(), "{name}: text {} has more than {} MiB: are line ends missing?", long.unwrap_or(0) + 1, LONGEST_TEXT >> 20);
+        for (row, TextRow { text, .. }) in (1..).zip(&found.rows) {
+            ensure_length(text, || format!("{name}: text {row}"))?;
+        }
         Ok(found)
+    }
+
+    /// The one file of an archive that has texts; one with columns before plain lines, which may be about it.
+    pub fn lone(tree: &Tree) -> Option<(&Entry, TextFormat)> {
+        let told = |entry: &'_ Entry| (!kinds::is_documentation(entry.file_name())).then(|| TextFormat::of(&entry.name)).flatten();
+        let all: Vec<(&Entry, TextFormat)> = tree.files.iter().filter_map(|entry| Some((entry, told(entry)?))).collect();
+        let columns: Vec<_> = all.iter().filter(|(_, format)| *format != TextFormat::Lines).copied().collect();
+        let found = if columns.is_empty() { all } else { columns };
+        if let [one] = found[..] { Some(one) } else { None }
     }
 
     /// Files of a tree that are named after parts, such as train.tsv and test.tsv.
@@ -255,8 +270,16 @@ impl TextRows {
         let row = |(entry, class, part): &(&Entry, &str, Option<Part>)| {
             let bytes = entry.unpacked()?;
             let text = text_of(&bytes).map_err(|error| anyhow::anyhow!("{}: {error}", entry.name))?.into_owned();
-            Ok(TextRow { text, label: class.to_string(), part: *part })
+            ensure_length(&text, || entry.name.clone())?;
+            let label = if UNLABELLED.contains(&folded(class).as_str()) { "" } else { class };
+            Ok(TextRow { text, label: label.into(), stratum: label.into(), part: *part })
         };
-        Ok(TextRows { rows: files.iter().map(row).collect::<Result<_>>()?, labelled: true, notes: Vec::new() })
+        Ok(TextRows { rows: files.iter().map(row).collect::<Result<_>>()?, labelled: true, ..TextRows::default() })
     }
+}
+
+/// Fails where a text is longer than any is; `what` it is called.
+fn ensure_length(text: &str, what: impl Fn() -> String) -> Result<()> {
+    ensure!(text.len() <= LONGEST_TEXT, "{} has more than {} MiB: are line ends missing?", what(), LONGEST_TEXT >> 20);
+    Ok(())
 }

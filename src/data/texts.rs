@@ -6,12 +6,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::names::beginning_of;
 use super::number::number;
 use super::picture_truth::in_order;
 use super::reader::Reader;
 use super::sheet::text_of;
 use super::split::Part;
-use super::text_rows::{PEEK, TextFormat, TextRow, TextRows, begins_with_texts};
+use super::text_rows::{KnownColumns, PEEK, TextFormat, TextRow, TextRows, begins_with_texts};
 use super::tokenizer::Tokenizer;
 use super::tree::{self, Tree};
 use super::{Dataset, ReadOptions, Samples, Split, Truth, TruthKind};
@@ -31,15 +32,19 @@ impl Reader for Texts {
     }
 
     fn is_in(&self, tree: &Tree) -> bool {
-        if tree.root.is_file() && tree.files.len() == 1 && tree.folders.is_empty() && TextFormat::of(&tree.files[0].name).is_some() {
-            return is(&tree.root);
+        let texts = |entry: &tree::Entry, format: TextFormat| {
+            format != TextFormat::Table || entry.reader().is_ok_and(|reader| begins_with_texts(&head(reader)))
+        };
+        if tree.is_one_file() {
+            return TextFormat::of(&tree.files[0].name).is_some_and(|format| texts(&tree.files[0], format));
         }
         let parts = TextRows::parts_of(tree);
-        let texts = |(entry, format, _): &(&tree::Entry, TextFormat, Part)| {
-            *format != TextFormat::Table || entry.reader().is_ok_and(|reader| begins_with_texts(&head(reader)))
-        };
-        let mut trained = parts.iter().filter(|(.., part)| *part == Part::Train);
-        (!parts.is_empty() && trained.all(texts)) || !TextRows::classes_of(tree).is_empty()
+        if !parts.is_empty() {
+            return parts.iter().filter(|(.., part)| *part == Part::Train).all(|(entry, format, _)| texts(entry, *format));
+        }
+        // Of a folder's files, one is named by whoever wants it.
+        let lone = || tree.root.is_file() && TextRows::lone(tree).is_some_and(|(entry, format)| texts(entry, format));
+        !TextRows::classes_of(tree).is_empty() || lone()
     }
 
     fn read(&self, tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
@@ -63,31 +68,71 @@ pub(super) fn is(path: &Path) -> bool {
     }
 }
 
-/// The texts in a file of any format that is read, as they stand there, but for those that are empty. `column` has them in a table.
-pub fn load_texts(path: &Path, column: Option<&str>) -> Result<Vec<String>> {
-    let tree = Tree::of_file(path)?;
-    let format = tree.files.first().and_then(|entry| TextFormat::of(&entry.name)).unwrap_or(TextFormat::Lines);
-    let options =
-        ReadOptions { text: column.map(String::from), documents: (format == TextFormat::Lines).then_some(false), ..ReadOptions::default() };
-    let found = TextRows::of_file(&tree.files[0], format, &options, None)?;
-    Ok(found.rows.into_iter().map(|row| row.text.trim().to_string()).filter(|text| !text.is_empty()).collect())
+/// Texts that were read to be predicted for, each with its row, from 1, but for those that are empty.
+pub struct LoadedTexts {
+    pub texts: Vec<(u32, String)>,
+    /// What a user must be told.
+    pub notes: Vec<String>,
 }
 
-/// The texts in plain lines, but for empty ones.
-pub fn texts_in_lines(bytes: &[u8]) -> Result<Vec<String>> {
-    Ok(text_of(bytes)?.lines().map(|line| line.trim().to_string()).filter(|line| !line.is_empty()).collect())
+impl LoadedTexts {
+    /// Those in a file of any format that is read, plain lines unless its name says otherwise. In a table, the column `text` has them,
+    /// or else one that is called `like` that which a run was trained on.
+    pub fn of_file(path: &Path, text: Option<&str>, like: Option<&str>, documents: Option<bool>) -> Result<Self> {
+        let tree = Tree::of_file(path)?;
+        let entry = &tree.files[0];
+        let known = TextFormat::of(&entry.name);
+        let format = known.unwrap_or(TextFormat::Lines);
+        let documents = documents.filter(|_| format == TextFormat::Lines);
+        let options = ReadOptions { text: text.map(String::from), documents, ..ReadOptions::default() };
+        let like = like.map(|text| KnownColumns { text: text.into(), label: None });
+        let mut found = Self::of(TextRows::of_file(entry, format, &options, like.as_ref(), None)?);
+        if known.is_none() {
+            found.notes.push("its name does not say what it is: it is read line by line".into());
+        }
+        Ok(found)
+    }
+
+    /// Those in plain lines.
+    pub fn of_lines(bytes: &[u8]) -> Result<Self> {
+        let lines = text_of(bytes)?;
+        Ok(Self::of(TextRows::of_lines(&lines, Some(false), None)))
+    }
+
+    fn of(found: TextRows) -> Self {
+        let (count, mut notes) = (found.rows.len(), found.notes);
+        let rows = (1..).zip(found.rows).map(|(row, text)| (row, text.text.trim().to_string()));
+        let texts: Vec<(u32, String)> = rows.filter(|(_, text)| !text.is_empty()).collect();
+        if texts.len() < count {
+            notes.push(format!("{} of {count} texts are empty and left out", count - texts.len()));
+        }
+        LoadedTexts { texts, notes }
+    }
 }
 
 /// All texts of a tree, each with its part or none.
 fn rows(tree: &Tree, options: &ReadOptions) -> Result<TextRows> {
-    let (text, target) = (options.text.as_deref(), options.target.as_deref());
-    let parts = TextRows::parts_of(tree);
-    if !parts.is_empty() && !tree.root.is_file() {
-        let mut all = TextRows { labelled: true, ..TextRows::default() };
+    if tree.is_one_file() {
+        let format = TextFormat::of(&tree.files[0].name).unwrap_or(TextFormat::Lines);
+        return TextRows::of_file(&tree.files[0], format, options, None, None);
+    }
+    let mut parts = TextRows::parts_of(tree);
+    if !parts.is_empty() {
+        // What the training texts have decides for the others.
+        parts.sort_by_key(|(.., part)| *part);
+        let mut all = TextRows { labelled: false, ..TextRows::default() };
         for (entry, format, part) in parts {
-            let found = TextRows::of_file(entry, format, options, Some(part))?;
+            let found = TextRows::of_file(entry, format, options, all.columns.as_ref(), Some(part))?;
+            if part == Part::Train {
+                all.labelled |= found.labelled;
+                all.columns = all.columns.or(found.columns);
+            } else if all.labelled && !found.labelled {
+                let count = found.rows.len();
+                all.notes
+                    .push(format!("{} has no labels to measure by: its {count} texts are left out (`predict` takes them)", entry.name));
+                continue;
+            }
             all.rows.extend(found.rows);
-            all.labelled &= found.labelled;
             all.notes.extend(found.notes);
         }
         all.notes.dedup();
@@ -95,13 +140,15 @@ fn rows(tree: &Tree, options: &ReadOptions) -> Result<TextRows> {
     }
     let classes = TextRows::classes_of(tree);
     if !classes.is_empty() {
-        let flag = text.map(|_| "--text").or(target.map(|_| "--target"));
+        let flags = [options.text.as_ref().map(|_| "--text"), options.target.as_ref().map(|_| "--target")];
+        let flag = flags.into_iter().flatten().next();
         ensure!(flag.is_none(), "{} is for tables, {} is a folder of files", flag.unwrap_or_default(), tree.root.display());
+        ensure!(options.documents.is_none(), "--documents is for plain lines: each file of {} is a text", tree.root.display());
         return TextRows::of_classes(&classes);
     }
-    let entry = tree.files.first().with_context(|| format!("{} is empty", tree.root.display()))?;
-    let format = TextFormat::of(&entry.name).with_context(|| format!("{} holds no texts", entry.name))?;
-    TextRows::of_file(entry, format, options, None)
+    let (entry, format) =
+        TextRows::lone(tree).with_context(|| format!("{} holds no texts, or several files of them", tree.root.display()))?;
+    TextRows::of_file(entry, format, options, None, None)
 }
 
 /// What is to be known of each text.
@@ -117,7 +164,7 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     if let Some(flag) = options.of_pictures() {
         bail!("{flag} is for pictures, {name} has texts");
     }
-    let TextRows { mut rows, labelled, mut notes } = rows(tree, options)?;
+    let TextRows { mut rows, labelled, mut notes, .. } = rows(tree, options)?;
     notes.extend(tree.notes.clone());
     let wanted = options.want_labels.then(|| options.truth.unwrap_or(TruthKind::Classes));
     if let Some(truth) = wanted {
@@ -128,20 +175,24 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
             truth.name()
         );
     }
-    let mut drop_where = |empty: &dyn Fn(&TextRow) -> bool, what: &str| {
-        let before = rows.len();
-        rows.retain(|row| !empty(row));
-        if rows.len() < before {
-            notes.push(format!("{} {what} are left out", before - rows.len()));
-        }
-    };
-    drop_where(&|row| row.text.trim().is_empty(), "empty texts");
-    if wanted.is_some() {
-        drop_where(&|row| row.label.is_empty(), "texts without a label");
+    let before = rows.len();
+    rows.retain(|row| !row.text.trim().is_empty());
+    if rows.len() < before {
+        notes.push(format!("{} empty texts are left out", before - rows.len()));
     }
     ensure!(!rows.is_empty(), "{name} has no texts");
+    // Whoever wants labels and whoever does not must draw the same test texts.
+    settle_parts(&mut rows, labelled, &mut notes);
+    if wanted.is_some() {
+        let before = rows.len();
+        rows.retain(|row| !row.label.is_empty());
+        if rows.len() < before {
+            notes.push(format!("{} texts without a label are left out", before - rows.len()));
+        }
+        ensure!(!rows.is_empty(), "{name} has no {}: the column for them is empty", wanted.map_or("", TruthKind::name));
+    }
     let truth = truth(&name, &rows, labelled, options, &mut notes)?;
-    let parts = parts(&rows, &truth, options, &mut notes)?;
+    let parts: Vec<Part> = rows.iter().map(|row| row.part.unwrap_or(Part::Train)).collect();
     ensure!(parts.contains(&Part::Train), "{name} has test texts, but none to train on");
     if let TextTruth::Classes(labels, names) = &truth {
         let trained: BTreeSet<u32> = labels.iter().zip(&parts).filter(|(_, part)| **part == Part::Train).map(|(label, _)| *label).collect();
@@ -158,17 +209,23 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         Some(tokenizer) => tokenizer.clone(),
         None => Tokenizer::learn(train.iter().map(|&row| rows[row].text.as_str())).context(name.clone())?,
     };
-    let split = |chosen: &[usize]| -> Result<Split> {
+    let mut cut = 0;
+    let mut split = |chosen: &[usize]| -> Result<Split> {
         let texts: Vec<&str> = chosen.iter().map(|&row| rows[row].text.trim()).collect();
         let truth = match &truth {
             TextTruth::Nothing => Truth::default(),
             TextTruth::Classes(labels, _) => Truth::labels(chosen.iter().map(|&row| labels[row]).collect()),
             TextTruth::Numbers(numbers) => Truth { targets: Some(chosen.iter().map(|&row| numbers[row]).collect()), ..Truth::default() },
         };
-        Ok(Split::new(Samples::of_texts(&texts, &tokenizer)?, truth))
+        let (samples, long) = Samples::of_texts(&texts, &tokenizer)?;
+        cut += long;
+        Ok(Split::new(samples, truth))
     };
     let (train, test) = (split(&train)?, (!test.is_empty()).then(|| split(&test)).transpose()?);
-    note_length(&tokenizer, [Some(&train), test.as_ref()].into_iter().flatten(), options, &mut notes);
+    if options.tokenizer.is_none() {
+        notes.push(lengths(&tokenizer, [Some(&train), test.as_ref()].into_iter().flatten()));
+    }
+    notes.extend(tokenizer.note(cut));
     let mut data = Dataset::new(tree::name_of(&tree.root), train, test).context(name)?;
     if let TextTruth::Classes(_, names) = truth {
         (data.classes, data.class_names) = (names.len() as u32, names);
@@ -177,22 +234,13 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     Ok(data)
 }
 
-/// Says how long texts are, and which are too long or have no word that is known.
-fn note_length<'a>(tokenizer: &Tokenizer, splits: impl Iterator<Item = &'a Split>, options: &ReadOptions, notes: &mut Vec<String>) {
+/// How long texts are, for people.
+fn lengths<'a>(tokenizer: &Tokenizer, splits: impl Iterator<Item = &'a Split>) -> String {
     let lengths: Vec<u32> = splits.flat_map(|split| split.samples.lengths().unwrap_or_default()).collect();
-    let (count, longest) = (lengths.len(), tokenizer.longest());
+    let (count, most) = (lengths.len(), lengths.iter().max().unwrap_or(&0));
     let mean = lengths.iter().map(|&length| f64::from(length)).sum::<f64>() / count.max(1) as f64;
-    if options.tokenizer.is_none() {
-        notes.push(format!(
-            "{count} texts, {} words that occur twice or more, {mean:.0} tokens (words and pieces of words) in a text, {} at most",
-            tokenizer.words(),
-            lengths.iter().max().unwrap_or(&0)
-        ));
-    }
-    let cut = lengths.iter().filter(|&&length| length == longest).count();
-    if cut > 1 {
-        notes.push(format!("{cut} texts have {longest} tokens or more: what goes beyond is cut off"));
-    }
+    let words = tokenizer.words();
+    format!("{count} texts, {words} words that occur twice or more, {mean:.0} tokens (words and pieces of words) in a text, {most} at most")
 }
 
 /// What labels are: classes, or numbers where these are wanted.
@@ -205,6 +253,7 @@ fn truth(name: &str, rows: &[TextRow], labelled: bool, options: &ReadOptions, no
         let value = |row: &TextRow| {
             let found =
                 number(&row.label).with_context(|| format!("{name}: `{}` is no number, which is wanted as the target", row.label))?;
+            ensure!((found as f32).is_finite(), "{name}: `{}` is too large: numbers are at most 3.4e38", row.label);
             Ok(found as f32)
         };
         return Ok(TextTruth::Numbers(rows.iter().map(value).collect::<Result<_>>()?));
@@ -215,8 +264,9 @@ fn truth(name: &str, rows: &[TextRow], labelled: bool, options: &ReadOptions, no
     }
     let names = in_order(rows.iter().map(|row| row.label.as_str()).collect::<BTreeSet<_>>());
     let problem = match names.len() {
-        1 if options.known_classes.is_none() => Some(format!("all texts are labelled `{}`; there is nothing to tell apart", names[0])),
-        many if options.known_classes.is_none() && 2 * many > rows.len().max(4) => {
+        _ if options.known_classes.is_some() => None,
+        1 => Some(format!("all texts are labelled `{}`; there is nothing to tell apart", beginning_of(names[0]))),
+        many if !are_classes(many, rows.len()) => {
             Some(format!("there are {many} different labels for {} texts: these are numbers or names, not classes", rows.len()))
         }
         _ => None,
@@ -241,23 +291,46 @@ fn note_alike(names: &[&str], notes: &mut Vec<String>) {
     }
 }
 
-/// What each text is for: as files or a column say, else a fifth of each class is for testing where something is to be measured.
-fn parts(rows: &[TextRow], truth: &TextTruth, options: &ReadOptions, notes: &mut Vec<String>) -> Result<Vec<Part>> {
-    let given: Option<Vec<Part>> = rows.iter().map(|row| row.part).collect();
-    if let Some(mut parts) = given.filter(|parts| parts.contains(&Part::Train)) {
+/// Whether so many different labels of so many texts can be classes.
+fn are_classes(names: usize, texts: usize) -> bool {
+    2 * names <= texts.max(4)
+}
+
+/// Settles what each text is for: as files or a column say; else a fifth of those of which something is said is for testing, where
+/// `labelled` says that this is known.
+fn settle_parts(rows: &mut Vec<TextRow>, labelled: bool, notes: &mut Vec<String>) {
+    let trained = rows.iter().any(|row| row.part == Some(Part::Train));
+    if rows.iter().any(|row| row.part.is_some()) {
+        let before = rows.len();
+        rows.retain(|row| row.part.is_some() || !trained);
+        if rows.len() < before {
+            notes.push(format!("{} texts beside those for training and testing are left out", before - rows.len()));
+        }
+        let mut parts: Vec<Part> = rows.iter().map(|row| row.part.unwrap_or(Part::Train)).collect();
         notes.extend(Part::settle(&mut parts));
+        rows.iter_mut().zip(&parts).for_each(|(row, part)| row.part = Some(*part));
         if parts.contains(&Part::Test) {
-            return Ok(parts);
+            return;
         }
     }
-    if matches!(truth, TextTruth::Nothing) && !options.want_labels {
-        return Ok(vec![Part::Train; rows.len()]);
+    let said: Vec<usize> = (0..rows.len()).filter(|&row| !rows[row].stratum.is_empty()).collect();
+    if !labelled || said.is_empty() {
+        return;
     }
-    let strata: Vec<&str> = match truth {
-        TextTruth::Classes(..) => rows.iter().map(|row| row.label.as_str()).collect(),
-        _ => vec![""; rows.len()],
+    let names: BTreeSet<&str> = said.iter().map(|&row| rows[row].stratum.as_str()).collect();
+    let strata: Vec<&str> = match are_classes(names.len(), said.len()) {
+        true => said.iter().map(|&row| rows[row].stratum.as_str()).collect(),
+        false => vec![""; said.len()],
     };
-    let divided = Part::divide(&strata, &vec![""; rows.len()]);
+    let divided = Part::divide(&strata, &vec![""; said.len()]);
+    let mut parts = divided.parts.clone();
     notes.push(divided.note("text"));
-    Ok(divided.parts)
+    // A class that is not what was drawn by must have something to train on.
+    let label = |at: usize| rows[said[at]].label.as_str();
+    let classes: BTreeSet<&str> = (0..said.len()).map(label).collect();
+    let mut known: BTreeSet<&str> = (0..said.len()).filter(|&at| parts[at] == Part::Train).map(label).collect();
+    if are_classes(classes.len(), said.len()) {
+        (0..said.len()).filter(|&at| known.insert(label(at))).for_each(|at| parts[at] = Part::Train);
+    }
+    said.into_iter().zip(parts).for_each(|(row, part)| rows[row].part = Some(part));
 }

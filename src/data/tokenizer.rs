@@ -18,6 +18,8 @@ const MOST_WORDS: usize = 50_000;
 const BUCKETS: u32 = 1 << 15;
 /// Tokens of a text, at most.
 const MOST_TOKENS: usize = 4096;
+/// Texts that are longer than this many times those that nearly all are as long as are cut off: room is taken for the longest.
+const LONGER: usize = 4;
 /// A word is looked at up to this many characters: what is longer is no word.
 const LONGEST_WORD: usize = 64;
 
@@ -51,8 +53,10 @@ impl Tokenizer {
         words.truncate(MOST_WORDS);
         let words = words.into_iter().map(|(word, _)| word).collect();
         let mut tokenizer = Tokenizer { words, buckets: BUCKETS, longest: MOST_TOKENS as u32, index: HashMap::new() }.indexed();
-        let longest = texts.map(|text| tokenizer.tokens(text).0.len()).max().unwrap_or(0);
-        tokenizer.longest = (longest as u32).next_multiple_of(4);
+        let mut lengths: Vec<usize> = texts.map(|text| tokenizer.tokens(text).0.len()).collect();
+        lengths.sort_unstable();
+        let [usual, longest] = [lengths.len() * 19 / 20, lengths.len() - 1].map(|at| lengths[at]);
+        tokenizer.longest = (longest.min(LONGER * usual.max(64)) as u32).next_multiple_of(4);
         Ok(tokenizer)
     }
 
@@ -77,6 +81,13 @@ impl Tokenizer {
     /// Tokens of a text, at most.
     pub fn longest(&self) -> u32 {
         self.longest
+    }
+
+    /// What is said where so many texts were cut off.
+    pub fn note(&self, cut: usize) -> Option<String> {
+        let said =
+            || format!("{cut} texts have more than {} tokens (words and pieces of words): what goes beyond is cut off", self.longest);
+        (cut > 0).then(said)
     }
 
     /// Known words.
@@ -104,21 +115,40 @@ fn hash(piece: &str) -> u32 {
     piece.bytes().fold(0x811C_9DC5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Calls `f` with each word of a text: letters, digits and underscores side by side, or one other character that is no space.
+/// Calls `f` with each word of a text: letters, digits and underscores side by side, or one other character that is no space. Where a
+/// script has no spaces between words, each pair of characters side by side stands for one.
 fn each_word(text: &str, mut f: impl FnMut(&str)) {
     let text = normalized(text).to_lowercase();
     let mut rest = text.as_str();
     while let Some(first) = rest.chars().next() {
-        let within = |c: char| c.is_alphanumeric() || c == '_' || is_mark(c);
+        let (joined, within) = (is_joined(first), |c: char| c.is_alphanumeric() || c == '_' || is_mark(c));
+        let alike = |c: char| within(c) && is_joined(c) == joined;
         let end = match within(first) {
-            true => rest.find(|c| !within(c)).unwrap_or(rest.len()),
+            true => rest.find(|c| !alike(c)).unwrap_or(rest.len()),
             false => first.len_utf8(),
         };
-        if !first.is_whitespace() && !first.is_control() {
+        if joined && within(first) {
+            each_pair(&rest[..end], &mut f);
+        } else if !first.is_whitespace() && !first.is_control() {
             f(&rest[..end]);
         }
         rest = &rest[end..];
     }
+}
+
+/// Calls `f` with each pair of characters side by side, of one alone with that.
+fn each_pair(text: &str, f: &mut impl FnMut(&str)) {
+    let places: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+    match places.len() {
+        0..=2 => f(text),
+        _ => places.windows(3).for_each(|pair| f(&text[pair[0]..pair[2]])),
+    }
+}
+
+/// Whether a character is of a script that has no spaces between words: of Thailand, Laos, Burma and Cambodia, Chinese and Japanese.
+fn is_joined(c: char) -> bool {
+    matches!(u32::from(c), 0x0E00..=0x0EFF | 0x1000..=0x109F | 0x1780..=0x17FF | 0x3040..=0x30FF | 0x3400..=0x4DBF | 0x4E00..=0x9FFF
+        | 0xF900..=0xFAFF | 0x20000..=0x3FFFF)
 }
 
 /// Whether a character is written onto the one before it.
@@ -139,6 +169,8 @@ fn each_piece(word: &str, mut f: impl FnMut(&str)) {
 mod tests {
     use super::*;
 
+    static LONG: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| "word ".repeat(1000));
+
     fn words_of(text: &str) -> Vec<String> {
         let mut words = Vec::new();
         each_word(text, |word| words.push(word.to_string()));
@@ -150,6 +182,7 @@ mod tests {
         assert_eq!(words_of("It's  4.50€,\nÉcole_1!"), ["it", "'", "s", "4", ".", "50", "€", ",", "école_1", "!"]);
         assert_eq!(words_of("e\u{301}cole हिन्दी مَرحبا"), ["école", "हिन्दी", "مَرحبا"], "marks belong to their letters");
         assert!(words_of(" \t\u{a0}\u{7}").is_empty());
+        assert_eq!(words_of("天気は 雨, wifiを"), ["天気", "気は", "雨", ",", "wifi", "を"], "pairs where words are not apart");
     }
 
     #[test]
@@ -172,6 +205,8 @@ mod tests {
         assert!(tokens.iter().all(|token| token & !BEGINS_WORD < tokenizer.vocabulary()));
         assert_eq!(tokenizer.tokens("dog").0[0], BEGINS_WORD | (2 + hash("<do") % BUCKETS), "an unknown word begins with a piece");
         let (long, cut) = tokenizer.tokens(&"cat ".repeat(100));
+        let mostly_short = std::iter::repeat_n("a cat", 100).chain([LONG.as_str()]);
+        assert_eq!(Tokenizer::learn(mostly_short).expect("words").longest, 4 * 64, "one long text is no reason for room");
         assert!(cut && long.len() == tokenizer.longest as usize && long.len().is_multiple_of(4));
     }
 

@@ -237,6 +237,11 @@ impl Tree {
         Ok(Tree { root: path.to_path_buf(), files: vec![entry], folders: Vec::new(), notes: Vec::new() })
     }
 
+    /// Whether it is one [file](Self::of_file), no folder or archive of them.
+    pub fn is_one_file(&self) -> bool {
+        matches!(&self.files[..], [Entry { contents: Origin::Disk(path), .. }] if *path == self.root)
+    }
+
     /// The files in a `.tar`, `.tar.gz` or `.zip`; pictures and [data](Kind::Data) in memory.
     pub fn of_archive(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -3,8 +3,9 @@
 
 use std::collections::VecDeque;
 
-/// Steps remembered.
+/// Steps remembered, unless they would take more than these bytes.
 const MEMORY: usize = 10;
+const MOST_BYTES: usize = 1 << 30;
 
 /// Where it ended.
 #[derive(Clone, Debug)]
@@ -21,6 +22,7 @@ pub fn minimise(start: Vec<f64>, iterations: u32, tolerance: f64, mut function: 
     let value = function(&start, &mut gradient);
     let mut at = Minimum { point: start, value, iterations: 0 };
     let mut memory: VecDeque<Step> = VecDeque::new();
+    let most = (MOST_BYTES / (2 * size_of::<f64>() * at.point.len().max(1))).clamp(2, MEMORY);
     while at.iterations < iterations && gradient.iter().any(|g| g.abs() > tolerance) {
         let mut direction = descent(&gradient, &memory);
         let mut slope = dot(&direction, &gradient);
@@ -46,7 +48,7 @@ pub fn minimise(start: Vec<f64>, iterations: u32, tolerance: f64, mut function: 
         let curvature = dot(&moved, &turned);
         // Only a direction that curves upwards tells of the inverse.
         if curvature > 1e-12 * dot(&turned, &turned) {
-            memory.truncate(MEMORY - 1);
+            memory.truncate(most - 1);
             memory.push_front(Step { moved, turned, curvature });
         }
         at = Minimum { point, value, iterations: at.iterations + 1 };

@@ -57,4 +57,6 @@ pub use settings::{
 };
 pub use tasks::{ClassWeights, Details, FinetuneTask, Objective, Prediction, RegressionLoss, Scores, TASKS, Task};
 pub use training::{Phase, Plan, RING, Training, TrainingOptions};
+#[cfg(feature = "files")]
+pub use weights::tokenizer_of;
 pub use weights::{Fitted, PUBLISHED_IMAGE, Weights};

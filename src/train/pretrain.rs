@@ -100,8 +100,8 @@ impl Pretrain {
         let run = &settings.run;
         let (train, held_out) = data.train.hold_out(run.val, run.seed);
         if run.batch > train.len() {
-            let text =
-                format!("--batch {} is larger than the {} training images; the largest batch is {}", run.batch, train.len(), train.len());
+            let (count, what) = (train.len(), train.kind().called());
+            let text = format!("--batch {} is larger than the {count} training {what}; the largest batch is {count}", run.batch);
             return Err(UsageError(text).into());
         }
         if settings.method.comparison().is_some() && run.batch < 2 {

@@ -204,6 +204,11 @@ impl<T> Checked<T> {
     }
 }
 
+/// The encoder of texts that nobody chose another for.
+fn of_texts(model: ModelSettings) -> ModelSettings {
+    ModelSettings { kind: ModelKind::BAG, features: TEXT_FEATURES, ..model }
+}
+
 /// The first of the checks that found something wrong.
 fn first<const N: usize>(checks: [(bool, &str); N]) -> Option<String> {
     checks.into_iter().find(|(wrong, _)| *wrong).map(|(_, text)| text.to_string())
@@ -302,7 +307,7 @@ impl PretrainSettings {
     fn of_texts(self) -> Self {
         let run =
             RunSettings { batch: 256, steps: Some(TEXT_STEPS), optimizer: OptimizerKind::Adamw, lr: 0.002, weight_decay: 0.0, ..self.run };
-        let model = ModelSettings { kind: ModelKind::BAG, features: TEXT_FEATURES, ..self.model };
+        let model = if self.init_from.is_some() { self.model } else { of_texts(self.model) };
         PretrainSettings { augment: preset("words"), projection: Vec::new(), model, run, ..self }
     }
 
@@ -377,10 +382,8 @@ impl Settings for FinetuneSettings {
 impl FinetuneSettings {
     /// With what was best for sentences.
     fn of_texts(self) -> Self {
-        let model = match self.from.as_str() {
-            "scratch" => ModelSettings { kind: ModelKind::BAG, features: TEXT_FEATURES, ..self.model },
-            _ => self.model,
-        };
+        let begun = self.from != "scratch" || self.init_from.is_some();
+        let model = if begun { self.model } else { of_texts(self.model) };
         let run = RunSettings { optimizer: OptimizerKind::Adamw, lr: 0.002, schedule: Schedule::Cosine, ..self.run };
         FinetuneSettings { augment: preset("words-light"), model, run, ..self }
     }

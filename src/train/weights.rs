@@ -10,6 +10,8 @@ use super::checkpoint::{Checkpoint, Record, read_tensors};
 use super::foreign::StoredTensors;
 use crate::core::buffer::{Arena, Buf, NamedBuf, Role, is_of};
 use crate::core::sample::{Image, SampleType};
+#[cfg(feature = "files")]
+use crate::data::Tokenizer;
 use crate::data::{Resize, Split};
 use crate::error::UsageError;
 use crate::models::{self, ModelKind, ModelSettings, Normalization, Published};
@@ -57,6 +59,12 @@ pub(super) fn beginning(file: Option<&Path>, otherwise: ModelSettings) -> Result
     let mut published = ModelSettings { kind, ..ModelSettings::default() };
     let resize = Weights::named(tensors, None, file, &mut published, SampleType::Image(PUBLISHED_IMAGE))?.resize;
     Ok((ModelSettings { kind, ..otherwise }, resize))
+}
+
+/// What made tokens of the texts that the weights in `file` were trained on; `None` where it were none, or nothing says so.
+#[cfg(feature = "files")]
+pub fn tokenizer_of(file: &Path) -> Result<Option<Tokenizer>> {
+    Ok(read_tensors(file)?.1.and_then(|record| record.tokenizer))
 }
 
 /// The network that others have published the weights of in `file`; `None` where it is a run of ours, or not known.

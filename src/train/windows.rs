@@ -15,7 +15,7 @@ const WATCHED_BYTES: u32 = 64 << 20;
 
 /// How many of `samples` a run watches on its way, at most `most`.
 pub(super) fn watched(samples: &Split, most: u32) -> u32 {
-    samples.len().min(most).min((WATCHED_BYTES / samples.kind().len()).max(1))
+    samples.len().min(most).min((WATCHED_BYTES / samples.kind().stored().1.saturating_mul(4)).max(1))
 }
 
 fn write(exec: &mut dyn Executor, bufs: DataBufs, split: &Split) -> Result<(), DeviceError> {

@@ -111,6 +111,7 @@ pub fn image_of(split: &Split) -> Image {
     split.kind().image().expect("images")
 }
 
+#[track_caller]
 pub fn test_of(data: &Dataset) -> &Split {
     data.test.as_ref().expect("there are test samples")
 }

@@ -107,7 +107,7 @@ impl Objective for Classes {
             score: Some(accuracy),
             samples: labels.len() as u32,
             values: vec![("accuracy", Some(accuracy)), ("loss", Some(loss))],
-            text: format!("accuracy {:.2} %, loss {loss:.4}, {} images", 100.0 * accuracy, labels.len()),
+            text: format!("accuracy {:.2} %, loss {loss:.4}, {} samples", 100.0 * accuracy, labels.len()),
             details,
         })
     }
