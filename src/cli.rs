@@ -345,6 +345,9 @@ pub struct LabelArgs {
     /// Spread the same labels over pixels too, to see what the encoder is worth (slow for many images)
     #[arg(long)]
     pub raw: bool,
+    /// Also copy each picture into a folder in this one that is called like its label; it must be new or empty
+    #[arg(long, value_name = "DIR")]
+    pub sort: Option<PathBuf>,
     /// Images on ask-next.png, or texts in ask-next.csv
     #[arg(long, value_name = "COUNT", default_value_t = 40)]
     pub ask: usize,

@@ -292,3 +292,41 @@ fn features_do_not_depend_on_shards() {
     let error = checkpoint.features(&Device::Cpu, &other).expect_err("another size").to_string();
     assert!(error.contains("28x28") && error.contains("14x14"), "{error}");
 }
+
+#[test]
+fn pictures_are_sorted_by_their_labels_and_known_ones_measure_a_run() {
+    let dir = runs();
+    // A heap, with a label for each side.
+    for (class, name) in CLASSES.iter().enumerate() {
+        (0..8).for_each(|i| put(dir, &format!("heap/{name}{i}.png"), picture(class, i)));
+        (30..33).for_each(|i| put(dir, &format!("known/{name}/{i}.png"), picture(class, i)));
+    }
+    let mine: String = CLASSES.iter().map(|name| format!("{name}0.png,{name}\n")).collect();
+    put(dir, "heap.csv", format!("file,label\n{mine}"));
+    let label = ["label", "pre", "--data", "heap", "--labels", "heap.csv", "--neighbours", "4", "--device", "cpu"];
+    let text = stderr(&wgraft(dir, &[&label[..], &["--out", "heaped", "--sort", "sorted/all"]].concat()));
+    assert!(text.contains("spread to ") && text.contains("with a confidence below 0.9"), "{text}");
+    assert!(!text.contains("there are no labels"), "{text}");
+    let rows = lines(&dir.join("heaped/labels.csv"));
+    let sorted = |row: &&String| {
+        let cells: Vec<&str> = row.split(',').collect();
+        cells[1].is_empty()
+            || fs::read(dir.join("sorted/all").join(cells[1]).join(cells[0]))
+                .is_ok_and(|copy| Ok(copy) == fs::read(dir.join("heap").join(cells[0])).map_err(drop))
+    };
+    assert!(rows.len() == 1 + 8 * CLASSES.len() && rows[1..].iter().all(|row| sorted(&row)), "{rows:?}");
+    for (place, why) in [("sorted/all", "no empty folder"), ("heap/sorted", "lies in the data")] {
+        refused(dir, &[&label[..], &["--out", "again", "--sort", place]].concat(), 2, &["--sort", why]);
+    }
+    assert!(!dir.join("again").exists(), "what is refused is refused before all work");
+    let text = stderr(&wgraft(dir, &["eval", "tuned", "--data", "known", "--device", "cpu"]));
+    let all = format!("measured on all {} samples of known", 3 * CLASSES.len());
+    assert!(text.contains(&all), "{text}");
+    // The run's own data, wherever they lie, are divided as they were.
+    put(dir, "copied/README.txt", "");
+    for (class, name) in CLASSES.iter().enumerate() {
+        (0..25).for_each(|i| put(dir, &format!("copied/{name}/{i:02}.png"), picture(class, i)));
+    }
+    let text = stderr(&wgraft(dir, &["eval", "tuned", "--data", "copied", "--device", "cpu"]));
+    assert!(text.contains("divided as those were") && text.contains("15 samples"), "{text}");
+}

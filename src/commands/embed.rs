@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::inputs;
 use super::opened_run::Finished;
-use super::{name_of, open_device, print_json};
+use super::{LabelSource, name_of, open_device, print_json};
 use crate::cli::{EmbedArgs, Flags};
 use crate::data::{Dataset, PictureOptions};
 use crate::error::UsageError;
@@ -49,7 +49,7 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
         (finished.features(&device, &samples)?, names, device, failed)
     } else {
         finished.inputs(&images, &[]).declare(outputs(), args.overwrite)?;
-        let data = finished.data(&images, false)?;
+        let data = finished.data(&images, LabelSource::DataIfAny)?;
         let device = open_device(&args.device.device)?;
         let mut features = finished.features(&device, &data.train)?;
         if let Some(test) = &data.test {

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::control::Control;
 use super::opened_run::{Finished, test_samples};
-use super::{open_device, percents, print_json};
+use super::{LabelSource, open_device, percents, print_json};
 use crate::cli::EvalArgs;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
@@ -28,7 +28,7 @@ pub fn run(args: &EvalArgs) -> Result<u8> {
     }
     let data = match task {
         Some(task) => finished.task_data(&args.data, task)?,
-        None => finished.data(&args.data, false)?,
+        None => finished.data(&args.data, LabelSource::DataIfAny)?,
     };
     let test = test_samples(&data)?;
     let found = match task {

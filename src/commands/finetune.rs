@@ -7,8 +7,8 @@ use super::opened_run::open_checkpoint;
 use super::output::Inputs;
 use super::start::open_settings;
 use super::{
-    catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, load_task_data, open_device, preview, print_json,
-    session, start_threads,
+    LabelSource, catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, load_task_data, open_device, preview,
+    print_json, session, start_threads,
 };
 use crate::cli::{FinetuneArgs, suits};
 use crate::core::sample::SampleType;
@@ -63,7 +63,7 @@ pub(super) fn labelled_data(settings: &FinetuneSettings, pretrained: Option<&Che
         (pretrained, _) => pretrained.and_then(|checkpoint| checkpoint.record.tokenizer.clone()),
     };
     let Some(path) = &settings.pseudo_labels else { return load_task_data(&settings.run, settings.task, tokenizer) };
-    let data = load_data(&settings.run, false, tokenizer)?;
+    let data = load_data(&settings.run, LabelSource::File, tokenizer)?;
     let given = data.given_labels(path, settings.min_confidence)?;
     given.notes.iter().for_each(|note| say!("{}: {note}", data.name));
     let uncertain = if given.uncertain > 0 { format!(", {} less certain ones left out", given.uncertain) } else { String::new() };

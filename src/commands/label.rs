@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::control::Control;
 use super::opened_run::Finished;
-use super::{name_of, open_device, percents, print_json};
+use super::{LabelSource, name_of, open_device, percents, print_json};
 use crate::cli::LabelArgs;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
@@ -128,7 +128,11 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     let inputs = finished.inputs(&args.data, &[args.labels.as_deref()]);
     let _lock = finished.lock(args.out.as_deref())?;
     inputs.declare([&labels, &ask], args.overwrite)?;
-    let data = finished.data(&args.data, args.labels.is_none())?;
+    if let Some(folder) = &args.sort {
+        let source = finished.data_path(&args.data).filter(|path| path.is_dir());
+        can_sort(folder, source.with_context(|| UsageError("--sort copies pictures: --data must be a folder of them".into()))?)?;
+    }
+    let data = finished.data(&args.data, if args.labels.is_some() { LabelSource::File } else { LabelSource::Data })?;
     let start = KnownLabels::of(args, &data)?;
     let published = finished.checkpoint.is_published();
     let near = published || of_texts;
@@ -173,6 +177,11 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     let unknown = spread.assigned.iter().filter(|assigned| assigned.confidence == 0.0).count();
     let unreached = if unknown > 0 { format!(", {unknown} that no label reaches") } else { String::new() };
     say!("{}: {given} labels as given, {} spread{unreached}", labels.display(), spread.assigned.len() - given - unknown);
+    summary(&start, &spread.assigned).iter().for_each(|summary| say!("{summary}"));
+    if let Some(folder) = &args.sort {
+        let count = sort_pictures(folder, &data, &start, &spread.assigned)?;
+        say!("{}: copies of {count} pictures, in a folder for each label", folder.display());
+    }
     let least = least_certain(args.ask, &start, &spread.assigned);
     let drawn = !least.is_empty();
     if drawn && of_texts {
@@ -205,6 +214,54 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
         all
     });
     Ok(0)
+}
+
+/// How many samples got each label, and how many of these are less than certain; of more classes than fit on a line, of the most
+/// frequent. `None` where nothing was spread.
+fn summary(start: &KnownLabels, assigned: &[Assigned]) -> Option<String> {
+    const SHOWN: usize = 12;
+    const CERTAIN: f32 = 0.9;
+    let given = start.given();
+    let mut counts: Vec<(usize, usize, &String)> = start.class_names.iter().map(|name| (0, 0, name)).collect();
+    for (_, found) in (0..).zip(assigned).filter(|(row, found)| found.confidence > 0.0 && !given.contains(row)) {
+        let (count, uncertain, _) = &mut counts[found.class as usize];
+        (*count, *uncertain) = (*count + 1, *uncertain + usize::from(found.confidence < CERTAIN));
+    }
+    let all: usize = counts.iter().map(|(count, ..)| count).sum();
+    let uncertain: usize = counts.iter().map(|(_, uncertain, _)| uncertain).sum();
+    counts.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
+    let named: Vec<String> = counts.iter().take(SHOWN).map(|(count, _, name)| format!("{name} {count}")).collect();
+    let more = if counts.len() > SHOWN { format!(" and {} more", counts.len() - SHOWN) } else { String::new() };
+    (all > 0).then(|| format!("spread to {}{more}; {uncertain} of {all} with a confidence below {CERTAIN}", named.join(", ")))
+}
+
+/// Fails where pictures of `source` cannot be copied into `folder`, or would be read as data there.
+fn can_sort(folder: &Path, source: &Path) -> Result<()> {
+    let refuse = |why: &str| Err(UsageError(format!("--sort {} {why}", folder.display())).into());
+    if std::fs::symlink_metadata(folder).is_ok() && !std::fs::read_dir(folder).is_ok_and(|mut within| within.next().is_none()) {
+        return refuse("exists and is no empty folder: name a new one");
+    }
+    let above =
+        folder.ancestors().skip(1).find_map(|above| if above.as_os_str().is_empty() { Path::new(".") } else { above }.canonicalize().ok());
+    if above.zip(source.canonicalize().ok()).is_some_and(|(above, source)| above.starts_with(source)) {
+        return refuse("lies in the data, and would be read as a part of them: name another place");
+    }
+    files::can_write(&folder.join("picture"))
+}
+
+/// Copies each picture that has a label into a folder that is called so; returns how many.
+fn sort_pictures(folder: &Path, data: &Dataset, start: &KnownLabels, assigned: &[Assigned]) -> Result<usize> {
+    let mut count = 0;
+    for (row, found) in (0..).zip(assigned).filter(|(_, found)| found.confidence > 0.0) {
+        // Names of classes may be of any file.
+        let class = start.class_names[found.class as usize].replace(['/', '\\'], "_");
+        let class = if class.trim_matches('.').is_empty() { format!("_{class}") } else { class };
+        let (from, to) = (data.root.join(data.train.name(row)), folder.join(class).join(data.train.name(row)));
+        std::fs::create_dir_all(to.parent().unwrap_or(folder)).with_context(|| format!("cannot make a folder for {}", to.display()))?;
+        std::fs::copy(&from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// A line for each training sample; where nothing is known, without a label.

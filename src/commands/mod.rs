@@ -196,9 +196,27 @@ fn ensure_fit<T: Settings>(settings: &T, flags: &Value) -> Result<()> {
     given.find_map(|flag| flag.unfit(&chosen)).map_or(Ok(()), |text| Err(UsageError(text).into()))
 }
 
+/// Where the labels of data come from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LabelSource {
+    /// The data must have them.
+    Data,
+    /// The data may have them.
+    DataIfAny,
+    /// A file beside the data.
+    File,
+}
+
+impl LabelSource {
+    fn needed(needed: bool) -> Self {
+        if needed { LabelSource::Data } else { LabelSource::DataIfAny }
+    }
+}
+
 /// Reads the data of a run, texts as `tokenizer` makes tokens of them, and says what a user must know about them.
-fn load_data(run: &RunSettings, want_labels: bool, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
-    let options = ReadOptions { cache: cache::folder(), tokenizer, ..run.read_options(want_labels) };
+fn load_data(run: &RunSettings, labels: LabelSource, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
+    let options = run.read_options(labels == LabelSource::Data);
+    let options = ReadOptions { cache: cache::folder(), tokenizer, labels_given: labels == LabelSource::File, ..options };
     let data = match &run.data {
         Some(path) => Dataset::load_unlabelled(path, &options)?,
         None => Dataset::embedded().conform(&options)?,

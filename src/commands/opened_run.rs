@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::output::Inputs;
-use super::{load_data, load_known_data};
+use super::{LabelSource, load_data, load_known_data};
 use crate::cache;
 use crate::cli::{DataFlags, Flags};
 use crate::core::sample::SampleType;
-use crate::data::{Dataset, ReadOptions, Split, TruthKind};
+use crate::data::{Dataset, Fingerprint, ReadOptions, Split, TruthKind};
 use crate::error::UsageError;
 use crate::exec::Device;
 use crate::files::{Lock, is_run_folder};
@@ -78,13 +78,13 @@ impl Finished {
     }
 
     /// The run's own data, or what `args` say, as images of the size that it knows. Published weights have no data of their own.
-    pub fn data(&mut self, args: &Flags<DataFlags>, want_labels: bool) -> Result<Dataset> {
+    pub fn data(&mut self, args: &Flags<DataFlags>, labels: LabelSource) -> Result<Dataset> {
         let mut run = args.over(&self.settings)?;
         if self.checkpoint.is_published() && run.data.is_none() {
             return Err(UsageError(format!("{} is no run with data of its own: name some with --data", self.path.display())).into());
         }
         self.look_as(&mut run)?;
-        load_data(&run, want_labels, self.checkpoint.record.tokenizer.clone())
+        load_data(&run, labels, self.checkpoint.record.tokenizer.clone())
     }
 
     /// How it read its texts, as far as that was said: in a column of this name; whether blank lines separated them.
@@ -124,7 +124,11 @@ impl Finished {
             return Err(UsageError(text).into());
         }
         let known_classes = Some(record.outputs.class_names.clone()).filter(|names| truth == TruthKind::Classes && !names.is_empty());
+        // Of other data, this run has trained on none: all may be tested.
+        let place = |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.canonicalize().ok());
+        let others = place(&run.data) != place(&self.settings.data);
         let options = ReadOptions {
+            undivided: others,
             known_classes: known_classes.clone(),
             known_values: record.outputs.mask_values.clone(),
             known_palette: record.outputs.mask_palette.clone(),
@@ -134,16 +138,35 @@ impl Finished {
         if truth != TruthKind::Numbers && record.outputs.class_names.is_empty() {
             say!("the checkpoint has no names of classes: they are taken by their numbers");
         }
-        let data = load_known_data(&run, task, options, |data| match &known_classes {
+        let change = |data: Dataset| match &known_classes {
             Some(names) => data.with_classes(names),
             // Data may lack some of the numbers.
             None if truth == TruthKind::Classes && data.classes > 0 && data.class_names.iter().all(|name| name.parse::<u32>().is_ok()) => {
                 data.with_classes(&(0..record.outputs.classes).map(|class| class.to_string()).collect::<Vec<_>>())
             }
             None => Ok(data),
-        })?;
-        if let Some(test) = data.test.as_ref().filter(|_| run.data != self.settings.data) {
-            say!("measured on the {} test samples of {}; its {} training samples are left out", test.len(), data.name, data.train.len());
+        };
+        let mut data = load_known_data(&run, task, options.clone(), change)?;
+        let as_many = |before: &Fingerprint| before.samples() == data.train.len();
+        if others && data.test.is_none() && record.data.as_ref().is_some_and(as_many) {
+            say!("{} may be the data that the run was trained on, in another place: it is divided as those were", data.name);
+            data = load_known_data(&run, task, ReadOptions { undivided: false, ..options }, change)?;
+        }
+        match &data.test {
+            Some(test) if others => {
+                say!(
+                    "measured on the {} test samples of {}; its {} training samples are left out",
+                    test.len(),
+                    data.name,
+                    data.train.len()
+                );
+            }
+            None if others && data.encoding.is_none() => {
+                let (count, name) = (data.train.len(), &data.name);
+                say!("measured on all {count} samples of {name}, which has no test set of its own: none of them may have been trained on");
+                data.test = Some(data.train.clone());
+            }
+            _ => {}
         }
         if data.encoding != record.encoding {
             let text = format!("{} is encoded by its own training rows, not by those of {}", data.name, self.path.display());

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::output::Inputs;
 use super::start::open_settings;
 use super::{
-    Said, catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, preview, print_json, session,
-    start_threads,
+    LabelSource, Said, catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, preview, print_json,
+    session, start_threads,
 };
 use crate::cli::{PretrainArgs, suits};
 use crate::data::Dataset;
@@ -43,7 +43,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
         (None, Some(file)) => tokenizer_of(file)?,
         (None, None) => None,
     };
-    let data = load_data(&opened.settings.run, opened.settings.method.needs_labels(), tokenizer)?;
+    let data = load_data(&opened.settings.run, LabelSource::needed(opened.settings.method.needs_labels()), tokenizer)?;
     opened.same_data(&data)?;
     if let Some(said) = &opened.said {
         suit(&mut opened.settings, said, &data)?;

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::embed::all_samples;
 use super::opened_run::Finished;
-use super::{open_device, print, print_json};
+use super::{LabelSource, open_device, print, print_json};
 use crate::cli::{Flags, SearchArgs};
 use crate::data::{Dataset, PictureOptions, Samples, Split, Truth, load_picture};
 use crate::error::UsageError;
@@ -41,7 +41,7 @@ pub fn run(args: &SearchArgs) -> Result<u8> {
     // Words are no file, though one may be called so.
     let input = Some(args.query.as_path()).filter(|_| !of_texts);
     finished.inputs(&flags, &[input]).declare(&args.out, args.overwrite)?;
-    let data = finished.data(&flags, false)?;
+    let data = finished.data(&flags, LabelSource::DataIfAny)?;
     let searched = Searched { samples: all_samples(&data), data };
     let text = args.query.to_string_lossy();
     let (query, own) = query(args, &finished, &searched)?;

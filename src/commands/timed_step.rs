@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{load_data, resolve};
+use super::{LabelSource, load_data, resolve};
 use crate::cli::{StepArgs, Verb, suits};
 use crate::core::memory::HostMem;
 use crate::error::UsageError;
@@ -44,7 +44,7 @@ impl TimedStep {
                 let (mut settings, said): (PretrainSettings, _) = resolve("pretrain", config.as_deref(), &flags)?;
                 settings.check()?;
                 suits(&flags["model"], &settings.model, "the encoder")?;
-                let data = load_data(&settings.run, settings.method.needs_labels(), None)?;
+                let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), None)?;
                 super::pretrain::suit(&mut settings, &said, &data)?;
                 let pretrain = Pretrain::prepare(settings.checked()?, &data, limit)?;
                 (pretrain.plan, pretrain.settings.model, "pretrain")

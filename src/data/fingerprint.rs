@@ -17,6 +17,13 @@ impl std::fmt::Display for Fingerprint {
     }
 }
 
+impl Fingerprint {
+    /// Training and test samples.
+    pub fn samples(&self) -> u32 {
+        self.train + self.test
+    }
+}
+
 impl Dataset {
     pub fn fingerprint(&self) -> Fingerprint {
         let mut hash = Hash(0xCBF2_9CE4_8422_2325);

@@ -174,6 +174,9 @@ fn samples<'a>(name: &str, layout: &FolderLayout<'a>, options: &ReadOptions, not
     let bare = plain && !mostly_classed;
     let given: Option<Vec<Part>> = listed.iter().map(|(p, row)| row.as_ref().and_then(|row| row.part).or(p.part)).collect();
     let divide = |notes: &mut Vec<String>| {
+        if options.undivided {
+            return vec![Part::Train; listed.len()];
+        }
         let paths: Vec<&str> = listed.iter().map(|(picture, _)| picture.rest).collect();
         let divided = Part::divide(&strata(&listed), &paths);
         notes.push(divided.note("picture"));

@@ -133,6 +133,10 @@ pub struct ReadOptions {
     pub truth: Option<TruthKind>,
     /// Whether data without labels are an error.
     pub want_labels: bool,
+    /// Labels come from elsewhere: it goes without saying that the data have none.
+    pub labels_given: bool,
+    /// No test samples are drawn where none are given.
+    pub undivided: bool,
     /// The classes that a run knows already, which the data need not all have.
     pub known_classes: Option<Vec<String>>,
     /// The values that the classes of a run have in masks.

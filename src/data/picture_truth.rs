@@ -63,7 +63,9 @@ pub(super) fn of<'a>(
                 Ok(truth) => Ok(truth),
                 Err(error) if options.want_labels => Err(error),
                 Err(error) => {
-                    notes.push(format!("there are no labels: {error:#}"));
+                    if !options.labels_given {
+                        notes.push(format!("there are no labels: {error:#}"));
+                    }
                     Ok(PictureTruth::Nothing)
                 }
             }

@@ -182,7 +182,7 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     }
     ensure!(!rows.is_empty(), "{name} has no texts");
     // Whoever wants labels and whoever does not must draw the same test texts.
-    settle_parts(&mut rows, labelled, &mut notes);
+    settle_parts(&mut rows, labelled && !options.undivided, &mut notes);
     if wanted.is_some() {
         let before = rows.len();
         rows.retain(|row| !row.label.is_empty());

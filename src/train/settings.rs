@@ -46,7 +46,7 @@ settings! {
         documents: Option<bool> = None => absent("if they are three or more on average"),
         /// Size that images get
         size: Option<[u32; 2]> = None
-            => value("SIDE|HEIGHTxWIDTH").absent("the one that all have and that is no larger than 256, else 32").at_least(1.0).at_most(MOST_SIDE as f64),
+            => value("SIDE|HEIGHTxWIDTH").absent("that of the weights that are begun with, else the one that all have and that is no larger than 256, else 32").at_least(1.0).at_most(MOST_SIDE as f64),
         /// Read images as grey, or with `false` as colour
         grey: Option<bool> = None => absent("as most are"),
         /// Bits of each value of a picture that are used, for instance 12 of a microscope's 16; stretched over the whole range

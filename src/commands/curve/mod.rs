@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 
 use super::opened_run::{Finished, test_samples};
-use super::{INTERRUPTED, STOP, catch_interrupts, open_device, print_json};
+use super::{INTERRUPTED, LabelSource, STOP, catch_interrupts, open_device, print_json};
 use crate::cli::{Budget, CurveArgs, DataFlags, Flags};
 use crate::core::settings::Settings;
 use crate::data::{Dataset, Split};
@@ -36,7 +36,7 @@ struct Contender {
 
 impl Contender {
     fn of(finished: &mut Finished, data: &Flags<DataFlags>, choose_on: f64) -> Result<Self> {
-        let data = finished.data(data, true)?;
+        let data = finished.data(data, LabelSource::Data)?;
         ensure!(data.classes > 1 && data.train.truth.labels.is_some(), "{} has no labels", data.name);
         test_samples(&data)?;
         // Rates are chosen on images that are neither trained on nor tested on: here they take the place of the test images.
