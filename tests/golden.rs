@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use safetensors::{Dtype as Element, SafeTensors};
-use wgraft::core::buffer::{Arena, Buf, Dtype, Fill, Maps, Role, Shape, Tensor, pad_rows, shape, unpad_rows};
+use wgraft::core::buffer::{Arena, Buf, Dtype, Fill, Maps, NamedBuf, Role, Shape, Tensor, pad_rows, shape, unpad_rows};
 use wgraft::core::layout::Taps;
 use wgraft::core::memory::HostMem;
 use wgraft::core::program::{EPSILON, Exp, Program, Tolerance};
@@ -24,7 +24,7 @@ use wgraft::kernels::max_pool2d::Window;
 use wgraft::kernels::metrics::StepMetrics;
 use wgraft::kernels::sgd::SgdSettings;
 use wgraft::kernels::shuffle::Order;
-use wgraft::models::{self, ModelKind, ModelSettings, Place};
+use wgraft::models::{self, ModelKind, ModelSettings, Place, TransformerShape};
 use wgraft::ops::{self, Activation, Clock, DataBufs, Function, Optimizer, Similarities};
 
 /// The ops of golden cases, some in several forms.
@@ -45,6 +45,7 @@ const OPS: &[(&str, Op)] = &[
     ("hard_swish", |case, engine| activation(case, engine, Function::HardSwish)),
     ("batch_norm", batch_norm),
     ("layer_norm", layer_norm),
+    ("layer_norm_eps", layer_norm),
     ("embedding", embedding),
     ("softmax_cross_entropy", softmax_cross_entropy),
     ("nt_xent", |case, engine| nt_xent(case, engine, Similarities::Stored)),
@@ -66,6 +67,9 @@ const OPS: &[(&str, Op)] = &[
     ("mobilenet_v2_forward", |case, engine| network(case, engine, "mobilenet_v2", &of_mobilenet)),
     ("mobilenet_v3_small_forward", |case, engine| network(case, engine, "mobilenet_v3_small", &of_mobilenet)),
     ("tf_efficientnet_lite0_forward", |case, engine| network(case, engine, "efficientnet_lite0", &of_efficientnet)),
+    ("vit_tiny_patch16_224_forward", |case, engine| network(case, engine, "vit", &of_vit)),
+    ("vit_small_patch14_dinov2_forward", |case, engine| network(case, engine, "dinov2", &of_vit)),
+    ("bert_minilm_forward", bert),
     ("sgd", sgd),
     ("adam", adam),
     ("adamw", adam),
@@ -73,8 +77,16 @@ const OPS: &[(&str, Op)] = &[
 ];
 
 /// Whole networks that would keep twins busy for minutes: those are compared op by op, and by the smallest network.
-const LARGE: [&str; 5] =
-    ["resnet34_forward", "resnet50_forward", "mobilenet_v2_forward", "mobilenet_v3_small_forward", "tf_efficientnet_lite0_forward"];
+const LARGE: [&str; 8] = [
+    "bert_minilm_forward",
+    "resnet34_forward",
+    "resnet50_forward",
+    "mobilenet_v2_forward",
+    "mobilenet_v3_small_forward",
+    "tf_efficientnet_lite0_forward",
+    "vit_tiny_patch16_224_forward",
+    "vit_small_patch14_dinov2_forward",
+];
 
 /// In blocks, of which the larger cases have several.
 const STREAMED: Similarities = Similarities::Streamed { rows: 128, cols: 64 };
@@ -127,9 +139,10 @@ impl Case {
         self.tensors.get(name).unwrap_or_else(|| panic!("{}: no tensor `{name}`", self.name))
     }
 
-    /// What PyTorch computed.
+    /// What PyTorch computed, but for what nothing here is made of.
     fn expected(&self) -> impl Iterator<Item = (&String, &Stored)> {
-        self.tensors.iter().filter(|(name, _)| !name.starts_with("in."))
+        const UNUSED: [&str; 4] = ["out.pooler", "out.patch_mean", "out.features_hf", "out.features_timm"];
+        self.tensors.iter().filter(|(name, _)| !name.starts_with("in.") && !UNUSED.contains(&name.as_str()))
     }
 
     fn number(&self, param: &str) -> Option<f32> {
@@ -462,10 +475,10 @@ fn batch_norm(case: &Case, engine: &Engine) -> Vec<Found> {
 }
 
 fn layer_norm(case: &Case, engine: &Engine) -> Vec<Found> {
-    assert_eq!(case.number("eps"), Some(1e-5), "{}", case.name);
+    let eps = case.number("eps").expect("eps");
     once(case, engine, |t| {
         let [x, gamma, beta, dy] = ["x", "gamma", "beta", "dy"].map(|name| case.input(t, name));
-        let y = ops::layer_norm(t, "y", x, gamma, beta);
+        let y = ops::layer_norm(t, "y", x, gamma, beta, eps);
         t.backward(y, dy);
         with_gradients(t, ("out.y", y), &[("grad.x", x), ("grad.gamma", gamma), ("grad.beta", beta)])
     })
@@ -644,7 +657,9 @@ fn network(case: &Case, engine: &Engine, model: &str, named: &dyn Fn(&str) -> Ve
     let stages: Vec<&String> = case.expected().map(|(name, _)| name).filter(|name| known(name)).collect();
     let image = Image { height: 224, width: 224, channels: 3 };
     let kind = ModelKind::named(model).expect("a model");
-    let model = ModelSettings { kind, ..ModelSettings::mlp(vec![1]) };
+    let mut model = ModelSettings { kind, ..ModelSettings::mlp(vec![1]) };
+    // Of the sizes that are published, where a network has several.
+    kind.size(&mut model, &|name| shape_of_vit(kind, name));
     let salt = case.number("salt").expect("a salt") as u32;
     let classes = case.tensors.contains_key("out.logits").then(|| case.shape("out.logits").cols);
 
@@ -657,18 +672,13 @@ fn network(case: &Case, engine: &Engine, model: &str, named: &dyn Fn(&str) -> Ve
     let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
     let mut executor = engine.load(&arena, &programs);
 
+    for b in arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. } | Role::Statistic { .. })) {
+        let words: Vec<u32> = formula(kind, b, salt).into_iter().map(f32::to_bits).collect();
+        executor.write(b.buf, &b.tensor.from_torch(&words)).expect("weights can be written");
+    }
     let bits = |name: &str, count: u64, value: &dyn Fn(f64) -> f64| -> Vec<u32> {
         units(name, salt).take(count as usize).map(|u| (value(u) as f32).to_bits()).collect()
     };
-    for b in arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. } | Role::Statistic { .. })) {
-        let sizes = b.tensor.torch_shape();
-        let value = |u: f64| match sizes.len() {
-            1 if b.name.ends_with(".running_var") || b.name.ends_with(".weight") => 1.0 + 0.4 * u,
-            1 => 0.2 * u,
-            _ => u * (24.0 / sizes[1..].iter().product::<usize>() as f64).sqrt(),
-        };
-        executor.write(b.buf, &b.tensor.from_torch(&bits(&b.name, b.tensor.len(), &value))).expect("weights can be written");
-    }
     let nchw = Tensor::Filters(Taps { outputs: IMAGES, inputs: image.channels, height: image.height, width: image.width });
     executor.write(x.buf(), &nchw.from_torch(&bits("input", nchw.len(), &|u| 4.0 * u))).expect("images can be written");
     executor.run(&repeat(&programs, 0, 1)).expect("the program runs");
@@ -687,12 +697,115 @@ fn network(case: &Case, engine: &Engine, model: &str, named: &dyn Fn(&str) -> Ve
             let buf = names.iter().find_map(|name| arena.find(&format!("case/{name}"))).unwrap_or_else(|| panic!("no value {names:?}"));
             let (pixels, channels) = ((buf.rows() / IMAGES) as usize, buf.cols() as usize);
             let rows = read(&mut *executor, buf);
-            found(tensor, (0..64).map(|i| rows[i % pixels * channels + i / pixels]).collect())
+            // Of rows PyTorch has their columns innermost, as here; of maps, their pixels.
+            let place = |i: usize| if case.params["heads"].is_null() { i % pixels * channels + i / pixels } else { i };
+            found(tensor, (0..64).map(|i| rows[place(i)]).collect())
         })
         .collect();
     let ends = [("out.features", Some(features)), ("out.logits", logits)];
     let ends = ends.into_iter().filter(|(tensor, _)| case.tensors.contains_key(*tensor)).filter_map(|(tensor, buf)| Some((tensor, buf?)));
     probes.into_iter().chain(ends.map(|(tensor, buf)| found(tensor, read(&mut *executor, buf))).collect::<Vec<_>>()).collect()
+}
+
+/// A language network from tokens to sentences, with weights by the formula that the case states.
+fn bert(case: &Case, engine: &Engine) -> Vec<Found> {
+    let (tokens, lengths) = (case.tensor("in.tokens"), case.tensor("in.lengths"));
+    let [texts, longest] = tokens.shape[..] else { panic!("tokens of texts") };
+    let number = |name: &str| case.number(name).expect("a number");
+    let shape_of_it = TransformerShape { layers: 6, heads: number("heads") as u32, eps: number("eps"), ..TransformerShape::default() };
+    let model = ModelSettings { kind: ModelKind::BERT, shape: Some(shape_of_it), ..ModelSettings::mlp(vec![1]) };
+    // Rows of tokens are a multiple of four wide.
+    let room = longest.next_multiple_of(4);
+    let token = |i: usize| {
+        let (text, place) = (i / room, i % room);
+        if place < lengths.values[text] as usize { tokens.values[text * longest + place] as u32 } else { NO_TOKEN }
+    };
+    let (mut arena, kind) = (Arena::new(0, u64::MAX), SampleType::Tokens { vocabulary: 30_522, longest: room as u32 });
+    let filled = Fill::U32((0..texts * room).map(token).collect());
+    let x = arena.buffer("input", Role::Input, Dtype::U32, shape(texts as u32, room as u32), filled);
+    let mut tape = Tape::new(&mut arena, "case", &[]);
+    let x = model.kind.form().value(x, kind, None);
+    let sentence = models::encoder(&mut tape, &model, Place::evaluation(models::ENCODER), x);
+    let programs = Arc::new(vec![tape.finish().expect("the case is valid")]);
+    let mut executor = engine.load(&arena, &programs);
+    let salt = number("salt") as u32;
+    for b in arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. })) {
+        let words: Vec<u32> = formula(model.kind, b, salt).into_iter().map(f32::to_bits).collect();
+        executor.write(b.buf, &b.tensor.from_torch(&words)).expect("weights can be written");
+    }
+    executor.run(&repeat(&programs, 0, 1)).expect("the program runs");
+    let mut found = Vec::new();
+    let mut add = |stage: &str, values: Vec<f64>| {
+        let largest = case.params["largest"][stage].as_f64().expect("the largest value of a stage");
+        found.push(Found { tensor: format!("out.{stage}"), bounds: vec![1e-4 * largest; values.len()], values });
+    };
+    let layers = (0..6).map(|layer| (format!("layer{layer}"), format!("encoder.layer.{layer}.output.LayerNorm")));
+    for (stage, name) in std::iter::once(("embeddings".to_string(), "embeddings.LayerNorm".to_string())).chain(layers) {
+        let buf = arena.find(&format!("case/{name}")).unwrap_or_else(|| panic!("no value {name}"));
+        add(&stage, read(&mut *executor, buf)[..64].to_vec());
+    }
+    let rows = read(&mut *executor, sentence);
+    let unit = |row: &[f64]| {
+        let length = row.iter().map(|x| x * x).sum::<f64>().sqrt();
+        row.iter().map(|x| x / length).collect::<Vec<_>>()
+    };
+    add("sentence", rows.chunks(sentence.cols() as usize).flat_map(unit).collect());
+    found
+}
+
+/// Shapes that tell the size of timm's `vit_tiny_patch16_224` and `vit_small_patch14_dinov2`; none of other networks.
+fn shape_of_vit(kind: ModelKind, name: &str) -> Option<Vec<u32>> {
+    let [width, patch, positions] = match kind.name() {
+        "vit" => [192, 16, 197],
+        "dinov2" => [384, 14, 1370],
+        _ => return None,
+    };
+    let block =
+        name.strip_prefix("blocks.").and_then(|rest| rest.strip_suffix(".mlp.fc1.weight")).and_then(|block| block.parse::<u32>().ok());
+    match name {
+        "patch_embed.proj.weight" => Some(vec![width, 3, patch, patch]),
+        "pos_embed" => Some(vec![1, positions, width]),
+        _ => block.filter(|&block| block < 12).map(|_| vec![4 * width, width]),
+    }
+}
+
+/// timm's names of a vision transformer's stages, as they are called here.
+fn of_vit(stage: &str) -> Vec<String> {
+    match (stage, stage.strip_prefix("block")) {
+        ("patch_embed", _) => vec!["patch_embed.proj".into()],
+        (_, Some(block)) => vec![format!("blocks.{block}")],
+        _ => vec![stage.into()],
+    }
+}
+
+/// The values of a tensor by the formula that cases state, in PyTorch's order.
+fn formula(kind: ModelKind, b: &NamedBuf, salt: u32) -> Vec<f32> {
+    let sizes = b.tensor.torch_shape();
+    let inputs = sizes[1..].iter().product::<usize>() as f64;
+    let value = |u: f64| match sizes.len() {
+        _ if b.name.ends_with("pos_embed") => 2.0 * u,
+        1 if b.name.ends_with(".gamma") => 0.5 + 0.4 * u,
+        1 if b.name.ends_with("bias") || b.name.ends_with("running_mean") => 0.2 * u,
+        1 => 1.0 + 0.4 * u,
+        _ => u * (24.0 / inputs).sqrt(),
+    };
+    let of =
+        |name: &str, first: usize, count: usize| units(name, salt).skip(first).take(count).map(|u| value(u) as f32).collect::<Vec<f32>>();
+    let count = b.tensor.len() as usize;
+    // Queries, keys and values are one tensor of timm's, and positions are those of its own pictures.
+    let part = ["q", "k", "v"].iter().position(|part| b.name.contains(&format!(".attn.{part}.")));
+    match (part, shape_of_vit(kind, &b.name)) {
+        (Some(part), _) => {
+            let (before, rest) = b.name.split_once(".attn.").expect("it has a part");
+            let (_, what) = rest.split_once('.').expect("weights or biases");
+            of(&format!("{before}.attn.qkv.{what}"), part * count, count)
+        }
+        (None, Some(native)) if b.name == "pos_embed" && native[1] as usize != sizes[1] => {
+            let values = of(&b.name, 0, (native[1] * native[2]) as usize);
+            kind.refit(&b.name, &values, [native[1], sizes[1] as u32]).expect("grids of patches")
+        }
+        _ => of(&b.name, 0, count),
+    }
 }
 
 /// The formula of a tensor's elements in order: from -0.5 to 0.5.

@@ -187,7 +187,7 @@ fn weights_stand_where_a_run_may() {
     of(&["label", "net.pth", "--data", "data", "--size", "32", "--labels-per-class", "1", "--out", "labels"]);
     let eval = ["eval", "net.pth", "--data", "data", "--size", "32", "--device", "cpu"];
     let said = stderr(&wgraft(root, &eval));
-    assert!(said.contains("8 of 8 pictures were embedded before") && said.contains("linear probe"), "{said}");
+    assert!(said.contains("8 of 8 images were embedded before") && said.contains("linear probe"), "{said}");
     let train = ["--steps", "1", "--batch", "2", "--data", "data", "--size", "32"];
     of(&[&["finetune", "--from", "net.pth", "--out", "tuned"], &train[..]].concat());
     of(&[&["pretrain", "--init-from", "net.pth", "--out", "pretrained"], &train[..]].concat());

@@ -209,7 +209,8 @@ impl Finished {
     /// Says so where the encoder knows more labels than those that it is about to be judged with.
     pub fn own_up(&self) {
         if self.checkpoint.is_published() {
-            say!("{} was trained by others: whether they saw these pictures, nobody here knows", self.path.display());
+            let what = self.checkpoint.record.samples.called();
+            say!("{} was trained by others: whether they saw these {what}, nobody here knows", self.path.display());
         } else if self.checkpoint.record.task.is_some() || self.with_labels {
             say!("{} was trained with labels: what follows says nothing about how few are enough", self.path.display());
         }

@@ -10,7 +10,7 @@ use crate::cli::WeightsArgs;
 use crate::core::buffer::{Arena, Role};
 use crate::core::sample::SampleType;
 use crate::models::{ENCODERS, ModelSettings, record_encoder};
-use crate::train::{Checkpoint, PUBLISHED_IMAGE};
+use crate::train::Checkpoint;
 
 pub fn run(args: &WeightsArgs) -> Result<u8> {
     let found = match &args.file {
@@ -29,12 +29,14 @@ fn sizes(model: &ModelSettings, samples: SampleType) -> (u64, u32) {
 }
 
 fn list(quiet: bool) -> Value {
-    let samples = SampleType::Image(PUBLISHED_IMAGE);
     let mut networks = Vec::new();
     for kind in ENCODERS.iter().filter(|kind| !kind.published().is_empty()) {
         let model = ModelSettings { kind: *kind, ..ModelSettings::default() };
-        let (parameters, features) = sizes(&model, samples);
-        if !quiet {
+        let (parameters, features) = sizes(&model, kind.usual_samples());
+        let of_texts = kind.usual_samples().image().is_none();
+        if !quiet && of_texts {
+            print(format_args!("{kind}  of many sizes, for texts"));
+        } else if !quiet {
             print(format_args!("{kind}  {:.1} million parameters, {features} features", parameters as f64 / 1e6));
         }
         let mut forms = Vec::new();
@@ -48,11 +50,13 @@ fn list(quiet: bool) -> Value {
                 "trained_on": form.trained_on,
                 "licence": form.licence,
                 "made": form.made,
-                "normalization": form.normalization,
-                "resize": form.resize,
+                "normalization": (!of_texts).then_some(form.normalization),
+                "resize": (!of_texts).then_some(form.resize),
             }));
         }
-        networks.push(json!({ "model": kind.name(), "parameters": parameters, "features": features, "published": forms }));
+        let sized = |size: u64| (!of_texts).then_some(size);
+        networks
+            .push(json!({ "model": kind.name(), "parameters": sized(parameters), "features": sized(features.into()), "published": forms }));
     }
     json!({ "networks": networks })
 }

@@ -40,6 +40,8 @@ pub enum Tensor {
     Vector(u32),
     /// `[rows, cols]`.
     Matrix(Shape),
+    /// `[1, rows, cols]`: what is added to the places of every sample.
+    Places(Shape),
     /// `[outputs, inputs, height, width]`: the kernels of a convolution.
     Filters(Taps),
     /// `[outputs, 1, height, width]`: the kernels of a depthwise convolution. Here a row is a tap of all channels.
@@ -90,7 +92,7 @@ impl Tensor {
     pub fn matrix(self) -> Shape {
         match self {
             Tensor::Vector(length) => shape(1, length),
-            Tensor::Matrix(shape) => shape,
+            Tensor::Matrix(shape) | Tensor::Places(shape) => shape,
             Tensor::Filters(taps) | Tensor::Flattened(taps) => shape(taps.outputs, taps.count() * taps.depth()),
             Tensor::Depthwise(taps) => shape(taps.count(), taps.outputs),
         }
@@ -100,6 +102,7 @@ impl Tensor {
         let sizes = match self {
             Tensor::Vector(length) => vec![length],
             Tensor::Matrix(shape) => vec![shape.rows, shape.cols],
+            Tensor::Places(shape) => vec![1, shape.rows, shape.cols],
             Tensor::Filters(Taps { outputs, inputs, height, width }) | Tensor::Depthwise(Taps { outputs, inputs, height, width }) => {
                 vec![outputs, inputs, height, width]
             }
@@ -111,7 +114,7 @@ impl Tensor {
     /// Calls `f(place in PyTorch's order, place here)` for all values of one that lies otherwise here.
     fn each_place(self, mut f: impl FnMut(usize, usize)) {
         match self {
-            Tensor::Vector(_) | Tensor::Matrix(_) => {}
+            Tensor::Vector(_) | Tensor::Matrix(_) | Tensor::Places(_) => {}
             Tensor::Filters(taps) | Tensor::Flattened(taps) => taps.for_each(f),
             Tensor::Depthwise(taps) => {
                 let (count, stride) = (taps.count() as usize, self.matrix().stride() as usize);
@@ -134,7 +137,7 @@ impl Tensor {
     /// Padded words to dense ones in PyTorch's order.
     pub fn to_torch(self, words: &[u32]) -> Vec<u32> {
         match self {
-            Tensor::Vector(_) | Tensor::Matrix(_) => unpad_rows(self.matrix(), words),
+            Tensor::Vector(_) | Tensor::Matrix(_) | Tensor::Places(_) => unpad_rows(self.matrix(), words),
             Tensor::Filters(_) | Tensor::Depthwise(_) | Tensor::Flattened(_) => {
                 let mut dense = vec![0; self.len() as usize];
                 self.each_place(|outside, here| dense[outside] = words[here]);
@@ -146,7 +149,7 @@ impl Tensor {
     /// Dense words in PyTorch's order to padded ones. Panics if they do not fill the tensor.
     pub fn from_torch(self, dense: &[u32]) -> Vec<u32> {
         match self {
-            Tensor::Vector(_) | Tensor::Matrix(_) => pad_rows(self.matrix(), dense),
+            Tensor::Vector(_) | Tensor::Matrix(_) | Tensor::Places(_) => pad_rows(self.matrix(), dense),
             Tensor::Filters(_) | Tensor::Depthwise(_) | Tensor::Flattened(_) => {
                 assert_eq!(dense.len() as u64, self.len(), "values do not fill {self:?}");
                 let mut words = vec![0; self.matrix().words() as usize];

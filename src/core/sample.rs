@@ -70,6 +70,16 @@ impl SampleType {
         }
     }
 
+    /// Whether what takes samples of this type takes those of the other too: the same, or texts that are cut off no later.
+    pub fn takes(self, other: SampleType) -> bool {
+        match (self, other) {
+            (SampleType::Tokens { vocabulary, longest }, SampleType::Tokens { vocabulary: theirs, longest: shorter }) => {
+                vocabulary == theirs && shorter <= longest
+            }
+            _ => self == other,
+        }
+    }
+
     /// Whether each sample has a length of its own.
     pub fn is_sequence(self) -> bool {
         matches!(self, SampleType::Tokens { .. } | SampleType::Frames { .. })

@@ -5,6 +5,7 @@
 // What reads tables serves files alone, but is no stranger to memory.
 #![cfg_attr(not(feature = "files"), allow(dead_code))]
 
+mod bpe;
 #[cfg(feature = "files")]
 mod cifar;
 mod classes;
@@ -25,6 +26,7 @@ mod idx;
 #[cfg(feature = "files")]
 mod index;
 mod kinds;
+mod language_tokenizer;
 #[cfg(feature = "files")]
 mod layout;
 #[cfg(feature = "files")]
@@ -53,8 +55,12 @@ mod texts;
 #[cfg(feature = "files")]
 mod tiff;
 mod tokenizer;
+mod tokenizer_file;
 #[cfg(feature = "files")]
 mod tree;
+mod unicode_tables;
+mod word_tokenizer;
+mod wordpiece;
 
 use std::path::PathBuf;
 
@@ -64,6 +70,7 @@ pub use fingerprint::Fingerprint;
 #[cfg(feature = "files")]
 pub use given_labels::GivenLabels;
 pub use kinds::misnamed;
+pub use language_tokenizer::{Encoded, LanguageTokenizer};
 #[cfg(feature = "files")]
 pub use load::{Format, formats, may_be_read, recognise};
 #[cfg(feature = "files")]

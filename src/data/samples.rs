@@ -166,6 +166,16 @@ impl Samples {
         Ok((samples, cut.into_iter().filter(|&cut| cut).count()))
     }
 
+    /// The same sequences of tokens, of which none is longer than `longest`, with no room for more.
+    pub(crate) fn cut_off(self, longest: u32) -> Self {
+        match self {
+            Samples::Tokens { tokens, vocabulary, texts } => {
+                Samples::Tokens { tokens: SharedRows { width: longest as usize, ..tokens }, vocabulary, texts }
+            }
+            others => others,
+        }
+    }
+
     /// The text of a sample, where it is one.
     pub fn text(&self, sample: u32) -> Option<&str> {
         match self {

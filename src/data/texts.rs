@@ -206,7 +206,7 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let of_part = |part: Part| (0..rows.len()).filter(|&row| parts[row] == part).collect::<Vec<_>>();
     let (train, test) = (of_part(Part::Train), of_part(Part::Test));
     let tokenizer = match &options.tokenizer {
-        Some(tokenizer) => tokenizer.clone(),
+        Some(tokenizer) => tokenizer.clone().fitted(train.iter().map(|&row| rows[row].text.as_str())),
         None => Tokenizer::learn(train.iter().map(|&row| rows[row].text.as_str())).context(name.clone())?,
     };
     let mut cut = 0;
@@ -239,8 +239,8 @@ fn lengths<'a>(tokenizer: &Tokenizer, splits: impl Iterator<Item = &'a Split>) -
     let lengths: Vec<u32> = splits.flat_map(|split| split.samples.lengths().unwrap_or_default()).collect();
     let (count, most) = (lengths.len(), lengths.iter().max().unwrap_or(&0));
     let mean = lengths.iter().map(|&length| f64::from(length)).sum::<f64>() / count.max(1) as f64;
-    let words = tokenizer.words();
-    format!("{count} texts, {words} words that occur twice or more, {mean:.0} tokens (words and pieces of words) in a text, {most} at most")
+    let known = tokenizer.known();
+    format!("{count} texts, {known}, {mean:.0} tokens (words and pieces of words) in a text, {most} at most")
 }
 
 /// What labels are: classes, or numbers where these are wanted.

@@ -1,4 +1,4 @@
-//! Sums of embeddings over the tokens of each row; of rows of one token, the embeddings themselves.
+//! Sums of embeddings over tokens side by side; of one token each, the embeddings themselves.
 
 use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
@@ -6,8 +6,8 @@ use crate::core::memory::HostMem;
 use crate::core::program::{EPSILON, Exp, Kernel, Tolerance};
 use crate::core::sample::NO_TOKEN;
 
-/// `table`: `[vocabulary, cols]`; `tokens`: `[rows, width]`, a multiple of four wide, [`NO_TOKEN`] behind the last one; `y`:
-/// `[rows, cols]`.
+/// `table`: `[vocabulary, cols]`; `tokens`: `[texts, width]`, a multiple of four wide; `y`: `[rows, cols]`, each the sum over as many
+/// tokens, up to the first [`NO_TOKEN`]: those of a text, or a part of it.
 pub struct EmbeddingBag {
     pub table: Buf,
     pub tokens: Buf,
@@ -43,24 +43,40 @@ pub(super) fn case_order(tokens: &[u32], run: u32) -> Vec<u32> {
     order
 }
 
+impl EmbeddingBag {
+    /// Tokens of a row.
+    fn width(&self) -> u32 {
+        self.tokens.rows() * self.tokens.cols() / self.y.rows()
+    }
+
+    fn row<'a>(&self, tokens: &'a [u32], row: usize) -> &'a [u32] {
+        let width = self.width() as usize;
+        tokens_of(&tokens[row * width..][..width])
+    }
+}
+
 impl Kernel for EmbeddingBag {
     interface! {
         self runs "embedding_bag";
         bufs { table, tokens, y }
-        params { rows: self.y.rows(), quads: row_quads(self.y), width: self.tokens.cols() }
+        params { rows: self.y.rows(), quads: row_quads(self.y), width: self.width() }
         constants { NO_TOKEN: NO_TOKEN }
     }
 
     fn check_shapes(&self) -> Result<(), String> {
         are_tokens(self.tokens)?;
-        has("y", self.y, self.tokens.rows(), self.table.cols())
+        let count = self.tokens.rows() * self.tokens.cols();
+        match self.y.rows() > 0 && count.is_multiple_of(self.y.rows()) {
+            true => has("y", self.y, self.y.rows(), self.table.cols()),
+            false => Err(format!("{count} tokens make no {} rows", self.y.rows())),
+        }
     }
 
     fn twin(&self, m: &HostMem) {
         let (table, tokens) = (m.f32(self.table), m.u32(self.tokens));
         m.f32_mut(self.y).for_each_row(|r, y| {
             for (col, y) in y.iter_mut().enumerate() {
-                *y = tokens_of(tokens.row(r)).iter().map(|&token| f64::from(table.row(token as usize)[col])).sum::<f64>() as f32;
+                *y = self.row(tokens.padded(), r).iter().map(|&token| f64::from(table.row(token as usize)[col])).sum::<f64>() as f32;
             }
         });
     }
@@ -69,7 +85,7 @@ impl Kernel for EmbeddingBag {
         let (table, tokens) = (m.f32(self.table), m.u32(self.tokens));
         m.f32_mut(self.y).for_each_row(|r, y| {
             y.fill(0.0);
-            for &token in tokens_of(tokens.row(r)) {
+            for &token in self.row(tokens.padded(), r) {
                 y.iter_mut().zip(table.row(token as usize)).for_each(|(y, value)| *y += value);
             }
         });
@@ -79,7 +95,7 @@ impl Kernel for EmbeddingBag {
     fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (table, tokens) = (m.f32(self.table), m.u32(self.tokens));
         let bounds = (0..self.y.rows() as usize).flat_map(|r| {
-            let row = tokens_of(tokens.row(r));
+            let row = self.row(tokens.padded(), r);
             let magnitude = |col: usize| row.iter().map(|&token| f64::from(table.row(token as usize)[col].abs())).sum::<f64>();
             (0..self.y.cols() as usize).map(|col| 2.0 * EPSILON * row.len() as f64 * magnitude(col) + 1e-37).collect::<Vec<_>>()
         });
@@ -97,6 +113,13 @@ pub fn cases(c: &mut Cases<'_>) {
         let table = c.uniform(vocabulary, cols);
         let tokens = c.filled(shape(rows, width), Fill::U32(case_tokens(rows, width, vocabulary)));
         let y = c.output(rows, cols);
+        c.add(EmbeddingBag { table, tokens, y });
+    }
+    // A token each, and two.
+    for (rows, cols, per_row) in [(9, 33, 1), (70, 8, 1), (5, 6, 2)] {
+        let table = c.uniform(30, cols);
+        let tokens = c.filled(shape(rows, 12), Fill::U32(case_tokens(rows, 12, 30)));
+        let y = c.output(rows * 12 / per_row, cols);
         c.add(EmbeddingBag { table, tokens, y });
     }
 }

@@ -14,6 +14,7 @@ pub struct LayerNorm {
     pub beta: Buf,
     pub y: Buf,
     pub moments: Buf,
+    pub eps: f32,
 }
 
 /// (mean, variance)
@@ -23,9 +24,6 @@ fn moments(row: &[f32]) -> (f64, f64) {
     (mean, values().map(|x| (x - mean).powi(2)).sum::<f64>() / row.len() as f64)
 }
 
-fn inverse(variance: f64) -> f64 {
-    1.0 / (variance + f64::from(NORM_EPS)).sqrt()
-}
 
 /// Σ f(index, row element) in eight strands, which the compiler turns into one vector.
 pub(super) fn sum_row(row: &[f32], f: impl Fn(usize, f32) -> f32) -> f32 {
@@ -40,6 +38,10 @@ pub(super) fn sum_row(row: &[f32], f: impl Fn(usize, f32) -> f32) -> f32 {
 }
 
 impl LayerNorm {
+    fn inverse(&self, variance: f64) -> f64 {
+        1.0 / (variance + f64::from(self.eps)).sqrt()
+    }
+
     /// How far mean and inverse deviation of a row may lie off: a rounding per quad and a few more.
     fn errors(&self, row: &[f32]) -> (f64, f64) {
         let (mean, variance) = moments(row);
@@ -47,7 +49,7 @@ impl LayerNorm {
         let magnitude = row.iter().map(|x| f64::from(x.abs())).sum::<f64>() / row.len() as f64;
         let of_mean = 2.0 * EPSILON * (terms * magnitude + mean.abs()) + 1e-37;
         let of_variance = 2.0 * EPSILON * terms * variance + of_mean.powi(2);
-        let of_inverse = inverse(variance) * (0.5 * of_variance / (variance + f64::from(NORM_EPS)) + 2.0 * EPSILON * 6.0);
+        let of_inverse = self.inverse(variance) * (0.5 * of_variance / (variance + f64::from(self.eps)) + 2.0 * EPSILON * 6.0);
         (of_mean, of_inverse)
     }
 }
@@ -56,7 +58,7 @@ impl Kernel for LayerNorm {
     interface! {
         self runs "layer_norm" after "inside";
         bufs { x, gamma, beta, y, moments }
-        params { rows: self.x.rows(), cols: self.x.cols(), quads: row_quads(self.x), eps: NORM_EPS }
+        params { rows: self.x.rows(), cols: self.x.cols(), quads: row_quads(self.x), eps: self.eps }
         invocations { self.x.rows() }
     }
 
@@ -72,12 +74,12 @@ impl Kernel for LayerNorm {
         m.f32_mut(self.y).for_each_row(|r, y| {
             let (mean, variance) = moments(x.row(r));
             for (((y, &x), &gamma), &beta) in y.iter_mut().zip(x.row(r)).zip(gamma.row(0)).zip(beta.row(0)) {
-                *y = ((f64::from(x) - mean) * inverse(variance) * f64::from(gamma) + f64::from(beta)) as f32;
+                *y = ((f64::from(x) - mean) * self.inverse(variance) * f64::from(gamma) + f64::from(beta)) as f32;
             }
         });
         m.f32_mut(self.moments).for_each_row(|r, out| {
             let (mean, variance) = moments(x.row(r));
-            out.copy_from_slice(&[mean as f32, inverse(variance) as f32]);
+            out.copy_from_slice(&[mean as f32, self.inverse(variance) as f32]);
         });
     }
 
@@ -90,7 +92,7 @@ impl Kernel for LayerNorm {
             let x = x.row(r);
             let mean = sum_row(x, |_, x| x) / cols as f32;
             let variance = sum_row(x, |_, x| (x - mean) * (x - mean)) / cols as f32;
-            let inverse = 1.0 / (variance + NORM_EPS).sqrt();
+            let inverse = 1.0 / (variance + self.eps).sqrt();
             kept.copy_from_slice(&[mean, inverse, 0.0, 0.0]);
             y[cols..].fill(0.0);
             for (((y, x), gamma), beta) in y.iter_mut().zip(x).zip(gamma.row(0)).zip(beta.row(0)) {
@@ -109,7 +111,7 @@ impl Kernel for LayerNorm {
                 return vec![of_mean, of_inverse];
             }
             let (mean, variance) = moments(row);
-            let inverse = inverse(variance);
+            let inverse = self.inverse(variance);
             let bound = |((&x, &gamma), &beta): ((&f32, &f32), &f32)| {
                 let (d, gamma) = ((f64::from(x) - mean).abs(), f64::from(gamma.abs()));
                 let rounded = 2.0 * EPSILON * (4.0 * d * inverse * gamma + 2.0 * f64::from(beta.abs()));
@@ -125,12 +127,15 @@ pub fn cases(c: &mut Cases<'_>) {
     for (rows, cols) in [(1, 1), (3, 5), (64, 128), (65, 33), (7, 259)] {
         let (x, gamma, beta) = (c.uniform(rows, cols), c.uniform(1, cols), c.uniform(1, cols));
         let (y, moments) = (c.output(rows, cols), c.output(rows, 2));
-        c.add(LayerNorm { x, gamma, beta, y, moments });
+        c.add(LayerNorm { x, gamma, beta, y, moments, eps: NORM_EPS });
     }
     // A mean far larger than the deviations; rows without any, whose mean is exact.
     for spread in [0.25, 0.0] {
         let x = c.filled(shape(5, 7), Fill::F32((0..35).map(|i| 64.0 + spread * ((i * 5) % 7) as f32).collect()));
         let (gamma, beta, y, moments) = (c.uniform(1, 7), c.uniform(1, 7), c.output(5, 7), c.output(5, 2));
-        c.add(LayerNorm { x, gamma, beta, y, moments });
+        c.add(LayerNorm { x, gamma, beta, y, moments, eps: NORM_EPS });
     }
+    // As BERT has it.
+    let (x, gamma, beta, y, moments) = (c.uniform(9, 384), c.uniform(1, 384), c.uniform(1, 384), c.output(9, 384), c.output(9, 2));
+    c.add(LayerNorm { x, gamma, beta, y, moments, eps: 1e-12 });
 }

@@ -5,7 +5,7 @@ use super::encoder::Encoder;
 use super::layers::{Place, embedded_bag, row_norm};
 use crate::core::buffer::Buf;
 use crate::core::tape::Tape;
-use crate::ops::{Form, Value};
+use crate::ops::{Form, LAYER_NORM_EPS, Value};
 
 pub(super) static ENCODER: Bag = Bag;
 
@@ -34,7 +34,7 @@ impl Encoder for Bag {
 
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
         let sum = embedded_bag(t, "encoder.embedding", place.group, x, model.features);
-        row_norm(t, "encoder.norm", place.group, sum)
+        row_norm(t, "encoder.norm", place.group, sum, LAYER_NORM_EPS)
     }
 
     fn has_batch_norm(&self) -> bool {

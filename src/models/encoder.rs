@@ -33,6 +33,11 @@ pub trait Encoder: Sync {
     /// Features of samples `x`, which have the [`form`](Self::form) that it takes. Returns `[batch, features]`.
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf;
 
+    /// Whether it has [`stages`](Self::stages).
+    fn has_stages(&self) -> bool {
+        self.form() == Form::Maps
+    }
+
     /// Maps on its way to features, largest first, for a decoder that makes masks of them. `None` if it has none.
     fn stages(&self, _t: &mut Tape<'_>, _model: &ModelSettings, _place: Place, _x: Maps) -> Option<Vec<Maps>> {
         None
@@ -54,11 +59,30 @@ pub trait Encoder: Sync {
         true
     }
 
+    /// Gives `model` the sizes of the network that tensors of these shapes are of, as far as it has any. Returns how many different
+    /// tokens that knows, if it takes texts.
+    fn size(&self, _model: &mut ModelSettings, _shape_of: &ShapeOf<'_>) -> Option<u32> {
+        None
+    }
+
+    /// The parts, one below the other, that a published tensor holds under one name; `None` of one that stands for itself.
+    fn fused(&self, _name: &str) -> Option<Vec<String>> {
+        None
+    }
+
+    /// The values of a tensor of places, `[1, rows, cols]`, for another number of them; `None` of tensors that have one size alone.
+    fn refit(&self, _name: &str, _values: &[f32], _rows: [u32; 2]) -> Option<Vec<f32>> {
+        None
+    }
+
     /// In what forms others publish weights of it; the first has our names of tensors.
     fn published(&self) -> &'static [Published] {
         &[]
     }
 }
+
+/// The shape of a tensor by our name of it; `None` if there is none.
+pub type ShapeOf<'a> = dyn Fn(&str) -> Option<Vec<u32>> + 'a;
 
 /// A form in which others publish weights.
 pub struct Published {

@@ -5,8 +5,8 @@ use crate::core::layout::Taps;
 use crate::core::tape::Tape;
 use crate::kernels::conv2d::{Geometry, Padding};
 use crate::ops::{
-    Activation, BatchNormLayer, Statistics, Value, add, batch_norm, conv2d, depthwise_conv2d, embedding_bag, flatten, layer_norm, linear,
-    project,
+    Activation, BatchNormLayer, Statistics, Value, add, batch_norm, conv2d, depthwise_conv2d, embedding, embedding_bag, flatten,
+    layer_norm, linear, project,
 };
 
 /// Where a layer stands: whose parameters it has, and by which statistics its batch norm normalises.
@@ -57,11 +57,19 @@ pub fn embedded_bag(t: &mut Tape<'_>, name: &str, group: u8, x: Value, cols: u32
     embedding_bag(t, name, tokens, table)
 }
 
+/// The embedding of each of `tokens`, a row each: a table of `vocabulary` rows, normal with a deviation of 0.02 as BERT's begins.
+pub fn embedded(t: &mut Tape<'_>, name: &str, group: u8, tokens: Buf, [vocabulary, cols]: [u32; 2]) -> Buf {
+    /// Uniform numbers deviate as much.
+    const BOUND: f32 = 0.02 * 1.732_050_8;
+    let table = t.param(&format!("{name}.weight"), group, shape(vocabulary, cols), Fill::Uniform(BOUND));
+    embedding(t, name, tokens, table)
+}
+
 /// Layer norm over the columns of each row.
-pub fn row_norm(t: &mut Tape<'_>, name: &str, group: u8, x: Buf) -> Buf {
+pub fn row_norm(t: &mut Tape<'_>, name: &str, group: u8, x: Buf, eps: f32) -> Buf {
     let gamma = t.param(&format!("{name}.weight"), group, Tensor::Vector(x.cols()), Fill::F32(vec![1.0; x.cols() as usize]));
     let beta = t.param(&format!("{name}.bias"), group, Tensor::Vector(x.cols()), Fill::Zero);
-    layer_norm(t, name, x, gamma, beta)
+    layer_norm(t, name, x, gamma, beta, eps)
 }
 
 /// Weights uniform within sqrt(6 / inputs): the variance that ReLU layers keep (He et al., 2015).
@@ -90,6 +98,15 @@ pub fn conv_norm(
     let w = t.param(&format!("{conv}.weight"), place.group, filters, he(x.channels() * geometry.kernel * geometry.kernel));
     let h = conv2d(t, conv, x, w, None, geometry);
     h.with(normalized(t, norm, place, h.buf, activation))
+}
+
+/// Patches of pictures, side by side and none over another, as maps of `outputs` channels.
+pub fn patches(t: &mut Tape<'_>, name: &str, group: u8, x: Maps, outputs: u32, side: u32) -> Maps {
+    let geometry = Geometry { kernel: side, stride: side, padding: Padding::Pixels(0) };
+    let bound = Fill::Uniform(1.0 / ((x.channels() * side * side) as f32).sqrt());
+    let w = t.param(&format!("{name}.weight"), group, geometry.filters(x.channels(), outputs), bound.clone());
+    let b = t.param(&format!("{name}.bias"), group, Tensor::Vector(outputs), bound);
+    conv2d(t, name, x, w, Some(b), geometry)
 }
 
 /// A depthwise convolution without bias called `conv`, then batch norm called `norm`.

@@ -2,6 +2,7 @@
 //! PyTorch's.
 
 mod bag;
+mod bert;
 mod cnn;
 mod decoder;
 mod efficientnet_lite0;
@@ -15,20 +16,22 @@ mod resnet;
 mod resnet18;
 mod resnet34;
 mod resnet50;
+mod static_embeddings;
+mod vit;
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-pub use encoder::{Encoder, Published};
+pub use encoder::{Encoder, Published, ShapeOf};
 pub use layers::{Place, residual_block};
 use layers::{dense, dense_norm};
 
-use crate::core::buffer::{Arena, Buf, Dtype, Role, shape};
+use crate::core::buffer::{Arena, Buf, Dtype, Role, is_of, shape};
 use crate::core::sample::{Image, SampleType};
 use crate::core::settings::{Settable, SettingForm, Settings, beyond};
 use crate::core::tape::Tape;
-use crate::ops::{Activation, Batch, Statistics, Value, batch_samples, normalize_pixels};
+use crate::ops::{Activation, Batch, Form, Statistics, Value, batch_samples, normalize_pixels};
 use crate::{choice, settings};
 
 choice! {
@@ -42,21 +45,36 @@ choice! {
     MOBILENET_V2 = mobilenet_v2::ENCODER,
     MOBILENET_V3_SMALL = mobilenet_v3_small::ENCODER,
     EFFICIENTNET_LITE0 = efficientnet_lite0::ENCODER,
+    VIT = vit::ENCODER,
+    DINOV2 = vit::DINOV2,
     BAG = bag::ENCODER,
+    BERT = bert::ENCODER,
+    STATIC = static_embeddings::ENCODER,
 }
 
 impl ModelKind {
     /// The encoder that published weights are of, by the names of tensors.
     pub fn of_weights<'a>(names: impl IntoIterator<Item = &'a str> + Clone) -> Option<Self> {
-        const IMAGE: SampleType = SampleType::Image(Image { height: 224, width: 224, channels: 3 });
         let forms = ENCODERS.iter().flat_map(|kind| kind.published().iter().map(|form| (*kind, form)));
         let whole = forms.filter_map(|(kind, form)| {
-            let layers = encoder_layers(&ModelSettings { kind, ..ModelSettings::mlp(vec![1]) }, IMAGE);
+            let layers = encoder_layers(&ModelSettings { kind, ..ModelSettings::mlp(vec![1]) }, kind.usual_samples());
             let held: BTreeSet<String> = names.clone().into_iter().flat_map(|name| form.readings(name)).map(|(_, ours)| ours).collect();
-            layers.iter().all(|layer| held.contains(&format!("{layer}.weight"))).then_some((layers.len(), kind))
+            let held: BTreeSet<String> = held.into_iter().flat_map(|name| kind.fused(&name).unwrap_or_else(|| vec![name])).collect();
+            let holds = |layer: &String| held.range(format!("{layer}.")..).next().is_some_and(|name| is_of(name, layer));
+            // One layer alone may be any network's.
+            let told = layers.len() > 1 || names.clone().into_iter().count() <= 2;
+            (told && layers.iter().all(holds)).then_some((layers.len(), kind))
         });
         // A smaller network's names may all be among a larger one's.
         whole.max_by_key(|(layers, _)| *layers).map(|(_, kind)| kind)
+    }
+
+    /// Samples such as published networks of this kind take.
+    pub fn usual_samples(self) -> SampleType {
+        match self.form() {
+            Form::Tokens => SampleType::Tokens { vocabulary: 1, longest: 4 },
+            _ => SampleType::Image(Image { height: 224, width: 224, channels: 3 }),
+        }
     }
 
     /// The first encoder to which a setting means something.
@@ -94,6 +112,55 @@ impl std::fmt::Display for Normalization {
     }
 }
 
+/// How large a transformer is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransformerShape {
+    pub width: u32,
+    pub layers: u32,
+    /// Of attention; they share the width evenly.
+    pub heads: u32,
+    /// Width between the two linear layers behind attention.
+    pub inner: u32,
+    /// Tokens that it knows places of.
+    pub positions: u32,
+    /// Kinds of tokens, of which one is used.
+    pub types: u32,
+    /// Side of the patches that a picture is divided into, in pixels.
+    #[serde(default)]
+    pub patch: u32,
+    /// What layer norm adds to variances.
+    pub eps: f32,
+}
+
+impl Default for TransformerShape {
+    fn default() -> Self {
+        Self::MINILM
+    }
+}
+
+impl TransformerShape {
+    /// One layer as those of MiniLM.
+    pub const MINILM: Self =
+        TransformerShape { width: 384, layers: 1, heads: 12, inner: 1536, positions: 512, types: 2, patch: 0, eps: 1e-12 };
+
+    /// What makes no sense of it, if anything.
+    pub fn problem(&self) -> Option<String> {
+        let sizes = [self.width, self.layers, self.heads, self.inner, self.positions, self.types];
+        let sound = sizes.iter().all(|size| (1..=1 << 16).contains(size)) && self.eps.is_finite() && self.eps > 0.0;
+        if !sound || self.layers > 1 << 10 {
+            return Some("the sizes of the transformer make no sense".into());
+        }
+        let uneven = !self.width.is_multiple_of(self.heads);
+        uneven.then(|| format!("a transformer {} wide cannot have {} heads", self.width, self.heads))
+    }
+}
+
+/// In files alone.
+impl Settable for TransformerShape {
+    const FORM: SettingForm = SettingForm::File;
+}
+
 /// Of the first convolution; later ones have four times as many.
 const MOST_CHANNELS: f64 = 1024.0;
 const MOST_FEATURES: f64 = 16384.0;
@@ -118,6 +185,8 @@ settings! {
         features: u32 = 128 => at_least(1.0).at_most(MOST_FEATURES).idle(),
         /// What the encoder does to images first; none leaves values 0 to 1
         normalize: Option<Normalization> = None,
+        /// How large a transformer is; of published weights their own
+        shape: Option<TransformerShape> = None,
     }
 }
 
@@ -139,7 +208,13 @@ impl ModelSettings {
 
     /// The first setting that makes no sense.
     pub fn problem(&self) -> Option<String> {
-        beyond(self).or_else(|| self.normalize.and_then(|normalization| normalization.problem()))
+        let shape = || self.shape.and_then(|shape| shape.problem());
+        beyond(self).or_else(|| self.normalize.and_then(|normalization| normalization.problem())).or_else(shape)
+    }
+
+    /// How large a transformer is.
+    pub fn transformer(&self) -> TransformerShape {
+        self.shape.unwrap_or_default()
     }
 }
 
@@ -241,7 +316,6 @@ pub fn reconstruction(t: &mut Tape<'_>, head: Place, features: Buf, image: Image
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::buffer::is_of;
     use crate::ops::Form;
 
     const IMAGE: SampleType = SampleType::Image(Image { height: 28, width: 28, channels: 3 });
@@ -271,7 +345,7 @@ mod tests {
             let mut tape = Tape::new(&mut arena, "features", &[]);
             let features = encoder(&mut tape, &model, Place::evaluation(ENCODER), x);
             assert!(features.rows() == images && features.cols() > 0, "{kind:?}");
-            if form == Form::Maps {
+            if kind.has_stages() {
                 let mut tape = Tape::new(&mut arena, "stages", &[]);
                 let stages = kind.stages(&mut tape, &model, Place::evaluation(ENCODER), x.maps()).expect("an encoder of maps has stages");
                 assert!(stages.windows(2).all(|two| two[0].height >= two[1].height), "{kind:?}: largest first");

@@ -13,7 +13,18 @@ use crate::kernels::token_starts::TokenStarts;
 /// `table`: `[vocabulary, cols]`; `tokens` (u32): `[rows, width]`, a multiple of four wide, with `NO_TOKEN` behind the last one of a row;
 /// returns the sum of the embeddings of each row, `[rows, cols]`.
 pub fn embedding_bag(t: &mut Tape<'_>, name: &str, tokens: Buf, table: Buf) -> Buf {
-    let y = t.scratch(name, shape(tokens.rows(), table.cols()));
+    sums(t, name, tokens, table, tokens.rows())
+}
+
+/// `table`: `[vocabulary, cols]`; `tokens` (u32): `[texts, width]`, a multiple of four wide; returns the embedding of each, zeros for
+/// `NO_TOKEN`, `[texts * width, cols]`.
+pub fn embedding(t: &mut Tape<'_>, name: &str, tokens: Buf, table: Buf) -> Buf {
+    sums(t, name, tokens, table, tokens.rows().saturating_mul(tokens.cols()))
+}
+
+/// Sums of embeddings over equally many tokens side by side, `[rows, cols]`.
+fn sums(t: &mut Tape<'_>, name: &str, tokens: Buf, table: Buf, rows: u32) -> Buf {
+    let y = t.scratch(name, shape(rows, table.cols()));
     t.call(name, EmbeddingBag { table, tokens, y });
     let name = name.to_string();
     t.op(&[table], y, move |t, grad_y| {
@@ -30,7 +41,7 @@ pub fn embedding_bag(t: &mut Tape<'_>, name: &str, tokens: Buf, table: Buf) -> B
 
 /// The places of `tokens`, sorted by them: so that the sum over a token's places has one order, whatever computes it.
 fn sorted(t: &mut Tape<'_>, name: &str, tokens: Buf) -> Buf {
-    let count = tokens.rows() * tokens.cols();
+    let count = tokens.rows().saturating_mul(tokens.cols());
     let [mut order, mut other] = ["order", "other order"].map(|what| t.scratch_of(&format!("{name} {what}"), Dtype::U32, shape(1, count)));
     t.call(format!("{name}: sorted in blocks"), SortTokens { tokens, order });
     let mut run = BLOCK;
@@ -43,18 +54,19 @@ fn sorted(t: &mut Tape<'_>, name: &str, tokens: Buf) -> Buf {
 }
 
 pub(super) fn gradient_cases() -> Vec<GradientCase> {
-    fn record(t: &mut Tape<'_>, rows: u32, passes: u32) -> (Vec<Buf>, Buf) {
+    fn record(t: &mut Tape<'_>, rows: u32, passes: u32, op: fn(&mut Tape<'_>, &str, Buf, Buf) -> Buf) -> (Vec<Buf>, Buf) {
         let token = |place: u32| if place % 8 > 8 - 1 - (place / 8) % 8 { NO_TOKEN } else { place * place % 5 };
         let tokens = (0..8 * rows).map(token).collect();
         let tokens = t.arena.buffer("tokens", Role::Input, Dtype::U32, shape(rows, 8), Fill::U32(tokens));
         let table = case_input(t, "table", 6, 3);
-        let bags: Vec<Buf> = (0..passes).map(|pass| embedding_bag(t, &format!("y{pass}"), tokens, table)).collect();
+        let bags: Vec<Buf> = (0..passes).map(|pass| op(t, &format!("y{pass}"), tokens, table)).collect();
         let y = bags.into_iter().reduce(|x, y| add(t, "sum", x, y, Activation::None)).expect("there is one");
         (vec![table], y)
     }
     vec![
-        GradientCase { name: "embedding bag", record: |t| record(t, 3, 1) },
-        GradientCase { name: "embedding bag of more places than are sorted at once", record: |t| record(t, 40, 1) },
-        GradientCase { name: "embedding bag, table shared", record: |t| record(t, 4, 2) },
+        GradientCase { name: "embedding bag", record: |t| record(t, 3, 1, embedding_bag) },
+        GradientCase { name: "embedding bag of more places than are sorted at once", record: |t| record(t, 40, 1, embedding_bag) },
+        GradientCase { name: "embedding bag, table shared", record: |t| record(t, 4, 2, embedding_bag) },
+        GradientCase { name: "embedding", record: |t| record(t, 3, 1, embedding) },
     ]
 }

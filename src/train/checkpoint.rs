@@ -21,6 +21,7 @@ use super::outputs::Outputs;
 #[cfg(feature = "files")]
 use super::pth;
 use super::tasks::{Objective, Task, stage};
+use super::weights::refitted;
 use crate::core::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
 use crate::core::sample::{Image, SampleType};
 use crate::data::{Encoding, Fingerprint, MOST_SIDE, Resize, Tokenizer};
@@ -275,7 +276,11 @@ impl Checkpoint {
         (image.height, image.width) = (height, width);
         let mut arena = Arena::new(0, u64::MAX);
         models::record_encoder(&mut arena, &self.record.model, self.record.samples);
-        let fits = |b: &NamedBuf| self.tensors.get(&b.name).is_some_and(|(shape, ..)| *shape == b.tensor.torch_shape());
+        let kind = self.record.model.kind;
+        let fits = |b: &NamedBuf| {
+            let refits = |shape: &[usize], values: &[f32]| refitted(kind, &b.name, shape, values, &b.tensor.torch_shape()).is_some();
+            self.tensors.get(&b.name).is_some_and(|(shape, _, bytes)| *shape == b.tensor.torch_shape() || refits(shape, &floats_of(bytes)))
+        };
         match arena.bufs().iter().find(|b| b.role.group().is_some() && !fits(b)) {
             Some(b) => {
                 let text = format!(
@@ -296,14 +301,23 @@ impl Checkpoint {
             let Some((found, ty, bytes)) = self.tensors.get(&name) else {
                 bail!("{} holds no `{name}`: it is of another model", self.source);
             };
-            ensure!(*found == shape, "{}: `{name}` has shape {found:?}, the model wants {shape:?}: it is of another model", self.source);
+            let refitted = || refitted(self.record.model.kind, &name, found, &floats_of(bytes), &shape);
+            let refitted = if *found == shape { None } else { refitted() };
+            ensure!(
+                *found == shape || refitted.is_some(),
+                "{}: `{name}` has shape {found:?}, the model wants {shape:?}: it is of another model",
+                self.source
+            );
             let wanted = tensor_type(named.buf);
             ensure!(
                 *ty == wanted,
                 "{}: `{name}` is of type {ty:?}, a checkpoint has {wanted:?}: --init-from converts weights",
                 self.source
             );
-            let words: Vec<u32> = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+            let words: Vec<u32> = match refitted {
+                Some(values) => values.into_iter().map(f32::to_bits).collect(),
+                None => bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
+            };
             let unsound = named.role.group().is_some() && words.iter().any(|&word| !f32::from_bits(word).is_finite());
             ensure!(!unsound, "{}: `{name}` holds values that are NaN or infinite", self.source);
             exec.write(named.buf, &named.tensor.from_torch(&words))?;
@@ -336,6 +350,11 @@ impl Record {
             last_epoch_loss: none,
         }
     }
+}
+
+/// The values of a tensor that is saved as F32.
+fn floats_of(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)).collect()
 }
 
 fn is_letterbox(resize: &Resize) -> bool {

@@ -96,7 +96,7 @@ impl Finetune {
         let run = settings.run.clone();
         if let Some(checkpoint) = &pretrained {
             let (ours, theirs) = (data.train.kind(), checkpoint.record.samples);
-            ensure!(ours == theirs, "{} was trained on samples of {theirs}, {} has {ours}", settings.from, data.name);
+            ensure!(theirs.takes(ours), "{} was trained on samples of {theirs}, {} has {ours}", settings.from, data.name);
             settings.model = checkpoint.record.model.clone();
         }
         suits(&settings, data)?;
@@ -228,7 +228,7 @@ impl Finetune {
 /// Fails where settings ask of the data what they have not.
 fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
     let (kind, form) = (data.train.kind(), settings.model.kind.form());
-    let (imageless, mapless) = (kind.image().is_none(), form != Form::Maps);
+    let (imageless, mapless) = (kind.image().is_none(), !settings.model.kind.has_stages());
     let [varies_texts, varies_others] = settings.augment.of_texts();
     let is_text = matches!(kind, SampleType::Tokens { .. });
     let what = match kind {

@@ -158,9 +158,21 @@ pub fn find_checkpoint(from: &Path) -> Result<PathBuf> {
         return Ok(from.to_path_buf());
     }
     let found = ["best", "last"].map(|name| checkpoint_path(from, name)).into_iter().find(|path| path.is_file());
-    found.with_context(|| {
+    found.or_else(|| published_file(from)).with_context(|| {
         format!("{} holds no checkpoint; is it a run folder, and has the run come to its first checkpoint?", from.display())
     })
+}
+
+/// The weights in a folder of a network that others have published: the one that is called so, or the only one.
+fn published_file(folder: &Path) -> Option<PathBuf> {
+    const CALLED: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+    let called = CALLED.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    let only = || {
+        let of_weights = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "safetensors") && path.is_file();
+        let mut found = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).filter(of_weights);
+        found.next().filter(|_| found.next().is_none())
+    };
+    called.or_else(only)
 }
 
 /// The `config.toml` of the run that a folder or a checkpoint is of.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::checkpoint::Checkpoint;
 use super::embed::Features;
 use crate::cache::{CacheFile, keep_within};
+use crate::core::sample::SampleType;
 use crate::data::Split;
 use crate::exec::Device;
 
@@ -24,7 +25,7 @@ const MOST_BYTES: u64 = 2 << 30;
 #[derive(Serialize, Deserialize)]
 struct Embedded {
     columns: usize,
-    /// Hashes of their pixels: that some two of a million pictures fall together has a chance of 1 in 30 million.
+    /// Hashes of samples: that some two of a million fall together has a chance of 1 in 30 million.
     pictures: Vec<u64>,
 }
 
@@ -70,17 +71,17 @@ impl KnownFeatures {
 }
 
 impl Checkpoint {
-    /// [`features`](Self::features) of images, those that are known from what is kept in `cache`, where the others join them. Returns
-    /// with them what a user should know.
+    /// [`features`](Self::features) of images or texts, those that are known from what is kept in `cache`, where the others join them.
+    /// Returns with them what a user should know.
     pub fn features_kept(&self, device: &Device, images: &Split, cache: &Path) -> Result<(Features, Option<String>)> {
-        let pixels = match images.samples.as_images() {
-            Ok((pixels, _)) if images.kind() == self.record.samples => pixels,
-            _ => return Ok((self.features(device, images)?, None)),
-        };
+        let kept = !matches!(images.kind(), SampleType::Row(_) | SampleType::Frames { .. });
+        if !kept || !self.record.samples.takes(images.kind()) {
+            return Ok((self.features(device, images)?, None));
+        }
         let folder = cache.join("features");
         let on = device.identity().unwrap_or_else(|| "cpu".into());
-        let known = KnownFeatures::load(&folder, format!("{VERSION}: {} by {:016x} on {on}", images.kind(), self.fingerprint()));
-        let pictures: Vec<u64> = (0..images.len()).into_par_iter().map(|row| hash_of(pixels.row(row))).collect();
+        let known = KnownFeatures::load(&folder, format!("{VERSION}: {} by {:016x} on {on}", self.record.samples, self.fingerprint()));
+        let pictures: Vec<u64> = (0..images.len()).into_par_iter().map(|row| hash_of(&images.samples.bytes(row))).collect();
         // Each once, though it be there twice.
         let mut seen = HashSet::new();
         let fresh: Vec<u32> = (0..images.len())
@@ -103,14 +104,14 @@ impl Checkpoint {
         };
         let values = pictures.iter().flat_map(row).collect();
         let before = pictures.iter().filter(|picture| known.places.contains_key(picture)).count();
-        let said = || format!("{before} of {} pictures were embedded before: their features were kept", images.len());
+        let said = || format!("{before} of {} {} were embedded before: their features were kept", images.len(), images.kind().called());
         Ok((Features { values, columns }, note.or_else(|| (before > 0).then(said))))
     }
 }
 
-fn hash_of(pixels: &[u8]) -> u64 {
+fn hash_of(sample: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
-    pixels.hash(&mut hasher);
+    sample.hash(&mut hasher);
     hasher.finish()
 }
 
@@ -146,8 +147,8 @@ mod tests {
             note.unwrap_or_default()
         };
         assert_eq!(said(&one, &few), "");
-        assert!(said(&one, &all).starts_with("3 of 4 pictures were embedded before"));
-        assert!(said(&one, &all).starts_with("4 of 4 pictures"));
+        assert!(said(&one, &all).starts_with("3 of 4 images were embedded before"));
+        assert!(said(&one, &all).starts_with("4 of 4 images"));
         // Other weights know nothing of it.
         assert_eq!(said(&checkpoint(2), &all), "");
         // What is damaged is made anew.

@@ -11,6 +11,8 @@ mod foreign;
 mod keep;
 #[cfg(feature = "files")]
 mod kept_features;
+#[cfg(feature = "files")]
+mod language_files;
 mod methods;
 mod micro;
 mod observers;

@@ -307,6 +307,8 @@ impl PretrainSettings {
     fn of_texts(self) -> Self {
         let run =
             RunSettings { batch: 256, steps: Some(TEXT_STEPS), optimizer: OptimizerKind::Adamw, lr: 0.002, weight_decay: 0.0, ..self.run };
+        let published = !self.model.kind.published().is_empty();
+        let run = RunSettings { lr: if published { 5e-5 } else { run.lr }, ..run };
         let model = if self.init_from.is_some() { self.model } else { of_texts(self.model) };
         PretrainSettings { augment: preset("words"), projection: Vec::new(), model, run, ..self }
     }
@@ -375,7 +377,8 @@ impl Settings for FinetuneSettings {
     }
 
     fn suited_to(&self, kind: SampleType) -> Option<Self> {
-        matches!(kind, SampleType::Tokens { .. }).then(|| self.clone().of_texts())
+        let published = !self.model.kind.published().is_empty();
+        matches!(kind, SampleType::Tokens { .. }).then(|| if published { self.clone().of_language() } else { self.clone().of_texts() })
     }
 }
 
@@ -386,6 +389,13 @@ impl FinetuneSettings {
         let model = if begun { self.model } else { of_texts(self.model) };
         let run = RunSettings { optimizer: OptimizerKind::Adamw, lr: 0.002, schedule: Schedule::Cosine, ..self.run };
         FinetuneSettings { augment: preset("words-light"), model, run, ..self }
+    }
+
+    /// With what was best for a published language network.
+    fn of_language(self) -> Self {
+        let freeze_until = if self.freeze { None } else { self.model.kind.trained_from(self.has_few_labels()) };
+        let run = RunSettings { optimizer: OptimizerKind::Adamw, lr: 3e-4, schedule: Schedule::Cosine, batch: 32, ..self.run };
+        FinetuneSettings { augment: Ranges::NONE, encoder_lr_scale: 1.0, freeze_norm: false, freeze_until, run, ..self }
     }
 
     /// The defaults of a task.

@@ -8,11 +8,11 @@ use safetensors::tensor::Dtype as TensorType;
 
 use super::checkpoint::{Checkpoint, Record, read_tensors};
 use super::foreign::StoredTensors;
+#[cfg(feature = "files")]
+use super::language_files::read_beside;
 use crate::core::buffer::{Arena, Buf, NamedBuf, Role, is_of};
 use crate::core::sample::{Image, SampleType};
-#[cfg(feature = "files")]
-use crate::data::Tokenizer;
-use crate::data::{Resize, Split};
+use crate::data::{Resize, Split, Tokenizer};
 use crate::error::UsageError;
 use crate::models::{self, ModelKind, ModelSettings, Normalization, Published};
 
@@ -33,6 +33,7 @@ pub struct Weights {
     resize: Option<Resize>,
     /// Those that the model's encoder can have.
     layers: Vec<String>,
+    kind: ModelKind,
     source: String,
     /// What a user should know, as sentences.
     notes: Vec<String>,
@@ -56,15 +57,21 @@ pub(super) fn beginning(file: Option<&Path>, otherwise: ModelSettings) -> Result
         return Ok((ModelSettings { normalize: otherwise.normalize, ..record.model }, resize));
     }
     let Some(kind) = ModelKind::of_weights(tensors.keys().map(String::as_str)) else { return Ok((otherwise, None)) };
-    let mut published = ModelSettings { kind, ..ModelSettings::default() };
-    let resize = Weights::named(tensors, None, file, &mut published, SampleType::Image(PUBLISHED_IMAGE))?.resize;
-    Ok((ModelSettings { kind, ..otherwise }, resize))
+    let PublishedNetwork { mut model, samples, .. } = PublishedNetwork::of(kind, &tensors, file)?;
+    let features = if samples.image().is_some() { otherwise.features } else { model.features };
+    let otherwise = ModelSettings { kind, features, shape: model.shape, ..otherwise };
+    Ok((otherwise, Weights::named(tensors, None, file, &mut model, samples)?.resize))
 }
 
 /// What made tokens of the texts that the weights in `file` were trained on; `None` where it were none, or nothing says so.
 #[cfg(feature = "files")]
 pub fn tokenizer_of(file: &Path) -> Result<Option<Tokenizer>> {
-    Ok(read_tensors(file)?.1.and_then(|record| record.tokenizer))
+    let (tensors, record) = read_tensors(file)?;
+    if let Some(record) = record {
+        return Ok(record.tokenizer);
+    }
+    let Some(kind) = ModelKind::of_weights(tensors.keys().map(String::as_str)) else { return Ok(None) };
+    Ok(PublishedNetwork::of(kind, &tensors, file)?.tokenizer)
 }
 
 /// The network that others have published the weights of in `file`; `None` where it is a run of ours, or not known.
@@ -77,6 +84,45 @@ pub(super) fn published_in(file: &Path) -> Result<Option<ModelKind>> {
     Ok(if record.is_some() { None } else { ModelKind::of_weights(tensors.keys().map(String::as_str)) })
 }
 
+/// A network that others have published the weights of, as their file and what lies beside it describe it.
+struct PublishedNetwork {
+    model: ModelSettings,
+    samples: SampleType,
+    /// Of one that takes texts.
+    tokenizer: Option<Tokenizer>,
+    /// What a user should know, as sentences.
+    notes: Vec<String>,
+}
+
+impl PublishedNetwork {
+    fn of(kind: ModelKind, tensors: &StoredTensors, file: &Path) -> Result<Self> {
+        let mut model = ModelSettings { kind, ..ModelSettings::default() };
+        let mut shapes: HashMap<String, &[usize]> = HashMap::new();
+        for (name, (shape, ..)) in tensors {
+            let readings = kind.published().iter().flat_map(|form| form.readings(name));
+            // The first one counts: our own names.
+            for (_, ours) in readings {
+                shapes.entry(ours).or_insert(shape.as_slice());
+            }
+        }
+        let shape_of = |name: &str| shapes.get(name)?.iter().map(|&side| u32::try_from(side).ok()).collect();
+        match kind.size(&mut model, &shape_of) {
+            None => Ok(PublishedNetwork { model, samples: SampleType::Image(PUBLISHED_IMAGE), tokenizer: None, notes: Vec::new() }),
+            Some(vocabulary) => {
+                let (tokenizer, notes) = read_beside(file, &mut model, vocabulary)?;
+                let samples = SampleType::Tokens { vocabulary, longest: tokenizer.longest() };
+                Ok(PublishedNetwork { model, samples, tokenizer: Some(tokenizer), notes })
+            }
+        }
+    }
+}
+
+/// Tokenizers lie beside weights in files.
+#[cfg(not(feature = "files"))]
+fn read_beside(weights: &Path, _: &mut ModelSettings, _: u32) -> Result<(Tokenizer, Vec<String>)> {
+    bail!("{}: this program was built without the feature `files`, which reads tokenizers", weights.display())
+}
+
 impl Checkpoint {
     /// A run's checkpoint, or a network whose weights others have published, in a file of theirs. Beside it, what a user should know, as
     /// sentences.
@@ -87,13 +133,12 @@ impl Checkpoint {
             None => ModelKind::of_weights(tensors.keys().map(String::as_str)),
         };
         let Some(kind) = kind else { return Ok((Self::of((tensors, record), file)?, Vec::new())) };
-        let mut model = ModelSettings { kind, ..ModelSettings::default() };
-        let samples = SampleType::Image(PUBLISHED_IMAGE);
+        let PublishedNetwork { mut model, samples, tokenizer, notes: beside } = PublishedNetwork::of(kind, &tensors, file)?;
         let weights = Weights::named(tensors, None, file, &mut model, samples)?;
         let mut arena = Arena::new(0, u64::MAX);
         models::record_encoder(&mut arena, &model, samples);
         let resize = weights.resize.unwrap_or_default();
-        let record = Record { resize, ..Record::new(None, &model, samples, 0, 0) };
+        let record = Record { resize, tokenizer, ..Record::new(None, &model, samples, 0, 0) };
         let Fitted { contents, mut notes } = weights.fit(&arena, &record)?;
         // They are said one below the other.
         let of_file = format!("{}: ", file.display());
@@ -101,18 +146,24 @@ impl Checkpoint {
         let named: HashMap<Buf, &NamedBuf> = arena.bufs().iter().map(|b| (b.buf, b)).collect();
         let stored = contents.into_iter().map(|(buf, words)| {
             let NamedBuf { name, tensor, .. } = named[&buf];
+            // What is refitted to the size of pictures stays as it is until that is known.
+            if let Some((shape, ty, bytes)) = weights.tensors.get(name).filter(|(shape, ..)| *shape != tensor.torch_shape()) {
+                let values = floats(*ty, bytes).unwrap_or_default();
+                return (name.clone(), (shape.clone(), TensorType::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect()));
+            }
             let bytes = tensor.to_torch(&words).iter().flat_map(|word| word.to_le_bytes()).collect();
             (name.clone(), (tensor.torch_shape(), TensorType::F32, bytes))
         });
-        notes.insert(
-            0,
-            format!(
-                "{}: weights of {kind}, for pictures of {} pixels unless --size says otherwise, {} unless --resize does",
-                file.display(),
-                PUBLISHED_IMAGE.width,
-                resize.described(PUBLISHED_IMAGE)
+        notes.extend(beside.into_iter().map(|note| format!("  {note}")));
+        let taken = match samples.image() {
+            Some(image) => format!(
+                "for pictures of {} pixels unless --size says otherwise, {} unless --resize does",
+                image.width,
+                resize.described(image)
             ),
-        );
+            None => "for texts".into(),
+        };
+        notes.insert(0, format!("{}: weights of {model}, {taken}", file.display()));
         Ok((Self::of_published(record, stored.collect(), file.display().to_string()), notes))
     }
 }
@@ -132,11 +183,12 @@ impl Weights {
 
     /// [`of`](Self::of) tensors that were read from `file`.
     fn named(tensors: StoredTensors, record: Option<Record>, file: &Path, model: &mut ModelSettings, samples: SampleType) -> Result<Self> {
+        let tensors = apart(tensors, model.kind);
         let (layers, source) = (models::encoder_layers(model, samples), file.display().to_string());
         let (tensors, form) = in_our_names(tensors, model.kind.published(), &layers);
         let prefix = prefix(&tensors, &layers).with_context(|| format!("the weights in {source} cannot be told apart"))?;
         let resize = record.as_ref().map(|record| record.resize);
-        let mut weights = Weights { tensors, record, resize, layers, source, notes: Vec::new() };
+        let mut weights = Weights { tensors, record, resize, layers, kind: model.kind, source, notes: Vec::new() };
         if let Some(form) = form.filter(|form| form.by != model.kind.published()[0].by) {
             weights.notes.push(format!("{}: names are those of {}", weights.source, form.by));
         }
@@ -245,10 +297,9 @@ impl Weights {
     fn values(&self, b: &NamedBuf) -> Result<Vec<f32>, String> {
         let wanted = b.tensor.torch_shape();
         let Some((found, kind, bytes)) = self.tensors.get(&b.name) else { return Err(format!("there is no `{}`", b.name)) };
-        if *found != wanted {
-            return Err(format!("`{}` has shape {found:?}, the model wants {wanted:?}", b.name));
-        }
-        floats(*kind, bytes).ok_or_else(|| format!("`{}` is of type {kind:?}, not F32, F16, BF16 or F64", b.name))
+        let values = floats(*kind, bytes).ok_or_else(|| format!("`{}` is of type {kind:?}, not F32, F16, BF16 or F64", b.name))?;
+        let misfit = || format!("`{}` has shape {found:?}, the model wants {wanted:?}", b.name);
+        if *found == wanted { Ok(values) } else { refitted(self.kind, &b.name, found, &values, &wanted).ok_or_else(misfit) }
     }
 
     /// The values of the classifier's buffers, each row where the class of its name is in `run`, or why they are not for it.
@@ -318,9 +369,10 @@ impl Weights {
     }
 }
 
-/// PyTorch's batch norms count batches, which nothing here needs.
+/// PyTorch's batch norms count batches, and its embeddings of places and kinds of tokens may have these places and kinds: nothing here
+/// needs them.
 fn counts_batches(name: &str) -> bool {
-    name.ends_with(".num_batches_tracked")
+    [".num_batches_tracked", ".position_ids", ".token_type_ids"].iter().any(|end| name.ends_with(end))
 }
 
 /// Some of these names, for an error.
@@ -362,6 +414,34 @@ fn prefix(tensors: &StoredTensors, layers: &[String]) -> Result<String> {
     match best.as_slice() {
         [prefix] => Ok(prefix.clone()),
         several => bail!(UsageError(format!("they are there more than once, under {}: keep one in the file", listed(several)))),
+    }
+}
+
+/// Tensors of which each stands for itself.
+fn apart(tensors: StoredTensors, kind: ModelKind) -> StoredTensors {
+    let mut all = StoredTensors::new();
+    for (name, (shape, ty, bytes)) in tensors {
+        let parts = kind.fused(&name).filter(|parts| !shape.is_empty() && shape[0].is_multiple_of(parts.len()));
+        let Some(parts) = parts else {
+            all.insert(name, (shape, ty, bytes));
+            continue;
+        };
+        let of_part: Vec<usize> = std::iter::once(shape[0] / parts.len()).chain(shape[1..].iter().copied()).collect();
+        let length = bytes.len() / parts.len();
+        all.extend(
+            parts.iter().zip(bytes.chunks(length.max(1))).map(|(part, bytes)| (part.clone(), (of_part.clone(), ty, bytes.to_vec()))),
+        );
+    }
+    all
+}
+
+/// The values of a tensor of places for as many as a model has; `None` where that is not how shapes differ.
+pub(super) fn refitted(kind: ModelKind, name: &str, found: &[usize], values: &[f32], wanted: &[usize]) -> Option<Vec<f32>> {
+    match (found, wanted) {
+        (&[1, from, width], &[1, to, wide]) if width == wide => {
+            kind.refit(name, values, [u32::try_from(from).ok()?, u32::try_from(to).ok()?])
+        }
+        _ => None,
     }
 }
 

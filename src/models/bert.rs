@@ -1,0 +1,114 @@
+//! BERT (Devlin et al., 2018): texts by attention among their tokens, in published weights' names and shapes.
+
+use super::encoder::{Encoder, Published, ShapeOf};
+use super::layers::{Place, dense, embedded, row_norm};
+use super::{ModelSettings, Normalization, TransformerShape};
+use crate::core::buffer::{Buf, Dtype, Fill, Role};
+use crate::core::tape::Tape;
+use crate::data::Resize;
+use crate::kernels::activation::Function;
+use crate::ops::{Activation, Form, Value, add, attention, masked_mean};
+
+pub(super) static ENCODER: Bert = Bert;
+
+pub(super) struct Bert;
+
+const WORDS: &str = "embeddings.word_embeddings";
+const POSITIONS: &str = "embeddings.position_embeddings";
+const TYPES: &str = "embeddings.token_type_embeddings";
+
+static PUBLISHED: [Published; 1] = [Published {
+    by: "transformers and sentence-transformers",
+    trained_on: "whatever its model card says (all-MiniLM-L6-v2: a billion pairs of sentences)",
+    licence: "Apache-2.0 (all-MiniLM-L6-v2)",
+    made: "python -c \"from sentence_transformers import SentenceTransformer; SentenceTransformer('all-MiniLM-L6-v2').save('minilm')\"",
+    normalization: Normalization::NONE,
+    resize: Resize::Letterbox,
+    ours: |name| Some(name.into()),
+}];
+
+impl Encoder for Bert {
+    fn name(&self) -> &'static str {
+        "bert"
+    }
+
+    fn help(&self) -> &'static str {
+        "Texts by attention among their tokens, averaged: for published weights of BERT's kin, such as MiniLM, with their tokenizer beside."
+    }
+
+    fn form(&self) -> Form {
+        Form::Tokens
+    }
+
+    fn describe(&self, model: &ModelSettings) -> String {
+        let TransformerShape { width, layers, heads, .. } = model.transformer();
+        format!("bert of {layers} layers, {width} wide, {heads} heads")
+    }
+
+    /// Layers with layer norm behind them; the mean over the last one's tokens.
+    fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
+        let TransformerShape { width, layers, heads, inner, positions, types, eps, .. } = model.transformer();
+        let (group, (tokens, vocabulary)) = (place.group, x.tokens());
+        let mut embed = |name: &str, tokens: Buf, rows: u32| embedded(t, name, group, tokens, [rows, width]);
+        let words = embed(WORDS, tokens, vocabulary);
+        // The same for all texts.
+        let count = tokens.rows() * tokens.cols();
+        let mut ids = |name: &str, of: fn(u32, u32) -> u32| {
+            let ids = (0..count).map(|i| of(i % tokens.cols(), positions)).collect();
+            // Batches may differ in size.
+            t.arena.buffer(&format!("{name} of {count}"), Role::Input, Dtype::U32, tokens.shape, Fill::U32(ids))
+        };
+        let [places, kinds] = [ids("positions", |at, positions| at.min(positions - 1)), ids("types of tokens", |_, _| 0)];
+        let places = embedded(t, POSITIONS, group, places, [positions, width]);
+        let kinds = embedded(t, TYPES, group, kinds, [types, width]);
+        let sum = add(t, "embeddings of words and types", words, kinds, Activation::None);
+        let sum = add(t, "embeddings", sum, places, Activation::None);
+        let mut x = row_norm(t, "embeddings.LayerNorm", group, sum, eps);
+        for layer in 0..layers {
+            let name = |part: &str| format!("encoder.layer.{layer}.{part}");
+            let linear =
+                |t: &mut Tape<'_>, part: &str, x: Buf, outputs: u32, activation| dense(t, &name(part), group, x, outputs, activation);
+            let [q, k, v] = ["query", "key", "value"].map(|of| linear(t, &format!("attention.self.{of}"), x, width, Activation::None));
+            let mixed = attention(t, &name("attention.self"), q, k, v, tokens, heads);
+            let mixed = linear(t, "attention.output.dense", mixed, width, Activation::None);
+            let sum = add(t, &name("attention.output"), x, mixed, Activation::None);
+            x = row_norm(t, &name("attention.output.LayerNorm"), group, sum, eps);
+            let wide = linear(t, "intermediate.dense", x, inner, Activation::Of(Function::Gelu));
+            let narrow = linear(t, "output.dense", wide, width, Activation::None);
+            let sum = add(t, &name("output"), x, narrow, Activation::None);
+            x = row_norm(t, &name("output.LayerNorm"), group, sum, eps);
+        }
+        masked_mean(t, "mean of tokens", x, tokens)
+    }
+
+    /// What tokens are is known well enough.
+    fn trained_from(&self, _few: bool) -> Option<String> {
+        Some("encoder.layer.0".into())
+    }
+
+    fn has_batch_norm(&self) -> bool {
+        false
+    }
+
+    fn published(&self) -> &'static [Published] {
+        &PUBLISHED
+    }
+
+    fn size(&self, model: &mut ModelSettings, shape_of: &ShapeOf<'_>) -> Option<u32> {
+        let side = |name: &str, axis: usize| shape_of(&format!("{name}.weight")).and_then(|shape| shape.get(axis).copied());
+        let usual = TransformerShape::default();
+        let width = side(WORDS, 1).unwrap_or(usual.width);
+        let layers = (0..).take_while(|layer| side(&format!("encoder.layer.{layer}.output.dense"), 0).is_some()).count() as u32;
+        model.shape = Some(TransformerShape {
+            width,
+            layers: layers.max(1),
+            // Unless a file says otherwise: 64 columns to a head, but for the narrow ones of MiniLM's family.
+            heads: if width % 64 == 0 && width > 384 { width / 64 } else { 12 },
+            inner: side("encoder.layer.0.intermediate.dense", 0).unwrap_or(usual.inner),
+            positions: side(POSITIONS, 0).unwrap_or(usual.positions),
+            types: side(TYPES, 0).unwrap_or(usual.types),
+            ..usual
+        });
+        side(WORDS, 0)
+    }
+}

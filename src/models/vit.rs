@@ -1,0 +1,301 @@
+//! Vision transformers (Dosovitskiy et al., 2021): pictures by attention among their patches, with timm's names of tensors but for
+//! queries, keys and values, which are apart here.
+
+use super::encoder::{Encoder, Published, ShapeOf};
+use super::layers::{Place, dense, patches, row_norm};
+use super::{ModelSettings, Normalization, TransformerShape};
+use crate::core::buffer::{Buf, Dtype, Fill, Maps, Role, Tensor, shape};
+use crate::core::sample::NO_TOKEN;
+use crate::core::tape::Tape;
+use crate::data::{Interpolation, Resize};
+use crate::kernels::activation::Function;
+use crate::ops::{Activation, Value, add, attention, channel_scale, embedding, embedding_bag};
+
+/// What layer norm adds to variances.
+const EPS: f32 = 1e-6;
+/// Columns of a head.
+const HEAD: u32 = 64;
+
+/// A vision transformer.
+pub(super) struct Vit {
+    name: &'static str,
+    help: &'static str,
+    /// Before a file says otherwise.
+    usual: TransformerShape,
+    /// Whether what a layer adds is scaled, column by column (Touvron et al., 2021).
+    scaled: bool,
+    published: &'static [Published],
+}
+
+pub(super) static ENCODER: Vit = Vit {
+    name: "vit",
+    help: "Vision transformer, with timm's parameter names, of the size that weights have.",
+    usual: TransformerShape { width: 192, heads: 3, inner: 768, positions: 197, patch: 16, eps: EPS, ..TransformerShape::MINILM },
+    scaled: false,
+    published: &[Published {
+        by: "timm",
+        trained_on: "ImageNet-21k, then ImageNet-1k",
+        licence: "Apache-2.0",
+        made: "python -c \"import timm, torch; torch.save(timm.create_model('vit_tiny_patch16_224', pretrained=True).state_dict(), 'vit_tiny.pth')\"",
+        normalization: Normalization { mean: [0.5; 3], std: [0.5; 3] },
+        resize: Resize::crop(0.9, Interpolation::Bicubic),
+        ours: |name| Some(name.into()),
+    }],
+};
+
+pub(super) static DINOV2: Vit = Vit {
+    name: "dinov2",
+    help: "DINOv2's vision transformer, trained without labels, with timm's parameter names, of the size that weights have.",
+    usual: TransformerShape { heads: 6, positions: 1370, patch: 14, eps: EPS, ..TransformerShape::MINILM },
+    scaled: true,
+    published: &[
+        Published {
+            by: "timm",
+            trained_on: "142 million pictures, without labels (Oquab et al., 2023)",
+            licence: "Apache-2.0",
+            made: "python -c \"import timm, torch; torch.save(timm.create_model('vit_small_patch14_dinov2', pretrained=True).state_dict(), 'dinov2_small.pth')\"",
+            normalization: Normalization::IMAGENET,
+            resize: Resize::crop(0.875, Interpolation::Bicubic),
+            ours: |name| Some(name.into()),
+        },
+        Published {
+            by: "transformers",
+            trained_on: "142 million pictures, without labels (Oquab et al., 2023)",
+            licence: "Apache-2.0",
+            made: "model.safetensors of facebook/dinov2-small",
+            normalization: Normalization::IMAGENET,
+            resize: Resize::crop(0.875, Interpolation::Bicubic),
+            ours: of_transformers,
+        },
+    ],
+};
+
+/// timm's name of a tensor of transformers' Dinov2Model.
+fn of_transformers(name: &str) -> Option<String> {
+    const PLAIN: [(&str, &str); 5] = [
+        ("embeddings.cls_token", "cls_token"),
+        ("embeddings.position_embeddings", "pos_embed"),
+        ("embeddings.patch_embeddings.projection.weight", "patch_embed.proj.weight"),
+        ("embeddings.patch_embeddings.projection.bias", "patch_embed.proj.bias"),
+        ("embeddings.mask_token", "mask_token"),
+    ];
+    const PARTS: [(&str, &str); 8] = [
+        ("attention.attention.query", "attn.q"),
+        ("attention.attention.key", "attn.k"),
+        ("attention.attention.value", "attn.v"),
+        ("attention.output.dense", "attn.proj"),
+        ("mlp.fc1", "mlp.fc1"),
+        ("mlp.fc2", "mlp.fc2"),
+        ("norm1", "norm1"),
+        ("norm2", "norm2"),
+    ];
+    if let Some((_, ours)) = PLAIN.iter().find(|(theirs, _)| *theirs == name) {
+        return Some(ours.to_string());
+    }
+    if let Some(what) = name.strip_prefix("layernorm.") {
+        return Some(format!("norm.{what}"));
+    }
+    let (block, rest) = name.strip_prefix("encoder.layer.")?.split_once('.')?;
+    let ours = match rest {
+        "layer_scale1.lambda1" => "ls1.gamma".to_string(),
+        "layer_scale2.lambda1" => "ls2.gamma".into(),
+        _ => {
+            let (part, what) = rest.rsplit_once('.')?;
+            format!("{}.{what}", PARTS.iter().find(|(theirs, _)| *theirs == part)?.1)
+        }
+    };
+    block.parse::<u32>().ok().map(|block| format!("blocks.{block}.{ours}"))
+}
+
+impl Encoder for Vit {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn help(&self) -> &'static str {
+        self.help
+    }
+
+    fn describe(&self, model: &ModelSettings) -> String {
+        let TransformerShape { width, layers, patch, .. } = self.shape(model);
+        format!("{} of {layers} layers, {width} wide, patches of {patch} pixels", self.name)
+    }
+
+    /// Its patches stay as they are: nothing is as fine as pixels.
+    fn has_stages(&self) -> bool {
+        false
+    }
+
+    /// Layers with layer norm before them; the class token after the last one.
+    fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
+        let TransformerShape { width, layers, heads, inner, patch, eps, .. } = self.shape(model);
+        let (group, x) = (place.group, x.maps());
+        let x = patches(t, "patch_embed.proj", group, x, width, patch);
+        let [mut rows, there] = self.with_class(t, group, x);
+        let (batch, room) = (there.rows(), there.cols());
+        for block in 0..layers {
+            let name = |part: &str| format!("blocks.{block}.{part}");
+            let h = row_norm(t, &name("norm1"), group, rows, eps);
+            let [q, k, v] = ["q", "k", "v"].map(|of| dense(t, &name(&format!("attn.{of}")), group, h, width, Activation::None));
+            let h = attention(t, &name("attn"), q, k, v, there, heads);
+            let h = dense(t, &name("attn.proj"), group, h, width, Activation::None);
+            let h = self.layer_scale(t, &name("ls1"), group, h);
+            rows = add(t, &name("attention"), rows, h, Activation::None);
+            let h = row_norm(t, &name("norm2"), group, rows, eps);
+            let h = dense(t, &name("mlp.fc1"), group, h, inner, Activation::Of(Function::Gelu));
+            let h = dense(t, &name("mlp.fc2"), group, h, width, Activation::None);
+            let h = self.layer_scale(t, &name("ls2"), group, h);
+            rows = add(t, &format!("blocks.{block}"), rows, h, Activation::None);
+        }
+        let rows = row_norm(t, "norm", group, rows, eps);
+        let first = |i: u32| if i.is_multiple_of(4) { i / 4 * room } else { NO_TOKEN };
+        let first = t.arena.buffer(
+            &format!("class tokens of {batch}"),
+            Role::Input,
+            Dtype::U32,
+            shape(batch, 4),
+            Fill::U32((0..4 * batch).map(first).collect()),
+        );
+        embedding_bag(t, "class token", first, rows)
+    }
+
+    fn trained_from(&self, _few: bool) -> Option<String> {
+        Some("blocks.0".into())
+    }
+
+    fn has_batch_norm(&self) -> bool {
+        false
+    }
+
+    fn published(&self) -> &'static [Published] {
+        self.published
+    }
+
+    fn size(&self, model: &mut ModelSettings, shape_of: &ShapeOf<'_>) -> Option<u32> {
+        let side = |name: &str, axis: usize| shape_of(name).and_then(|shape| shape.get(axis).copied());
+        let usual = self.usual;
+        let width = side("patch_embed.proj.weight", 0).unwrap_or(usual.width);
+        let layers = (0..).take_while(|block| side(&format!("blocks.{block}.mlp.fc1.weight"), 0).is_some()).count() as u32;
+        model.shape = Some(TransformerShape {
+            width,
+            layers: layers.max(1),
+            heads: (width / HEAD).max(1),
+            inner: side("blocks.0.mlp.fc1.weight", 0).unwrap_or(usual.inner),
+            positions: side("pos_embed", 1).unwrap_or(usual.positions),
+            patch: side("patch_embed.proj.weight", 2).unwrap_or(usual.patch),
+            ..usual
+        });
+        None
+    }
+
+    fn refit(&self, name: &str, values: &[f32], [from, to]: [u32; 2]) -> Option<Vec<f32>> {
+        (name == "pos_embed").then(|| self.interpolated(values, from, to)).flatten()
+    }
+
+    fn fused(&self, name: &str) -> Option<Vec<String>> {
+        let (before, what) = name.split_once(".attn.qkv.")?;
+        Some(["q", "k", "v"].map(|part| format!("{before}.attn.{part}.{what}")).into())
+    }
+}
+
+impl Vit {
+    fn shape(&self, model: &ModelSettings) -> TransformerShape {
+        model.shape.unwrap_or(self.usual)
+    }
+
+    /// Rows of each picture: its class token, then its patches line by line, each with its position; and which of these rows there are,
+    /// as their number is rounded up to a multiple of four.
+    fn with_class(&self, t: &mut Tape<'_>, group: u8, x: Maps) -> [Buf; 2] {
+        let (batch, width, of_picture) = (x.batch, x.channels(), x.height * x.width);
+        let count = 1 + of_picture;
+        let room = count.next_multiple_of(4);
+        let table = |t: &mut Tape<'_>, name: &str, rows: u32| {
+            t.param(name, group, Tensor::Places(shape(rows, width)), Fill::Uniform(0.02 * 1.732_050_8))
+        };
+        let (class, positions) = (table(t, "cls_token", 1), table(t, "pos_embed", count));
+        let ids = |t: &mut Tape<'_>, name: &str, id: &dyn Fn(u32, u32) -> u32| {
+            let ids = (0..batch * room).map(|i| if i % room < count { id(i / room, i % room) } else { NO_TOKEN });
+            // Batches may differ in size.
+            t.arena.buffer(&format!("{name} of {batch}"), Role::Input, Dtype::U32, shape(batch, room), Fill::U32(ids.collect()))
+        };
+        let of_patches = ids(t, "places of patches", &|picture, at| if at == 0 { NO_TOKEN } else { picture * of_picture + at - 1 });
+        let of_class = ids(t, "places of class tokens", &|_, at| if at == 0 { 0 } else { NO_TOKEN });
+        let of_positions = ids(t, "positions", &|_, at| at);
+        let rows = embedding(t, "patches", of_patches, x.buf);
+        let class = embedding(t, "class tokens of pictures", of_class, class);
+        let positions = embedding(t, "positions of patches", of_positions, positions);
+        let rows = add(t, "patches and class tokens", rows, class, Activation::None);
+        [add(t, "tokens", rows, positions, Activation::None), of_positions]
+    }
+
+    /// Columns by a factor each, if this transformer has them.
+    fn layer_scale(&self, t: &mut Tape<'_>, name: &str, group: u8, x: Buf) -> Buf {
+        if !self.scaled {
+            return x;
+        }
+        let factors = t.param(&format!("{name}.gamma"), group, Tensor::Vector(x.cols()), Fill::F32(vec![1e-5; x.cols() as usize]));
+        channel_scale(t, name, Maps::new(x, 1, x.rows(), 1), factors).buf
+    }
+
+    /// Positions of another grid of patches, behind that of the class token; `None` where grids are no squares. DINOv2's by its own rule
+    /// (Keys's cubic with a = -0.75 over four positions, those beyond the edge as at it, and a scale that is 0.1 of a patch off), others by
+    /// timm's (the antialiased cubic with a = -0.5).
+    fn interpolated(&self, values: &[f32], from: u32, to: u32) -> Option<Vec<f32>> {
+        let side = |rows: u32| Some(rows.checked_sub(1)?.isqrt()).filter(|side| side * side + 1 == rows && *side > 0);
+        let (from, to) = (side(from)? as usize, side(to)? as usize);
+        let width = values.len() / (from * from + 1);
+        let taps = if self.scaled { offset_taps(from, to) } else { stretched_taps(from, to) };
+        let (class, grid) = values.split_at(width);
+        let mut out = class.to_vec();
+        for line in &taps {
+            for place in &taps {
+                let mut sums = vec![0.0_f64; width];
+                for &(y, of_line) in line {
+                    for &(x, of_place) in place {
+                        let position = &grid[(y * from + x) * width..][..width];
+                        sums.iter_mut().zip(position).for_each(|(sum, value)| *sum += of_line * of_place * f64::from(*value));
+                    }
+                }
+                out.extend(sums.into_iter().map(|sum| sum as f32));
+            }
+        }
+        Some(out)
+    }
+}
+
+/// Keys's cubic.
+fn cubic(x: f64, a: f64) -> f64 {
+    match x.abs() {
+        x if x < 1.0 => ((a + 2.0) * x - (a + 3.0)) * x * x + 1.0,
+        x if x < 2.0 => a * (((x - 5.0) * x + 8.0) * x - 4.0),
+        _ => 0.0,
+    }
+}
+
+/// (place, share) of those that make each of `to` places.
+type Shares = Vec<Vec<(usize, f64)>>;
+
+fn offset_taps(from: usize, to: usize) -> Shares {
+    const OFFSET: f64 = 0.1;
+    let scale = from as f64 / (to as f64 + OFFSET);
+    let of = |i: usize| {
+        let center = (i as f64 + 0.5) * scale - 0.5;
+        let first = center.floor() as i64 - 1;
+        let tap = |at: i64| (at.clamp(0, from as i64 - 1) as usize, cubic(center - at as f64, -0.75));
+        (first..first + 4).map(tap).collect()
+    };
+    (0..to).map(of).collect()
+}
+
+fn stretched_taps(from: usize, to: usize) -> Shares {
+    let scale = from as f64 / to as f64;
+    let stretch = scale.max(1.0);
+    let of = |i: usize| {
+        let center = (i as f64 + 0.5) * scale;
+        let [first, end] = [center - 2.0 * stretch, center + 2.0 * stretch].map(|at| ((at + 0.5).floor().max(0.0) as usize).min(from));
+        let taps: Vec<(usize, f64)> = (first..end).map(|at| (at, cubic((at as f64 + 0.5 - center) / stretch, -0.5))).collect();
+        let sum: f64 = taps.iter().map(|(_, share)| share).sum();
+        taps.into_iter().map(|(at, share)| (at, share / sum)).collect()
+    };
+    (0..to).map(of).collect()
+}

@@ -1,0 +1,82 @@
+//! What lies beside the weights of a language network, which are of no use without it: its tokenizer, and sizes that no tensor tells.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::data::{LanguageTokenizer, Tokenizer};
+use crate::models::ModelSettings;
+
+/// Files with a tokenizer, the first that there is.
+const TOKENIZERS: [&str; 2] = ["tokenizer.json", "vocab.txt"];
+/// Tokens of a text that are taken where nothing says how many a network was trained on.
+const MOST_TOKENS: u32 = 512;
+
+/// Reads what lies beside `weights` of a network that takes texts, gives `model` what that says, and returns the tokenizer and what a
+/// user should know. Fails where a network cannot be used without what is missing, or is not of this kind.
+pub(super) fn read_beside(weights: &Path, model: &mut ModelSettings, vocabulary: u32) -> Result<(Tokenizer, Vec<String>)> {
+    let folder = weights.parent().unwrap_or(Path::new(""));
+    let mut notes = Vec::new();
+    let Some(path) = TOKENIZERS.iter().map(|name| folder.join(name)).find(|path| path.is_file()) else {
+        bail!(
+            "{} are weights of {}, which knows texts by the tokens of its own tokenizer: its tokenizer.json or vocab.txt must lie beside it",
+            weights.display(),
+            model.kind
+        );
+    };
+    let lower_case = json(&folder.join("tokenizer_config.json"))?.and_then(|config| config["do_lower_case"].as_bool());
+    let of_json = path.extension().is_some_and(|ending| ending == "json");
+    let mut language = LanguageTokenizer::read(&path, lower_case.filter(|_| !of_json))?;
+    let known = language.vocabulary() as u32;
+    ensure!(
+        known == vocabulary,
+        "{} is of another network: it has {known} tokens, {} has embeddings of {vocabulary}",
+        path.display(),
+        weights.display()
+    );
+    let longest = if model.shape.is_some() {
+        of_transformer(folder, model, &mut notes)?
+    } else {
+        // The mean of embeddings is that of words, whatever stands around them.
+        language = language.without_special_tokens();
+        MOST_TOKENS
+    };
+    notes.push(format!("texts become tokens by {} beside it, up to {longest} of each", path.display()));
+    Ok((Tokenizer::of_network(language, longest), notes))
+}
+
+/// What `config.json` says of the network, and `sentence_bert_config.json` of texts. Returns how many tokens are taken.
+fn of_transformer(folder: &Path, model: &mut ModelSettings, notes: &mut Vec<String>) -> Result<u32> {
+    let mut shape = model.transformer();
+    let path = folder.join("config.json");
+    match json(&path)? {
+        None => notes.push(format!("no config.json lies beside it: {} heads of attention are assumed", shape.heads)),
+        Some(config) => {
+            let name = path.display();
+            for (key, wanted) in [("model_type", "bert"), ("hidden_act", "gelu"), ("position_embedding_type", "absolute")] {
+                let said = config[key].as_str().unwrap_or(wanted);
+                ensure!(said == wanted, "{name}: {key} is {said}; only {wanted} is known here");
+            }
+            let heads = config["num_attention_heads"].as_u64().with_context(|| format!("{name} does not say num_attention_heads"))?;
+            shape.heads = u32::try_from(heads).unwrap_or(0);
+            shape.eps = config["layer_norm_eps"].as_f64().unwrap_or(f64::from(shape.eps)) as f32;
+        }
+    }
+    if let Some(problem) = shape.problem() {
+        bail!("{}: {problem}", path.display());
+    }
+    model.shape = Some(shape);
+    let trained = json(&folder.join("sentence_bert_config.json"))?.and_then(|config| config["max_seq_length"].as_u64());
+    let longest = trained.and_then(|longest| u32::try_from(longest).ok()).unwrap_or(MOST_TOKENS);
+    Ok(longest.clamp(2, shape.positions))
+}
+
+/// A file of JSON; `None` if there is none.
+fn json(path: &Path) -> Result<Option<Value>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_slice(&text).map(Some).with_context(|| format!("{} is no JSON", path.display()))
+}
