@@ -17,6 +17,7 @@ use wgraft::kernels::relu::Relu;
 
 /// Parts in `shaders/` that belong to no kernel.
 const SHARED: &[&str] = &[
+    "attention_tile",
     "augment_finish",
     "augment_place",
     "blocks",

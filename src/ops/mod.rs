@@ -3,6 +3,7 @@
 
 mod activation;
 mod add;
+mod attention;
 mod barlow;
 mod batch_norm;
 mod channel_scale;
@@ -14,6 +15,7 @@ mod embedding;
 mod input;
 mod layer_norm;
 mod linear;
+mod masked_mean;
 mod normalize;
 mod pixel_cross_entropy;
 mod pool;
@@ -27,6 +29,7 @@ mod vicreg;
 
 pub use activation::{Activation, Function, apply, gelu, sigmoid, tanh};
 pub use add::add;
+pub use attention::attention;
 pub use barlow::barlow;
 pub use batch_norm::{BatchNormLayer, Running, Statistics, batch_norm};
 pub use channel_scale::channel_scale;
@@ -41,6 +44,7 @@ pub use input::{
 };
 pub use layer_norm::layer_norm;
 pub use linear::{flatten, linear, project, unflatten};
+pub use masked_mean::masked_mean;
 pub use normalize::normalize;
 pub use pixel_cross_entropy::pixel_cross_entropy;
 pub use pool::{global_avg_pool, max_pool2d};
@@ -193,6 +197,8 @@ pub struct GradientCase {
 /// Every differentiable op in every form.
 pub fn gradient_cases() -> Vec<GradientCase> {
     [
+        attention::gradient_cases(),
+        masked_mean::gradient_cases(),
         channel_scale::gradient_cases(),
         conv2d::gradient_cases(),
         depthwise_conv2d::gradient_cases(),
