@@ -139,7 +139,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         workgroupBarrier();
     }
     if (place < params.length) {
-        // Sums of what is no token go over real places all the same, as those of a group keep together.
+        // What is no token has gone through all sums along with its group.
         for (var i = 0u; i < HEAD; i++) {
             let value = select(0.0, sum[i / 4u][i % 4u], counts);
             if (params.accumulate != 0u) {

@@ -47,6 +47,9 @@ const OPS: &[(&str, Op)] = &[
     ("layer_norm", layer_norm),
     ("layer_norm_eps", layer_norm),
     ("embedding", embedding),
+    ("attention", attention),
+    ("multi_head_attention", multi_head_attention),
+    ("masked_mean_pool", masked_mean),
     ("softmax_cross_entropy", softmax_cross_entropy),
     ("nt_xent", |case, engine| nt_xent(case, engine, Similarities::Stored)),
     ("nt_xent", |case, engine| nt_xent(case, engine, STREAMED)),
@@ -357,6 +360,16 @@ fn padded(buf: Buf, values: &[f32]) -> Vec<u32> {
 
 /// Runs a program once. `record` returns the tensors that its buffers hold in the end.
 fn once(case: &Case, engine: &Engine, record: impl FnOnce(&mut Tape<'_>) -> Vec<(&'static str, Buf)>) -> Vec<Found> {
+    let in_order = |(mut found, buf): (Found, Buf)| {
+        let order = case.order(&found.tensor, buf.shape);
+        [&mut found.values, &mut found.bounds].into_iter().for_each(|all| *all = order.iter().map(|&i| all[i]).collect());
+        found
+    };
+    computed(engine, record).into_iter().map(in_order).collect()
+}
+
+/// [`once`], with elements in the order in which they lie here.
+fn computed(engine: &Engine, record: impl FnOnce(&mut Tape<'_>) -> Vec<(&'static str, Buf)>) -> Vec<(Found, Buf)> {
     let mut arena = Arena::new(0, u64::MAX);
     let mut tape = Tape::new(&mut arena, "case", &[]);
     let tensors = record(&mut tape);
@@ -366,10 +379,8 @@ fn once(case: &Case, engine: &Engine, record: impl FnOnce(&mut Tape<'_>) -> Vec<
     let mut executor = engine.load(&arena, &programs);
     executor.run(&repeat(&programs, 0, 1)).expect("the program runs");
     let found = |(tensor, buf): (&str, Buf)| {
-        let order = case.order(tensor, buf.shape);
-        let ordered = |values: &[f64]| order.iter().map(|&i| values[i]).collect();
         let values = read(&mut *executor, buf);
-        Found { tensor: tensor.into(), values: ordered(&values), bounds: ordered(&walk.bounds[&buf]) }
+        (Found { tensor: tensor.into(), values, bounds: walk.bounds[&buf].clone() }, buf)
     };
     tensors.into_iter().map(found).collect()
 }
@@ -425,6 +436,126 @@ fn embedding(case: &Case, engine: &Engine) -> Vec<Found> {
         let y = ops::embedding_bag(t, "y", tokens, w);
         t.backward(y, dy);
         with_gradients(t, ("out.y", y), &[("grad.w", w)])
+    })
+}
+
+/// Sequences of `length` places with tokens as `in.lengths` says.
+fn tokens(case: &Case, t: &mut Tape<'_>, lengths: &[u32], length: u32) -> Buf {
+    let places = lengths.iter().flat_map(|&tokens| (0..length).map(move |place| if place < tokens { place } else { NO_TOKEN }));
+    assert!(lengths.iter().all(|&tokens| tokens <= length), "{}: a length beyond {length}", case.name);
+    let (of, tokens) = (shape(lengths.len() as u32, length), places.collect());
+    t.arena.buffer("tokens", Role::Input, Dtype::U32, of, Fill::U32(tokens))
+}
+
+/// The case has heads one after another, and queries of their own number, all of which count. Here keys that are no token have no
+/// query: so a sample becomes as many sequences as its queries need, each with all of its keys.
+fn attention(case: &Case, engine: &Engine) -> Vec<Found> {
+    let sizes = |name: &str| <[usize; 4]>::try_from(&*case.tensor(name).shape).expect("four dimensions");
+    let ([_, heads, queries, width], [_, _, keys, _]) = (sizes("in.q"), sizes("in.k"));
+    let lengths = case.u32s("in.lengths");
+    let sequences: Vec<(usize, usize)> =
+        (0..lengths.len()).flat_map(|sample| (0..queries).step_by(lengths[sample] as usize).map(move |first| (sample, first))).collect();
+    // Of an element of a sample, where it lies in the case and in a row here.
+    let columns = |head_length: usize, sample: usize, place: usize| {
+        let place = move |head: usize| (sample * heads + head) * head_length + place;
+        (0..heads).flat_map(move |head| (0..width).map(move |c| place(head) * width + c))
+    };
+    let query = |(sample, first): (usize, usize), place: usize| {
+        let counts = place < lengths[sample] as usize && first + place < queries;
+        counts.then(|| columns(queries, sample, first + place))
+    };
+    let found = computed(engine, |t| {
+        let mut rows = |name: &str, of_queries: bool| {
+            let values = case.f32s(&format!("in.{name}"));
+            let row = |(sequence, place): ((usize, usize), usize)| match of_queries {
+                true => query(sequence, place).map_or_else(|| vec![0.0; heads * width], |row| row.map(|i| values[i]).collect()),
+                false => columns(keys, sequence.0, place).map(|i| values[i]).collect(),
+            };
+            let places = sequences.iter().flat_map(|&sequence| (0..keys).map(move |place| (sequence, place)));
+            let of = shape((sequences.len() * keys) as u32, (heads * width) as u32);
+            let buf = t.arena.buffer(name, Role::Input, Dtype::F32, of, Fill::F32(places.flat_map(row).collect()));
+            t.want(buf);
+            buf
+        };
+        let (q, k, v, dy) = (rows("q", true), rows("k", false), rows("v", false), rows("dy", true));
+        let lengths: Vec<u32> = sequences.iter().map(|(sample, _)| lengths[*sample]).collect();
+        let tokens = tokens(case, t, &lengths, keys as u32);
+        let y = ops::attention(t, "y", q, k, v, tokens, heads as u32);
+        t.backward(y, dy);
+        with_gradients(t, ("out.y", y), &[("grad.q", q), ("grad.k", k), ("grad.v", v)])
+    });
+    let as_stored = |(Found { tensor, values, bounds }, _): (Found, Buf)| {
+        let count = case.tensor(&tensor).values.len();
+        let mut stored = Found { values: vec![0.0; count], bounds: vec![0.0; count], tensor };
+        for (s, &sequence) in sequences.iter().enumerate() {
+            for place in 0..keys {
+                let to: Vec<usize> = match stored.tensor.as_str() {
+                    "out.y" | "grad.q" => query(sequence, place).into_iter().flatten().collect(),
+                    _ => columns(keys, sequence.0, place).collect(),
+                };
+                for (c, to) in to.into_iter().enumerate() {
+                    stored.values[to] += values[(s * keys + place) * heads * width + c];
+                    stored.bounds[to] += bounds[(s * keys + place) * heads * width + c];
+                }
+            }
+        }
+        stored
+    };
+    found.into_iter().map(as_stored).collect()
+}
+
+/// The weights that a case has for queries, keys and values below each other are three here.
+fn multi_head_attention(case: &Case, engine: &Engine) -> Vec<Found> {
+    let &[_, length, width] = &*case.tensor("in.x").shape else { panic!("{}: three dimensions", case.name) };
+    let (lengths, heads) = (case.u32s("in.lengths"), case.number("heads").expect("a number of heads") as u32);
+    let mut found: Vec<Found> = computed(engine, |t| {
+        let (x, dy) = (case.input(t, "x"), case.input(t, "dy"));
+        let [weights, biases] = [("in_proj_weight", width as u32), ("in_proj_bias", 1)].map(|(name, rows)| {
+            [0, 1, 2].map(|third| {
+                let values = case.f32s(&format!("in.{name}"));
+                let part = values.chunks(values.len() / 3).nth(third).expect("three parts").to_vec();
+                let of = shape(rows, width as u32);
+                let buf = t.arena.buffer(&format!("{name}.{third}"), Role::Input, Dtype::F32, of, Fill::F32(part));
+                t.want(buf);
+                buf
+            })
+        });
+        let [w, b] = ["out_proj.weight", "out_proj.bias"].map(|name| case.input(t, name));
+        let [q, k, v] = [0, 1, 2].map(|i| ops::linear(t, ["q", "k", "v"][i], x, weights[i], biases[i], Activation::None));
+        let tokens = tokens(case, t, &lengths, length as u32);
+        let attended = ops::attention(t, "attended", q, k, v, tokens, heads);
+        let y = ops::linear(t, "y", attended, w, b, Activation::None);
+        t.backward(y, dy);
+        let of_thirds = |name, of: [Buf; 3]| of.map(|buf| (name, buf));
+        let projections = [of_thirds("grad.in_proj_weight", weights), of_thirds("grad.in_proj_bias", biases)].concat();
+        let inputs = [("grad.x", x), ("grad.out_proj.weight", w), ("grad.out_proj.bias", b)];
+        with_gradients(t, ("out.y", y), &[&inputs[..], &projections].concat())
+    })
+    .into_iter()
+    .map(|(found, _)| found)
+    .collect();
+    found.dedup_by(|third, all| {
+        let same = third.tensor == all.tensor;
+        if same {
+            all.values.append(&mut third.values);
+            all.bounds.append(&mut third.bounds);
+        }
+        same
+    });
+    // What comes out for padding is not to be compared.
+    let of_padding = |i: &usize| (i / width) % length >= lengths[i / width / length] as usize;
+    let y = &mut found[0].values;
+    (0..y.len()).filter(of_padding).for_each(|i| y[i] = case.tensor("out.y").values[i]);
+    found
+}
+
+fn masked_mean(case: &Case, engine: &Engine) -> Vec<Found> {
+    once(case, engine, |t| {
+        let (x, dy) = (case.input(t, "x"), case.input(t, "dy"));
+        let tokens = tokens(case, t, &case.u32s("in.lengths"), case.tensor("in.x").shape[1] as u32);
+        let y = ops::masked_mean(t, "y", x, tokens);
+        t.backward(y, dy);
+        with_gradients(t, ("out.y", y), &[("grad.x", x)])
     })
 }
 
@@ -1051,12 +1182,12 @@ fn results_are_pytorchs() {
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
 }
 
-/// In each tensor of each case, the largest element off by 1 %, in the file or in the result.
+/// In each tensor of each case, the largest element off by 1 %, in the file or in the result; where all are zero, by 0.01.
 #[test]
 fn a_value_one_percent_off_is_noticed() {
-    let off = |values: &mut [f64]| {
+    let off = |values: &mut [f64], zero: bool| {
         let largest = values.iter_mut().max_by(|a, b| a.abs().total_cmp(&b.abs())).expect("tensors are not empty");
-        *largest = if *largest == 0.0 { 0.01 } else { *largest * 1.01 };
+        *largest = if zero { *largest + 0.01 } else { *largest * 1.01 };
     };
     for mut case in own_cases() {
         // The first form: a streamed loss that is next to nothing may err by a percent.
@@ -1066,14 +1197,15 @@ fn a_value_one_percent_off_is_noticed() {
         for i in 0..found.len() {
             let name = found[i].tensor.clone();
             let result = found[i].values.clone();
-            off(&mut found[i].values);
+            let zero = case.tensor(&name).values.iter().all(|v| *v == 0.0);
+            off(&mut found[i].values, zero);
             assert!(judge(&case, &found).is_err(), "{}: `{name}` computed 1 % off went unnoticed", case.name);
             found[i].values[0] = f64::NAN;
             assert!(judge(&case, &found).is_err(), "{}: `{name}` with a NaN went unnoticed", case.name);
             found[i].values = result;
 
             let stored = case.tensor(&name).values.clone();
-            off(&mut case.tensors.get_mut(&name).expect("judged above").values);
+            off(&mut case.tensors.get_mut(&name).expect("judged above").values, zero);
             assert!(judge(&case, &found).is_err(), "{}: `{name}` stored 1 % off went unnoticed", case.name);
             case.tensors.get_mut(&name).expect("judged above").values = stored;
         }

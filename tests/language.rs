@@ -148,7 +148,7 @@ fn what_must_lie_beside_a_language_network_is_asked_for() {
     network(root, "net");
     put(root, "pictures/a/0.png", common::files::even(1));
     put(root, "pictures/b/0.png", common::files::even(2));
-    refused(root, &["eval", "net", "--data", "pictures", "--device", "cpu"], 1, &["up to 12 tokens of 20"]);
+    refused(root, &["embed", "net", "pictures", "--out", "x.csv", "--device", "cpu"], 1, &["up to 12 tokens of 20"]);
 }
 
 #[test]

@@ -41,7 +41,7 @@ pub(super) struct TokenizerParts {
     pub added: Vec<AddedToken>,
     pub normalizer: Option<Normalizer>,
     pub pre_tokenizer: Option<PreTokenizer>,
-    pub rules: Rules,
+    pub rules: ModelRules,
     /// Tokens before each text.
     pub before: Vec<u32>,
     /// Tokens after each text.
@@ -50,7 +50,7 @@ pub(super) struct TokenizerParts {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) enum Rules {
+pub(super) enum ModelRules {
     WordPiece(WordPieceRules),
     Bpe(BpeRules),
 }
@@ -161,9 +161,9 @@ impl LanguageTokenizer {
     pub fn begins_word(&self, token: u32) -> bool {
         let text = self.parts.vocabulary.get(token as usize).map_or("", String::as_str);
         match (&self.parts.rules, &self.parts.pre_tokenizer) {
-            (Rules::WordPiece(rules), _) => !text.starts_with(&rules.prefix),
-            (Rules::Bpe(_), Some(PreTokenizer::Metaspace { replacement, .. })) => text.starts_with(*replacement),
-            (Rules::Bpe(_), _) => text.starts_with(METASPACE),
+            (ModelRules::WordPiece(rules), _) => !text.starts_with(&rules.prefix),
+            (ModelRules::Bpe(_), Some(PreTokenizer::Metaspace { replacement, .. })) => text.starts_with(*replacement),
+            (ModelRules::Bpe(_), _) => text.starts_with(METASPACE),
         }
     }
 
@@ -237,8 +237,8 @@ impl TryFrom<TokenizerParts> for LanguageTokenizer {
             bail!("the special token {missing} is not in the vocabulary");
         }
         let model = match rules {
-            Rules::WordPiece(rules) => Model::WordPiece(WordPiece::new(rules.clone(), index)?),
-            Rules::Bpe(rules) => Model::Bpe(Bpe::new(rules, vocabulary, &index)?),
+            ModelRules::WordPiece(rules) => Model::WordPiece(WordPiece::new(rules.clone(), index)?),
+            ModelRules::Bpe(rules) => Model::Bpe(Bpe::new(rules, vocabulary, &index)?),
         };
         Ok(LanguageTokenizer { parts, model, added, added_normalized })
     }

@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::bpe::BpeRules;
-use super::language_tokenizer::{AddedToken, LanguageTokenizer, Normalizer, PreTokenizer, Rules, TokenizerParts};
+use super::language_tokenizer::{AddedToken, LanguageTokenizer, ModelRules, Normalizer, PreTokenizer, TokenizerParts};
 use super::wordpiece::{BertNormalizer, WordPieceRules};
 
 /// The token that fills up short texts has one of these names, where a file does not tell.
@@ -142,7 +142,7 @@ impl LanguageTokenizer {
         let (unknown, before, after) = (needed("[UNK]")?, vec![needed("[CLS]")?], vec![needed("[SEP]")?]);
         let bert = BertNormalizer { clean_text: true, handle_chinese_chars: true, strip_accents: None, lowercase: lower_case };
         let (normalizer, pre_tokenizer) = (Some(Normalizer::BertNormalizer(bert)), Some(PreTokenizer::BertPreTokenizer {}));
-        let rules = Rules::WordPiece(WordPieceRules { unknown, prefix: "##".into(), longest_word: 100 });
+        let rules = ModelRules::WordPiece(WordPieceRules { unknown, prefix: "##".into(), longest_word: 100 });
         TokenizerParts { pad: id("[PAD]"), vocabulary, added, normalizer, pre_tokenizer, rules, before, after }.try_into()
     }
 }
@@ -153,7 +153,7 @@ fn section<T: DeserializeOwned>(name: &str, value: Value) -> Result<T> {
 }
 
 /// Vocabulary and rules of the model.
-fn model(mut value: Value) -> Result<(Vec<String>, Rules)> {
+fn model(mut value: Value) -> Result<(Vec<String>, ModelRules)> {
     if let Some(model) = value.as_object_mut().filter(|model| !model.contains_key("type")) {
         // Old files do not tell their type.
         let name = if model.contains_key("merges") { "BPE" } else { "WordPiece" };
@@ -165,7 +165,7 @@ fn model(mut value: Value) -> Result<(Vec<String>, Rules)> {
     match section("model", value)? {
         ModelFile::WordPiece { unk_token, continuing_subword_prefix: prefix, max_input_chars_per_word: longest_word, vocab } => {
             let unknown = id(&vocab, &unk_token)?;
-            Ok((in_order(vocab)?, Rules::WordPiece(WordPieceRules { unknown, prefix, longest_word })))
+            Ok((in_order(vocab)?, ModelRules::WordPiece(WordPieceRules { unknown, prefix, longest_word })))
         }
         ModelFile::Bpe {
             dropout,
@@ -194,7 +194,7 @@ fn model(mut value: Value) -> Result<(Vec<String>, Rules)> {
                 Ok((id(&vocab, left).context("a merge is unknown")?, id(&vocab, right)?))
             };
             let merges = merges.iter().map(pair).collect::<Result<_>>()?;
-            Ok((in_order(vocab)?, Rules::Bpe(BpeRules { unknown, fuse_unknown: fuse_unk, byte_fallback, merges })))
+            Ok((in_order(vocab)?, ModelRules::Bpe(BpeRules { unknown, fuse_unknown: fuse_unk, byte_fallback, merges })))
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) struct Heads {
 }
 
 impl Heads {
-    /// Wider ones would not fit registers, and 4 places not workgroup memory.
+    /// Of such, 4 places fill a tile of workgroup memory; and an invocation has three rows of a head to itself.
     const WIDEST: u32 = 256;
 
     pub(super) fn of(x: Buf, tokens: Buf, count: u32) -> Self {
@@ -49,7 +49,7 @@ impl Heads {
         Heads { count, width, batch: tokens.rows(), length: tokens.cols(), token_stride, stride }
     }
 
-    /// Checks that rows of `x` are the places of `tokens`, and that heads divide its columns.
+    /// Checks that rows of `x`, the queries, are the places of `tokens`, and that heads divide its columns.
     pub(super) fn check(x: Buf, tokens: Buf, count: u32) -> Result<(), String> {
         has("q", x, tokens.rows() * tokens.cols(), x.cols())?;
         if count == 0 || !x.cols().is_multiple_of(count) || x.cols() / count > Self::WIDEST {
@@ -100,9 +100,9 @@ impl Heads {
         if place < count { first..first + count } else { first..first }
     }
 
-    /// Rows that the CPU takes at a time: their products with all of a sequence stay in its caches.
+    /// Rows that the CPU takes at a time: as many as keep their products with all of a sequence within 1 MiB.
     fn block(self) -> usize {
-        ((1 << 16) / self.length as usize).clamp(8, 64)
+        ((1 << 18) / self.length as usize).clamp(8, 64)
     }
 
     /// Calls `f(block, its words of each output)` for blocks of rows, in parallel.
@@ -110,7 +110,7 @@ impl Heads {
         self,
         tokens: &Rows<u32>,
         outputs: [&mut [f32]; N],
-        f: impl Fn(Block, [&mut [f32]; N]) + Sync,
+        f: impl Fn(SequenceRows, [&mut [f32]; N]) + Sync,
     ) {
         let (batch, length, block) = (self.batch as usize, self.length as usize, self.block());
         let mut words = outputs.map(|words| {
@@ -120,7 +120,7 @@ impl Heads {
         let blocks = (0..batch).flat_map(|sequence| {
             let (others, partners) = (sequence * length, tokens_of(tokens.row(sequence)).len());
             let rows = move |first: usize| partners.saturating_sub(first).min(block);
-            (0..length).step_by(block).map(move |first| Block { first: others + first, rows: rows(first), others, partners })
+            (0..length).step_by(block).map(move |first| SequenceRows { first: others + first, rows: rows(first), others, partners })
         });
         let tasks: Vec<_> = blocks.map(|block| (block, words.each_mut().map(|words| words.next().expect("a block of each")))).collect();
         tasks.into_par_iter().for_each(|(block, words)| f(block, words));
@@ -132,13 +132,13 @@ impl Heads {
     }
 
     /// `rows` x `partners` products of one head's columns.
-    pub(super) fn products(self, block: Block) -> Gemm {
+    pub(super) fn products(self, block: SequenceRows) -> Gemm {
         let (stride, dense) = (self.stride as usize, Gemm::dense(Layout::NT, block.rows, block.partners, self.width as usize));
         Gemm { a_stride: stride, b_stride: stride, ..dense }
     }
 
     /// Sums of one head's columns of the partners, weighted by such products.
-    pub(super) fn sums(self, block: Block, accumulate: bool) -> Gemm {
+    pub(super) fn sums(self, block: SequenceRows, accumulate: bool) -> Gemm {
         let (stride, dense) = (self.stride as usize, Gemm::dense(Layout::NN, block.rows, self.width as usize, block.partners));
         Gemm { b_stride: stride, c_stride: stride, accumulate, ..dense }
     }
@@ -146,7 +146,7 @@ impl Heads {
 
 /// Rows `first` and on of a sequence that begins at row `others` and has `partners` tokens; `rows` of them are tokens.
 #[derive(Clone, Copy)]
-pub(super) struct Block {
+pub(super) struct SequenceRows {
     pub(super) first: usize,
     pub(super) rows: usize,
     pub(super) others: usize,
@@ -324,7 +324,7 @@ pub(super) const SIZES: [(u32, u32, u32, u32, f32); 9] = [
     (2, 129, 1, 6, 2.0),
     (3, 35, 4, 32, 1.0),
     (2, 18, 1, 65, 1.0),
-    (3, 9, 1, 256, 0.5),
+    (3, 9, 1, 130, 0.5),
     (3, 40, 2, 8, 30.0),
 ];
 

@@ -5,7 +5,7 @@ use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::activation::exp as fast_exp;
-use super::attention::{Block, Heads, SIZES, VANISHED, case_rows, case_tokens, dot, logit_error};
+use super::attention::{Heads, SIZES, SequenceRows, VANISHED, case_rows, case_tokens, dot, logit_error};
 use super::{Cases, has, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::{HostMem, Rows};
@@ -38,7 +38,7 @@ pub struct AttentionBackward {
 }
 
 /// What is read, as rows.
-struct Operands<'a> {
+struct AttentionRows<'a> {
     q: Rows<'a, f32>,
     k: Rows<'a, f32>,
     v: Rows<'a, f32>,
@@ -77,13 +77,13 @@ impl AttentionBackward {
         Heads::of(self.q, self.tokens, self.heads)
     }
 
-    fn read<'a>(&self, m: &'a HostMem) -> Operands<'a> {
+    fn read<'a>(&self, m: &'a HostMem) -> AttentionRows<'a> {
         let [q, k, v, grad_y, log_sums, deltas] = [self.q, self.k, self.v, self.grad_y, self.log_sums, self.deltas].map(|buf| m.f32(buf));
-        Operands { q, k, v, grad_y, log_sums, deltas, tokens: m.u32(self.tokens) }
+        AttentionRows { q, k, v, grad_y, log_sums, deltas, tokens: m.u32(self.tokens) }
     }
 
     /// Whose rows the gradient is a sum of.
-    fn summed<'a>(&self, from: &'a Operands<'a>) -> &'a Rows<'a, f32> {
+    fn summed<'a>(&self, from: &'a AttentionRows<'a>) -> &'a Rows<'a, f32> {
         match self.of {
             AttentionInput::Queries => &from.k,
             AttentionInput::Keys => &from.q,
@@ -92,7 +92,7 @@ impl AttentionBackward {
     }
 
     /// What a head's columns of the gradient in row `row` are summed from, from the formula.
-    fn terms(&self, from: &Operands<'_>, row: usize, head: usize, exp: Exp) -> Vec<Term> {
+    fn terms(&self, from: &AttentionRows<'_>, row: usize, head: usize, exp: Exp) -> Vec<Term> {
         let (split, columns) = (self.split(), self.split().columns(head));
         let scale = 1.0 / f64::from(split.width).sqrt();
         let term = |partner: usize| {
@@ -117,7 +117,7 @@ impl AttentionBackward {
     }
 
     /// log_sums and deltas of one head: those of the partners, or of the query in row `row` as many times.
-    fn sums(&self, from: &Operands<'_>, block: Block, row: usize, head: usize) -> [Vec<f32>; 2] {
+    fn sums(&self, from: &AttentionRows<'_>, block: SequenceRows, row: usize, head: usize) -> [Vec<f32>; 2] {
         [&from.log_sums, &from.deltas].map(|sums| match self.of {
             AttentionInput::Queries => vec![sums.row(row)[head]; block.partners],
             _ => (block.others..block.others + block.partners).map(|query| sums.row(query)[head]).collect(),

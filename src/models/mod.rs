@@ -69,6 +69,16 @@ impl ModelKind {
         whole.max_by_key(|(layers, _)| *layers).map(|(_, kind)| kind)
     }
 
+    /// The values of a tensor of places for as many as a model has; `None` where that is not how shapes differ.
+    pub fn refitted(self, name: &str, found: &[usize], values: &[f32], wanted: &[usize]) -> Option<Vec<f32>> {
+        match (found, wanted) {
+            (&[1, from, width], &[1, to, wide]) if width == wide && values.len() == from * width => {
+                self.refit(name, values, [u32::try_from(from).ok()?, u32::try_from(to).ok()?])
+            }
+            _ => None,
+        }
+    }
+
     /// Samples such as published networks of this kind take.
     pub fn usual_samples(self) -> SampleType {
         match self.form() {

@@ -21,7 +21,6 @@ use super::outputs::Outputs;
 #[cfg(feature = "files")]
 use super::pth;
 use super::tasks::{Objective, Task, stage};
-use super::weights::refitted;
 use crate::core::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
 use crate::core::sample::{Image, SampleType};
 use crate::data::{Encoding, Fingerprint, MOST_SIDE, Resize, Tokenizer};
@@ -278,7 +277,7 @@ impl Checkpoint {
         models::record_encoder(&mut arena, &self.record.model, self.record.samples);
         let kind = self.record.model.kind;
         let fits = |b: &NamedBuf| {
-            let refits = |shape: &[usize], values: &[f32]| refitted(kind, &b.name, shape, values, &b.tensor.torch_shape()).is_some();
+            let refits = |shape: &[usize], values: &[f32]| kind.refitted(&b.name, shape, values, &b.tensor.torch_shape()).is_some();
             self.tensors.get(&b.name).is_some_and(|(shape, _, bytes)| *shape == b.tensor.torch_shape() || refits(shape, &floats_of(bytes)))
         };
         match arena.bufs().iter().find(|b| b.role.group().is_some() && !fits(b)) {
@@ -301,7 +300,7 @@ impl Checkpoint {
             let Some((found, ty, bytes)) = self.tensors.get(&name) else {
                 bail!("{} holds no `{name}`: it is of another model", self.source);
             };
-            let refitted = || refitted(self.record.model.kind, &name, found, &floats_of(bytes), &shape);
+            let refitted = || self.record.model.kind.refitted(&name, found, &floats_of(bytes), &shape);
             let refitted = if *found == shape { None } else { refitted() };
             ensure!(
                 *found == shape || refitted.is_some(),

@@ -299,7 +299,7 @@ impl Weights {
         let Some((found, kind, bytes)) = self.tensors.get(&b.name) else { return Err(format!("there is no `{}`", b.name)) };
         let values = floats(*kind, bytes).ok_or_else(|| format!("`{}` is of type {kind:?}, not F32, F16, BF16 or F64", b.name))?;
         let misfit = || format!("`{}` has shape {found:?}, the model wants {wanted:?}", b.name);
-        if *found == wanted { Ok(values) } else { refitted(self.kind, &b.name, found, &values, &wanted).ok_or_else(misfit) }
+        if *found == wanted { Ok(values) } else { self.kind.refitted(&b.name, found, &values, &wanted).ok_or_else(misfit) }
     }
 
     /// The values of the classifier's buffers, each row where the class of its name is in `run`, or why they are not for it.
@@ -433,16 +433,6 @@ fn apart(tensors: StoredTensors, kind: ModelKind) -> StoredTensors {
         );
     }
     all
-}
-
-/// The values of a tensor of places for as many as a model has; `None` where that is not how shapes differ.
-pub(super) fn refitted(kind: ModelKind, name: &str, found: &[usize], values: &[f32], wanted: &[usize]) -> Option<Vec<f32>> {
-    match (found, wanted) {
-        (&[1, from, width], &[1, to, wide]) if width == wide => {
-            kind.refit(name, values, [u32::try_from(from).ok()?, u32::try_from(to).ok()?])
-        }
-        _ => None,
-    }
 }
 
 /// Little-endian numbers as f32, of the types that weights come in.
