@@ -165,6 +165,8 @@ pub struct Arena {
     second_moments: Option<u16>,
     /// The layer at which training begins, as long as no parameter of it was declared.
     frozen_until: Option<String>,
+    /// Parameters begin with zeros.
+    undrawn: bool,
     too_large: Option<TooLarge>,
 }
 
@@ -190,6 +192,7 @@ impl Arena {
             by_place: HashMap::new(),
             second_moments: None,
             frozen_until: None,
+            undrawn: false,
             too_large: None,
         }
     }
@@ -288,6 +291,7 @@ impl Arena {
         for alloc in [PARAMS, GRADS, MOMENTUM].into_iter().chain(self.second_moments) {
             self.allocs[alloc as usize] += words;
         }
+        let fill = if self.undrawn { Fill::Zero } else { fill };
         self.insert(name.to_string(), Role::Param { group }, buf(PARAMS), tensor, fill);
         self.insert(format!("grad.{name}"), Role::Grad, buf(GRADS), tensor, Fill::Zero);
         self.insert(format!("momentum.{name}"), Role::State, buf(MOMENTUM), tensor, Fill::Zero);
@@ -343,6 +347,11 @@ impl Arena {
             self.bufs.iter().filter_map(|b| if let Role::Param { group } = b.role { Some(group) } else { None }).collect();
         groups.dedup();
         groups
+    }
+
+    /// Parameters that are declared from now on begin with zeros: what is restored at once need not be drawn.
+    pub fn draw_no_params(&mut self) {
+        self.undrawn = true;
     }
 
     /// A buffer of its own. Asking for a known name returns the same buffer.

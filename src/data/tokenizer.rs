@@ -14,7 +14,7 @@ pub enum Tokenizer {
     /// Learned from training texts.
     Words(WordTokenizer),
     /// Of a language network.
-    Language(OfNetwork),
+    Language(Box<OfNetwork>),
 }
 
 /// The tokenizer of a language network, and how many tokens of a text are taken.
@@ -37,7 +37,7 @@ impl Tokenizer {
 
     /// Of a network that takes up to `longest` tokens.
     pub fn of_network(language: LanguageTokenizer, longest: u32) -> Self {
-        Tokenizer::Language(OfNetwork { language, longest, unfitted: true })
+        Tokenizer::Language(Box::new(OfNetwork { language, longest, unfitted: true }))
     }
 
     /// One that was read from a file, ready for use.
@@ -51,10 +51,10 @@ impl Tokenizer {
     /// One of a network takes no more tokens from now on than nearly all of these texts have; others stay.
     pub fn fitted<'a>(self, texts: impl Iterator<Item = &'a str>) -> Self {
         match self {
-            Tokenizer::Language(OfNetwork { language, longest, unfitted: true }) => {
-                let most = longest as usize;
-                let needed = usual_longest(texts.map(|text| language.encode(text, most).ids.len()).collect());
-                Tokenizer::Language(OfNetwork { language, longest: needed.min(longest), unfitted: false })
+            Tokenizer::Language(network) if network.unfitted => {
+                let OfNetwork { language, longest, .. } = *network;
+                let needed = usual_longest(texts.map(|text| language.encode(text, longest as usize).ids.len()).collect());
+                Tokenizer::Language(Box::new(OfNetwork { language, longest: needed.min(longest), unfitted: false }))
             }
             others => others,
         }
@@ -64,9 +64,9 @@ impl Tokenizer {
     pub fn problem(&self) -> Option<String> {
         match self {
             Tokenizer::Words(words) => words.problem(),
-            Tokenizer::Language(OfNetwork { longest, .. }) => {
-                let sound = (1..=WordTokenizer::MOST_TOKENS).contains(longest);
-                (!sound).then(|| format!("{longest} tokens of a text make no sense"))
+            Tokenizer::Language(network) => {
+                let sound = (1..=WordTokenizer::MOST_TOKENS).contains(&network.longest);
+                (!sound).then(|| format!("{} tokens of a text make no sense", network.longest))
             }
         }
     }
@@ -75,7 +75,7 @@ impl Tokenizer {
     pub fn vocabulary(&self) -> u32 {
         match self {
             Tokenizer::Words(words) => words.vocabulary(),
-            Tokenizer::Language(OfNetwork { language, .. }) => language.vocabulary() as u32,
+            Tokenizer::Language(network) => network.language.vocabulary() as u32,
         }
     }
 
@@ -83,7 +83,7 @@ impl Tokenizer {
     pub fn longest(&self) -> u32 {
         match self {
             Tokenizer::Words(words) => words.longest(),
-            Tokenizer::Language(OfNetwork { longest, .. }) => *longest,
+            Tokenizer::Language(network) => network.longest,
         }
     }
 
@@ -91,7 +91,7 @@ impl Tokenizer {
     pub fn known(&self) -> String {
         match self {
             Tokenizer::Words(words) => format!("{} words that occur twice or more", words.words()),
-            Tokenizer::Language(OfNetwork { language, .. }) => format!("{} pieces of words that the network knows", language.vocabulary()),
+            Tokenizer::Language(network) => format!("{} pieces of words that the network knows", network.language.vocabulary()),
         }
     }
 
@@ -99,7 +99,8 @@ impl Tokenizer {
     pub fn tokens(&self, text: &str) -> (Vec<u32>, bool) {
         match self {
             Tokenizer::Words(words) => words.tokens(text),
-            Tokenizer::Language(OfNetwork { language, longest, .. }) => {
+            Tokenizer::Language(network) => {
+                let OfNetwork { language, longest, .. } = &**network;
                 let Encoded { mut ids, cut } = language.encode(text, *longest as usize);
                 ids.iter_mut().filter(|id| language.begins_word(**id)).for_each(|id| *id |= BEGINS_WORD);
                 (ids, cut)

@@ -97,7 +97,8 @@ impl WordPiece {
             piece.clear();
             piece.push_str(if text.len() < word.len() { &self.rules.prefix } else { "" });
             let prefix = piece.len();
-            piece.push_str(&text[..text.floor_char_boundary(self.longest_piece)]);
+            let most = self.longest_piece.min(text.len());
+            piece.push_str(&text[..(0..=most).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0)]);
             while piece.len() > prefix && !self.index.contains_key(&piece) {
                 piece.pop();
             }

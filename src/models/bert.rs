@@ -56,7 +56,7 @@ impl Encoder for Bert {
         let mut ids = |name: &str, of: fn(u32, u32) -> u32| {
             let ids = (0..count).map(|i| of(i % tokens.cols(), positions)).collect();
             // Batches may differ in size.
-            t.arena.buffer(&format!("{name} of {count}"), Role::Input, Dtype::U32, tokens.shape, Fill::U32(ids))
+            t.arena.buffer(&format!("{name} of {}x{}", tokens.rows(), tokens.cols()), Role::Input, Dtype::U32, tokens.shape, Fill::U32(ids))
         };
         let [places, kinds] = [ids("positions", |at, positions| at.min(positions - 1)), ids("types of tokens", |_, _| 0)];
         let places = embedded(t, POSITIONS, group, places, [positions, width]);

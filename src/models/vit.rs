@@ -216,7 +216,7 @@ impl Vit {
         let ids = |t: &mut Tape<'_>, name: &str, id: &dyn Fn(u32, u32) -> u32| {
             let ids = (0..batch * room).map(|i| if i % room < count { id(i / room, i % room) } else { NO_TOKEN });
             // Batches may differ in size.
-            t.arena.buffer(&format!("{name} of {batch}"), Role::Input, Dtype::U32, shape(batch, room), Fill::U32(ids.collect()))
+            t.arena.buffer(&format!("{name} of {batch}x{room}"), Role::Input, Dtype::U32, shape(batch, room), Fill::U32(ids.collect()))
         };
         let of_patches = ids(t, "places of patches", &|picture, at| if at == 0 { NO_TOKEN } else { picture * of_picture + at - 1 });
         let of_class = ids(t, "places of class tokens", &|_, at| if at == 0 { 0 } else { NO_TOKEN });

@@ -21,21 +21,43 @@ use crate::ops::{Batch, DataBufs};
 /// Images on the device at once, at most. More come in shards, one after the other.
 const SHARD: u32 = 5_000;
 
-/// Texts of about the same length, as what is computed for them grows with the room for the longest; with their rows. `None` of samples
-/// that are equally long.
-fn by_length(samples: &Split) -> Option<Vec<(Vec<u32>, Split)>> {
-    const SHORTEST: u32 = 8;
-    let SampleType::Tokens { longest, .. } = samples.kind() else { return None };
-    let lengths = samples.samples.lengths()?;
-    let mut parts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for (row, length) in (0..).zip(lengths) {
-        parts.entry(length.max(SHORTEST).next_power_of_two().min(longest)).or_default().push(row);
+/// Samples in parts that take as much room each: texts of about the same length, as what is computed for them grows with the room for the
+/// longest; of others, all.
+pub(super) struct LengthParts {
+    pub splits: Vec<Split>,
+    /// Of each part, where its samples are among all.
+    rows: Vec<Vec<u32>>,
+}
+
+impl LengthParts {
+    pub fn of(samples: &Split) -> Self {
+        const SHORTEST: u32 = 8;
+        let (SampleType::Tokens { longest, .. }, Some(lengths)) = (samples.kind(), samples.samples.lengths()) else {
+            return LengthParts { splits: vec![samples.clone()], rows: vec![(0..samples.len()).collect()] };
+        };
+        let mut parts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for (row, length) in (0..).zip(lengths) {
+            parts.entry(length.max(SHORTEST).next_power_of_two().min(longest)).or_default().push(row);
+        }
+        let split = |(most, rows): (&u32, &Vec<u32>)| {
+            let part = samples.select(rows);
+            Split { samples: part.samples.cut_off(*most), ..part }
+        };
+        LengthParts { splits: parts.iter().map(split).collect(), rows: parts.into_values().collect() }
     }
-    let part = |(most, rows): (u32, Vec<u32>)| {
-        let part = samples.select(&rows);
-        (rows, Split { samples: part.samples.cut_off(most), ..part })
-    };
-    (parts.len() > 1 || parts.keys().next() < Some(&longest)).then(|| parts.into_iter().map(part).collect())
+
+    /// What was computed for the samples of each part, equally many numbers for each, in the order of all samples; with how many.
+    pub fn in_order(&self, found: Vec<Vec<f32>>) -> (Vec<f32>, usize) {
+        let count: usize = self.rows.iter().map(Vec::len).sum();
+        let columns = found.iter().map(Vec::len).sum::<usize>() / count.max(1);
+        let mut values = vec![0.0; count * columns];
+        for (rows, found) in self.rows.iter().zip(found) {
+            for (&row, found) in rows.iter().zip(found.chunks(columns.max(1))) {
+                values[row as usize * columns..][..columns].copy_from_slice(found);
+            }
+        }
+        (values, columns)
+    }
 }
 
 /// What an encoder makes of images.
@@ -59,8 +81,8 @@ impl Features {
     }
 }
 
-/// Runs a recorded pass `P`: see [`Checkpoint::pass_over`].
-pub(super) type RunPass<'a, P> = dyn FnMut(&mut dyn Executor, &Programs, &P, Shards) -> Result<()> + 'a;
+/// Runs a recorded pass `P` over a part of the samples, given by its number: see [`Checkpoint::pass_over`].
+pub(super) type RunPass<'a, P> = dyn FnMut(&mut dyn Executor, &Programs, usize, &P, Shards) -> Result<()> + 'a;
 
 impl Checkpoint {
     /// Features of `images`, as they are, in evaluation. Fails where they are not of the size that the encoder was trained on.
@@ -69,55 +91,49 @@ impl Checkpoint {
             let text = "this run segments: its encoder ends in maps, not in features; the run that it began with may have them";
             return Err(UsageError(text.into()).into());
         }
-        if let Some(parts) = by_length(images) {
-            let of_part = |(_, part): &(_, Split)| self.features_of(device, part);
-            let found = parts.iter().map(of_part).collect::<Result<Vec<_>>>()?;
-            let columns = found.first().map_or(0, |found| found.columns);
-            let mut values = vec![0.0; images.len() as usize * columns];
-            for ((rows, _), found) in parts.iter().zip(&found) {
-                for (&row, found) in rows.iter().zip(found.values.chunks(columns)) {
-                    values[row as usize * columns..][..columns].copy_from_slice(found);
-                }
-            }
-            return Ok(Features { values, columns });
-        }
-        self.features_of(device, images)
-    }
-
-    /// [`features`](Self::features) of samples that take as much room each.
-    fn features_of(&self, device: &Device, images: &Split) -> Result<Features> {
+        let parts = LengthParts::of(images);
         let of_batch = |t: &mut Tape<'_>, batch: Batch| models::features(t, &self.record.model, batch);
-        let record = |r: &mut Recording, data, count| Ok(Evaluation::record(r, "images", data, count, &of_batch)?);
-        let mut features = Features { values: Vec::new(), columns: 0 };
-        self.pass_over(device, images, &record, &mut |exec, programs, evaluation: &Evaluation, shards| {
-            features.columns = evaluation.columns();
-            shards.each(exec, images, &mut |exec, repeated| {
-                features.values.extend(&evaluation.run(exec, programs)?[repeated as usize * evaluation.columns()..]);
+        let record = |r: &mut Recording, name: &str, data, count| Ok(Evaluation::record(r, name, data, count, &of_batch)?);
+        let mut found = Vec::new();
+        self.pass_over(device, &parts.splits, &record, &mut |exec, programs, part, evaluation: &Evaluation, shards| {
+            let mut values = Vec::new();
+            shards.each(exec, &parts.splits[part], &mut |exec, repeated| {
+                values.extend(&evaluation.run(exec, programs)?[repeated as usize * evaluation.columns()..]);
                 Ok(())
-            })
+            })?;
+            found.push(values);
+            Ok(())
         })?;
-        Ok(features)
+        let (values, columns) = parts.in_order(found);
+        Ok(Features { values, columns })
     }
 
-    /// Records a pass over as many of `samples` as are on the device at once, and calls `run` with it and these weights. The
+    /// Records a pass over as many samples of each part as are on the device at once, and calls `run` with each and these weights. The
     /// result of a sample does not depend on the shard that it is in. Fails where samples are not of the size that the encoder
     /// was trained on.
     pub(super) fn pass_over<P>(
         &self,
         device: &Device,
-        samples: &Split,
-        record: &dyn Fn(&mut Recording, DataBufs, u32) -> Result<P>,
+        parts: &[Split],
+        record: &dyn Fn(&mut Recording, &str, DataBufs, u32) -> Result<P>,
         run: &mut RunPass<'_, P>,
     ) -> Result<()> {
-        let (ours, theirs) = (self.record.samples, samples.kind());
-        anyhow::ensure!(ours.takes(theirs), "the checkpoint is for samples of {ours}, these are of {theirs}");
-        anyhow::ensure!(!samples.is_empty(), "there are no samples");
         let mut r = Recording::new(0, device.binding_limit());
-        let shards = Shards::declare(&mut r, "images", &samples.bare(), SHARD);
-        let pass = record(&mut r, shards.data, shards.size)?;
+        // All of them are restored.
+        r.arena.draw_no_params();
+        let mut passes = Vec::new();
+        for (i, samples) in parts.iter().enumerate() {
+            let (ours, theirs) = (self.record.samples, samples.kind());
+            anyhow::ensure!(ours.takes(theirs), "the checkpoint is for samples of {ours}, these are of {theirs}");
+            anyhow::ensure!(!samples.is_empty(), "there are no samples");
+            let name = if parts.len() > 1 { format!("samples {i}") } else { "samples".to_string() };
+            let shards = Shards::declare(&mut r, &name, &samples.bare(), SHARD);
+            passes.push((record(&mut r, &name, shards.data, shards.size)?, shards));
+        }
+        anyhow::ensure!(!passes.is_empty(), "there are no samples");
         let programs = Arc::new(std::mem::take(&mut r.programs));
         let mut exec = r.load(device, programs.clone())?;
         self.restore(&r.arena, &mut *exec, &|role| role.group().is_some())?;
-        run(&mut *exec, &programs, &pass, shards)
+        passes.into_iter().enumerate().try_for_each(|(part, (pass, shards))| run(&mut *exec, &programs, part, &pass, shards))
     }
 }

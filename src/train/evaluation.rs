@@ -14,9 +14,12 @@ use crate::ops::{Batch, Clock, DataBufs, Optimizer, Statistics, batch_indices, s
 /// Samples that a batch without gradients has at most, and places of theirs.
 const MOST_SAMPLES: u32 = 250;
 const MOST_PLACES: u32 = 1 << 18;
+/// Of sequences, whose places go through layers hundreds of numbers wide: more would not stay in a cache.
+const MOST_TOKENS: u32 = 1 << 9;
 
 fn batch_of(samples: u32, kind: SampleType) -> u32 {
-    samples.min(MOST_SAMPLES).min(MOST_PLACES / kind.places()).max(1)
+    let most = if kind.is_sequence() { MOST_TOKENS } else { MOST_PLACES };
+    samples.min(MOST_SAMPLES).min(most / kind.places()).max(1)
 }
 
 /// A pass over a data set, one batch after the other.

@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 
 use super::checkpoint::{Checkpoint, Record};
 use super::driver::{Driver, Session};
+use super::embed::LengthParts;
 use super::evaluation::{Pass, Recalibration};
 use super::methods;
 use super::methods::images;
@@ -266,10 +267,24 @@ fn outputs_each(
     samples: &Split,
     f: &mut BatchOutput<'_>,
 ) -> Result<()> {
-    let record = |r: &mut Recording, data, count| outputs(r, data, "samples", count, &checkpoint.record.model, objective);
-    checkpoint.pass_over(device, samples, &record, &mut |exec, programs, pass, shards| {
-        shards.outputs(exec, samples, &|exec, f| pass.each(exec, programs, f), f)
-    })
+    let record = |r: &mut Recording, name: &str, data, count| outputs(r, data, name, count, &checkpoint.record.model, objective);
+    let parts = LengthParts::of(samples);
+    if let [whole] = &parts.splits[..] {
+        return checkpoint.pass_over(device, std::slice::from_ref(whole), &record, &mut |exec, programs, _, pass, shards| {
+            shards.outputs(exec, whole, &|exec, f| pass.each(exec, programs, f), f)
+        });
+    }
+    let mut found = Vec::new();
+    checkpoint.pass_over(device, &parts.splits, &record, &mut |exec, programs, part, pass, shards| {
+        let mut values = Vec::new();
+        shards.outputs(exec, &parts.splits[part], &|exec, f| pass.each(exec, programs, f), &mut |_, output| {
+            values.extend(output);
+            Ok(())
+        })?;
+        found.push(values);
+        Ok(())
+    })?;
+    f(samples.len(), parts.in_order(found).0)
 }
 
 /// What the predictions of a fine-tuned checkpoint for `samples` are worth. Fails where the truth about them is not known.
