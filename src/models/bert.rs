@@ -1,7 +1,7 @@
 //! BERT (Devlin et al., 2018): texts by attention among their tokens, in published weights' names and shapes.
 
 use super::encoder::{Encoder, Published, ShapeOf};
-use super::layers::{Place, dense, embedded, row_norm};
+use super::layers::{Place, dense, directions, embedded, row_norm};
 use super::{ModelSettings, Normalization, TransformerShape};
 use crate::core::buffer::{Buf, Dtype, Fill, Role};
 use crate::core::tape::Tape;
@@ -45,7 +45,7 @@ impl Encoder for Bert {
         format!("bert of {layers} layers, {width} wide, {heads} heads")
     }
 
-    /// Layers with layer norm behind them; the mean over the last one's tokens.
+    /// Layers with layer norm behind them; the direction of the mean over the last one's tokens.
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
         let TransformerShape { width, layers, heads, inner, positions, types, eps, .. } = model.transformer();
         let (group, (tokens, vocabulary)) = (place.group, x.tokens());
@@ -78,7 +78,8 @@ impl Encoder for Bert {
             let sum = add(t, &name("output"), x, narrow, Activation::None);
             x = row_norm(t, &name("output.LayerNorm"), group, sum, eps);
         }
-        masked_mean(t, "mean of tokens", x, tokens)
+        let mean = masked_mean(t, "mean of tokens", x, tokens);
+        directions(t, "sentence", mean)
     }
 
     /// What tokens are is known well enough.

@@ -1,12 +1,12 @@
 //! Layers with parameters, as models put them together.
 
-use crate::core::buffer::{Buf, Fill, Maps, Tensor, shape};
+use crate::core::buffer::{Buf, Dtype, Fill, Maps, Role, Tensor, shape};
 use crate::core::layout::Taps;
 use crate::core::tape::Tape;
 use crate::kernels::conv2d::{Geometry, Padding};
 use crate::ops::{
-    Activation, BatchNormLayer, Statistics, Value, add, batch_norm, conv2d, depthwise_conv2d, embedding, embedding_bag, flatten,
-    layer_norm, linear, project,
+    Activation, BatchNormLayer, Statistics, Value, add, batch_norm, channel_scale, conv2d, depthwise_conv2d, embedding, embedding_bag,
+    flatten, layer_norm, linear, normalize, project,
 };
 
 /// Where a layer stands: whose parameters it has, and by which statistics its batch norm normalises.
@@ -63,6 +63,16 @@ pub fn embedded(t: &mut Tape<'_>, name: &str, group: u8, tokens: Buf, [vocabular
     const BOUND: f32 = 0.02 * 1.732_050_8;
     let table = t.param(&format!("{name}.weight"), group, shape(vocabulary, cols), Fill::Uniform(BOUND));
     embedding(t, name, tokens, table)
+}
+
+/// Rows in their direction, whose numbers are 1 in size on average: of length sqrt(cols). What follows them begins as it does behind a
+/// layer norm.
+pub fn directions(t: &mut Tape<'_>, name: &str, x: Buf) -> Buf {
+    let unit = normalize(t, &format!("{name} of length 1"), x);
+    let length = (x.cols() as f32).sqrt();
+    let fill = Fill::F32(vec![length; x.cols() as usize]);
+    let factors = t.arena.buffer(&format!("{name} length"), Role::Input, Dtype::F32, shape(1, x.cols()), fill);
+    channel_scale(t, name, Maps::new(unit, 1, unit.rows(), 1), factors).buf
 }
 
 /// Layer norm over the columns of each row.

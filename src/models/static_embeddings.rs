@@ -1,7 +1,7 @@
-//! Static embeddings: texts as the mean of the embeddings of their tokens, whatever stands beside them.
+//! Static embeddings: texts as the mean of the embeddings of their tokens, whatever stands beside them: its direction.
 
 use super::encoder::{Encoder, Published, ShapeOf};
-use super::layers::{Place, embedded};
+use super::layers::{Place, directions, embedded};
 use super::{ModelSettings, Normalization};
 use crate::core::buffer::Buf;
 use crate::core::tape::Tape;
@@ -59,7 +59,8 @@ impl Encoder for StaticEmbeddings {
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
         let (tokens, vocabulary) = x.tokens();
         let words = embedded(t, TABLE, place.group, tokens, [vocabulary, model.features]);
-        masked_mean(t, "mean of tokens", words, tokens)
+        let mean = masked_mean(t, "mean of tokens", words, tokens);
+        directions(t, "sentence", mean)
     }
 
     fn has_batch_norm(&self) -> bool {

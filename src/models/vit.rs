@@ -299,3 +299,45 @@ fn stretched_taps(from: usize, to: usize) -> Shares {
     };
     (0..to).map(of).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_transformers_are_known() {
+        for (theirs, ours) in [
+            ("embeddings.cls_token", "cls_token"),
+            ("embeddings.patch_embeddings.projection.bias", "patch_embed.proj.bias"),
+            ("encoder.layer.11.attention.attention.query.weight", "blocks.11.attn.q.weight"),
+            ("encoder.layer.0.attention.output.dense.bias", "blocks.0.attn.proj.bias"),
+            ("encoder.layer.3.layer_scale2.lambda1", "blocks.3.ls2.gamma"),
+            ("encoder.layer.3.norm2.weight", "blocks.3.norm2.weight"),
+            ("layernorm.weight", "norm.weight"),
+        ] {
+            assert_eq!(of_transformers(theirs).as_deref(), Some(ours), "{theirs}");
+        }
+        for stranger in ["encoder.layer.x.norm1.weight", "encoder.layer.0.other.weight", "blocks.0.norm1.weight", "pooler.dense.weight"] {
+            assert_eq!(of_transformers(stranger), None, "{stranger}");
+        }
+        assert_eq!(DINOV2.fused("blocks.2.attn.qkv.bias"), Some(["q", "k", "v"].map(|part| format!("blocks.2.attn.{part}.bias")).into()));
+        assert_eq!(DINOV2.fused("blocks.2.attn.proj.bias"), None);
+    }
+
+    #[test]
+    fn positions_are_interpolated_to_other_grids() {
+        // A class token, then a grid of 4 x 4 whose values are a plane: inside, either cubic keeps it.
+        let plane = |side: usize| {
+            (0..side * side).map(move |i| ((i / side) as f32 + 0.5) * 8.0 / side as f32 + ((i % side) as f32 + 0.5) / side as f32)
+        };
+        let values: Vec<f32> = std::iter::once(7.0).chain(plane(8)).collect();
+        assert_eq!(ENCODER.refit("norm.weight", &values, [65, 17]), None);
+        assert_eq!(ENCODER.refit("pos_embed", &values, [65, 18]), None, "no square");
+        let found = ENCODER.refit("pos_embed", &values, [65, 26]).expect("squares");
+        assert_eq!((found.len(), found[0]), (26, 7.0));
+        let wanted: Vec<f32> = plane(5).collect();
+        assert!((found[1 + 12] - wanted[12]).abs() < 1e-5, "{} is not {}", found[13], wanted[12]);
+        let same = ENCODER.refit("pos_embed", &values, [65, 65]).expect("the same");
+        assert!(same.iter().zip(&values).all(|(a, b)| (a - b).abs() < 1e-6));
+    }
+}

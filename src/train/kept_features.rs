@@ -16,7 +16,7 @@ use crate::data::Split;
 use crate::exec::Device;
 
 /// Grows when the same weights and pictures come to other features.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Of all that is kept.
 const MOST_BYTES: u64 = 2 << 30;

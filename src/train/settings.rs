@@ -394,8 +394,8 @@ impl FinetuneSettings {
     /// With what was best for a published language network.
     fn of_language(self) -> Self {
         let freeze_until = if self.freeze { None } else { self.model.kind.trained_from(self.has_few_labels()) };
-        let run = RunSettings { optimizer: OptimizerKind::Adamw, lr: 3e-4, schedule: Schedule::Cosine, batch: 32, ..self.run };
-        FinetuneSettings { augment: Ranges::NONE, encoder_lr_scale: 1.0, freeze_norm: false, freeze_until, run, ..self }
+        let run = RunSettings { optimizer: OptimizerKind::Adamw, lr: 3e-3, schedule: Schedule::Cosine, batch: 32, ..self.run };
+        FinetuneSettings { augment: Ranges::NONE, encoder_lr_scale: 0.1, freeze_norm: false, freeze_until, run, ..self }
     }
 
     /// The defaults of a task.
