@@ -142,6 +142,13 @@ fn what_must_lie_beside_a_language_network_is_asked_for() {
     refuse("roberta", &|path| write(path, "config.json", "{\"model_type\": \"roberta\"}"), &["model_type is roberta"]);
     refuse("torn", &|path| write(path, "config.json", "{"), &["config.json is no JSON"]);
     refuse("unigram", &|path| write(path, "tokenizer.json", "{\"model\": {\"type\": \"Unigram\"}}"), &["Unigram"]);
+    let pooled = |path: &Path, text: &str| {
+        std::fs::create_dir(path.join("1_Pooling")).expect("room");
+        write(path, "1_Pooling/config.json", text);
+    };
+    refuse("first", &|path| pooled(path, "{\"pooling_mode_cls_token\": true, \"pooling_mode_mean_tokens\": false}"), &["are not the mean"]);
+    let dense = "[{\"type\": \"sentence_transformers.models.Transformer\"}, {\"type\": \"sentence_transformers.models.Dense\"}]";
+    refuse("dense", &|path| write(path, "modules.json", dense), &["there is a Dense"]);
     // Where nothing says how many heads there are, that is said.
     network(root, "plain");
     std::fs::remove_file(root.join("plain/config.json")).expect("there");
@@ -165,7 +172,7 @@ fn static_embeddings_are_averaged() {
         put(root, &format!("{name}/model.safetensors"), safetensors(&[(tensor.into(), vec![words, 4], table_of.clone())]));
         put(root, &format!("{name}/vocab.txt"), WORDS.replace(' ', "\n"));
     }
-    put(root, "texts.txt", "rain\nrain snow\nplaying\n");
+    put(root, "texts.txt", "rain\nrain snow \u{1F680}\nplaying\n");
     let features = |name: &str| {
         json(root, &["embed", name, "texts.txt", "--out", &format!("{name}.csv"), "--device", "cpu"]);
         let csv = std::fs::read_to_string(root.join(format!("{name}.csv"))).expect("it is there");

@@ -165,6 +165,8 @@ fn test_texts_are_those_that_are_given_or_the_same_for_all() {
     let data = load(&dir.path().join("contest"), &labelled());
     assert_eq!((data.train.len(), test_of(&data).len()), (72, 18));
     noted(&data, "test.csv has no labels to measure by: its 1 texts are left out");
+    let data = load(&dir.path().join("contest"), &target("topic"));
+    assert_eq!((data.train.len(), test_of(&data).len()), (72, 18), "what is named need not be in it");
     // What the training texts are called in decides.
     put(dir.path(), "named/train.csv", "title,body,label\na b c,some words here,a\na b c,more words here,b\n");
     put(dir.path(), "named/test.csv", "text,body,label\nfar too many words to be the title,others here,a\n");

@@ -315,6 +315,7 @@ fn pictures_are_sorted_by_their_labels_and_known_ones_measure_a_run() {
                 .is_ok_and(|copy| Ok(copy) == fs::read(dir.join("heap").join(cells[0])).map_err(drop))
     };
     assert!(rows.len() == 1 + 8 * CLASSES.len() && rows[1..].iter().all(|row| sorted(&row)), "{rows:?}");
+    refused(dir, &["finetune", "--data", "sides", "--model", "vit", "--size", "24", "--device", "cpu"], 2, &["multiples of 16 pixels"]);
     for (place, why) in [("sorted/all", "no empty folder"), ("heap/sorted", "lies in the data")] {
         refused(dir, &[&label[..], &["--out", "again", "--sort", place]].concat(), 2, &["--sort", why]);
     }

@@ -119,6 +119,15 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     // A run that goes on was begun with tokens of its own.
     let data = labelled_data(settings, pretrained.as_ref().or(opened.resume.as_ref()))?;
     opened.same_data(&data)?;
+    if let (Some(before), Some(test)) = (pretrained.as_ref().and_then(|checkpoint| checkpoint.record.data.as_ref()), &data.test)
+        && before.tests() == 0
+        && before.samples() == data.train.len() + test.len()
+    {
+        say!(
+            "{}: it seems that pretraining saw all of these data, what is tested here among them (without what is to be predicted)",
+            data.name
+        );
+    }
     opened.suit(data.train.kind(), FinetuneSettings::check)?;
     announce(&opened.settings, args, data.train.kind())?;
     if pretrained.is_none() {

@@ -134,6 +134,11 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     }
     let data = finished.data(&args.data, if args.labels.is_some() { LabelSource::File } else { LabelSource::Data })?;
     let start = KnownLabels::of(args, &data)?;
+    if args.sort.is_some() {
+        ensure!(!data.train.names.is_empty(), UsageError(format!("--sort copies pictures, {} has none in files of their own", data.name)));
+        let folders: HashSet<String> = start.class_names.iter().map(|class| folder_of(class)).collect();
+        ensure!(folders.len() == start.class_names.len(), UsageError("--sort: two labels would have one folder: rename one".into()));
+    }
     let published = finished.checkpoint.is_published();
     let near = published || of_texts;
     let of_encoder = if near { PropagationSettings::NEAR } else { PropagationSettings::default() };
@@ -249,13 +254,17 @@ fn can_sort(folder: &Path, source: &Path) -> Result<()> {
     files::can_write(&folder.join("picture"))
 }
 
+/// The name of a label's folder: labels may have any characters.
+fn folder_of(class: &str) -> String {
+    let name = class.replace(['/', '\\'], "_");
+    if name.trim_matches('.').is_empty() { format!("_{name}") } else { name }
+}
+
 /// Copies each picture that has a label into a folder that is called so; returns how many.
 fn sort_pictures(folder: &Path, data: &Dataset, start: &KnownLabels, assigned: &[Assigned]) -> Result<usize> {
     let mut count = 0;
     for (row, found) in (0..).zip(assigned).filter(|(_, found)| found.confidence > 0.0) {
-        // Names of classes may be of any file.
-        let class = start.class_names[found.class as usize].replace(['/', '\\'], "_");
-        let class = if class.trim_matches('.').is_empty() { format!("_{class}") } else { class };
+        let class = folder_of(&start.class_names[found.class as usize]);
         let (from, to) = (data.root.join(data.train.name(row)), folder.join(class).join(data.train.name(row)));
         std::fs::create_dir_all(to.parent().unwrap_or(folder)).with_context(|| format!("cannot make a folder for {}", to.display()))?;
         std::fs::copy(&from, &to).with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;

@@ -45,7 +45,7 @@ use crate::models::ModelSettings;
 use crate::report::save_png;
 use crate::say;
 use crate::train::{
-    Checkpoint, Observer, Outcome, Plan, RunFolder, RunSettings, Session, TASKS, Task, Terminal, augmentation_sheet, overlay,
+    Checkpoint, Observer, Outcome, Plan, RunFolder, RunSettings, Session, TASKS, Task, Terminal, augmentation_sheet, overlay, tokenizer_of,
 };
 
 /// Exit code after Ctrl-C, so that scripts do not go on with half a run.
@@ -211,6 +211,11 @@ impl LabelSource {
     fn needed(needed: bool) -> Self {
         if needed { LabelSource::Data } else { LabelSource::DataIfAny }
     }
+}
+
+/// What makes tokens of texts for a run that begins with the weights in a file: those are of tokens that they were trained on.
+fn tokenizer_to_begin_with(init_from: Option<&Path>) -> Result<Option<Tokenizer>> {
+    init_from.map_or(Ok(None), tokenizer_of)
 }
 
 /// Reads the data of a run, texts as `tokenizer` makes tokens of them, and says what a user must know about them.

@@ -10,7 +10,7 @@ use super::{LabelSource, load_data, load_known_data};
 use crate::cache;
 use crate::cli::{DataFlags, Flags};
 use crate::core::sample::SampleType;
-use crate::data::{Dataset, Fingerprint, ReadOptions, Split, TruthKind};
+use crate::data::{Dataset, ReadOptions, Split, TruthKind};
 use crate::error::UsageError;
 use crate::exec::Device;
 use crate::files::{Lock, is_run_folder};
@@ -147,10 +147,14 @@ impl Finished {
             None => Ok(data),
         };
         let mut data = load_known_data(&run, task, options.clone(), change)?;
-        let as_many = |before: &Fingerprint| before.samples() == data.train.len();
-        if others && data.test.is_none() && record.data.as_ref().is_some_and(as_many) {
-            say!("{} may be the data that the run was trained on, in another place: it is divided as those were", data.name);
-            data = load_known_data(&run, task, ReadOptions { undivided: false, ..options }, change)?;
+        if others && data.test.is_none() {
+            // A run may have trained on some labels of its data alone, but it has left out all test samples.
+            let divided = load_known_data(&run, task, ReadOptions { undivided: false, ..options }, change)?;
+            let tests = divided.test.as_ref().map_or(0, Split::len);
+            if tests > 0 && record.data.as_ref().is_some_and(|before| before.tests() == tests) {
+                say!("{} may be the data that the run was trained on, in another place: it is divided as those were", data.name);
+                data = divided;
+            }
         }
         match &data.test {
             Some(test) if others => {

@@ -7,12 +7,12 @@ use super::output::Inputs;
 use super::start::open_settings;
 use super::{
     LabelSource, Said, catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, preview, print_json,
-    session, start_threads,
+    session, start_threads, tokenizer_to_begin_with,
 };
 use crate::cli::{PretrainArgs, suits};
 use crate::data::Dataset;
 use crate::say;
-use crate::train::{COLOUR_AUGMENTATION, Pretrain, PretrainSettings, tokenizer_of};
+use crate::train::{COLOUR_AUGMENTATION, Pretrain, PretrainSettings};
 
 const COMMAND: &str = "pretrain";
 
@@ -40,8 +40,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
     // Weights of tokens are of those that they were trained on.
     let tokenizer = match (&opened.resume, &opened.settings.init_from) {
         (Some(checkpoint), _) => checkpoint.record.tokenizer.clone(),
-        (None, Some(file)) => tokenizer_of(file)?,
-        (None, None) => None,
+        (None, file) => tokenizer_to_begin_with(file.as_deref())?,
     };
     let data = load_data(&opened.settings.run, LabelSource::needed(opened.settings.method.needs_labels()), tokenizer)?;
     opened.same_data(&data)?;

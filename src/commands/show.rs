@@ -1,6 +1,6 @@
 use anyhow::Result;
 
-use super::{LabelSource, finetune, load_data, pretrain, resolve, start_threads};
+use super::{LabelSource, finetune, load_data, pretrain, resolve, start_threads, tokenizer_to_begin_with};
 use crate::cli::{OutputArgs, PretrainArgs, ShowArgs, ShowWhat, suits};
 use crate::error::UsageError;
 use crate::say;
@@ -15,7 +15,8 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             refuse_outputs(&args.output)?;
             suits(&args.settings.given["model"], &settings.model, "the encoder")?;
             start_threads(settings.run.threads)?;
-            let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), None)?;
+            let tokenizer = tokenizer_to_begin_with(settings.init_from.as_deref())?;
+            let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), tokenizer)?;
             pretrain::suit(&mut settings, &said, &data)?;
             print_plan(&Pretrain::prepare(settings.checked()?, &data, u64::MAX)?.plan);
         }

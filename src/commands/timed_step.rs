@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{LabelSource, load_data, resolve};
+use super::{LabelSource, load_data, resolve, tokenizer_to_begin_with};
 use crate::cli::{StepArgs, Verb, suits};
 use crate::core::memory::HostMem;
 use crate::error::UsageError;
@@ -42,9 +42,10 @@ impl TimedStep {
         let (plan, model, verb) = match of {
             Verb::Pretrain => {
                 let (mut settings, said): (PretrainSettings, _) = resolve("pretrain", config.as_deref(), &flags)?;
-                settings.check()?;
+                said.check_early(&settings, PretrainSettings::check)?;
                 suits(&flags["model"], &settings.model, "the encoder")?;
-                let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), None)?;
+                let tokenizer = tokenizer_to_begin_with(settings.init_from.as_deref())?;
+                let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), tokenizer)?;
                 super::pretrain::suit(&mut settings, &said, &data)?;
                 let pretrain = Pretrain::prepare(settings.checked()?, &data, limit)?;
                 (pretrain.plan, pretrain.settings.model, "pretrain")
@@ -55,7 +56,7 @@ impl TimedStep {
                     flags["from"] = Value::from("scratch");
                 }
                 let (mut settings, said): (FinetuneSettings, _) = resolve("finetune", config.as_deref(), &flags)?;
-                settings.check()?;
+                said.check_early(&settings, FinetuneSettings::check)?;
                 suits(&flags["model"], &settings.model, "the encoder")?;
                 let pretrained = super::finetune::load_pretrained(&settings.from, settings.run.size)?;
                 pretrained.iter().filter_map(|checkpoint| settings.read_as(&checkpoint.record)).for_each(|note| say!("{note}"));

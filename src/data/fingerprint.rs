@@ -22,6 +22,10 @@ impl Fingerprint {
     pub fn samples(&self) -> u32 {
         self.train + self.test
     }
+
+    pub fn tests(&self) -> u32 {
+        self.test
+    }
 }
 
 impl Dataset {

@@ -47,6 +47,9 @@ pub(super) struct TokenizerParts {
     /// Tokens after each text.
     pub after: Vec<u32>,
     pub pad: Option<u32>,
+    /// Unknown words are left out.
+    #[serde(default)]
+    pub known_alone: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -124,6 +127,19 @@ impl LanguageTokenizer {
         self
     }
 
+    /// One that leaves out what stands for unknown words, which says nothing by itself.
+    pub fn without_unknown(mut self) -> Self {
+        self.parts.known_alone = true;
+        self
+    }
+
+    fn unknown(&self) -> Option<u32> {
+        match &self.parts.rules {
+            ModelRules::WordPiece(rules) => Some(rules.unknown),
+            ModelRules::Bpe(rules) => rules.unknown,
+        }
+    }
+
     /// The tokens of a text, and the special ones before and after it. They are `longest` at most: the end of the text is left out.
     pub fn encode(&self, text: &str, longest: usize) -> Encoded {
         let mut ids = self.parts.before.clone();
@@ -143,6 +159,9 @@ impl LanguageTokenizer {
                     Section::Token(id) => ids.push(id),
                 }
             }
+        }
+        if self.parts.known_alone {
+            ids.retain(|&id| Some(id) != self.unknown());
         }
         let after = &self.parts.after;
         let cut = ids.len() + after.len() > longest;

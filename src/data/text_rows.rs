@@ -39,7 +39,7 @@ const LONGEST_TEXT: usize = 1 << 20;
 /// Lines between blank ones that are documents rather than lines, on average: between these.
 const LINES_OF_DOCUMENT: std::ops::RangeInclusive<usize> = 3..=200;
 /// Folders beside those of classes whose texts belong to none.
-const UNLABELLED: [&str; 5] = ["unsup", "unlabeled", "unlabelled", "unsupervised", "unknown"];
+const UNLABELLED: [&str; 4] = ["unsup", "unlabeled", "unlabelled", "unsupervised"];
 /// Bytes of a file that tell what it is.
 pub(super) const PEEK: u64 = 1 << 16;
 
@@ -151,7 +151,9 @@ impl TextColumns {
         let free = |column: &usize| *column != text && part.as_ref().is_none_or(|(part, _)| part != column);
         let stratum = LABELS.iter().filter_map(|name| sheet.find(name)).find(free);
         let label = match (&options.target, like) {
-            (Some(name), _) => Some(named(name, "--target")?),
+            // What is not to be trained on may lack it.
+            (Some(name), Some(_)) => sheet.find(name),
+            (Some(name), None) => Some(named(name, "--target")?),
             (None, Some(like)) => like.label.as_ref().and_then(|name| sheet.find(name)),
             (None, None) => stratum,
         };

@@ -182,6 +182,10 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     }
     ensure!(!rows.is_empty(), "{name} has no texts");
     // Whoever wants labels and whoever does not must draw the same test texts.
+    if options.undivided && !rows.iter().any(|row| row.part == Some(Part::Train)) {
+        // Whoever tests on all of them needs none to train on.
+        rows.iter_mut().for_each(|row| row.part = None);
+    }
     settle_parts(&mut rows, labelled && !options.undivided, &mut notes);
     if wanted.is_some() {
         let before = rows.len();

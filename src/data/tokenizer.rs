@@ -30,6 +30,9 @@ pub struct OfNetwork {
 }
 
 impl Tokenizer {
+    /// Tokens of a text, at most.
+    pub const MOST_TOKENS: u32 = WordTokenizer::MOST_TOKENS;
+
     /// Of training texts. Fails where they have no word.
     pub fn learn<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
         WordTokenizer::learn(texts).map(Tokenizer::Words)

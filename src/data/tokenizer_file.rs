@@ -122,7 +122,7 @@ impl LanguageTokenizer {
         };
         let normalizer = section("normalizer", file.normalizer)?;
         let pre_tokenizer = section("pre_tokenizer", file.pre_tokenizer)?;
-        TokenizerParts { vocabulary, added, normalizer, pre_tokenizer, rules, before, after, pad }.try_into()
+        TokenizerParts { vocabulary, added, normalizer, pre_tokenizer, rules, before, after, pad, known_alone: false }.try_into()
     }
 
     /// From the content of a `vocab.txt`, by the rules of BERT.
@@ -143,7 +143,8 @@ impl LanguageTokenizer {
         let bert = BertNormalizer { clean_text: true, handle_chinese_chars: true, strip_accents: None, lowercase: lower_case };
         let (normalizer, pre_tokenizer) = (Some(Normalizer::BertNormalizer(bert)), Some(PreTokenizer::BertPreTokenizer {}));
         let rules = ModelRules::WordPiece(WordPieceRules { unknown, prefix: "##".into(), longest_word: 100 });
-        TokenizerParts { pad: id("[PAD]"), vocabulary, added, normalizer, pre_tokenizer, rules, before, after }.try_into()
+        TokenizerParts { pad: id("[PAD]"), vocabulary, added, normalizer, pre_tokenizer, rules, before, after, known_alone: false }
+            .try_into()
     }
 }
 

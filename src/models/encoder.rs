@@ -3,6 +3,7 @@
 use super::layers::Place;
 use super::{ModelSettings, Normalization};
 use crate::core::buffer::{Buf, Maps};
+use crate::core::sample::Image;
 use crate::core::tape::Tape;
 use crate::data::{Interpolation, Resize};
 use crate::ops::{Form, Value};
@@ -28,6 +29,11 @@ pub trait Encoder: Sync {
     /// What it is, with its settings, for a sentence.
     fn describe(&self, _model: &ModelSettings) -> String {
         self.name().into()
+    }
+
+    /// Why it cannot take pictures of this size, if it cannot.
+    fn refuses(&self, _model: &ModelSettings, _image: Image) -> Option<String> {
+        None
     }
 
     /// Features of samples `x`, which have the [`form`](Self::form) that it takes. Returns `[batch, features]`.

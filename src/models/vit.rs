@@ -5,7 +5,7 @@ use super::encoder::{Encoder, Published, ShapeOf};
 use super::layers::{Place, dense, patches, row_norm};
 use super::{ModelSettings, Normalization, TransformerShape};
 use crate::core::buffer::{Buf, Dtype, Fill, Maps, Role, Tensor, shape};
-use crate::core::sample::NO_TOKEN;
+use crate::core::sample::{Image, NO_TOKEN};
 use crate::core::tape::Tape;
 use crate::data::{Interpolation, Resize};
 use crate::kernels::activation::Function;
@@ -13,8 +13,9 @@ use crate::ops::{Activation, Value, add, attention, channel_scale, embedding, em
 
 /// What layer norm adds to variances.
 const EPS: f32 = 1e-6;
-/// Columns of a head.
+/// Columns of a head, but for the widest networks, which have sixteen heads.
 const HEAD: u32 = 64;
+const SIXTEEN: [u32; 4] = [1152, 1280, 1408, 1664];
 
 /// A vision transformer.
 pub(super) struct Vit {
@@ -121,6 +122,14 @@ impl Encoder for Vit {
         format!("{} of {layers} layers, {width} wide, patches of {patch} pixels", self.name)
     }
 
+    fn refuses(&self, model: &ModelSettings, Image { height, width, .. }: Image) -> Option<String> {
+        let TransformerShape { patch, .. } = self.shape(model);
+        let fits = patch > 0 && height == width && height > 0 && height.is_multiple_of(patch);
+        let near = (height.min(width) / patch.max(1)).max(1) * patch;
+        let text = || format!("{} takes squares whose sides are multiples of {patch} pixels, such as --size {near}", self.name);
+        (!fits).then(text)
+    }
+
     /// Its patches stay as they are: nothing is as fine as pixels.
     fn has_stages(&self) -> bool {
         false
@@ -179,7 +188,7 @@ impl Encoder for Vit {
         model.shape = Some(TransformerShape {
             width,
             layers: layers.max(1),
-            heads: (width / HEAD).max(1),
+            heads: if SIXTEEN.contains(&width) { 16 } else { (width / HEAD).max(1) },
             inner: side("blocks.0.mlp.fc1.weight", 0).unwrap_or(usual.inner),
             positions: side("pos_embed", 1).unwrap_or(usual.positions),
             patch: side("patch_embed.proj.weight", 2).unwrap_or(usual.patch),

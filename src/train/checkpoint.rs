@@ -273,6 +273,9 @@ impl Checkpoint {
             return Ok(());
         };
         (image.height, image.width) = (height, width);
+        if let Some(why) = self.record.model.kind.refuses(&self.record.model, *image) {
+            return Err(UsageError(format!("{}: {why}", self.source)).into());
+        }
         let mut arena = Arena::new(0, u64::MAX);
         models::record_encoder(&mut arena, &self.record.model, self.record.samples);
         let kind = self.record.model.kind;

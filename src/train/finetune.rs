@@ -237,7 +237,9 @@ fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
         SampleType::Tokens { .. } => "texts".into(),
         other => other.to_string(),
     };
+    let refused = kind.image().and_then(|image| settings.model.kind.refuses(&settings.model, image));
     let wrong = [
+        (refused.is_some(), refused.unwrap_or_default()),
         (!data.knows(settings.task.truth()), format!("{} has no {} to fine-tune on", data.name, settings.task.truth().name())),
         (
             settings.task.of_maps() && mapless,

@@ -39,7 +39,7 @@ pub(super) fn read_beside(weights: &Path, model: &mut ModelSettings, vocabulary:
         of_transformer(folder, model, &mut notes)?
     } else {
         // The mean of embeddings is that of words, whatever stands around them.
-        language = language.without_special_tokens();
+        language = language.without_special_tokens().without_unknown();
         MOST_TOKENS
     };
     notes.push(format!("texts become tokens by {} beside it, up to {longest} of each", path.display()));
@@ -63,13 +63,38 @@ fn of_transformer(folder: &Path, model: &mut ModelSettings, notes: &mut Vec<Stri
             shape.eps = config["layer_norm_eps"].as_f64().unwrap_or(f64::from(shape.eps)) as f32;
         }
     }
+    ensure!(shape.positions > 1, "{}: it knows the places of {} tokens", folder.display(), shape.positions);
+    means_of_tokens(folder)?;
     if let Some(problem) = shape.problem() {
         bail!("{}: {problem}", path.display());
     }
     model.shape = Some(shape);
     let trained = json(&folder.join("sentence_bert_config.json"))?.and_then(|config| config["max_seq_length"].as_u64());
     let longest = trained.and_then(|longest| u32::try_from(longest).ok()).unwrap_or(MOST_TOKENS);
-    Ok(longest.clamp(2, shape.positions))
+    Ok(longest.clamp(2, shape.positions.min(Tokenizer::MOST_TOKENS)))
+}
+
+/// Fails where the files of sentence-transformers say that sentences are made of tokens otherwise than here.
+fn means_of_tokens(folder: &Path) -> Result<()> {
+    let path = folder.join("1_Pooling").join("config.json");
+    if let Some(pooling) = json(&path)? {
+        let on = |mode: &str| pooling[format!("pooling_mode_{mode}")].as_bool();
+        let others = ["cls_token", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken"];
+        let plain = on("mean_tokens").unwrap_or(true) && !others.iter().any(|mode| on(mode) == Some(true));
+        ensure!(plain, "{}: sentences are not the mean of their tokens, which is what is known here", path.display());
+    }
+    let path = folder.join("modules.json");
+    let modules = json(&path)?.unwrap_or_default();
+    let types = modules.as_array().into_iter().flatten().filter_map(|module| module["type"].as_str());
+    let unknown =
+        types.map(|name| name.rsplit('.').next().unwrap_or(name)).find(|name| !["Transformer", "Pooling", "Normalize"].contains(name));
+    ensure!(
+        unknown.is_none(),
+        "{}: behind the mean of tokens there is a {}, which is not known here",
+        path.display(),
+        unknown.unwrap_or("")
+    );
+    Ok(())
 }
 
 /// A file of JSON; `None` if there is none.

@@ -202,7 +202,9 @@ fn suits(settings: &PretrainSettings, data: &Dataset) -> Result<(), UsageError> 
     let [varies_texts, varies_others] = settings.augment.of_texts();
     let is_image = kind.image().is_some();
     let is_text = matches!(kind, SampleType::Tokens { .. });
+    let refused = data.train.kind().image().and_then(|image| settings.model.kind.refuses(&settings.model, image));
     let wrong = [
+        (refused.is_some(), refused.unwrap_or_default()),
         (!(is_image || is_text), format!("{} has samples of {kind}, images or texts are wanted here", data.name)),
         (!model.kind.form().suits(kind), format!("{model} does not take {} ({kind})", kind.called())),
         (is_text && method.comparison().is_none(), format!("--method {method} is for images, {} has texts: try simclr", data.name)),

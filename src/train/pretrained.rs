@@ -7,7 +7,7 @@ use anyhow::Context;
 use anyhow::Result;
 
 #[cfg(feature = "files")]
-use super::folder::config_of;
+use super::folder::{config_of, find_checkpoint};
 use super::optimizer::OptimizerKind;
 use super::presets::augment_preset;
 use super::settings::{FinetuneSettings, RunSettings, Schedule};
@@ -32,7 +32,9 @@ impl FinetuneSettings {
         }
         let gentle = settings.of_encoder(self.run.optimizer);
         #[cfg(feature = "files")]
-        if let Some(kind) = published_in(Path::new(&self.from))? {
+        let file = find_checkpoint(Path::new(&self.from)).unwrap_or_else(|_| self.from.clone().into());
+        #[cfg(feature = "files")]
+        if let Some(kind) = published_in(&file)? {
             // A probe trains no layer of the encoder.
             let published = gentle.of_published(kind, self.has_few_labels());
             return Ok(FinetuneSettings { freeze_until: published.freeze_until.filter(|_| !self.freeze), ..published });

@@ -307,7 +307,7 @@ impl PretrainSettings {
     fn of_texts(self) -> Self {
         let run =
             RunSettings { batch: 256, steps: Some(TEXT_STEPS), optimizer: OptimizerKind::Adamw, lr: 0.002, weight_decay: 0.0, ..self.run };
-        let published = !self.model.kind.published().is_empty();
+        let published = self.init_from.is_some() && !self.model.kind.published().is_empty();
         let run = RunSettings { lr: if published { 5e-5 } else { run.lr }, ..run };
         let model = if self.init_from.is_some() { self.model } else { of_texts(self.model) };
         PretrainSettings { augment: preset("words"), projection: Vec::new(), model, run, ..self }
@@ -377,7 +377,8 @@ impl Settings for FinetuneSettings {
     }
 
     fn suited_to(&self, kind: SampleType) -> Option<Self> {
-        let published = !self.model.kind.published().is_empty();
+        let begun = self.from != "scratch" || self.init_from.is_some();
+        let published = begun && !self.model.kind.published().is_empty();
         matches!(kind, SampleType::Tokens { .. }).then(|| if published { self.clone().of_language() } else { self.clone().of_texts() })
     }
 }

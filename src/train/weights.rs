@@ -15,6 +15,7 @@ use crate::core::sample::{Image, SampleType};
 use crate::data::{Resize, Split, Tokenizer};
 use crate::error::UsageError;
 use crate::models::{self, ModelKind, ModelSettings, Normalization, Published};
+use crate::ops::Form;
 
 /// What published networks were trained on.
 pub const PUBLISHED_IMAGE: Image = Image { height: 224, width: 224, channels: 3 };
@@ -107,6 +108,7 @@ impl PublishedNetwork {
         }
         let shape_of = |name: &str| shapes.get(name)?.iter().map(|&side| u32::try_from(side).ok()).collect();
         match kind.size(&mut model, &shape_of) {
+            None if kind.form() == Form::Tokens => bail!("{}: its table of tokens has no rows and columns", file.display()),
             None => Ok(PublishedNetwork { model, samples: SampleType::Image(PUBLISHED_IMAGE), tokenizer: None, notes: Vec::new() }),
             Some(vocabulary) => {
                 let (tokenizer, notes) = read_beside(file, &mut model, vocabulary)?;
