@@ -226,17 +226,24 @@ fn load_data(run: &RunSettings, labels: LabelSource, tokenizer: Option<Tokenizer
         Some(path) => Dataset::load_unlabelled(path, &options)?,
         None => Dataset::embedded().conform(&options)?,
     };
-    data.notes.iter().cloned().chain(data.class_counts()).for_each(|note| say!("{}: {note}", data.name));
+    say_of(&data);
     Ok(data)
+}
+
+/// Says what a user must know about data.
+fn say_of(data: &Dataset) {
+    data.notes.iter().cloned().chain(data.class_counts()).for_each(|note| say!("{}: {note}", data.name));
 }
 
 /// Reads the data of a task; says which task they are for where it is another one.
 fn load_task_data(run: &RunSettings, task: Task, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
-    load_known_data(run, task, ReadOptions { tokenizer, ..run.read_options(true) }, Ok)
+    let data = read_known_data(run, task, ReadOptions { tokenizer, ..run.read_options(true) }, Ok)?;
+    say_of(&data);
+    Ok(data)
 }
 
-/// [`load_task_data`] with options beyond those of the run, changed before anything is said about them.
-fn load_known_data(
+/// [`load_task_data`] with options beyond those of the run, changed; nothing is said about them yet.
+fn read_known_data(
     run: &RunSettings,
     task: Task,
     options: ReadOptions,
@@ -265,9 +272,7 @@ fn load_known_data(
             }
         })?,
     };
-    let data = change(data)?;
-    data.notes.iter().cloned().chain(data.class_counts()).for_each(|note| say!("{}: {note}", data.name));
-    Ok(data)
+    change(data)
 }
 
 /// Fixes the number of threads; 0 is all cores. Called before anything starts the pool, as decoding pictures does. This thread is one

@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::output::Inputs;
-use super::{LabelSource, load_data, load_known_data};
+use super::{LabelSource, load_data, read_known_data, say_of};
 use crate::cache;
 use crate::cli::{DataFlags, Flags};
 use crate::core::sample::SampleType;
-use crate::data::{Dataset, ReadOptions, Split, TruthKind};
+use crate::data::{Dataset, Fingerprint, ReadOptions, Split, TruthKind};
 use crate::error::UsageError;
 use crate::exec::Device;
 use crate::files::{Lock, is_run_folder};
@@ -146,16 +146,17 @@ impl Finished {
             }
             None => Ok(data),
         };
-        let mut data = load_known_data(&run, task, options.clone(), change)?;
-        if others && data.test.is_none() {
+        let mut data = read_known_data(&run, task, options.clone(), change)?;
+        let tested = record.data.as_ref().map_or(0, Fingerprint::tests);
+        if others && data.test.is_none() && tested > 0 {
             // A run may have trained on some labels of its data alone, but it has left out all test samples.
-            let divided = load_known_data(&run, task, ReadOptions { undivided: false, ..options }, change)?;
-            let tests = divided.test.as_ref().map_or(0, Split::len);
-            if tests > 0 && record.data.as_ref().is_some_and(|before| before.tests() == tests) {
+            let divided = read_known_data(&run, task, ReadOptions { undivided: false, ..options }, change)?;
+            if divided.test.as_ref().is_some_and(|test| test.len() == tested) {
                 say!("{} may be the data that the run was trained on, in another place: it is divided as those were", data.name);
                 data = divided;
             }
         }
+        say_of(&data);
         match &data.test {
             Some(test) if others => {
                 say!(

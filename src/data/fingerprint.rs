@@ -23,6 +23,7 @@ impl Fingerprint {
         self.train + self.test
     }
 
+    /// Test samples.
     pub fn tests(&self) -> u32 {
         self.test
     }

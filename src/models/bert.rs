@@ -1,9 +1,9 @@
 //! BERT (Devlin et al., 2018): texts by attention among their tokens, in published weights' names and shapes.
 
 use super::encoder::{Encoder, Published, ShapeOf};
-use super::layers::{Place, dense, directions, embedded, row_norm};
+use super::layers::{Place, constant_ids, dense, directions, embedded, row_norm};
 use super::{ModelSettings, Normalization, TransformerShape};
-use crate::core::buffer::{Buf, Dtype, Fill, Role};
+use crate::core::buffer::Buf;
 use crate::core::tape::Tape;
 use crate::data::Resize;
 use crate::kernels::activation::Function;
@@ -49,16 +49,10 @@ impl Encoder for Bert {
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
         let TransformerShape { width, layers, heads, inner, positions, types, eps, .. } = model.transformer();
         let (group, (tokens, vocabulary)) = (place.group, x.tokens());
-        let mut embed = |name: &str, tokens: Buf, rows: u32| embedded(t, name, group, tokens, [rows, width]);
-        let words = embed(WORDS, tokens, vocabulary);
-        // The same for all texts.
-        let count = tokens.rows() * tokens.cols();
-        let mut ids = |name: &str, of: fn(u32, u32) -> u32| {
-            let ids = (0..count).map(|i| of(i % tokens.cols(), positions)).collect();
-            // Batches may differ in size.
-            t.arena.buffer(&format!("{name} of {}x{}", tokens.rows(), tokens.cols()), Role::Input, Dtype::U32, tokens.shape, Fill::U32(ids))
-        };
-        let [places, kinds] = [ids("positions", |at, positions| at.min(positions - 1)), ids("types of tokens", |_, _| 0)];
+        let all = [tokens.rows(), tokens.cols()];
+        let places = constant_ids(t, "positions", all, |_, at| at.min(positions - 1));
+        let kinds = constant_ids(t, "types of tokens", all, |_, _| 0);
+        let words = embedded(t, WORDS, group, tokens, [vocabulary, width]);
         let places = embedded(t, POSITIONS, group, places, [positions, width]);
         let kinds = embedded(t, TYPES, group, kinds, [types, width]);
         let sum = add(t, "embeddings of words and types", words, kinds, Activation::None);

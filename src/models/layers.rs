@@ -65,6 +65,12 @@ pub fn embedded(t: &mut Tape<'_>, name: &str, group: u8, tokens: Buf, [vocabular
     embedding(t, name, tokens, table)
 }
 
+/// Ids that are the same whatever the samples are, `[rows, cols]`, by row and place. Batches may differ in size: so do the names.
+pub fn constant_ids(t: &mut Tape<'_>, name: &str, [rows, cols]: [u32; 2], id: impl Fn(u32, u32) -> u32) -> Buf {
+    let ids = (0..rows * cols).map(|i| id(i / cols, i % cols)).collect();
+    t.arena.buffer(&format!("{name} of {rows}x{cols}"), Role::Input, Dtype::U32, shape(rows, cols), Fill::U32(ids))
+}
+
 /// Rows in their direction, whose numbers are 1 in size on average: of length sqrt(cols). What follows them begins as it does behind a
 /// layer norm.
 pub fn directions(t: &mut Tape<'_>, name: &str, x: Buf) -> Buf {

@@ -2,9 +2,9 @@
 //! queries, keys and values, which are apart here.
 
 use super::encoder::{Encoder, Published, ShapeOf};
-use super::layers::{Place, dense, patches, row_norm};
+use super::layers::{Place, constant_ids, dense, patches, row_norm};
 use super::{ModelSettings, Normalization, TransformerShape};
-use crate::core::buffer::{Buf, Dtype, Fill, Maps, Role, Tensor, shape};
+use crate::core::buffer::{Buf, Fill, Maps, Tensor, shape};
 use crate::core::sample::{Image, NO_TOKEN};
 use crate::core::tape::Tape;
 use crate::data::{Interpolation, Resize};
@@ -157,14 +157,7 @@ impl Encoder for Vit {
             rows = add(t, &format!("blocks.{block}"), rows, h, Activation::None);
         }
         let rows = row_norm(t, "norm", group, rows, eps);
-        let first = |i: u32| if i.is_multiple_of(4) { i / 4 * room } else { NO_TOKEN };
-        let first = t.arena.buffer(
-            &format!("class tokens of {batch}"),
-            Role::Input,
-            Dtype::U32,
-            shape(batch, 4),
-            Fill::U32((0..4 * batch).map(first).collect()),
-        );
+        let first = constant_ids(t, "class tokens", [batch, 4], |picture, at| if at == 0 { picture * room } else { NO_TOKEN });
         embedding_bag(t, "class token", first, rows)
     }
 
@@ -223,9 +216,7 @@ impl Vit {
         };
         let (class, positions) = (table(t, "cls_token", 1), table(t, "pos_embed", count));
         let ids = |t: &mut Tape<'_>, name: &str, id: &dyn Fn(u32, u32) -> u32| {
-            let ids = (0..batch * room).map(|i| if i % room < count { id(i / room, i % room) } else { NO_TOKEN });
-            // Batches may differ in size.
-            t.arena.buffer(&format!("{name} of {batch}x{room}"), Role::Input, Dtype::U32, shape(batch, room), Fill::U32(ids.collect()))
+            constant_ids(t, name, [batch, room], |picture, at| if at < count { id(picture, at) } else { NO_TOKEN })
         };
         let of_patches = ids(t, "places of patches", &|picture, at| if at == 0 { NO_TOKEN } else { picture * of_picture + at - 1 });
         let of_class = ids(t, "places of class tokens", &|_, at| if at == 0 { 0 } else { NO_TOKEN });

@@ -32,9 +32,7 @@ impl FinetuneSettings {
         }
         let gentle = settings.of_encoder(self.run.optimizer);
         #[cfg(feature = "files")]
-        let file = find_checkpoint(Path::new(&self.from)).unwrap_or_else(|_| self.from.clone().into());
-        #[cfg(feature = "files")]
-        if let Some(kind) = published_in(&file)? {
+        if let Some(kind) = published_in(&find_checkpoint(Path::new(&self.from)).unwrap_or_else(|_| self.from.clone().into()))? {
             // A probe trains no layer of the encoder.
             let published = gentle.of_published(kind, self.has_few_labels());
             return Ok(FinetuneSettings { freeze_until: published.freeze_until.filter(|_| !self.freeze), ..published });

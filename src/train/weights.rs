@@ -280,7 +280,7 @@ impl Weights {
         notes.insert(0, format!("{}: {} tensors to begin with", self.source, found.len()));
         let used: BTreeSet<&str> = found.iter().map(|(b, _)| b.name.as_str()).collect();
         let unused: Vec<String> =
-            self.tensors.keys().filter(|name| !used.contains(name.as_str()) && !counts_batches(name)).cloned().collect();
+            self.tensors.keys().filter(|name| !used.contains(name.as_str()) && !is_bookkeeping(name)).cloned().collect();
         // Those of our own checkpoints are known: heads and the optimiser's state.
         if self.record.is_none() && !unused.is_empty() {
             notes.push(match unused.iter().all(|name| name.starts_with(&layer)) {
@@ -341,7 +341,7 @@ impl Weights {
         let strange = |name: &&String| {
             let layer = name.rsplit_once('.').map_or("", |(layer, _)| layer);
             let unused = self.layers.iter().any(|known| known == layer) && !encoder.iter().any(|b| is_of(&b.name, layer));
-            parts.contains(&part(name)) && !ours.contains(name.as_str()) && !unused && !counts_batches(name)
+            parts.contains(&part(name)) && !ours.contains(name.as_str()) && !unused && !is_bookkeeping(name)
         };
         self.tensors.keys().filter(strange).map(|name| format!("`{name}` has no place in the model")).collect()
     }
@@ -373,7 +373,7 @@ impl Weights {
 
 /// PyTorch's batch norms count batches, and its embeddings of places and kinds of tokens may have these places and kinds: nothing here
 /// needs them.
-fn counts_batches(name: &str) -> bool {
+fn is_bookkeeping(name: &str) -> bool {
     [".num_batches_tracked", ".position_ids", ".token_type_ids"].iter().any(|end| name.ends_with(end))
 }
 
