@@ -242,6 +242,7 @@ fn what_belongs_to_a_sample_stays_with_it() {
         labels: Some((0..10).map(|i| i % 2).collect()),
         targets: Some((0..10).map(|i| i as f32).collect()),
         masks: Some(SharedRows::new((0..20).collect(), 2)),
+        ..Truth::default()
     };
     let names = (0..10).map(|i| i.to_string().into()).collect();
     let split = Split { names, ..Split::new(Samples::images((0..60).collect(), image), truth) };

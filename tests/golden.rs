@@ -51,6 +51,7 @@ const OPS: &[(&str, Op)] = &[
     ("multi_head_attention", multi_head_attention),
     ("masked_mean_pool", masked_mean),
     ("softmax_cross_entropy", softmax_cross_entropy),
+    ("binary_cross_entropy", binary_cross_entropy),
     ("nt_xent", |case, engine| nt_xent(case, engine, Similarities::Stored)),
     ("nt_xent", |case, engine| nt_xent(case, engine, STREAMED)),
     ("info_nce", info_nce),
@@ -620,6 +621,15 @@ fn softmax_cross_entropy(case: &Case, engine: &Engine) -> Vec<Found> {
         let logits = case.input(t, "logits");
         let targets = case.integers(t, "targets");
         let loss = ops::cross_entropy(t, "loss", logits, targets, case.number("label_smoothing").unwrap_or(0.0));
+        t.backward(loss, loss);
+        with_gradients(t, ("out.loss", loss), &[("grad.logits", logits)])
+    })
+}
+
+fn binary_cross_entropy(case: &Case, engine: &Engine) -> Vec<Found> {
+    once(case, engine, |t| {
+        let (logits, wanted) = (case.input(t, "logits"), case.input(t, "target"));
+        let loss = ops::binary_cross_entropy(t, "loss", logits, wanted, case.number("scale").expect("a scale"));
         t.backward(loss, loss);
         with_gradients(t, ("out.loss", loss), &[("grad.logits", logits)])
     })

@@ -105,7 +105,10 @@ fn judged(args: &EvalArgs, data: &Dataset, bank: &Features, queries: &Features, 
     });
     let Some((train, test)) = labels else {
         ensure!(args.labels_per_class.is_none(), "{} has no labels to fit a probe to", data.name);
-        say!("{} has no labels: there is nothing to measure accuracy by", data.name);
+        match data.train.truth.label_sets {
+            Some(_) => say!("{} has several labels to a sample: nearest neighbours and probes are measured by one", data.name),
+            None => say!("{} has no labels: there is nothing to measure accuracy by", data.name),
+        }
         return Ok(found);
     };
     let accuracy = probe(None, train, test, classes)?;

@@ -7,16 +7,16 @@ use super::opened_run::open_checkpoint;
 use super::output::Inputs;
 use super::start::open_settings;
 use super::{
-    LabelSource, catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, load_task_data, open_device, preview,
-    print_json, session, start_threads,
+    LabelSource, Said, catch_interrupts, describe, duration, ensure_fit, explain_too_large, interrupted, load_data, load_task_data,
+    open_device, preview, print_json, session, start_threads,
 };
 use crate::cli::{FinetuneArgs, suits};
 use crate::core::sample::SampleType;
 use crate::core::settings::Settings;
-use crate::data::Dataset;
+use crate::data::{Dataset, Tokenizer, TruthKind};
 use crate::error::UsageError;
 use crate::say;
-use crate::train::{Checkpoint, Finetune, FinetuneSettings, RunSettings, find_checkpoint, tokenizer_of};
+use crate::train::{Checkpoint, Finetune, FinetuneSettings, RunSettings, TASKS, find_checkpoint, tokenizer_of};
 
 const COMMAND: &str = "finetune";
 
@@ -56,14 +56,37 @@ pub(super) fn announce(settings: &FinetuneSettings, args: &FinetuneArgs, kind: S
     Ok(())
 }
 
-/// The data of a run, with the labels that it is to train on.
-pub(super) fn labelled_data(settings: &FinetuneSettings, pretrained: Option<&Checkpoint>) -> Result<Dataset> {
+/// The data of a run, with the labels that it is to train on. Where nobody chose the task, the data may; what was `said` must fit it.
+pub(super) fn labelled_data(settings: &mut FinetuneSettings, said: Option<&Said>, pretrained: Option<&Checkpoint>) -> Result<Dataset> {
     let tokenizer = match (pretrained, &settings.init_from) {
         (None, Some(file)) => tokenizer_of(file)?,
         (pretrained, _) => pretrained.and_then(|checkpoint| checkpoint.record.tokenizer.clone()),
     };
-    let Some(path) = &settings.pseudo_labels else { return load_task_data(&settings.run, settings.task, tokenizer) };
+    let open = said.is_some_and(|said| !said.chose("task"));
+    let data = match settings.pseudo_labels.clone() {
+        Some(path) => given_data(settings, open, &path, tokenizer)?,
+        None => load_task_data(&settings.run, settings.task, open, tokenizer)?,
+    };
+    let fitting = TASKS.iter().find(|task| data.knows(task.truth())).filter(|_| open && !data.knows(settings.task.truth()));
+    if let Some(&fitting) = fitting {
+        say!("{}: --task {fitting}, as the data are", data.name);
+        settings.task = fitting;
+        said.map_or(Ok(()), |said| ensure_fit(settings, &said.flags))?;
+    }
+    Ok(data)
+}
+
+/// The data of a run with labels from a file in the place of their own.
+fn given_data(settings: &FinetuneSettings, open: bool, path: &Path, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
     let data = load_data(&settings.run, LabelSource::File, tokenizer)?;
+    let sets = settings.task.truth() == TruthKind::LabelSets;
+    if let Some(given) = data.given_sets(path, settings.min_confidence, if open { None } else { Some(sets) })? {
+        given.notes.iter().for_each(|note| say!("{}: {note}", data.name));
+        say!("{}: labels of {} samples from {}", data.name, given.labelled.len(), path.display());
+        let data = data.labelled_by_sets(&given);
+        data.class_counts().iter().for_each(|counts| say!("{}: {counts}", data.name));
+        return Ok(data);
+    }
     let given = data.given_labels(path, settings.min_confidence)?;
     given.notes.iter().for_each(|note| say!("{}: {note}", data.name));
     let uncertain = if given.uncertain > 0 { format!(", {} less certain ones left out", given.uncertain) } else { String::new() };
@@ -117,7 +140,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         return Err(UsageError(text).into());
     }
     // A run that goes on was begun with tokens of its own.
-    let data = labelled_data(settings, pretrained.as_ref().or(opened.resume.as_ref()))?;
+    let data = labelled_data(&mut opened.settings, opened.said.as_ref(), pretrained.as_ref().or(opened.resume.as_ref()))?;
     opened.same_data(&data)?;
     if let (Some(before), Some(test)) = (pretrained.as_ref().and_then(|checkpoint| checkpoint.record.data.as_ref()), &data.test)
         && before.tests() == 0

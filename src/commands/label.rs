@@ -28,6 +28,9 @@ struct KnownLabels {
 impl KnownLabels {
     fn of(args: &LabelArgs, data: &Dataset) -> Result<Self> {
         if let Some(path) = &args.labels {
+            let several = data.given_sets(path, 0.0, None)?.is_some();
+            let text = || format!("{} has cells with several labels between `|`: `label` spreads one of each sample", path.display());
+            ensure!(!several, UsageError(text()));
             let given = data.given_labels(path, 0.0)?;
             given.notes.iter().for_each(|note| say!("{}: {note}", data.name));
             return Ok(KnownLabels { draws: vec![given.labelled], class_names: given.class_names });

@@ -113,6 +113,11 @@ impl Said {
         Ok(Said { file: Some((path.into(), serde_json::to_value(table)?)), flags: flags.clone(), repeats: of.is_some() })
     }
 
+    /// Whether somebody chose this setting.
+    fn chose(&self, key: &str) -> bool {
+        !self.flags[key].is_null() || self.file.as_ref().is_some_and(|(_, file)| !file[key].is_null())
+    }
+
     /// Settings under all that was said.
     fn over<T: Settings>(&self, settings: &T) -> Result<T> {
         let mut settings = serde_json::to_value(settings)?;
@@ -221,12 +226,22 @@ fn tokenizer_to_begin_with(init_from: Option<&Path>) -> Result<Option<Tokenizer>
 /// Reads the data of a run, texts as `tokenizer` makes tokens of them, and says what a user must know about them.
 fn load_data(run: &RunSettings, labels: LabelSource, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
     let options = run.read_options(labels == LabelSource::Data);
-    let options = ReadOptions { cache: cache::folder(), tokenizer, labels_given: labels == LabelSource::File, ..options };
+    let labels_given = labels == LabelSource::File;
+    let options = ReadOptions { cache: cache::folder(), tokenizer, labels_given, guess_sets: true, ..options };
     let data = match &run.data {
         Some(path) => Dataset::load_unlabelled(path, &options)?,
         None => Dataset::embedded().conform(&options)?,
     };
     say_of(&data);
+    if labels == LabelSource::Data && data.knows(TruthKind::LabelSets) {
+        let tasks = Task::which(|task| task.truth() == TruthKind::LabelSets);
+        let text = format!(
+            "{} has several labels to a sample, one is wanted here: `finetune --task {tasks}` learns several; where `|` is a part of a \
+             name, write the name without it",
+            data.name
+        );
+        return Err(UsageError(text).into());
+    }
     Ok(data)
 }
 
@@ -235,9 +250,10 @@ fn say_of(data: &Dataset) {
     data.notes.iter().cloned().chain(data.class_counts()).for_each(|note| say!("{}: {note}", data.name));
 }
 
-/// Reads the data of a task; says which task they are for where it is another one.
-fn load_task_data(run: &RunSettings, task: Task, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
-    let data = read_known_data(run, task, ReadOptions { tokenizer, ..run.read_options(true) }, Ok)?;
+/// Reads the data of a task; says which task they are for where it is another one. `open`: nobody chose the task, so that data whose
+/// cells are sets of labels may.
+fn load_task_data(run: &RunSettings, task: Task, open: bool, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
+    let data = read_known_data(run, task, ReadOptions { tokenizer, guess_sets: open, ..run.read_options(true) }, Ok)?;
     say_of(&data);
     Ok(data)
 }
@@ -253,19 +269,30 @@ fn read_known_data(
     let data = match &run.data {
         None => Dataset::embedded().conform(&options)?,
         Some(path) if recognise(path)?.0 == Format::Table && options.text.is_none() => {
-            if task.truth() != TruthKind::Numbers {
-                let others = Task::which(|task| task.truth() == TruthKind::Numbers);
-                let text = format!("{} is a table, which is for --task {others}; of texts, --text names their column", path.display());
-                return Err(UsageError(text).into());
-            }
             if let Some(flag) = options.of_pictures() {
                 return Err(UsageError(format!("{flag} is for pictures, {} is a table", path.display())).into());
             }
-            Dataset::load(path, &options)?
+            let of_sets = |data: &Dataset| data.knows(TruthKind::LabelSets);
+            match task.truth().is_of_tables() {
+                true => Dataset::load(path, &options)?,
+                false => Some(&options)
+                    .filter(|options| options.guess_sets)
+                    .and_then(|options| Dataset::load(path, options).ok())
+                    .filter(of_sets)
+                    .ok_or_else(|| {
+                        let others = Task::which(|task| task.truth().is_of_tables());
+                        UsageError(format!(
+                            "{} is a table, which is for --task {others}; of texts, --text names their column",
+                            path.display()
+                        ))
+                    })?,
+            }
         }
         Some(path) => Dataset::load(path, &options).map_err(|error| {
-            let anything = Dataset::load(path, &ReadOptions { truth: None, ..options }).ok();
-            let fitting = anything.and_then(|data| TASKS.iter().find(|task| data.knows(task.truth()))).filter(|fitting| **fitting != task);
+            let anything = Dataset::load(path, &ReadOptions { truth: None, guess_sets: true, ..options }).ok();
+            // Of names, it is said already what is wrong with them.
+            let other = |fitting: &&Task| **fitting != task && !(fitting.truth().is_named() && task.truth().is_named());
+            let fitting = anything.and_then(|data| TASKS.iter().find(|task| data.knows(task.truth()))).filter(other);
             match fitting {
                 Some(fitting) => UsageError(format!("{error:#}; these data are for --task {fitting}")).into(),
                 None => error,

@@ -117,13 +117,11 @@ impl Finished {
         run.read_as(record);
         let known = self.settings.target.as_ref();
         // A class is known by its name, whatever the column is called.
-        if let Some(other) =
-            args.given["target"].as_str().filter(|other| truth != TruthKind::Classes && known.is_some_and(|known| known != other))
-        {
+        if let Some(other) = args.given["target"].as_str().filter(|other| !truth.is_named() && known.is_some_and(|known| known != other)) {
             let text = format!("{} predicts `{}`, not `{other}`", self.path.display(), known.map_or("", String::as_str));
             return Err(UsageError(text).into());
         }
-        let known_classes = Some(record.outputs.class_names.clone()).filter(|names| truth == TruthKind::Classes && !names.is_empty());
+        let known_classes = Some(record.outputs.class_names.clone()).filter(|names| truth.is_named() && !names.is_empty());
         // Of other data, this run has trained on none: all may be tested.
         let place = |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.canonicalize().ok());
         let others = place(&run.data) != place(&self.settings.data);

@@ -130,6 +130,8 @@ fn of_texts(args: &PredictArgs, finished: &Finished, tokenizer: &Tokenizer) -> R
 enum Answer {
     /// With its probability, and its name where it has one.
     Class(usize, f64, Option<String>),
+    /// Every label's name and probability.
+    Labels(Vec<(String, f64)>),
     Numbers(Vec<(String, f32)>),
     /// Where a mask was written.
     Mask(PathBuf),
@@ -140,6 +142,10 @@ impl Answer {
     fn json(&self, what: &str, name_of_sample: &str) -> Value {
         let mut all = match self {
             Answer::Class(class, probability, name) => json!({ "class": class, "name": name, "probability": probability }),
+            Answer::Labels(labels) => {
+                let likely: Vec<&str> = likely(labels).map(|(name, _)| name.as_str()).collect();
+                json!({ "labels": likely, "probabilities": labels.iter().cloned().collect::<BTreeMap<_, _>>() })
+            }
             Answer::Numbers(numbers) => json!({ "values": numbers.iter().cloned().collect::<BTreeMap<_, _>>() }),
             Answer::Mask(path) => json!({ "mask": path }),
         };
@@ -153,6 +159,10 @@ impl std::fmt::Display for Answer {
         match self {
             Answer::Class(_, probability, Some(name)) => write!(f, "{name}  {probability:.4}"),
             Answer::Class(class, probability, None) => write!(f, "{class}  {probability:.4}"),
+            Answer::Labels(labels) => {
+                let likely: Vec<String> = likely(labels).map(|(name, probability)| format!("{name} {probability:.4}")).collect();
+                f.write_str(&if likely.is_empty() { "none of the labels".to_string() } else { likely.join("  ") })
+            }
             Answer::Numbers(numbers) => {
                 let numbers = numbers.iter().map(|(name, number)| format!("{name} {number}"));
                 write!(f, "{}", numbers.collect::<Vec<_>>().join("  "))
@@ -162,12 +172,18 @@ impl std::fmt::Display for Answer {
     }
 }
 
+/// The labels that are right rather than not.
+fn likely(labels: &[(String, f64)]) -> impl Iterator<Item = &(String, f64)> {
+    labels.iter().filter(|(_, probability)| *probability > 0.5)
+}
+
 /// One for each sample.
 fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, samples: &Wanted<'_>) -> Result<Vec<Answer>> {
     let mut found = Vec::new();
     predict_each(device, checkpoint, &samples.samples, &mut |prediction| {
         found.push(match prediction {
             Prediction::Class { class, probability, name } => Answer::Class(class, probability, name),
+            Prediction::Labels(labels) => Answer::Labels(labels),
             Prediction::Numbers(numbers) => Answer::Numbers(numbers),
             Prediction::Mask(classes) => {
                 let folder = args.out.as_deref().context("--out says where masks go")?;

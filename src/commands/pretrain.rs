@@ -124,6 +124,7 @@ fn next(run: &Path, settings: &PretrainSettings, data: &Dataset) {
             say!("next: wgraft label {run} --labels-per-class 1{balance}      (spreads one label per class over all {what})");
             say!("  or: wgraft finetune --from {run}{of} --labels-per-class 10");
         }
+        None if data.train.truth.label_sets.is_some() => say!("next: wgraft finetune --from {run}{of}"),
         None => {
             let what = data.train.kind().called();
             say!("next: wgraft label {run} --labels FILE.csv      (spreads the few labels that you name over all {what})");

@@ -29,7 +29,7 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             let model = pretrained.as_ref().map_or(&settings.model, |checkpoint| &checkpoint.record.model);
             suits(&args.settings.given["model"], model, "the encoder")?;
             pretrained.iter().filter_map(|checkpoint| settings.read_as(&checkpoint.record)).for_each(|note| say!("{note}"));
-            let data = finetune::labelled_data(&settings, pretrained.as_ref())?;
+            let data = finetune::labelled_data(&mut settings, Some(&said), pretrained.as_ref())?;
             said.suit(&mut settings, data.train.kind())?;
             finetune::announce(&settings, &args, data.train.kind())?;
             print_plan(&Finetune::prepare(settings.checked()?, &data, pretrained, u64::MAX)?.plan);

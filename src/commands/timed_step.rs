@@ -60,7 +60,7 @@ impl TimedStep {
                 suits(&flags["model"], &settings.model, "the encoder")?;
                 let pretrained = super::finetune::load_pretrained(&settings.from, settings.run.size)?;
                 pretrained.iter().filter_map(|checkpoint| settings.read_as(&checkpoint.record)).for_each(|note| say!("{note}"));
-                let data = super::finetune::labelled_data(&settings, pretrained.as_ref())?;
+                let data = super::finetune::labelled_data(&mut settings, Some(&said), pretrained.as_ref())?;
                 said.suit(&mut settings, data.train.kind())?;
                 let finetune = Finetune::prepare(settings.checked()?, &data, pretrained, limit)?;
                 (finetune.plan, finetune.settings.model, "finetune")

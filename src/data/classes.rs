@@ -4,15 +4,16 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
-use super::Dataset;
 use super::names::{find_name, some_of};
+use super::{Dataset, SharedRows, WRONG};
 
 impl Dataset {
     /// Labels numbered as in `known`, by the names of classes; notes which of those are absent. Fails where classes are not known.
     pub fn with_classes(mut self, known: &[String]) -> Result<Dataset> {
         let labels =
             || [Some(&self.train), self.test.as_ref()].into_iter().flatten().filter_map(|part| part.truth.labels.as_ref()).flatten();
-        let used: BTreeSet<u32> = labels().copied().collect();
+        let has_sets = self.train.truth.label_sets.is_some();
+        let used: BTreeSet<u32> = if has_sets { (0..self.classes).collect() } else { labels().copied().collect() };
         let found: Vec<Option<u32>> = self.class_names.iter().map(|name| find_name(known, name).map(|class| class as u32)).collect();
         let name = |class: &u32| self.class_names[*class as usize].as_str();
         let unknown: Vec<&str> = used.iter().filter(|&&class| found[class as usize].is_none()).map(name).collect();
@@ -44,6 +45,16 @@ impl Dataset {
         }
         for part in [Some(&mut self.train), self.test.as_mut()].into_iter().flatten() {
             part.truth.labels.iter_mut().flatten().for_each(|label| *label = found[*label as usize].expect("unknown classes are refused"));
+            // Of a set, what the data do not name is not right.
+            let renumbered = |sets: SharedRows<u8>| {
+                let said = |set: &[u8]| {
+                    (0..known.len() as u32)
+                        .map(|class| found.iter().position(|&at| at == Some(class)).map_or(WRONG, |at| set[at]))
+                        .collect::<Vec<_>>()
+                };
+                SharedRows::new(sets.iter().flat_map(said).collect(), known.len() as u32)
+            };
+            part.truth.label_sets = part.truth.label_sets.take().map(renumbered);
         }
         (self.classes, self.class_names) = (known.len() as u32, known.to_vec());
         Ok(self)

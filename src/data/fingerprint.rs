@@ -116,5 +116,6 @@ impl Hash {
         let targets = truth.targets.as_deref().unwrap_or_default();
         self.words(targets.len(), targets.iter().map(|value| value.to_bits()));
         self.rows(truth.masks.as_ref().unwrap_or(&none));
+        truth.label_sets.iter().for_each(|sets| self.rows(sets));
     }
 }

@@ -54,8 +54,8 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let name = tree.root.display().to_string();
     let layout = FolderLayout::of(tree)?;
     let mut notes = layout.notes.clone();
-    let samples = samples(&name, &layout, options, &mut notes)?;
-    let mut truth = picture_truth::of(&name, &layout, &samples, options, &mut notes)?;
+    let (samples, sets) = samples(&name, &layout, options, &mut notes)?;
+    let mut truth = picture_truth::of(&name, &layout, &samples, sets, options, &mut notes)?;
     ensure!(
         !matches!(truth, PictureTruth::Masks(_)) || options.resize == Resize::Letterbox,
         "masks are of whole pictures, of which --resize {} leaves the edges out: say --resize letterbox",
@@ -111,6 +111,9 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         );
         classes = std::mem::take(names);
     }
+    if let PictureTruth::Sets(sets) = &truth {
+        classes.clone_from(&sets.names);
+    }
     let split = |part: Part| {
         let of_part: Vec<usize> = kept.iter().copied().filter(|&i| samples[i].part == part).collect();
         let bytes = |decoded: &Decoded| {
@@ -121,6 +124,10 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         let truth = Truth {
             labels: match &truth {
                 PictureTruth::Classes(labels, _) => of_part.iter().map(|&i| labels[i]).collect(),
+                _ => None,
+            },
+            label_sets: match &truth {
+                PictureTruth::Sets(sets) => Some(sets.select(&of_part)),
                 _ => None,
             },
             targets: match &truth {
@@ -139,9 +146,9 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     Ok(data)
 }
 
-/// The pictures that are used, each with its part.
-fn samples<'a>(name: &str, layout: &FolderLayout<'a>, options: &ReadOptions, notes: &mut Vec<String>) -> Result<Vec<Sample<'a>>> {
-    let rows = match layout.index {
+/// The pictures that are used, each with its part, and whether what is to be predicted of them are sets of labels.
+fn samples<'a>(name: &str, layout: &FolderLayout<'a>, options: &ReadOptions, notes: &mut Vec<String>) -> Result<(Vec<Sample<'a>>, bool)> {
+    let index::IndexRows { rows, sets } = match layout.index {
         Some(entry) => {
             let sheet = Sheet::parse(&entry.read().with_context(|| entry.name.clone())?, &entry.name)?;
             index::rows(&sheet, &layout.pictures, options, name, notes).context(name.to_string())?
@@ -149,7 +156,7 @@ fn samples<'a>(name: &str, layout: &FolderLayout<'a>, options: &ReadOptions, not
         None => {
             let target = options.target.as_deref().unwrap_or_default();
             ensure!(options.target.is_none(), "{name} has no index.csv that could have a column `{target}` (--target)");
-            vec![None; layout.pictures.len()]
+            index::IndexRows { rows: vec![None; layout.pictures.len()], sets: false }
         }
     };
     let mut listed: Vec<(Placed<'a>, Option<index::IndexRow>)> = layout.pictures.iter().copied().zip(rows).collect();
@@ -205,7 +212,7 @@ fn samples<'a>(name: &str, layout: &FolderLayout<'a>, options: &ReadOptions, not
             notes.push(format!("{} pictures without a value in column `{column}` are left out", all - samples.len()));
         }
     }
-    Ok(samples)
+    Ok((samples, sets))
 }
 
 /// What pictures have in common that test pictures are drawn from: their class, by folder or by the index. Of numbers and masks

@@ -7,12 +7,13 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::finder::Finder;
-use super::names::{beginning_of, normalized, some_of};
+use super::label_sets::{LabelSets, SetCell, are_sets};
+use super::names::{beginning_of, find_name, in_order, normalized, some_of};
 use super::number::Notation;
 use super::sheet::Sheet;
 use super::split::Part;
 use super::text_rows::text_column;
-use super::{Dataset, Split, index, picture_truth, tree};
+use super::{Dataset, ReadOptions, SharedRows, Split, Truth, TruthKind, WRONG, index, tree};
 
 /// Labels of training samples.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +35,37 @@ impl GivenLabels {
         self.labelled.iter().for_each(|&(_, class)| counts[class as usize] += 1);
         counts
     }
+}
+
+/// Sets of labels of training samples.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GivenSets {
+    /// Training samples, ascending.
+    pub labelled: Vec<u32>,
+    /// Theirs, as in [`Truth::label_sets`].
+    pub sets: SharedRows<u8>,
+    /// Those of the data, or where these have none, those of the file.
+    pub class_names: Vec<String>,
+    /// What a user must be told.
+    pub notes: Vec<String>,
+}
+
+/// What rows say of training samples, ascending.
+struct GivenRows<T> {
+    labelled: Vec<(u32, T)>,
+    /// Rows that are less certain than asked for, and of texts for testing.
+    uncertain: usize,
+    of_test: usize,
+    notes: Vec<String>,
+}
+
+fn columns_of(sheet: &Sheet) -> String {
+    format!("{} has the columns {}", sheet.name, sheet.columns.join(", "))
+}
+
+fn label_column(sheet: &Sheet) -> Result<usize> {
+    let has = || format!("{}: one called `label` is wanted", columns_of(sheet));
+    sheet.find_any(&["label", "labels", "class"]).with_context(has)
 }
 
 /// The training samples that the rows of a sheet are about.
@@ -101,26 +133,58 @@ impl Named<'_> {
 }
 
 impl Dataset {
+    /// Reads a CSV file as [`given_labels`](Self::given_labels) does, whose labels are sets: in any of its cells, several may stand
+    /// between `|`, and none in one that is empty. `sets`: whether they are; where nobody said so, as they seem to be. `None` where they
+    /// are not.
+    pub fn given_sets(&self, path: &Path, least: f64, sets: Option<bool>) -> Result<Option<GivenSets>> {
+        let sheet = Sheet::parse(&tree::read(path)?, &path.display().to_string())?;
+        let truth = sets.map(|sets| if sets { TruthKind::LabelSets } else { TruthKind::Classes });
+        let own = self.train.truth.label_sets.is_some();
+        let options = ReadOptions { truth, guess_sets: sets.is_none(), want_labels: true, ..ReadOptions::default() };
+        let label = label_column(&sheet)?;
+        if !are_sets(&options, sheet.column(label)) {
+            return Ok(None);
+        }
+        let cells: Vec<SetCell<'_>> = sheet.column(label).map(|cell| (cell, true)).collect();
+        let mut notes = Vec::new();
+        let read =
+            LabelSets::of(&sheet.name, ("row", &sheet.columns[label]), &cells, &options, &mut notes)?.context("labels are wanted")?;
+        let names = if own { self.class_names.clone() } else { read.names.clone() };
+        let place: Vec<Option<usize>> = read.names.iter().map(|name| find_name(&names, name)).collect();
+        let unknown: Vec<&String> = read.names.iter().zip(&place).filter(|(_, place)| place.is_none()).map(|(name, _)| name).collect();
+        ensure!(unknown.is_empty(), "{}: {} are none of the labels of {}: {}", sheet.name, some_of(&unknown), self.name, some_of(&names));
+        let rows: Vec<usize> = (0..sheet.len()).collect();
+        let all = read.select(&rows);
+        let of_row = |row: usize| {
+            let mut set = vec![WRONG; names.len()];
+            all.row(row as u32).iter().zip(&place).for_each(|(&said, place)| place.iter().for_each(|&place| set[place] = said));
+            set
+        };
+        let found = self.said_in(&sheet, label, &rows, least, of_row)?;
+        let uncertain = found.uncertain;
+        notes.extend(found.notes);
+        ensure!(!found.labelled.is_empty(), "{} has no labels: {uncertain} are less certain than {least}", sheet.name);
+        if uncertain > 0 {
+            notes.push(format!("{uncertain} rows of {} are less certain than {least} and are left out", sheet.name));
+        }
+        let (labelled, sets): (Vec<u32>, Vec<Vec<u8>>) = found.labelled.into_iter().unzip();
+        Ok(Some(GivenSets { labelled, sets: SharedRows::new(sets.concat(), names.len() as u32), class_names: names, notes }))
+    }
+
+    /// The samples with given sets of labels, and those in the place of their own, as the training samples.
+    pub fn labelled_by_sets(mut self, given: &GivenSets) -> Dataset {
+        self.train = self.train.select(&given.labelled);
+        self.train.truth = Truth { label_sets: Some(given.sets.clone()), ..Truth::default() };
+        (self.classes, self.class_names) = (given.class_names.len() as u32, given.class_names.clone());
+        self
+    }
+
     /// Reads a CSV file with a column `file`, `text` or `index` that names training samples, a column `label` with the names of
     /// classes, and perhaps one called `confidence`, of which `least` is enough. Rows with an empty label are passed over. Fails
     /// where a row names a test sample, or none; a class that the data do not have; or a sample twice with different labels.
     pub fn given_labels(&self, path: &Path, least: f64) -> Result<GivenLabels> {
         let sheet = Sheet::parse(&tree::read(path)?, &path.display().to_string())?;
-        let has = || format!("{} has the columns {}", sheet.name, sheet.columns.join(", "));
-        let label = sheet.find_any(&["label", "class"]).with_context(|| format!("{}: one called `label` is wanted", has()))?;
-        let confidence = sheet.find("confidence");
-        let mut samples = self.samples_by_name(&sheet, label, has)?;
-        let parts = sheet.parts()?.filter(|(column, _)| *column != label);
-        if let Some(row) = parts.as_ref().and_then(|(_, parts)| parts.iter().position(|&part| part != Part::Train)) {
-            let column = parts.map_or(0, |(column, _)| column);
-            bail!(
-                "{}, line {}: column `{}` says `{}`, but all rows are trained on: remove those that are not to be",
-                sheet.name,
-                sheet.line(row),
-                sheet.columns[column],
-                sheet.cell(row, column)
-            );
-        }
+        let label = label_column(&sheet)?;
         let rows: Vec<usize> = (0..sheet.len()).filter(|&row| !sheet.cell(row, label).is_empty()).collect();
         let empty = sheet.len() - rows.len();
         let class_names = self.names_of_classes(rows.iter().map(|&row| sheet.cell(row, label)));
@@ -139,9 +203,47 @@ impl Dataset {
                 some_of(&class_names)
             );
         }
+        let found = self.said_in(&sheet, label, &rows, least, |row| class(row).unwrap_or(0))?;
+        let GivenRows { labelled, uncertain, of_test, mut notes } = found;
+        if labelled.is_empty() {
+            let why = match (uncertain, of_test) {
+                (0, 0) => String::new(),
+                (0, tests) => format!(": its {tests} texts are for testing"),
+                (uncertain, _) => format!(": {uncertain} are less certain than {least}"),
+            };
+            bail!("{} has no labels{why}", sheet.name);
+        }
+        if empty > 0 {
+            notes.push(format!("{empty} rows of {} have an empty label and are left out", sheet.name));
+        }
+        Ok(GivenLabels { labelled, class_names, uncertain, notes })
+    }
+
+    /// What `rows` of a sheet say of training samples, each as `value` reads it.
+    fn said_in<T: Clone + PartialEq>(
+        &self,
+        sheet: &Sheet,
+        label: usize,
+        rows: &[usize],
+        least: f64,
+        value: impl Fn(usize) -> T,
+    ) -> Result<GivenRows<T>> {
+        let confidence = sheet.find("confidence");
+        let mut samples = self.samples_by_name(sheet, label, || columns_of(sheet))?;
+        let parts = sheet.parts()?.filter(|(column, _)| *column != label);
+        if let Some(row) = parts.as_ref().and_then(|(_, parts)| parts.iter().position(|&part| part != Part::Train)) {
+            let column = parts.map_or(0, |(column, _)| column);
+            bail!(
+                "{}, line {}: column `{}` says `{}`, but all rows are trained on: remove those that are not to be",
+                sheet.name,
+                sheet.line(row),
+                sheet.columns[column],
+                sheet.cell(row, column)
+            );
+        }
         let (mut found, mut uncertain) = (BTreeMap::new(), 0);
-        for row in rows {
-            let (Some(class), line) = (class(row), sheet.line(row)) else { continue };
+        for &row in rows {
+            let (said, line) = (value(row), sheet.line(row));
             let named = samples.of(row).with_context(|| format!("{}, line {line}", sheet.name))?;
             let cell = |column: usize| sheet.cell(row, column);
             // What a person wrote has none.
@@ -160,32 +262,17 @@ impl Dataset {
                 continue;
             }
             for sample in named {
-                let before = found.insert(sample, class).unwrap_or(class);
-                ensure!(
-                    before == class,
-                    "{}, line {line}: another line has `{}` for this sample",
-                    sheet.name,
-                    class_names[before as usize]
-                );
+                let (before, other) = found.insert(sample, (said.clone(), row)).unwrap_or_else(|| (said.clone(), row));
+                ensure!(before == said, "{}, line {line}: another line has `{}` for this sample", sheet.name, sheet.cell(other, label));
             }
         }
         let of_test = samples.texts.as_ref().map_or(0, |texts| texts.of_test);
-        if found.is_empty() {
-            let why = match (uncertain, of_test) {
-                (0, 0) => String::new(),
-                (0, tests) => format!(": its {tests} texts are for testing"),
-                (uncertain, _) => format!(": {uncertain} are less certain than {least}"),
-            };
-            bail!("{} has no labels{why}", sheet.name);
-        }
         let mut notes: Vec<String> = samples.finder.iter().flat_map(|finder| finder.notes(&sheet.name)).collect();
         if of_test > 0 {
             notes.push(format!("{of_test} rows of {} are of texts that are for testing, and are left out", sheet.name));
         }
-        if empty > 0 {
-            notes.push(format!("{empty} rows of {} have an empty label and are left out", sheet.name));
-        }
-        Ok(GivenLabels { labelled: found.into_iter().collect(), class_names, uncertain, notes })
+        let labelled = found.into_iter().map(|(sample, (said, _))| (sample, said)).collect();
+        Ok(GivenRows { labelled, uncertain, of_test, notes })
     }
 
     /// The samples with given labels, and those labels in the place of their own, as the training samples.
@@ -226,6 +313,6 @@ impl Dataset {
         if self.classes > 0 {
             return self.class_names.clone();
         }
-        picture_truth::in_order(given.map(|name| normalized(name).into_owned()).collect())
+        in_order(given.map(|name| normalized(name).into_owned()).collect())
     }
 }

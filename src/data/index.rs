@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::finder::Finder;
+use super::label_sets::are_sets;
 use super::layout::Placed;
 use super::names::{normalized, some_of};
 use super::number::{Guess, Notation, is_missing};
@@ -34,7 +35,7 @@ const FILE_COLUMNS: [&str; 16] = [
 ];
 
 /// Columns that often hold what is to be predicted.
-const LABEL_COLUMNS: [&str; 4] = ["label", "class", "category", "target"];
+const LABEL_COLUMNS: [&str; 5] = ["label", "labels", "class", "category", "target"];
 
 /// What the index says about a picture.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,15 +51,24 @@ pub(super) fn file_column(sheet: &Sheet, besides: Option<usize>) -> Option<usize
     FILE_COLUMNS.iter().filter_map(|column| sheet.find(column)).find(|column| Some(*column) != besides)
 }
 
-/// Finds for each picture below `root` what the index says about it; `None` for those it does not name. See [`Finder`] for how
-/// pictures may be named. What a user must be told goes to `notes`.
+/// What an index says of pictures.
+#[derive(Default)]
+pub(super) struct IndexRows {
+    /// Of each picture; `None` for those it does not name.
+    pub rows: Vec<Option<IndexRow>>,
+    /// Whether what is to be predicted are sets of labels.
+    pub sets: bool,
+}
+
+/// Finds for each picture below `root` what the index says about it. See [`Finder`] for how pictures may be named. What a user must
+/// be told goes to `notes`.
 pub(super) fn rows(
     sheet: &Sheet,
     pictures: &[Placed<'_>],
     options: &ReadOptions,
     root: &str,
     notes: &mut Vec<String>,
-) -> Result<Vec<Option<IndexRow>>> {
+) -> Result<IndexRows> {
     let name = &sheet.name;
     let target = options.target.as_deref().map(|column| sheet.target(Some(column))).transpose()?;
     let file = file_column(sheet, target)
@@ -67,7 +77,9 @@ pub(super) fn rows(
     if let (None, Some(label)) = (target, label) {
         notes.push(format!("{name} has a column `{0}`, which `--target {0}` would predict", sheet.columns[label]));
     }
-    let targets = target.map(|column| targets(sheet, column, options.truth, notes)).transpose()?;
+    let sets = target.is_some_and(|column| are_sets(options, sheet.column(column)));
+    let truth = if sets { Some(TruthKind::LabelSets) } else { options.truth };
+    let targets = target.map(|column| targets(sheet, column, truth, notes)).transpose()?;
     let parts = sheet.parts()?;
     if let Some((column, _)) = &parts {
         notes.push(format!("column `{}` of {name} says which pictures are for training and which for testing", sheet.columns[*column]));
@@ -100,18 +112,20 @@ pub(super) fn rows(
     if twice > 0 {
         notes.push(format!("{twice} lines of {name} repeat others"));
     }
-    Ok(found)
+    Ok(IndexRows { rows: found, sets })
 }
 
 /// What is to be predicted in each row; `None` where nothing is, in a column of numbers also where a word such as `NA` says so.
 fn targets(sheet: &Sheet, column: usize, truth: Option<TruthKind>, notes: &mut Vec<String>) -> Result<Vec<Option<String>>> {
-    let texts = |sheet: &Sheet| sheet.column(column).map(|cell| (!cell.is_empty()).then(|| normalized(cell).into_owned())).collect();
+    // Of sets, nothing is something.
+    let says = |cell: &str| !cell.is_empty() || truth == Some(TruthKind::LabelSets);
+    let texts = |sheet: &Sheet| sheet.column(column).map(|cell| says(cell).then(|| normalized(cell).into_owned())).collect();
     let (forms, names) = (sheet.column(column).collect::<BTreeSet<_>>(), sheet.column(column).map(normalized).collect::<BTreeSet<_>>());
     if names.len() < forms.len() {
         notes.push(format!("names in column `{}` of {} that differ in Unicode form only are one", sheet.columns[column], sheet.name));
     }
     let Some(notation) = (match truth {
-        Some(TruthKind::Classes | TruthKind::Masks) => None,
+        Some(TruthKind::Classes | TruthKind::LabelSets | TruthKind::Masks) => None,
         Some(TruthKind::Numbers) => Some(sheet.notation(column, sheet.guesses()[column])?.unwrap_or_default()),
         None => all_numbers(sheet, column)?,
     }) else {

@@ -26,6 +26,7 @@ mod idx;
 #[cfg(feature = "files")]
 mod index;
 mod kinds;
+mod label_sets;
 mod language_tokenizer;
 #[cfg(feature = "files")]
 mod layout;
@@ -68,8 +69,9 @@ use anyhow::{Result, ensure};
 
 pub use fingerprint::Fingerprint;
 #[cfg(feature = "files")]
-pub use given_labels::GivenLabels;
+pub use given_labels::{GivenLabels, GivenSets};
 pub use kinds::misnamed;
+pub use label_sets::{RIGHT, UNKNOWN, WRONG};
 pub use language_tokenizer::{Encoded, LanguageTokenizer};
 #[cfg(feature = "files")]
 pub use load::{Format, formats, may_be_read, recognise};
@@ -99,6 +101,8 @@ const MOST_SAMPLE_BYTES: u64 = 64 << 30;
 pub enum TruthKind {
     /// A class of each.
     Classes,
+    /// Any number of labels of each.
+    LabelSets,
     /// A number of each.
     Numbers,
     /// A class of each pixel.
@@ -106,10 +110,21 @@ pub enum TruthKind {
 }
 
 impl TruthKind {
+    /// Whether it is of classes that are known by their names.
+    pub fn is_named(self) -> bool {
+        matches!(self, TruthKind::Classes | TruthKind::LabelSets)
+    }
+
+    /// Whether tables of numbers may have it.
+    pub fn is_of_tables(self) -> bool {
+        matches!(self, TruthKind::Numbers | TruthKind::LabelSets)
+    }
+
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
             TruthKind::Classes => "labels",
+            TruthKind::LabelSets => "sets of labels",
             TruthKind::Numbers => "numbers",
             TruthKind::Masks => "masks",
         }
@@ -138,6 +153,8 @@ pub struct ReadOptions {
     pub resize: Resize,
     /// Without it the data decide: masks, a column of numbers, classes.
     pub truth: Option<TruthKind>,
+    /// Nobody said that labels are classes: they are sets where a share of the cells has `|`.
+    pub guess_sets: bool,
     /// Whether data without labels are an error.
     pub want_labels: bool,
     /// Labels come from elsewhere: it goes without saying that the data have none.
@@ -182,7 +199,7 @@ pub struct Dataset {
     pub root: PathBuf,
     pub train: Split,
     pub test: Option<Split>,
-    /// Number of classes of labels or of masks: the largest one plus one, 0 without any.
+    /// Number of classes of labels, of sets of labels or of masks: the largest one plus one, 0 without any.
     pub classes: u32,
     /// As many as there are classes.
     pub class_names: Vec<String>,
@@ -201,16 +218,30 @@ pub struct Dataset {
 impl Dataset {
     /// Whether this is known of its training samples, and there is something to learn.
     pub fn knows(&self, truth: TruthKind) -> bool {
-        self.train.truth.knows(truth) && (truth == TruthKind::Numbers || self.classes > 1)
+        let least = match truth {
+            TruthKind::Numbers => 0,
+            TruthKind::LabelSets => 1,
+            TruthKind::Classes | TruthKind::Masks => 2,
+        };
+        self.train.truth.knows(truth) && self.classes >= least
     }
 
     /// The classes and how many training samples each has, for people; `None` without labels.
     pub fn class_counts(&self) -> Option<String> {
         /// All of these are named; of more classes, these with the fewest samples.
         const NAMED: usize = 12;
-        let labels = self.train.truth.labels.as_ref()?;
         let mut counts = vec![0; self.class_names.len()];
-        labels.iter().for_each(|&label| counts[label as usize] += 1);
+        let what = match &self.train.truth {
+            Truth { labels: Some(labels), .. } => {
+                labels.iter().for_each(|&label| counts[label as usize] += 1);
+                "classes"
+            }
+            Truth { label_sets: Some(sets), .. } => {
+                sets.iter().for_each(|set| counts.iter_mut().zip(set).for_each(|(count, &said)| *count += usize::from(said == RIGHT)));
+                "labels, of which each sample has any number"
+            }
+            _ => return None,
+        };
         let mut classes: Vec<(usize, &String)> = counts.into_iter().zip(&self.class_names).collect();
         let all = classes.len();
         if all > NAMED {
@@ -218,7 +249,7 @@ impl Dataset {
         }
         let named: Vec<String> = classes.iter().take(NAMED).map(|(count, name)| format!("{name} ({count})")).collect();
         let rest = if all > NAMED { format!("; the other {} have more", all - NAMED) } else { String::new() };
-        Some(format!("{all} classes: {}{rest}", named.join(", ")))
+        Some(format!("{all} {what}: {}{rest}", named.join(", ")))
     }
 
     /// Samples of one type, the test samples' included. Fails where there is nothing to train on.

@@ -1,6 +1,7 @@
 //! Names as they are compared, and as they are listed.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
@@ -40,4 +41,22 @@ pub(super) fn find_name(names: &[String], name: &str) -> Option<usize> {
         alike.next().filter(|_| alike.next().is_none())
     };
     names.iter().position(|known| known == name).or_else(alike)
+}
+
+/// Names of classes in the order that they are numbered in: by their values, if all are whole numbers.
+pub(super) fn in_order<T: AsRef<str> + Ord>(names: BTreeSet<T>) -> Vec<T> {
+    let mut names: Vec<T> = names.into_iter().collect();
+    if names.iter().all(|name| name.as_ref().parse::<i64>().is_ok()) {
+        names.sort_by_key(|name| name.as_ref().parse::<i64>().ok());
+    }
+    names
+}
+
+/// Says which labels differ in capitals only: they are rarely meant to.
+pub(super) fn note_alike(names: &[&str], notes: &mut Vec<String>) {
+    let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    names.iter().for_each(|name| alike.entry(folded(name)).or_default().push(name));
+    for names in alike.into_values().filter(|names| names.len() > 1) {
+        notes.push(format!("labels {} differ in capitals only and are classes of their own", names.join(", ")));
+    }
 }

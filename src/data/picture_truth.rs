@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result, ensure};
 
+use super::label_sets::{LabelSets, SetCell};
 use super::layout::{FolderLayout, Placed};
-use super::names::some_of;
+use super::names::{in_order, some_of};
 use super::number::number;
 use super::split::Part;
 use super::tree::Entry;
@@ -27,18 +28,30 @@ pub(super) enum PictureTruth<'a> {
     Classes(Vec<Option<u32>>, Vec<String>),
     Numbers(Vec<f32>),
     Masks(Vec<&'a Entry>),
+    Sets(LabelSets),
 }
 
-/// The truth about `samples`. Samples whose target is missing have been dropped.
+/// The truth about `samples`, of which targets are `sets` of labels or not. Samples whose target is missing have been dropped.
 pub(super) fn of<'a>(
     name: &str,
     layout: &FolderLayout<'a>,
     samples: &[Sample<'a>],
+    sets: bool,
     options: &ReadOptions,
     notes: &mut Vec<String>,
 ) -> Result<PictureTruth<'a>> {
     let targets: Option<Vec<&(String, u32)>> = samples.iter().map(|sample| sample.target.as_ref()).collect();
     match (options.truth, targets) {
+        (_, Some(targets)) if sets => {
+            let cells: Vec<SetCell<'_>> =
+                targets.iter().zip(samples).map(|((text, _), sample)| (text.as_str(), sample.part == Part::Train)).collect();
+            let column = options.target.as_deref().unwrap_or_default();
+            Ok(LabelSets::of(name, ("picture", column), &cells, options, notes)?.map_or(PictureTruth::Nothing, PictureTruth::Sets))
+        }
+        (Some(TruthKind::LabelSets), _) => match options.want_labels {
+            true => Err(anyhow::anyhow!("{name} has no sets of labels: it needs an index.csv, and --target names a column of it")),
+            false => Ok(PictureTruth::Nothing),
+        },
         (Some(TruthKind::Masks), _) => masks(name, layout, samples),
         (None, None) if options.want_labels && !layout.masks.is_empty() => masks(name, layout, samples),
         (Some(TruthKind::Numbers), Some(targets)) => numbers(options, &targets),
@@ -114,16 +127,7 @@ fn folders<'a>(
     Ok(classes)
 }
 
-/// Names of classes in the order that they are numbered in: by their values, if all are whole numbers.
-pub(super) fn in_order<T: AsRef<str> + Ord>(names: BTreeSet<T>) -> Vec<T> {
-    let mut names: Vec<T> = names.into_iter().collect();
-    if names.iter().all(|name| name.as_ref().parse::<i64>().is_ok()) {
-        names.sort_by_key(|name| name.as_ref().parse::<i64>().ok());
-    }
-    names
-}
-
-/// Numbers classes [in order](in_order).
+/// Numbers classes in order.
 fn numbered(name: &str, samples: &[Sample<'_>], classes: &[Option<&str>], options: &ReadOptions) -> Result<PictureTruth<'static>> {
     let names = in_order(classes.iter().flatten().copied().collect());
     let known = options.known_classes.is_some();

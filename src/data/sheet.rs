@@ -27,6 +27,8 @@ pub(super) struct Sheet {
     lines: Vec<u32>,
     /// Columns that have more than a text, a number or a truth value in some cell, and in which line.
     nested: BTreeMap<usize, u32>,
+    /// Columns that have lists of names in some cell, with bars between them, and in which line.
+    listed: BTreeMap<usize, u32>,
 }
 
 /// Texts one after the other.
@@ -207,7 +209,7 @@ impl Sheet {
             lines.push(line);
         }
         ensure!(!lines.is_empty(), "{name} has a header line and no rows");
-        Ok(Sheet { name: name.into(), columns, cells, lines, nested: BTreeMap::new() })
+        Ok(Sheet { name: name.into(), columns, cells, lines, nested: BTreeMap::new(), listed: BTreeMap::new() })
     }
 
     /// An object on each line of JSON Lines, whose keys are the columns. What an object lacks is empty.
@@ -230,25 +232,37 @@ impl Sheet {
         }
         let most = MOST_CELLS / lines.len();
         ensure!(columns.len() <= most, "{name} has {} keys, {most} are the most that {} lines may have", columns.len(), lines.len());
-        let (mut cells, mut nested) = (Cells::default(), BTreeMap::new());
+        let (mut cells, mut nested, mut listed) = (Cells::default(), BTreeMap::new(), BTreeMap::new());
         for (object, &line) in objects.iter().zip(&lines) {
             for (column, key) in columns.iter().enumerate() {
                 match object.get(key) {
                     None | Some(Value::Null) => {}
                     Some(Value::String(text)) => cells.text.push_str(&text.replace("\r\n", "\n").replace('\r', "\n")),
                     Some(plain @ (Value::Number(_) | Value::Bool(_))) => cells.text.push_str(&plain.to_string()),
-                    Some(_) => drop(nested.entry(column).or_insert(line)),
+                    Some(other) => match names_of(other) {
+                        Some(names) => {
+                            listed.entry(column).or_insert(line);
+                            cells.text.push_str(&names.join("|"));
+                        }
+                        None => drop(nested.entry(column).or_insert(line)),
+                    },
                 }
                 cells.end();
             }
         }
-        Ok(Sheet { name: name.into(), columns, cells, lines, nested })
+        Ok(Sheet { name: name.into(), columns, cells, lines, nested, listed })
     }
 
     /// Fails where a column has lists or objects.
     pub fn ensure_plain(&self, column: usize) -> Result<()> {
-        let Some(line) = self.nested.get(&column) else { return Ok(()) };
+        let Some(line) = self.nested.get(&column).or(self.listed.get(&column)) else { return Ok(()) };
         bail!("{}, line {line}: `{}` is a list or an object, not a text", self.name, self.columns[column])
+    }
+
+    /// Whether a column has lists of names. Fails where it has objects, or lists of something else.
+    pub fn has_lists(&self, column: usize) -> Result<bool> {
+        let Some(line) = self.nested.get(&column) else { return Ok(self.listed.contains_key(&column)) };
+        bail!("{}, line {line}: `{}` is neither a text nor a list of names without `|` in them", self.name, self.columns[column])
     }
 
     /// Number of rows.
@@ -320,6 +334,16 @@ impl Sheet {
         }
         Ok(parts(column).map(|parts| (column, parts)))
     }
+}
+
+/// The names in a list of them.
+fn names_of(value: &Value) -> Option<Vec<String>> {
+    let name = |item: &Value| match item {
+        Value::String(name) => Some(name.clone()).filter(|name| !name.contains(['|', '\n', '\r'])),
+        plain @ (Value::Number(_) | Value::Bool(_)) => Some(plain.to_string()),
+        _ => None,
+    };
+    value.as_array()?.iter().map(name).collect()
 }
 
 /// A number with a fraction, which no column is called.

@@ -27,6 +27,8 @@ pub struct Split {
 pub struct Truth {
     /// A class per sample.
     pub labels: Option<Vec<u32>>,
+    /// [`RIGHT`](super::RIGHT), [`WRONG`](super::WRONG) or [`UNKNOWN`](super::UNKNOWN) of each label, a row per sample.
+    pub label_sets: Option<SharedRows<u8>>,
     /// A number per sample.
     pub targets: Option<Vec<f32>>,
     /// A class per pixel.
@@ -42,6 +44,7 @@ impl Truth {
     pub fn knows(&self, kind: TruthKind) -> bool {
         match kind {
             TruthKind::Classes => self.labels.is_some(),
+            TruthKind::LabelSets => self.label_sets.is_some(),
             TruthKind::Numbers => self.targets.is_some(),
             TruthKind::Masks => self.masks.is_some(),
         }
@@ -54,6 +57,7 @@ impl Truth {
         }
         Truth {
             labels: self.labels.as_ref().map(|labels| chosen(labels, indices)),
+            label_sets: self.label_sets.as_ref().map(|sets| sets.select(indices)),
             targets: self.targets.as_ref().map(|targets| chosen(targets, indices)),
             masks: self.masks.as_ref().map(|masks| masks.select(indices)),
         }
@@ -94,11 +98,12 @@ impl Split {
         self.names.get(sample as usize).map_or("", |name| name)
     }
 
-    /// What tells a sample from others: itself, and of numbers also what is to be predicted.
+    /// What tells a sample from others: itself, and of rows of numbers also what is to be predicted.
     pub(super) fn bytes(&self, sample: u32) -> Cow<'_, [u8]> {
         let bytes = self.samples.bytes(sample);
-        match (&self.samples, &self.truth.targets) {
-            (Samples::Rows(_), Some(targets)) => [&*bytes, &targets[sample as usize].to_le_bytes()].concat().into(),
+        match (&self.samples, &self.truth) {
+            (Samples::Rows(_), Truth { targets: Some(targets), .. }) => [&*bytes, &targets[sample as usize].to_le_bytes()].concat().into(),
+            (Samples::Rows(_), Truth { label_sets: Some(sets), .. }) => [&*bytes, sets.row(sample)].concat().into(),
             _ => bytes,
         }
     }

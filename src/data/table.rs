@@ -1,13 +1,17 @@
-//! Tables for regression: CSV files, numbers standardised, categories one-hot. Everything that is computed from values (medians,
+//! Tables of numbers to predict from: CSV files, numbers standardised, categories one-hot. Everything that is computed from values (medians,
 //! means, deviations, categories) is computed from the training rows alone.
 
 use std::collections::BTreeSet;
 #[cfg(feature = "files")]
-use std::path::Path;
+use std::ops::Range;
+#[cfg(feature = "files")]
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "files")]
+use super::label_sets::{LabelSets, SetCell, are_sets};
 use super::names::{folded, some_of};
 use super::number::{Guess, Notation, is_date, is_missing};
 #[cfg(feature = "files")]
@@ -18,7 +22,7 @@ use super::split::Part;
 #[cfg(feature = "files")]
 use super::tree::Tree;
 #[cfg(feature = "files")]
-use super::{Dataset, Format, ReadOptions, recognise, tree};
+use super::{Dataset, Format, ReadOptions, Samples, Split, Truth, recognise, tree};
 
 /// A column with more categories than this is left out: it holds names or free text.
 const MOST_CATEGORIES: usize = 64;
@@ -304,7 +308,11 @@ impl Reader for Sheets {
     }
 
     fn read(&self, tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
-        Dataset::of_table(Table::load(&tree.root, options)?)
+        let sheet = DividedSheet::load(&tree.root, options)?;
+        match are_sets(options, sheet.sheet.column(sheet.target)) {
+            true => sheet.with_sets(options),
+            false => Dataset::of_table(sheet.with_numbers()?),
+        }
     }
 }
 
@@ -319,6 +327,25 @@ pub(super) fn names_a_table(path: &Path) -> bool {
 impl Table {
     /// A CSV file, plain or gzipped, or a folder with nothing else. `options.target` names the column to predict.
     pub fn load(path: &Path, options: &ReadOptions) -> Result<Self> {
+        DividedSheet::load(path, options)?.with_numbers()
+    }
+}
+
+#[cfg(feature = "files")]
+/// A table whose rows are divided, with the column to predict.
+struct DividedSheet {
+    path: PathBuf,
+    sheet: Sheet,
+    target: usize,
+    parts: Vec<Part>,
+    /// The column that says what rows are for.
+    split: Option<usize>,
+    notes: Vec<String>,
+}
+
+#[cfg(feature = "files")]
+impl DividedSheet {
+    fn load(path: &Path, options: &ReadOptions) -> Result<Self> {
         let (format, path) = recognise(path)?;
         ensure!(
             matches!(format, Format::Table | Format::Texts) && names_a_table(&path),
@@ -342,32 +369,45 @@ impl Table {
         if let Some((split, _)) = &given {
             notes.push(format!("column `{}` says which rows are for training and which for testing", sheet.columns[*split]));
         }
-        let guesses = sheet.guesses();
-        let written = sheet.notation(target, guesses[target])?.unwrap_or_default();
+        Ok(DividedSheet { path, sheet, target, parts, split: given.map(|(split, _)| split), notes })
+    }
+
+    /// The rows of a part that `are` so.
+    fn rows(&self, part: Part, are: impl Fn(usize) -> bool) -> Vec<usize> {
+        (0..self.sheet.len()).filter(|&row| self.parts[row] == part && are(row)).collect()
+    }
+
+    /// How the columns of these rows, to train on and to test, become features.
+    fn encoding(&mut self, [train, test]: [&[usize]; 2], guesses: &[Guess]) -> Result<Encoding> {
+        let all = [train, test].concat();
+        Encoding::of(&self.sheet, guesses, [&all, train], &[Some(self.target), self.split], &mut self.notes)
+    }
+
+    fn with_numbers(mut self) -> Result<Table> {
+        let (count, guesses) = (self.sheet.len(), self.sheet.guesses());
+        let written = self.sheet.notation(self.target, guesses[self.target])?.unwrap_or_default();
         let mut targets = vec![None; count];
         for (row, value) in targets.iter_mut().enumerate() {
-            *value = sheet.number(row, target, written)?.map(|value| value as f32);
+            *value = self.sheet.number(row, self.target, written)?.map(|value| value as f32);
         }
-        let of = |part| (0..count).filter(|&row| parts[row] == part && targets[row].is_some()).collect::<Vec<_>>();
-        let (train, test) = (of(Part::Train), of(Part::Test));
-        let column = &sheet.columns[target];
+        let [train, test] = [Part::Train, Part::Test].map(|part| self.rows(part, |row| targets[row].is_some()));
+        let column = self.sheet.columns[self.target].clone();
         let dropped = targets.iter().filter(|value| value.is_none()).count();
         if dropped > 0 {
-            let (_, words) = sheet.missing(0..count, target);
-            notes.push(format!("{dropped} of {count} rows have no `{column}` and are left out{words}"));
+            let (_, words) = self.sheet.missing(0..count, self.target);
+            self.notes.push(format!("{dropped} of {count} rows have no `{column}` and are left out{words}"));
         }
-        ensure!(train.len() > 1, "{} has {} training rows with a `{column}`; at least 2 are needed", sheet.name, train.len());
+        ensure!(train.len() > 1, "{} has {} training rows with a `{column}`; at least 2 are needed", self.sheet.name, train.len());
         let target_scale = Scale::of(&train.iter().filter_map(|&row| targets[row]).map(f64::from).collect::<Vec<_>>());
         ensure!(
             !target_scale.is_constant(),
             "`{column}` is {} in all training rows of {}; there is nothing to learn",
             target_scale.mean,
-            sheet.name
+            self.sheet.name
         );
 
-        let all = [train.as_slice(), &test].concat();
-        let split = given.map(|(split, _)| split);
-        let encoding = Encoding::of(&sheet, &guesses, [&all, &train], &[Some(target), split], &mut notes)?;
+        let encoding = self.encoding([&train, &test], &guesses)?;
+        let DividedSheet { sheet, target, mut notes, .. } = self;
         let numbers = encoding.notations(&sheet).chain([(target, written)]);
         notes.extend(sheet.conversions(numbers));
         let rows = |rows: &[usize]| -> Result<TableRows> {
@@ -375,7 +415,29 @@ impl Table {
         };
         let test = if test.is_empty() { None } else { Some(rows(&test)?) };
         let (columns, train) = (encoding.features(), rows(&train)?);
-        Ok(Table { name: tree::name_of(&path), target: column.clone(), columns, train, test, target_scale, encoding, notes })
+        Ok(Table { name: tree::name_of(&self.path), target: column, columns, train, test, target_scale, encoding, notes })
+    }
+
+    /// With sets of labels in the column to predict.
+    fn with_sets(mut self, options: &ReadOptions) -> Result<Dataset> {
+        let guesses = self.sheet.guesses();
+        let [train, test] = [Part::Train, Part::Test].map(|part| self.rows(part, |_| true));
+        let used = [&train[..], &test].concat();
+        let cells: Vec<SetCell<'_>> = used.iter().map(|&row| (self.sheet.cell(row, self.target), self.parts[row] == Part::Train)).collect();
+        let column = &self.sheet.columns[self.target];
+        // Whoever reads a table wants what is to be predicted.
+        let options = ReadOptions { want_labels: true, ..options.clone() };
+        let sets = LabelSets::of(&self.sheet.name, ("row", column), &cells, &options, &mut self.notes)?.context("labels are wanted")?;
+        let encoding = self.encoding([&train, &test], &guesses)?;
+        self.notes.extend(self.sheet.conversions(encoding.notations(&self.sheet)));
+        let split = |rows: &[usize], places: Range<usize>| -> Result<Split> {
+            let truth = Truth { label_sets: Some(sets.select(&places.collect::<Vec<_>>())), ..Truth::default() };
+            Ok(Split::new(Samples::rows(encoding.encode(&self.sheet, rows)?, encoding.features().len() as u32), truth))
+        };
+        let tested = if test.is_empty() { None } else { Some(split(&test, train.len()..used.len())?) };
+        let mut data = Dataset::new(tree::name_of(&self.path), split(&train, 0..train.len())?, tested)?;
+        (data.classes, data.class_names, data.notes) = (sets.names.len() as u32, sets.names, self.notes);
+        Ok(Dataset { encoding: Some(encoding), ..data })
     }
 }
 

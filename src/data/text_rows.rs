@@ -30,8 +30,8 @@ const TEXTS: [&str; 15] = [
     "headline",
     "title",
 ];
-const LABELS: [&str; 12] =
-    ["label", "class", "target", "category", "intent", "sentiment", "topic", "emotion", "polarity", "tag", "stars", "rating"];
+const LABELS: [&str; 13] =
+    ["label", "labels", "class", "target", "category", "intent", "sentiment", "topic", "emotion", "polarity", "tag", "stars", "rating"];
 /// A column of texts has at least this many words to a cell on average, unless it is called so.
 const LEAST_WORDS: f64 = 3.0;
 /// A line may have this many bytes.
@@ -67,6 +67,8 @@ pub(super) struct TextRows {
     pub rows: Vec<TextRow>,
     /// Whether something said what the rows' labels are.
     pub labelled: bool,
+    /// Where labels are lists of names.
+    pub listed: Option<String>,
     /// Of a table.
     pub columns: Option<KnownColumns>,
     /// What a user must be told.
@@ -157,9 +159,7 @@ impl TextColumns {
             (None, Some(like)) => like.label.as_ref().and_then(|name| sheet.find(name)),
             (None, None) => stratum,
         };
-        for column in [Some(text), label].into_iter().flatten() {
-            sheet.ensure_plain(column)?;
-        }
+        sheet.ensure_plain(text)?;
         Ok(TextColumns { text, label, stratum: stratum.or(label), part })
     }
 }
@@ -180,7 +180,9 @@ impl TextRows {
             part: part.or(columns.part.as_ref().map(|(_, parts)| parts[row])),
         };
         let name = |column: usize| sheet.columns[column].clone();
+        let lists = columns.label.map(|column| sheet.has_lists(column)).transpose()?.unwrap_or(false);
         Ok(TextRows {
+            listed: lists.then(|| format!("{}: {} has lists", sheet.name, columns.label.map_or(String::new(), said))),
             rows: (0..sheet.len()).map(row).collect(),
             labelled: columns.label.is_some(),
             columns: Some(KnownColumns { text: name(columns.text), label: columns.label.map(name) }),

@@ -1,14 +1,14 @@
 //! Texts with labels or numbers, or just so: what reads them, and makes tokens of them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::names::beginning_of;
+use super::label_sets::{LabelSets, SetCell, are_sets, leave_open};
+use super::names::{beginning_of, in_order, note_alike};
 use super::number::number;
-use super::picture_truth::in_order;
 use super::reader::Reader;
 use super::sheet::text_of;
 use super::split::Part;
@@ -125,6 +125,7 @@ fn rows(tree: &Tree, options: &ReadOptions) -> Result<TextRows> {
             let found = TextRows::of_file(entry, format, options, all.columns.as_ref(), Some(part))?;
             if part == Part::Train {
                 all.labelled |= found.labelled;
+                all.listed = all.listed.or(found.listed);
                 all.columns = all.columns.or(found.columns);
             } else if all.labelled && !found.labelled {
                 let count = found.rows.len();
@@ -157,6 +158,7 @@ enum TextTruth {
     /// By number, and their names.
     Classes(Vec<u32>, Vec<String>),
     Numbers(Vec<f32>),
+    Sets(LabelSets),
 }
 
 fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
@@ -164,7 +166,7 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     if let Some(flag) = options.of_pictures() {
         bail!("{flag} is for pictures, {name} has texts");
     }
-    let TextRows { mut rows, labelled, mut notes, .. } = rows(tree, options)?;
+    let TextRows { mut rows, labelled, listed, columns, mut notes } = rows(tree, options)?;
     notes.extend(tree.notes.clone());
     let wanted = options.want_labels.then(|| options.truth.unwrap_or(TruthKind::Classes));
     if let Some(truth) = wanted {
@@ -186,8 +188,12 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         // Whoever tests on all of them needs none to train on.
         rows.iter_mut().for_each(|row| row.part = None);
     }
-    settle_parts(&mut rows, labelled && !options.undivided, &mut notes);
-    if wanted.is_some() {
+    // Nobody needs to guess what lists are.
+    let lists = listed.is_some() && leave_open(options);
+    let sets = labelled && (lists || are_sets(options, rows.iter().map(|row| row.label.as_str())));
+    ensure!(sets || listed.is_none() || wanted.is_none(), "{}, which are for --task multilabel", listed.unwrap_or_default());
+    settle_parts(&mut rows, labelled && !options.undivided, sets, &mut notes);
+    if wanted.is_some() && !sets {
         let before = rows.len();
         rows.retain(|row| !row.label.is_empty());
         if rows.len() < before {
@@ -195,7 +201,15 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         }
         ensure!(!rows.is_empty(), "{name} has no {}: the column for them is empty", wanted.map_or("", TruthKind::name));
     }
-    let truth = truth(&name, &rows, labelled, options, &mut notes)?;
+    let truth = match sets {
+        true => {
+            let cells: Vec<SetCell<'_>> =
+                rows.iter().map(|row| (row.label.as_str(), row.part.unwrap_or(Part::Train) == Part::Train)).collect();
+            let column = columns.and_then(|columns| columns.label).unwrap_or_default();
+            LabelSets::of(&name, ("text", &column), &cells, options, &mut notes)?.map_or(TextTruth::Nothing, TextTruth::Sets)
+        }
+        false => truth(&name, &rows, labelled, options, &mut notes)?,
+    };
     let parts: Vec<Part> = rows.iter().map(|row| row.part.unwrap_or(Part::Train)).collect();
     ensure!(parts.contains(&Part::Train), "{name} has test texts, but none to train on");
     if let TextTruth::Classes(labels, names) = &truth {
@@ -219,6 +233,7 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         let truth = match &truth {
             TextTruth::Nothing => Truth::default(),
             TextTruth::Classes(labels, _) => Truth::labels(chosen.iter().map(|&row| labels[row]).collect()),
+            TextTruth::Sets(sets) => Truth { label_sets: Some(sets.select(chosen)), ..Truth::default() },
             TextTruth::Numbers(numbers) => Truth { targets: Some(chosen.iter().map(|&row| numbers[row]).collect()), ..Truth::default() },
         };
         let (samples, long) = Samples::of_texts(&texts, &tokenizer)?;
@@ -231,7 +246,7 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     }
     notes.extend(tokenizer.note(cut));
     let mut data = Dataset::new(tree::name_of(&tree.root), train, test).context(name)?;
-    if let TextTruth::Classes(_, names) = truth {
+    if let TextTruth::Classes(_, names) | TextTruth::Sets(LabelSets { names, .. }) = truth {
         (data.classes, data.class_names) = (names.len() as u32, names);
     }
     (data.notes, data.tokenizer) = (notes, Some(tokenizer));
@@ -286,23 +301,14 @@ fn truth(name: &str, rows: &[TextRow], labelled: bool, options: &ReadOptions, no
     Ok(TextTruth::Classes(labels, names.iter().map(|name| name.to_string()).collect()))
 }
 
-/// Says which labels differ in capitals only: they are rarely meant to.
-fn note_alike(names: &[&str], notes: &mut Vec<String>) {
-    let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    names.iter().for_each(|name| alike.entry(super::names::folded(name)).or_default().push(name));
-    for names in alike.into_values().filter(|names| names.len() > 1) {
-        notes.push(format!("labels {} differ in capitals only and are classes of their own", names.join(", ")));
-    }
-}
-
 /// Whether so many different labels of so many texts can be classes.
 fn are_classes(names: usize, texts: usize) -> bool {
     2 * names <= texts.max(4)
 }
 
 /// Settles what each text is for: as files or a column say; else a fifth of those of which something is said is for testing, where
-/// `labelled` says that this is known.
-fn settle_parts(rows: &mut Vec<TextRow>, labelled: bool, notes: &mut Vec<String>) {
+/// `labelled` says that this is known; of `sets`, something is said where nothing is.
+fn settle_parts(rows: &mut Vec<TextRow>, labelled: bool, sets: bool, notes: &mut Vec<String>) {
     let trained = rows.iter().any(|row| row.part == Some(Part::Train));
     if rows.iter().any(|row| row.part.is_some()) {
         let before = rows.len();
@@ -317,7 +323,7 @@ fn settle_parts(rows: &mut Vec<TextRow>, labelled: bool, notes: &mut Vec<String>
             return;
         }
     }
-    let said: Vec<usize> = (0..rows.len()).filter(|&row| !rows[row].stratum.is_empty()).collect();
+    let said: Vec<usize> = (0..rows.len()).filter(|&row| sets || !rows[row].stratum.is_empty()).collect();
     if !labelled || said.is_empty() {
         return;
     }

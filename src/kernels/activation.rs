@@ -112,7 +112,7 @@ impl Function {
         [Gelu, Tanh, Sigmoid, Silu, Relu6, HardSigmoid, HardSwish]
     };
 
-    fn of(self, x: f64) -> f64 {
+    pub(super) fn of(self, x: f64) -> f64 {
         match self {
             Function::Gelu => x * if x < 0.0 { tail(-x) } else { 1.0 - tail(x) },
             Function::Tanh => x.tanh(),
@@ -125,7 +125,7 @@ impl Function {
     }
 
     /// How far f(x) may lie off: what the exponential contributes by its error, the rest by its roundings.
-    fn error(self, x: f64, exp: Exp) -> f64 {
+    pub(super) fn error(self, x: f64, exp: Exp) -> f64 {
         let (value, size) = (self.of(x).abs(), x.abs());
         match self {
             Function::Gelu => size * tail(size) * tail_error(size, exp) + 2.0 * EPSILON * 3.0 * value,

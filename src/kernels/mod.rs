@@ -106,6 +106,8 @@ kernels! {
     batch_norm_moments,
     batch_norm_parts,
     batch_norm_running,
+    binary_cross_entropy,
+    binary_cross_entropy_backward,
     center_view,
     channel_scale,
     channel_scale_backward,

@@ -6,6 +6,7 @@
 mod classification;
 mod confusion;
 mod embedding;
+mod label_sets;
 mod lbfgs;
 mod probe;
 mod regression;
@@ -16,6 +17,7 @@ mod tf_idf;
 pub use classification::{ClassScore, Classification, accuracy_and_loss, best, first_largest};
 pub use confusion::Confusion;
 pub use embedding::{Embeddings, embedding_std, knn_accuracy, unit_rows};
+pub use label_sets::{LabelScore, MultiLabel, average_precision};
 pub use probe::{Probe, ProbeSettings, probe_accuracy};
 pub use regression::{Regression, TargetScore};
 pub use segmentation::{RegionScore, Segmentation};

@@ -23,7 +23,7 @@ pub struct DataBufs {
     pub samples: Buf,
     /// `[1, samples]`.
     pub labels: Option<Buf>,
-    /// Numbers to predict, `[samples, targets]`.
+    /// Numbers to predict, `[samples, targets]`: of sets of labels 1 or 0, and below zero what is not known.
     pub targets: Option<Buf>,
     /// A packed byte per pixel, `[samples, pixels / 4]`.
     pub masks: Option<Buf>,

@@ -6,6 +6,7 @@ mod add;
 mod attention;
 mod barlow;
 mod batch_norm;
+mod binary_cross_entropy;
 mod channel_scale;
 mod contrastive;
 mod conv2d;
@@ -32,6 +33,7 @@ pub use add::add;
 pub use attention::attention;
 pub use barlow::barlow;
 pub use batch_norm::{BatchNormLayer, Running, Statistics, batch_norm};
+pub use binary_cross_entropy::binary_cross_entropy;
 pub use channel_scale::channel_scale;
 pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_with, sup_con, sup_con_with};
 pub use conv2d::conv2d;
@@ -209,6 +211,7 @@ pub fn gradient_cases() -> Vec<GradientCase> {
         add::gradient_cases(),
         barlow::gradient_cases(),
         batch_norm::gradient_cases(),
+        binary_cross_entropy::gradient_cases(),
         layer_norm::gradient_cases(),
         normalize::gradient_cases(),
         cross_entropy::gradient_cases(),

@@ -1,5 +1,6 @@
 //! Recording: programs and the contents that their buffers begin with.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::ops::Range;
 
@@ -8,7 +9,7 @@ use super::weights::{Fitted, Weights};
 use crate::core::buffer::{Arena, Buf, Dtype, pad_rows, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::Program;
-use crate::data::{Samples, SharedRows, Split, Truth};
+use crate::data::{RIGHT, Samples, SharedRows, Split, Truth, UNKNOWN};
 use crate::error::DeviceError;
 use crate::exec::{Device, Executor, Programs};
 use crate::ops::DataBufs;
@@ -32,7 +33,7 @@ impl Recording {
         let mut input = |what: &str, dtype, shape| self.arena.input(&format!("{name} {what}"), dtype, shape);
         let samples = input("samples", dtype, shape(count, words));
         let labels = truth.labels.as_ref().map(|_| input("labels", Dtype::U32, shape(1, count)));
-        let targets = truth.targets.as_ref().map(|values| input("targets", Dtype::F32, shape(count, values.len() as u32 / count)));
+        let targets = numbers(truth, count).map(|(columns, _)| input("targets", Dtype::F32, shape(count, columns)));
         let masks = truth.masks.as_ref().map(|masks| input("masks", Dtype::U32, masks.packed_shape()));
         let lengths = kind.is_sequence().then(|| input("lengths", Dtype::U32, shape(1, count)));
         let bufs = DataBufs { samples, labels, targets, masks, lengths, kind };
@@ -119,11 +120,24 @@ pub(super) fn memory(arena: &Arena, contents: &[(Buf, Contents)]) -> HostMem {
     mem
 }
 
+/// How many numbers are to be predicted of each of so many samples, and these: of a set of labels, 1 for what is right, 0 for what is
+/// not, and -1 where that is not known.
+fn numbers(truth: &Truth, samples: u32) -> Option<(u32, Cow<'_, [f32]>)> {
+    let of_label = |said: &u8| match *said {
+        RIGHT => 1.0,
+        UNKNOWN => -1.0,
+        _ => 0.0,
+    };
+    let of_sets = |sets: &SharedRows<u8>| (sets.width(), Cow::Owned(sets.iter().flatten().map(of_label).collect()));
+    let of_numbers = |values: &'_ Vec<f32>| values.len() as u32 / samples.max(1);
+    truth.targets.as_ref().map(|values| (of_numbers(values), Cow::Borrowed(&values[..]))).or_else(|| truth.label_sets.as_ref().map(of_sets))
+}
+
 /// What is in the buffers of a data set that has room for exactly these samples.
 pub(super) fn contents(bufs: DataBufs, split: &Split) -> Vec<(Buf, Contents)> {
-    let Truth { labels, targets, masks } = &split.truth;
+    let Truth { labels, masks, .. } = &split.truth;
     let labels = bufs.labels.zip(labels.as_ref()).map(|(buf, labels)| (buf, Contents::Words(pad_rows(buf.shape, labels))));
-    let targets = bufs.targets.zip(targets.as_ref()).map(|(buf, targets)| {
+    let targets = bufs.targets.zip(numbers(&split.truth, split.len())).map(|(buf, (_, targets))| {
         let words: Vec<u32> = targets.iter().map(|value| value.to_bits()).collect();
         (buf, Contents::Words(pad_rows(buf.shape, &words)))
     });

@@ -1,6 +1,7 @@
 //! The registry of what fine-tuning learns: a file each, and a line in [`TASKS`].
 
 mod classify;
+mod multilabel;
 mod objective;
 mod regress;
 mod segment;
@@ -18,6 +19,7 @@ choice! {
     /// A task of fine-tuning.
     Task of dyn FinetuneTask, TASKS:
     CLASSIFY = classify::TASK,
+    MULTILABEL = multilabel::TASK,
     REGRESS = regress::TASK,
     SEGMENT = segment::TASK,
 }

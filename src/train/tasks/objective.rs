@@ -51,6 +51,8 @@ impl Scores {
 pub enum Prediction {
     /// With its probability, and its name where it has one.
     Class { class: usize, probability: f64, name: Option<String> },
+    /// Every label's name, with the probability that it is right.
+    Labels(Vec<(String, f64)>),
     /// In their own units, by their names.
     Numbers(Vec<(String, f32)>),
     /// A class for each pixel.
