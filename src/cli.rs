@@ -29,11 +29,11 @@ pub struct Cli {
 pub enum Command {
     /// Train an encoder without labels (on the embedded digits, unless told otherwise)
     Pretrain(PretrainArgs),
-    /// Learn classes, numbers or masks, from a pretrained encoder or from scratch
+    /// Learn classes, several labels at once, numbers or masks, from a pretrained encoder or from scratch
     Finetune(FinetuneArgs),
-    /// Measure a run on the test samples: its classes, numbers or masks, or what a pretrained encoder is worth as it is
+    /// Measure a run on the test samples: its classes, labels, numbers or masks, or what a pretrained encoder is worth as it is
     Eval(EvalArgs),
-    /// Predict classes, numbers or masks with a fine-tuned run
+    /// Predict classes, labels, numbers or masks with a fine-tuned run
     Predict(PredictArgs),
     /// Spread a few labels over all training samples, along the nearest neighbours of their embeddings
     Label(LabelArgs),
@@ -311,8 +311,33 @@ pub struct PredictArgs {
     /// The pictures are dark on light, the training images light on dark
     #[arg(long)]
     pub invert: bool,
+    /// Of classes: where the largest probability is below this, say `out of scope` instead; `auto` is the threshold that the run's own
+    /// held-out samples chose
+    #[arg(long, value_name = "P|auto")]
+    pub threshold: Option<Rejection>,
     #[command(flatten)]
     pub device: DeviceArgs,
+}
+
+/// Below which probability an answer is none.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Rejection {
+    Below(f64),
+    Auto,
+}
+
+impl FromStr for Rejection {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "auto" => Ok(Rejection::Auto),
+            number => match number.parse() {
+                Ok(number) if (0.0..=1.0).contains(&number) => Ok(Rejection::Below(number)),
+                _ => Err("a probability, 0 to 1, or `auto`".into()),
+            },
+        }
+    }
 }
 
 #[derive(Clone, Debug, Args)]

@@ -16,8 +16,8 @@ use wgraft::host::views::Ranges;
 use wgraft::models::{ModelKind, ModelSettings};
 use wgraft::ops::{Clock, StepSettings};
 use wgraft::train::{
-    Checkpoint, Driver, Finetune, FinetuneSettings, JudgedRow, Method, Observer, OptimizerKind, Outcome, Plan, Pretrain, PretrainSettings,
-    RING, Record, RunFolder, Session, Start, StepRow, Task, augment_preset, checkpoint_path,
+    Checkpoint, Driver, Finetune, FinetuneSettings, Finetuned, JudgedRow, Method, Observer, OptimizerKind, Outcome, Plan, Pretrain,
+    PretrainSettings, RING, Record, RunFolder, Session, Start, StepRow, Task, augment_preset, checkpoint_path,
 };
 use wgraft::verify::{Lockstep, lockstep};
 
@@ -88,7 +88,7 @@ fn losses_fall_to_where_they_fell_before() {
         // 64 views: without learning anything the loss is ln 63 = 4.14.
         assert!((outcome.outcome.final_loss - 3.1404).abs() < 0.1, "contrastive loss {}", outcome.outcome.final_loss);
         assert!(outcome.embedding_std > 0.2, "the embeddings collapsed: {}", outcome.embedding_std);
-        let (outcome, test) = small_finetune(150).run(session(&device, None)).expect("it trains");
+        let Finetuned { outcome, test, .. } = small_finetune(150).run(session(&device, None)).expect("it trains");
         let accuracy = test.and_then(|test| test.value("accuracy")).expect("the digits have test images");
         println!("{}: cross-entropy {:.4}, accuracy {:.4}", device.name(), outcome.final_loss, accuracy);
         assert!(outcome.final_loss < 0.1, "cross-entropy {}", outcome.final_loss);
@@ -389,7 +389,7 @@ fn data_larger_than_a_buffer_change_no_bit() {
             // The last of the 304 steps of an epoch has one image.
             (settings.run.batch, settings.run.steps) = (33, Some(400));
             let finetune = Finetune::prepare(settings.checked().expect("sound settings"), &data, None, limit).expect("sound settings");
-            let (_, scores) = finetune.run(start("tuned")).expect("it trains");
+            let Finetuned { test: scores, .. } = finetune.run(start("tuned")).expect("it trains");
             let file = |name: &str| std::fs::read(folder.path().join(name).join("checkpoints/last.safetensors")).expect("a checkpoint");
             let on_device = |plan: &Plan, name| plan.arena.find(name).expect("samples").rows();
             let room = (on_device(&pretrain.plan, "training samples"), on_device(&finetune.plan, "test samples"));

@@ -156,8 +156,9 @@ fn read_table(root: &Path, input: &Input) -> bool {
 fn read_texts(root: &Path, input: &Input) -> bool {
     let path = first(root, input);
     let unlabelled = || Dataset::load(&path, &ReadOptions { want_labels: false, ..options() }).is_ok();
+    let several = || Dataset::load(&path, &ReadOptions { truth: Some(TruthKind::LabelSets), ..options() }).is_ok();
     let labelled = Dataset::load(&path, &options()).is_ok_and(|data| data.given_labels(&path, 0.0).is_ok() || data.classes > 0);
-    LoadedTexts::of_file(&path, None, None, None).is_ok_and(|found| !found.texts.is_empty()) && (labelled || unlabelled())
+    LoadedTexts::of_file(&path, None, None, None).is_ok_and(|found| !found.texts.is_empty()) && (several() | (labelled || unlabelled()))
 }
 
 fn read_labels(root: &Path, input: &Input) -> bool {
@@ -168,6 +169,7 @@ fn read_labels(root: &Path, input: &Input) -> bool {
         root: std::path::PathBuf::new(),
         train,
         test: None,
+        out_of_scope: [None, None],
         classes: 2,
         class_names: vec!["a".into(), "b".into()],
         notes: Vec::new(),
@@ -176,7 +178,9 @@ fn read_labels(root: &Path, input: &Input) -> bool {
         mask_values: Vec::new(),
         mask_palette: Vec::new(),
     };
-    data.given_labels(&first(root, input), 0.5).is_ok_and(|given| !data.labelled_by(&given).train.is_empty())
+    let several = data.given_sets(&first(root, input), 0.5, Some(true)).ok().flatten();
+    several.is_some_and(|given| !data.clone().labelled_by_sets(&given).train.is_empty())
+        | data.given_labels(&first(root, input), 0.5).is_ok_and(|given| !data.labelled_by(&given).train.is_empty())
 }
 
 fn read_weights(root: &Path, input: &Input) -> bool {

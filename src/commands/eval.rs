@@ -10,7 +10,7 @@ use crate::error::UsageError;
 use crate::exec::Device;
 use crate::metrics::{Embeddings, embedding_std, knn_accuracy, probe_accuracy, spread, unit_rows};
 use crate::say;
-use crate::train::{Features, judge};
+use crate::train::{Features, judge, scope_score, scope_text};
 
 pub fn run(args: &EvalArgs) -> Result<u8> {
     let mut finished = Finished::of_anything(&args.run)?;
@@ -59,6 +59,13 @@ fn predictions(finished: &Finished, data: &Dataset, test: &Split, args: &EvalArg
     }
     if let Some(details) = scores.details {
         found[details.name] = details.json;
+    }
+    let outputs = &finished.checkpoint.record.outputs;
+    if let Some(score) = scope_score(&device, &finished.checkpoint, test, data.out_of_scope[1].as_ref())? {
+        let probability = outputs.threshold.as_ref().map_or(0.0, |threshold| threshold.probability);
+        say!("test, below {probability:.4} out of scope: {}", scope_text(&score));
+        found["out_of_scope"] = json!(score);
+        found["out_of_scope"]["threshold"] = json!(probability);
     }
     Ok(found)
 }

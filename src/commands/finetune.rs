@@ -16,7 +16,7 @@ use crate::core::settings::Settings;
 use crate::data::{Dataset, Tokenizer, TruthKind};
 use crate::error::UsageError;
 use crate::say;
-use crate::train::{Checkpoint, Finetune, FinetuneSettings, RunSettings, TASKS, find_checkpoint, tokenizer_of};
+use crate::train::{Checkpoint, Finetune, FinetuneSettings, Finetuned, RunSettings, TASKS, find_checkpoint, scope_text, tokenizer_of};
 
 const COMMAND: &str = "finetune";
 
@@ -73,6 +73,16 @@ pub(super) fn labelled_data(settings: &mut FinetuneSettings, said: Option<&Said>
         settings.task = fitting;
         said.map_or(Ok(()), |said| ensure_fit(settings, &said.flags))?;
     }
+    let Some(class) = &settings.out_of_scope else { return Ok(data) };
+    if !data.class_names.iter().any(|name| name == class) {
+        let text = format!("--out-of-scope {class} is none of the classes of {}: {}", data.name, data.class_names.join(", "));
+        return Err(UsageError(text).into());
+    }
+    if data.classes < 3 {
+        return Err(UsageError(format!("{}: besides `{class}` there is but one class, and nothing to tell apart", data.name)).into());
+    }
+    let data = data.apart(class)?;
+    say!("{}: {}", data.name, data.notes.last().map_or("", String::as_str));
     Ok(data)
 }
 
@@ -194,7 +204,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         training.total_steps,
         training.batch
     );
-    let (outcome, test) = finetune.run(session(&device, folder, opened.resume.take())?)?;
+    let Finetuned { outcome, test, threshold } = finetune.run(session(&device, folder, opened.resume.take())?)?;
     if outcome.interrupted {
         return Ok(interrupted(COMMAND, &path, &outcome));
     }
@@ -202,6 +212,14 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     match &test {
         Some(test) => say!("test: {}", test.text),
         None => say!("there are no labelled test samples to measure it on"),
+    }
+    if let Some(threshold) = &threshold {
+        say!(
+            "threshold (predict --threshold auto) {:.4}, chosen {}: {}",
+            threshold.probability,
+            threshold.rule(),
+            scope_text(&threshold.held_out)
+        );
     }
     say!("run folder: {}", path.display());
     say!("next: wgraft predict {} {next}", path.display());
@@ -215,6 +233,9 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
             "seconds": outcome.seconds,
             "device_busy": outcome.device_busy,
         });
+        if let Some(threshold) = &threshold {
+            result["threshold"] = json!(threshold);
+        }
         for measure in finetune.settings.task.measures() {
             result[format!("test_{measure}")] = json!(test.as_ref().and_then(|t| t.value(measure)));
         }

@@ -136,13 +136,19 @@ impl Finished {
         if truth != TruthKind::Numbers && record.outputs.class_names.is_empty() {
             say!("the checkpoint has no names of classes: they are taken by their numbers");
         }
-        let change = |data: Dataset| match &known_classes {
-            Some(names) => data.with_classes(names),
+        let apart = |data: Dataset| match &record.outputs.out_of_scope {
+            Some(class) => data.apart(class),
+            None => Ok(data),
+        };
+        let change = |data: Dataset| match (apart(data)?, &known_classes) {
+            (data, Some(names)) => data.with_classes(names),
             // Data may lack some of the numbers.
-            None if truth == TruthKind::Classes && data.classes > 0 && data.class_names.iter().all(|name| name.parse::<u32>().is_ok()) => {
+            (data, None)
+                if truth == TruthKind::Classes && data.classes > 0 && data.class_names.iter().all(|name| name.parse::<u32>().is_ok()) =>
+            {
                 data.with_classes(&(0..record.outputs.classes).map(|class| class.to_string()).collect::<Vec<_>>())
             }
-            None => Ok(data),
+            (data, None) => Ok(data),
         };
         let mut data = read_known_data(&run, task, options.clone(), change)?;
         let tested = record.data.as_ref().map_or(0, Fingerprint::tests);
@@ -168,6 +174,7 @@ impl Finished {
                 let (count, name) = (data.train.len(), &data.name);
                 say!("measured on all {count} samples of {name}, which has no test set of its own: none of them may have been trained on");
                 data.test = Some(data.train.clone());
+                data.out_of_scope[1] = data.out_of_scope[0].take();
             }
             _ => {}
         }

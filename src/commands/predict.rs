@@ -9,13 +9,13 @@ use super::inputs::{self, Input};
 use super::opened_run::Finished;
 use super::output::Inputs;
 use super::{open_device, print, print_json};
-use crate::cli::PredictArgs;
+use crate::cli::{PredictArgs, Rejection};
 use crate::data::{Encoding, LoadedTexts, Look, PictureOptions, Samples, Split, Tokenizer, Truth, TruthKind, look_at, paint, restore};
 use crate::error::UsageError;
 use crate::exec::Device;
 use crate::files;
 use crate::say;
-use crate::train::{Checkpoint, Prediction, Record, find_checkpoint, predict_each};
+use crate::train::{Checkpoint, Outputs, Prediction, Record, find_checkpoint, predict_each};
 
 /// Pictures are read, predicted and let go in portions of at most this many bytes.
 const PORTION: usize = 256 << 20;
@@ -30,6 +30,12 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
             false => "--out is for masks, this run predicts none",
         };
         return Err(UsageError(text.into()).into());
+    }
+    rejection(args, &checkpoint.record)?;
+    let Outputs { threshold, out_of_scope, .. } = &checkpoint.record.outputs;
+    if let (None, Some(threshold), Some(class)) = (args.threshold, threshold, out_of_scope) {
+        let probability = threshold.probability;
+        say!("this run can tell what is none of its classes (`{class}`): --threshold auto says so below a probability of {probability:.4}");
     }
     let Record { encoding, tokenizer, samples: kind, .. } = &checkpoint.record;
     let of_pictures = kind.image().is_some();
@@ -126,10 +132,30 @@ fn of_texts(args: &PredictArgs, finished: &Finished, tokenizer: &Tokenizer) -> R
     Ok(0)
 }
 
+/// Below which probability of the most likely class an answer is none: as asked for.
+fn rejection(args: &PredictArgs, record: &Record) -> Result<f64> {
+    let threshold = record.outputs.threshold.as_ref().map(|threshold| threshold.probability);
+    match (args.threshold, threshold) {
+        (Some(_), _) if !record.task.is_some_and(|task| task.truth() == TruthKind::Classes) => {
+            Err(UsageError("--threshold is for runs that predict one class of each sample, which this one does not".into()).into())
+        }
+        (Some(Rejection::Below(probability)), _) => Ok(probability),
+        (Some(Rejection::Auto), Some(probability)) => Ok(probability),
+        (Some(Rejection::Auto), None) => {
+            let text = "this run has no threshold of its own: `finetune --val 0.1` chooses one on what it holds out, and --threshold takes \
+                        a probability";
+            Err(UsageError(text.into()).into())
+        }
+        (None, _) => Ok(0.0),
+    }
+}
+
 /// What was predicted for a sample.
 enum Answer {
     /// With its probability, and its name where it has one.
     Class(usize, f64, Option<String>),
+    /// None of the classes, as the most likely one has no more than this probability.
+    OutOfScope(f64),
     /// Every label's name and probability.
     Labels(Vec<(String, f64)>),
     Numbers(Vec<(String, f32)>),
@@ -142,6 +168,9 @@ impl Answer {
     fn json(&self, what: &str, name_of_sample: &str) -> Value {
         let mut all = match self {
             Answer::Class(class, probability, name) => json!({ "class": class, "name": name, "probability": probability }),
+            Answer::OutOfScope(probability) => {
+                json!({ "class": null, "name": null, "probability": probability, "out_of_scope": true })
+            }
             Answer::Labels(labels) => {
                 let likely: Vec<&str> = likely(labels).map(|(name, _)| name.as_str()).collect();
                 json!({ "labels": likely, "probabilities": labels.iter().cloned().collect::<BTreeMap<_, _>>() })
@@ -159,6 +188,7 @@ impl std::fmt::Display for Answer {
         match self {
             Answer::Class(_, probability, Some(name)) => write!(f, "{name}  {probability:.4}"),
             Answer::Class(class, probability, None) => write!(f, "{class}  {probability:.4}"),
+            Answer::OutOfScope(probability) => write!(f, "out of scope  {probability:.4}"),
             Answer::Labels(labels) => {
                 let likely: Vec<String> = likely(labels).map(|(name, probability)| format!("{name} {probability:.4}")).collect();
                 f.write_str(&if likely.is_empty() { "none of the labels".to_string() } else { likely.join("  ") })
@@ -179,9 +209,10 @@ fn likely(labels: &[(String, f64)]) -> impl Iterator<Item = &(String, f64)> {
 
 /// One for each sample.
 fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, samples: &Wanted<'_>) -> Result<Vec<Answer>> {
-    let mut found = Vec::new();
+    let (mut found, least) = (Vec::new(), rejection(args, &checkpoint.record)?);
     predict_each(device, checkpoint, &samples.samples, &mut |prediction| {
         found.push(match prediction {
+            Prediction::Class { probability, .. } if probability < least => Answer::OutOfScope(probability),
             Prediction::Class { class, probability, name } => Answer::Class(class, probability, name),
             Prediction::Labels(labels) => Answer::Labels(labels),
             Prediction::Numbers(numbers) => Answer::Numbers(numbers),

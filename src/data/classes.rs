@@ -2,12 +2,44 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use super::names::{find_name, some_of};
-use super::{Dataset, SharedRows, WRONG};
+use super::{Dataset, SharedRows, Split, WRONG};
 
 impl Dataset {
+    /// Takes samples of the class `name` out of the others, to which they do not belong; whatever else is known of them is that they
+    /// do not. Data without that class stay as they are. Fails where no training samples remain.
+    pub fn apart(mut self, name: &str) -> Result<Dataset> {
+        let Some(out) = find_name(&self.class_names, name).map(|class| class as u32).filter(|_| self.train.truth.labels.is_some()) else {
+            return Ok(self);
+        };
+        let divided = |split: &Split| {
+            let labels = split.truth.labels.as_deref().unwrap_or_default();
+            let of = |is_out: bool| (0..labels.len() as u32).filter(|&i| (labels[i as usize] == out) == is_out).collect::<Vec<_>>();
+            let (mut inside, outside) = (split.select(&of(false)), split.select(&of(true)).bare());
+            inside.truth.labels.iter_mut().flatten().for_each(|label| *label -= u32::from(*label > out));
+            (inside, Some(outside).filter(|outside| !outside.is_empty()))
+        };
+        let (train, of_train) = divided(&self.train);
+        ensure!(!train.is_empty(), "{}: all training samples are of the class `{name}`", self.name);
+        self.train = train;
+        let mut of_test = None;
+        if let Some(test) = self.test.take_if(|test| test.truth.labels.is_some()) {
+            let (inside, outside) = divided(&test);
+            (self.test, of_test) = (Some(inside).filter(|inside| !inside.is_empty()), outside);
+        }
+        let counts = [&of_train, &of_test].map(|split| split.as_ref().map_or(0, Split::len));
+        self.classes -= 1;
+        let name = self.class_names.remove(out as usize);
+        self.notes.push(format!(
+            "`{name}`: {} training and {} test samples belong to none of the other {} classes",
+            counts[0], counts[1], self.classes
+        ));
+        self.out_of_scope = [of_train, of_test];
+        Ok(self)
+    }
+
     /// Labels numbered as in `known`, by the names of classes; notes which of those are absent. Fails where classes are not known.
     pub fn with_classes(mut self, known: &[String]) -> Result<Dataset> {
         let labels =

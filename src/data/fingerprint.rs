@@ -38,6 +38,7 @@ impl Dataset {
             hash.word(split.map_or(u64::MAX, |split| split.len().into()));
             split.iter().for_each(|split| hash.split(split));
         }
+        self.out_of_scope.iter().flatten().for_each(|split| hash.split(split));
         Fingerprint { train: self.train.len(), test: self.test.as_ref().map_or(0, Split::len), hash: hash.0 }
     }
 }

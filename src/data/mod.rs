@@ -199,6 +199,8 @@ pub struct Dataset {
     pub root: PathBuf,
     pub train: Split,
     pub test: Option<Split>,
+    /// Of training and of test samples, those that belong to none of the classes, as somebody said.
+    pub out_of_scope: [Option<Split>; 2],
     /// Number of classes of labels, of sets of labels or of masks: the largest one plus one, 0 without any.
     pub classes: u32,
     /// As many as there are classes.
@@ -267,6 +269,7 @@ impl Dataset {
             root: PathBuf::new(),
             train,
             test,
+            out_of_scope: [None, None],
             classes,
             class_names,
             mask_values: Vec::new(),

@@ -8,6 +8,7 @@ mod confusion;
 mod embedding;
 mod label_sets;
 mod lbfgs;
+mod out_of_scope;
 mod probe;
 mod regression;
 mod segmentation;
@@ -18,6 +19,7 @@ pub use classification::{ClassScore, Classification, accuracy_and_loss, best, fi
 pub use confusion::Confusion;
 pub use embedding::{Embeddings, embedding_std, knn_accuracy, unit_rows};
 pub use label_sets::{LabelScore, MultiLabel, average_precision};
+pub use out_of_scope::{InScope, ScopeScore, auroc, balanced_threshold, quantile_threshold};
 pub use probe::{Probe, ProbeSettings, probe_accuracy};
 pub use regression::{Regression, TargetScore};
 pub use segmentation::{RegionScore, Segmentation};

@@ -261,6 +261,13 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
+    /// The best weights with something more noted of them.
+    pub fn replace_best(&mut self, best: Checkpoint) -> Result<()> {
+        self.keep.as_ref().map_or(Ok(()), |keep| keep.save("best", &best))?;
+        self.best = Some(best);
+        Ok(())
+    }
+
     fn save_last(&mut self) -> Result<()> {
         if self.keep.is_some() {
             let checkpoint = self.take()?;

@@ -11,6 +11,7 @@ use super::methods;
 use super::methods::images;
 use super::observers::{Judgement, Outcome};
 use super::recording::Recording;
+use super::scope::Threshold;
 use super::settings::{Checked, FinetuneSettings, MIN_FEW_LABEL_STEPS, MIN_PUBLISHED_STEPS};
 use super::tasks::{BatchOutput, Objective, Prediction, Scores, Task};
 use super::training::{Plan, Training, TrainingOptions};
@@ -21,6 +22,7 @@ use crate::core::sample::SampleType;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
+use crate::metrics::{InScope, ScopeScore};
 use crate::models::{self, ModelSettings, Place};
 use crate::ops::{Clock, DataBufs, Form, Statistics, batch_samples};
 
@@ -36,7 +38,18 @@ pub struct Finetune {
     pretrained: Option<Checkpoint>,
     recalibration: Option<Recalibration>,
     held_out: Option<Known>,
+    /// Training samples of none of the classes.
+    out_of_scope: Option<Known>,
     test: Option<Known>,
+}
+
+/// What a run came to.
+pub struct Finetuned {
+    pub outcome: Outcome,
+    /// By the best weights, where there is something to test.
+    pub test: Option<Scores>,
+    /// Of classes, where samples were held out; `None` of a run that was interrupted.
+    pub threshold: Option<Threshold>,
 }
 
 /// Samples with the truth to compare predictions with.
@@ -59,9 +72,14 @@ impl Known {
         if split.is_empty() || !split.truth.knows(task.truth()) {
             return Ok(None);
         }
+        Ok(Some(Self::of(r, name, split, model, objective)?))
+    }
+
+    /// Of samples, at least one.
+    fn of(r: &mut Recording, name: &str, split: &Split, model: &ModelSettings, objective: &dyn Objective) -> Result<Self> {
         let shards = Shards::declare(r, name, &split.bare(), u32::MAX);
         let pass = outputs(r, shards.data, name, shards.size, model, objective)?;
-        Ok(Some(Known { shards, pass, samples: split.clone() }))
+        Ok(Known { shards, pass, samples: split.clone() })
     }
 }
 
@@ -117,6 +135,7 @@ impl Finetune {
         (record.encoding, record.tokenizer) = (data.encoding.clone(), data.tokenizer.clone());
         (record.data, record.bits) = (Some(data.fingerprint()), run.bits);
         record.resize = run.resize.unwrap_or_default();
+        record.outputs.out_of_scope.clone_from(&settings.out_of_scope);
         let mut r = Recording::new(run.seed, binding_limit);
         let both = [models::ENCODER, models::HEAD];
         if let Some(layer) = &settings.freeze_until {
@@ -181,12 +200,15 @@ impl Finetune {
         }
         notes.extend(run.nothing_held_out(&held_out, data.train.len()));
         let held_out = Known::record(&mut r, "held-out", &held_out, &settings.model, settings.task, &*objective)?;
+        // They are not trained on: all of them are held out.
+        let outside = data.out_of_scope[0].as_ref().filter(|_| held_out.is_some());
+        let out_of_scope = outside.map(|split| Known::of(&mut r, "out-of-scope", split, &settings.model, &*objective)).transpose()?;
         let test = match &data.test {
             Some(test) => Known::record(&mut r, "test", test, &settings.model, settings.task, &*objective)?,
             None => None,
         };
         let plan = Plan::new(r, training, run, record)?;
-        Ok(Finetune { labelled, notes, recalibration, settings, plan, objective, pretrained, held_out, test })
+        Ok(Finetune { labelled, notes, recalibration, settings, plan, objective, pretrained, held_out, out_of_scope, test })
     }
 
     fn judge(&self, exec: &mut dyn Executor, known: &Known) -> Result<Scores> {
@@ -194,8 +216,29 @@ impl Finetune {
         self.objective.judge(&mut |f| known.shards.outputs(exec, &known.samples, &batches, f), &known.samples.truth, false)
     }
 
-    /// Trains to the end, or until told to stop; then judges predictions for the test samples by the best weights.
-    pub fn run(&self, session: Session<'_>) -> Result<(Outcome, Option<Scores>)> {
+    /// The class of each sample and its probability; none where other things are predicted.
+    fn classes(&self, exec: &mut dyn Executor, known: Option<&Known>) -> Result<Vec<(usize, f64)>> {
+        let Some(known) = known else { return Ok(Vec::new()) };
+        let mut found = Vec::new();
+        let batches = |exec: &mut dyn Executor, f: &mut BatchOutput<'_>| known.pass.each(exec, &self.plan.programs, f);
+        known.shards.outputs(exec, &known.samples, &batches, &mut |count, output| {
+            found.extend(self.objective.predictions(&output, count).iter().filter_map(class_of));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// The threshold that held-out samples choose for the weights as they are.
+    fn threshold(&self, exec: &mut dyn Executor) -> Result<Option<Threshold>> {
+        let Some(labels) = self.held_out.as_ref().and_then(|known| known.samples.truth.labels.as_ref()) else { return Ok(None) };
+        let inside = self.classes(exec, self.held_out.as_ref())?;
+        let outside = self.classes(exec, self.out_of_scope.as_ref())?;
+        Ok(Threshold::choose(&in_scope(&inside, labels), &probabilities(&outside)))
+    }
+
+    /// Trains to the end, or until told to stop; then judges predictions for the test samples by the best weights, and notes their
+    /// threshold in `best`.
+    pub fn run(&self, session: Session<'_>) -> Result<Finetuned> {
         let run = &self.settings.run;
         let hyper = |step| Clock::row(0.0, &self.settings.lrs_at(step, self.plan.training.total_steps), &run.update_rule(), step);
         let resumes = session.resume.is_some();
@@ -216,13 +259,19 @@ impl Finetune {
         let judges = self.held_out.is_some() || self.recalibration.is_some();
         let outcome = driver.run(if judges { Some(&mut judge) } else { None })?;
         if outcome.interrupted {
-            return Ok((outcome, None));
+            return Ok(Finetuned { outcome, test: None, threshold: None });
         }
-        if let Some(best) = driver.best()? {
+        let best = driver.best()?;
+        if let Some(best) = &best {
             best.restore(&self.plan.arena, &mut *driver.exec, &|role| role.group().is_some())?;
         }
-        let scores = self.test.as_ref().map(|test| self.judge(&mut *driver.exec, test)).transpose()?;
-        Ok((outcome, scores))
+        let threshold = self.threshold(&mut *driver.exec)?;
+        if let Some(mut best) = best.filter(|best| best.record.outputs.threshold != threshold) {
+            best.record.outputs.threshold.clone_from(&threshold);
+            driver.replace_best(best)?;
+        }
+        let test = self.test.as_ref().map(|test| self.judge(&mut *driver.exec, test)).transpose()?;
+        Ok(Finetuned { outcome, test, threshold })
     }
 }
 
@@ -295,6 +344,36 @@ pub fn judge(device: &Device, checkpoint: &Checkpoint, samples: &Split) -> Resul
     let truth = checkpoint.record.task.map(|task| task.truth()).filter(|truth| !samples.truth.knows(*truth));
     ensure!(truth.is_none(), "the samples have no {} to compare predictions with", truth.map_or("", |truth| truth.name()));
     objective.judge(&mut |f| outputs_each(device, checkpoint, &*objective, samples, f), &samples.truth, true)
+}
+
+fn class_of(prediction: &Prediction) -> Option<(usize, f64)> {
+    match prediction {
+        Prediction::Class { class, probability, .. } => Some((*class, *probability)),
+        _ => None,
+    }
+}
+
+fn in_scope(found: &[(usize, f64)], labels: &[u32]) -> Vec<InScope> {
+    found.iter().zip(labels).map(|(&(class, probability), &label)| (probability, class == label as usize)).collect()
+}
+
+fn probabilities(found: &[(usize, f64)]) -> Vec<f64> {
+    found.iter().map(|(_, probability)| *probability).collect()
+}
+
+/// What the threshold of a fine-tuned classifier comes to on samples of its classes and perhaps of none; `None` where it has none.
+pub fn scope_score(device: &Device, checkpoint: &Checkpoint, inside: &Split, outside: Option<&Split>) -> Result<Option<ScopeScore>> {
+    let (Some(threshold), Some(labels)) = (&checkpoint.record.outputs.threshold, &inside.truth.labels) else { return Ok(None) };
+    let classes = |samples: &Split| -> Result<Vec<(usize, f64)>> {
+        let mut found = Vec::new();
+        predict_each(device, checkpoint, samples, &mut |prediction| {
+            found.extend(class_of(&prediction));
+            Ok(())
+        })?;
+        Ok(found)
+    };
+    let outside = outside.map(classes).transpose()?.unwrap_or_default();
+    Ok(Some(ScopeScore::at(threshold.probability, &in_scope(&classes(inside)?, labels), &probabilities(&outside))))
 }
 
 /// Calls `f` with what a fine-tuned checkpoint predicts for each of `samples`, in order.

@@ -26,6 +26,7 @@ mod preview;
 #[cfg(feature = "files")]
 mod pth;
 mod recording;
+mod scope;
 mod settings;
 mod tasks;
 mod training;
@@ -37,7 +38,7 @@ pub use checkpoint::{Checkpoint, Record};
 pub use driver::{Driver, Session};
 pub use embed::Features;
 pub use evaluation::{Evaluation, Pass};
-pub use finetune::{Finetune, judge, predict_each};
+pub use finetune::{Finetune, Finetuned, judge, predict_each, scope_score};
 #[cfg(feature = "files")]
 pub use folder::{RUNS, RunFolder, checkpoint_path, config_of, find_checkpoint, latest, lock_run};
 pub use keep::Keep;
@@ -54,6 +55,7 @@ pub use pretrain::{Pretrain, Pretrained};
 #[cfg(feature = "files")]
 pub use preview::augmentation_sheet;
 pub use recording::Recording;
+pub use scope::{Threshold, scope_text};
 pub use settings::{
     COLOUR_AUGMENTATION, Checked, DATA_SETTINGS, FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, PretrainSettings, RunSettings, Schedule,
 };

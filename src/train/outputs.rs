@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::scope::Threshold;
 use crate::data::Scale;
 
 /// A number that is predicted, and the mean and deviation that its values were standardised by.
@@ -28,6 +29,12 @@ pub struct Outputs {
     /// Of numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Target>,
+    /// Of classes: what samples were called that belong to none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_scope: Option<String>,
+    /// Of classes, where samples were held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<Threshold>,
 }
 
 impl Outputs {
@@ -41,7 +48,9 @@ impl Outputs {
 
     /// What makes no sense of those that were read from a file.
     pub fn problem(&self) -> Option<String> {
+        let is_share = |threshold: &Threshold| (0.0..=1.0).contains(&threshold.probability);
         let checks = [
+            (!self.threshold.as_ref().is_none_or(is_share), "a threshold that is no probability".into()),
             (self.classes > Self::MOST_CLASSES, format!("{} classes", self.classes)),
             (!self.mask_palette.len().is_multiple_of(3) || self.mask_palette.len() > 3 * 256, "a palette of masks".into()),
             (!self.targets.iter().all(|target| target.scale.mean.is_finite() && target.scale.std.is_finite()), "a target's scale".into()),

@@ -159,6 +159,9 @@ settings! {
         encoder_lr_scale: f32 = 1.0 => value("SHARE").at_least(0.0),
         /// Steps at the start in which the head learns alone
         head_steps: u32 = 0 => value("STEPS"),
+        /// A class whose samples belong to none of the others: they are not learnt, and choose, with what --val holds out, the threshold
+        /// of `predict --threshold auto`
+        out_of_scope: Option<String> = None => value("CLASS"),
         /// Share of the target spread over all classes
         label_smoothing: f32 = 0.0 => at_least(0.0).below(1.0),
         /// The encoder.
@@ -446,6 +449,10 @@ impl FinetuneSettings {
                 (
                     self.init_from.is_some() && self.from != "scratch",
                     "--from goes on with a run of wgraft, --init-from begins with weights of any origin: say one of the two",
+                ),
+                (
+                    self.out_of_scope.is_some() && self.run.val == 0.0,
+                    "--out-of-scope chooses a threshold on what --val holds out, and that is nothing: try --val 0.1",
                 ),
                 (
                     self.min_confidence > 0.0 && self.pseudo_labels.is_none(),

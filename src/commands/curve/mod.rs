@@ -17,7 +17,7 @@ use crate::error::UsageError;
 use crate::exec::Device;
 use crate::metrics::{probe_accuracy, spread};
 use crate::say;
-use crate::train::{Checkpoint, Features, Finetune, FinetuneSettings, Schedule, Session, augment_preset, find_checkpoint};
+use crate::train::{Checkpoint, Features, Finetune, FinetuneSettings, Finetuned, Schedule, Session, augment_preset, find_checkpoint};
 use table::{Arm, BudgetRow, Tried, draw_plot, heading, write_csv};
 
 /// Of images that are grey, and in colour, where nobody chose another.
@@ -122,7 +122,7 @@ impl Trials<'_> {
         settings.run.seed = seed;
         settings.run.batch = args.batch.min(data.train.len());
         let run = Finetune::prepare(settings.checked()?, data, pretrained, device.binding_limit())?;
-        let (outcome, test) = run.run(Session::new(device, &STOP))?;
+        let Finetuned { outcome, test, .. } = run.run(Session::new(device, &STOP))?;
         match test {
             Some(test) => Ok(test.score.unwrap_or(f64::MIN)),
             None if outcome.interrupted => bail!("interrupted"),

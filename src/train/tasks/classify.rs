@@ -36,7 +36,7 @@ impl FinetuneTask for Classify {
     }
 
     fn settings(&self) -> &'static [&'static str] {
-        &["labels_per_class", "pseudo_labels", "min_confidence", "label_smoothing"]
+        &["labels_per_class", "pseudo_labels", "min_confidence", "label_smoothing", "out_of_scope"]
     }
 
     fn measures(&self) -> &'static [&'static str] {
