@@ -37,7 +37,7 @@ fn permute(key: vec2<u32>, count: u32, half_bits: u32, position: u32) -> u32 {
     let domain = (mask + 1u) * (mask + 1u);
     var value = position;
     // A walk ends within the domain's size; saying so keeps a broken shader from hanging a device.
-    for (var walk = 1u; walk != domain; walk++) {
+    for (var walk = 0u; walk != domain; walk++) {
         var left = value >> half_bits;
         var right = value & mask;
         for (var round = 0u; round < 6u; round++) {

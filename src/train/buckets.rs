@@ -2,7 +2,7 @@
 //!
 //! What is computed for a text grows with the room that its batch has for the longest one. So texts are sorted by length and divided
 //! into a few buckets of whole batches, each as wide as its longest text. In each epoch the samples of a bucket are in a new order, and
-//! the batches of all buckets have their turns in a new order. Where no bucket takes another's samples, each is seen once.
+//! the batches of all buckets have their turns in a new order: each sample is seen once, but for those of a tail that is left out.
 
 use crate::core::sample::SampleType;
 use crate::data::Split;
