@@ -641,7 +641,9 @@ impl OutputArgs {
 
 /// The network that settings imply which only one kind has.
 pub fn implied_kind(given: &Value) -> Option<ModelKind> {
-    settings::flags::<ModelSettings>().iter().filter(|flag| !flag.of(given).is_null()).find_map(|flag| ModelKind::with(flag.setting.name))
+    let flags = settings::flags::<ModelSettings>();
+    let said = flags.iter().filter(|flag| flag.whose.is_some() && !flag.of(given).is_null()).map(|flag| flag.setting.name);
+    ModelKind::with(&said.collect::<Vec<_>>())
 }
 
 /// Fails where the network that `of` is to have, or has, is not the one that was asked for.

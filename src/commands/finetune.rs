@@ -7,8 +7,8 @@ use super::opened_run::open_checkpoint;
 use super::output::Inputs;
 use super::start::open_settings;
 use super::{
-    LabelSource, catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, load_task_data, open_device, preview,
-    print_json, session, start_threads,
+    LabelSource, Said, TokenSource, catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, load_task_data,
+    open_device, preview, print_json, session, start_threads,
 };
 use crate::cli::{FinetuneArgs, suits};
 use crate::core::sample::SampleType;
@@ -57,13 +57,14 @@ pub(super) fn announce(settings: &FinetuneSettings, args: &FinetuneArgs, kind: S
 }
 
 /// The data of a run, with the labels that it is to train on.
-pub(super) fn labelled_data(settings: &FinetuneSettings, pretrained: Option<&Checkpoint>) -> Result<Dataset> {
+pub(super) fn labelled_data(settings: &FinetuneSettings, said: Option<&Said>, pretrained: Option<&Checkpoint>) -> Result<Dataset> {
     let tokenizer = match (pretrained, &settings.init_from) {
         (None, Some(file)) => tokenizer_of(file)?,
         (pretrained, _) => pretrained.and_then(|checkpoint| checkpoint.record.tokenizer.clone()),
     };
-    let Some(path) = &settings.pseudo_labels else { return load_task_data(&settings.run, settings.task, tokenizer) };
-    let data = load_data(&settings.run, LabelSource::File, tokenizer)?;
+    let tokens = TokenSource::of_run(tokenizer, settings, said, |settings| settings.model.kind)?;
+    let Some(path) = &settings.pseudo_labels else { return load_task_data(&settings.run, settings.task, tokens) };
+    let data = load_data(&settings.run, LabelSource::File, tokens)?;
     let given = data.given_labels(path, settings.min_confidence)?;
     given.notes.iter().for_each(|note| say!("{}: {note}", data.name));
     let uncertain = if given.uncertain > 0 { format!(", {} less certain ones left out", given.uncertain) } else { String::new() };
@@ -117,7 +118,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
         return Err(UsageError(text).into());
     }
     // A run that goes on was begun with tokens of its own.
-    let data = labelled_data(settings, pretrained.as_ref().or(opened.resume.as_ref()))?;
+    let data = labelled_data(settings, opened.said.as_ref(), pretrained.as_ref().or(opened.resume.as_ref()))?;
     opened.same_data(&data)?;
     if let (Some(before), Some(test)) = (pretrained.as_ref().and_then(|checkpoint| checkpoint.record.data.as_ref()), &data.test)
         && before.tests() == 0

@@ -41,7 +41,7 @@ use crate::error::{DeviceError, UsageError};
 use crate::exec::Device;
 use crate::kernels::augment_draw::Ranges;
 use crate::metrics;
-use crate::models::ModelSettings;
+use crate::models::{ModelKind, ModelSettings};
 use crate::report::save_png;
 use crate::say;
 use crate::train::{
@@ -152,7 +152,6 @@ impl Said {
 
     /// Fails, before data are read, where the settings make no sense, whatever the data are.
     fn check_early<T: Settings>(&self, settings: &T, check: impl Fn(&T) -> Result<(), UsageError>) -> Result<()> {
-        const TEXTS: SampleType = SampleType::Tokens { vocabulary: 1, longest: 1 };
         let Err(error) = check(settings) else { return Ok(()) };
         // Texts have defaults of their own.
         let mut of_texts = self.over(settings)?;
@@ -218,10 +217,32 @@ fn tokenizer_to_begin_with(init_from: Option<&Path>) -> Result<Option<Tokenizer>
     init_from.map_or(Ok(None), tokenizer_of)
 }
 
-/// Reads the data of a run, texts as `tokenizer` makes tokens of them, and says what a user must know about them.
-fn load_data(run: &RunSettings, labels: LabelSource, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
+/// What makes tokens of the texts of a run.
+struct TokenSource {
+    /// Learned from the training texts if absent.
+    tokenizer: Option<Tokenizer>,
+    /// Whether pieces of words are learned: see [`ReadOptions::pieces`].
+    pieces: bool,
+}
+
+impl TokenSource {
+    /// Of a run over whatever data: what the encoder wants that it would have with texts. `kind` tells the encoder of settings.
+    fn of_run<T: Settings>(tokenizer: Option<Tokenizer>, settings: &T, said: Option<&Said>, kind: fn(&T) -> ModelKind) -> Result<Self> {
+        let Some(said) = said else { return Ok(TokenSource { tokenizer, pieces: kind(settings).takes_pieces() }) };
+        let mut of_texts = said.over(settings)?;
+        // What makes no sense of texts may make sense of these data.
+        let suited = said.suit(&mut of_texts, TEXTS).is_ok();
+        Ok(TokenSource { tokenizer, pieces: kind(if suited { &of_texts } else { settings }).takes_pieces() })
+    }
+}
+
+/// Texts of no data in particular.
+const TEXTS: SampleType = SampleType::Tokens { vocabulary: 1, longest: 1 };
+
+/// Reads the data of a run and says what a user must know about them.
+fn load_data(run: &RunSettings, labels: LabelSource, TokenSource { tokenizer, pieces }: TokenSource) -> Result<Dataset> {
     let options = run.read_options(labels == LabelSource::Data);
-    let options = ReadOptions { cache: cache::folder(), tokenizer, labels_given: labels == LabelSource::File, ..options };
+    let options = ReadOptions { cache: cache::folder(), tokenizer, pieces, labels_given: labels == LabelSource::File, ..options };
     let data = match &run.data {
         Some(path) => Dataset::load_unlabelled(path, &options)?,
         None => Dataset::embedded().conform(&options)?,
@@ -236,8 +257,8 @@ fn say_of(data: &Dataset) {
 }
 
 /// Reads the data of a task; says which task they are for where it is another one.
-fn load_task_data(run: &RunSettings, task: Task, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
-    let data = read_known_data(run, task, ReadOptions { tokenizer, ..run.read_options(true) }, Ok)?;
+fn load_task_data(run: &RunSettings, task: Task, TokenSource { tokenizer, pieces }: TokenSource) -> Result<Dataset> {
+    let data = read_known_data(run, task, ReadOptions { tokenizer, pieces, ..run.read_options(true) }, Ok)?;
     say_of(&data);
     Ok(data)
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::output::Inputs;
-use super::{LabelSource, load_data, read_known_data, say_of};
+use super::{LabelSource, TokenSource, load_data, read_known_data, say_of};
 use crate::cache;
 use crate::cli::{DataFlags, Flags};
 use crate::core::sample::SampleType;
@@ -84,7 +84,7 @@ impl Finished {
             return Err(UsageError(format!("{} is no run with data of its own: name some with --data", self.path.display())).into());
         }
         self.look_as(&mut run)?;
-        load_data(&run, labels, self.checkpoint.record.tokenizer.clone())
+        load_data(&run, labels, TokenSource { tokenizer: self.checkpoint.record.tokenizer.clone(), pieces: false })
     }
 
     /// How it read its texts, as far as that was said: in a column of this name; whether blank lines separated them.

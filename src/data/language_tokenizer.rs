@@ -10,6 +10,8 @@ use super::wordpiece::{BertNormalizer, WordPiece, WordPieceRules, each_word};
 
 /// What SentencePiece puts for spaces.
 const METASPACE: char = '▁';
+/// BERT's name of the token that stands for those that are to be predicted.
+pub(super) const MASK: &str = "[MASK]";
 
 /// Makes the tokens that a pretrained network knows a text by. Serialised, it is what it was made from.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -174,6 +176,18 @@ impl LanguageTokenizer {
     /// Different tokens.
     pub fn vocabulary(&self) -> usize {
         self.parts.all()
+    }
+
+    /// The token that stands for one that is to be predicted, if there is one.
+    pub fn mask(&self) -> Option<u32> {
+        let vocabulary = self.parts.vocabulary.iter().map(String::as_str).zip(0..);
+        let mut known = vocabulary.chain(self.parts.added.iter().map(|token| (token.content.as_str(), token.id)));
+        known.find(|(token, _)| *token == MASK || *token == "<mask>").map(|(_, id)| id)
+    }
+
+    /// How many special tokens are before and after each text.
+    pub fn around(&self) -> [u32; 2] {
+        [&self.parts.before, &self.parts.after].map(|special| special.len() as u32)
     }
 
     /// Whether a word, or what stands for one, begins with this token.

@@ -39,6 +39,7 @@ mod number;
 mod picture;
 #[cfg(feature = "files")]
 mod picture_truth;
+mod pieces;
 #[cfg(feature = "files")]
 mod pixel_table;
 #[cfg(feature = "files")]
@@ -84,7 +85,7 @@ pub use split::{Split, Truth};
 pub use table::{Encoding, Scale, Table, TableRows};
 #[cfg(feature = "files")]
 pub use texts::LoadedTexts;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Masking, Tokenizer};
 #[cfg(feature = "files")]
 pub use tree::leads_above;
 
@@ -127,6 +128,8 @@ pub struct ReadOptions {
     pub documents: Option<bool>,
     /// What makes tokens of texts; learned from the training texts if absent.
     pub tokenizer: Option<Tokenizer>,
+    /// Whether what is learned is one token for each place of a text, pieces of words in their order, not words with all their pieces.
+    pub pieces: bool,
     /// Height and width that images get. Without it image folders take the size that all pictures have, if they have one and it
     /// is no larger than 256, else 32x32; other formats keep theirs.
     pub size: Option<[u32; 2]>,

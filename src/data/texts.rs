@@ -211,7 +211,10 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let (train, test) = (of_part(Part::Train), of_part(Part::Test));
     let tokenizer = match &options.tokenizer {
         Some(tokenizer) => tokenizer.clone().fitted(train.iter().map(|&row| rows[row].text.as_str())),
-        None => Tokenizer::learn(train.iter().map(|&row| rows[row].text.as_str())).context(name.clone())?,
+        None => {
+            let texts = train.iter().map(|&row| rows[row].text.as_str());
+            if options.pieces { Tokenizer::learn_pieces(texts) } else { Tokenizer::learn(texts) }.context(name.clone())?
+        }
     };
     let mut cut = 0;
     let mut split = |chosen: &[usize]| -> Result<Split> {

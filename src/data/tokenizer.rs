@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::language_tokenizer::{Encoded, LanguageTokenizer};
+use super::pieces;
 use super::word_tokenizer::{WordTokenizer, usual_longest};
 use crate::core::sample::BEGINS_WORD;
 
@@ -29,6 +30,17 @@ pub struct OfNetwork {
     unfitted: bool,
 }
 
+/// How tokens are hidden from a network that is to predict them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Masking {
+    /// The token that stands for them.
+    pub mask: u32,
+    /// Special tokens before and after each text, which stay.
+    pub before: u32,
+    pub after: u32,
+    pub vocabulary: u32,
+}
+
 impl Tokenizer {
     /// Tokens of a text, at most.
     pub const MOST_TOKENS: u32 = WordTokenizer::MOST_TOKENS;
@@ -36,6 +48,22 @@ impl Tokenizer {
     /// Of training texts. Fails where they have no word.
     pub fn learn<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
         WordTokenizer::learn(texts).map(Tokenizer::Words)
+    }
+
+    /// Of pieces of words, learned from training texts. Fails where they have no word.
+    pub fn learn_pieces<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
+        Ok(Self::of_network(pieces::learn(texts.clone())?, Self::MOST_TOKENS).fitted(texts))
+    }
+
+    /// How tokens are hidden that are to be predicted; `None` of a tokenizer that has nothing to put in their place.
+    pub fn masking(&self) -> Option<Masking> {
+        match self {
+            Tokenizer::Words(_) => None,
+            Tokenizer::Language(network) => {
+                let ([before, after], vocabulary) = (network.language.around(), self.vocabulary());
+                network.language.mask().map(|mask| Masking { mask, before, after, vocabulary })
+            }
+        }
     }
 
     /// Of a network that takes up to `longest` tokens.
@@ -94,7 +122,7 @@ impl Tokenizer {
     pub fn known(&self) -> String {
         match self {
             Tokenizer::Words(words) => format!("{} words that occur twice or more", words.words()),
-            Tokenizer::Language(network) => format!("{} pieces of words that the network knows", network.language.vocabulary()),
+            Tokenizer::Language(network) => format!("{} words and pieces of words", network.language.vocabulary()),
         }
     }
 

@@ -74,7 +74,7 @@ impl Order {
 
 impl Kernel for Shuffle {
     interface! {
-        self runs "shuffle" after "random";
+        self runs "shuffle" after "random", "permute";
         bufs { clock, indices }
         let o = self.order;
         let bucket = o.bucket.unwrap_or_default();

@@ -26,9 +26,24 @@ pub trait Encoder: Sync {
         Form::Maps
     }
 
+    /// Whether it wants of texts one token for each place, pieces of words in their order, not words with all their pieces.
+    fn takes_pieces(&self) -> bool {
+        false
+    }
+
+    /// The usual rate of dropout in its training; `None` where it drops nothing.
+    fn dropout(&self) -> Option<f32> {
+        None
+    }
+
     /// What it is, with its settings, for a sentence.
     fn describe(&self, _model: &ModelSettings) -> String {
         self.name().into()
+    }
+
+    /// Which of its settings do not go together.
+    fn problem(&self, _model: &ModelSettings) -> Option<String> {
+        None
     }
 
     /// Why it cannot take pictures of this size, if it cannot.
@@ -38,6 +53,16 @@ pub trait Encoder: Sync {
 
     /// Features of samples `x`, which have the [`form`](Self::form) that it takes. Returns `[batch, features]`.
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf;
+
+    /// What it makes of each token, on its way to features; `None` where tokens are not told apart there.
+    fn token_states(&self, _t: &mut Tape<'_>, _model: &ModelSettings, _place: Place, _x: Value) -> Option<TokenStates> {
+        None
+    }
+
+    /// Whether it has [`token_states`](Self::token_states).
+    fn has_token_states(&self) -> bool {
+        false
+    }
 
     /// Whether it has [`stages`](Self::stages).
     fn has_stages(&self) -> bool {
@@ -85,6 +110,17 @@ pub trait Encoder: Sync {
     fn published(&self) -> &'static [Published] {
         &[]
     }
+}
+
+/// What an encoder of texts makes of their tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenStates {
+    /// A token in each row, `[texts * length, width]`.
+    pub rows: Buf,
+    /// The embeddings that it begins with, `[vocabulary, width]`.
+    pub table: Buf,
+    /// What its layer norms add to variances.
+    pub eps: f32,
 }
 
 /// The shape of a tensor by our name of it; `None` if there is none.

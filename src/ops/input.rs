@@ -1,6 +1,7 @@
 //! From packed data to the batch of a step: order, gathering, augmentation. Nothing here has a gradient.
 
 use super::value::{Form, Value};
+use super::vocabulary_cross_entropy::predicting_rows;
 use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
 use crate::core::sample::{Image, SampleType};
 use crate::core::tape::Tape;
@@ -13,6 +14,7 @@ use crate::kernels::gather_frames::GatherFrames;
 use crate::kernels::gather_labels::GatherLabels;
 use crate::kernels::gather_rows::GatherRows;
 use crate::kernels::gather_tokens::GatherTokens;
+use crate::kernels::mask_tokens::MaskTokens;
 use crate::kernels::normalize_pixels::{CHANNELS, NormalizePixels};
 use crate::kernels::shuffle::{Order, Shuffle};
 
@@ -156,4 +158,29 @@ pub fn batch_labels(t: &mut Tape<'_>, batch: Batch) -> Buf {
     let targets = t.scratch_of("targets", Dtype::U32, shape(1, batch.indices.cols()));
     t.call("labels", GatherLabels { labels, indices: batch.indices, targets });
     targets
+}
+
+/// How tokens are hidden that are to be predicted.
+#[derive(Clone, Copy, Debug)]
+pub struct MaskedTokens {
+    /// `[1, n]`, of which the first number is the step.
+    pub clock: Buf,
+    /// The token that stands for those that are hidden.
+    pub mask: u32,
+    /// Special tokens at the beginning and the end of each text, which stay.
+    pub before: u32,
+    pub after: u32,
+    pub key: [u32; 2],
+}
+
+/// Texts of which some tokens are hidden; with where these are among all, and what, `[1, n]` each (see [`MaskTokens`]).
+pub fn mask_tokens(t: &mut Tape<'_>, x: Value, by: MaskedTokens) -> (Value, [Buf; 2]) {
+    let MaskedTokens { clock, mask, before, after, key } = by;
+    let (tokens, vocabulary) = x.tokens();
+    let count = predicting_rows(tokens.rows().saturating_mul(MaskTokens::slots(tokens.cols())), vocabulary);
+    let masked = t.scratch_of("texts with hidden tokens", Dtype::U32, tokens.shape);
+    let [places, targets] = ["places of hidden tokens", "hidden tokens"].map(|name| t.scratch_of(name, Dtype::U32, shape(1, count)));
+    let shares = MaskTokens::SHARES;
+    t.call("hide tokens", MaskTokens { clock, tokens, masked, places, targets, mask, before, after, vocabulary, shares, key });
+    (x.with(masked, 1), [places, targets])
 }

@@ -12,7 +12,7 @@ use super::tasks::{ClassWeights, RegressionLoss, TASKS, Task, TaskSettings};
 use super::weights::beginning;
 use crate::core::sample::SampleType;
 use crate::core::settings::{self, Settings};
-use crate::data::{MOST_SIDE, ReadOptions, Resize, Split, TruthKind};
+use crate::data::{MOST_SIDE, Masking, ReadOptions, Resize, Split, TruthKind};
 use crate::error::UsageError;
 use crate::exec::DeviceSpec;
 use crate::kernels::adam::AdamSettings;
@@ -76,6 +76,8 @@ settings! {
         nesterov: bool = false,
         /// How much of its two moments Adam keeps from step to step, separated by a comma
         betas: [f32; 2] = [0.9, 0.999] => value("BETA1,BETA2").at_least(0.0).below(1.0),
+        /// Share of the values that dropout makes zero in training, for --model transformer and bert
+        dropout: Option<f32> = None => value("SHARE").absent("0.1 of a transformer, and of --method simcse; else 0").at_least(0.0).below(1.0),
         /// L2 penalty, added to gradients; with adamw, the share of the weights that a step takes away, times --lr
         weight_decay: f32 = 0.0 => at_least(0.0),
         /// How the learning rate goes on after the warm-up
@@ -205,8 +207,8 @@ impl<T> Checked<T> {
 }
 
 /// The encoder of texts that nobody chose another for.
-fn of_texts(model: ModelSettings) -> ModelSettings {
-    ModelSettings { kind: ModelKind::BAG, features: TEXT_FEATURES, ..model }
+fn of_texts(kind: ModelKind, model: ModelSettings) -> ModelSettings {
+    ModelSettings { kind, features: TEXT_FEATURES, ..model }
 }
 
 /// The first of the checks that found something wrong.
@@ -231,6 +233,17 @@ impl RunSettings {
         }
         self.bits = self.bits.or(record.bits);
         self.resize = self.resize.or(Some(record.resize).filter(|resize| *resize != Resize::Letterbox));
+    }
+
+    /// The rate of dropout in training such a model, where `usual` is another than its own.
+    pub fn dropout_of(&self, model: &ModelSettings, usual: Option<f32>) -> f32 {
+        self.dropout.or(usual).or(model.kind.dropout()).unwrap_or(0.0)
+    }
+
+    /// What is wrong where a network is to drop values that has no dropout.
+    pub fn dropout_problem(&self, model: &ModelSettings) -> Option<String> {
+        (self.dropout.is_some() && model.kind.dropout().is_none())
+            .then(|| format!("--dropout means nothing to {model}, which drops nothing"))
     }
 
     /// Settings that do not go together.
@@ -308,9 +321,21 @@ impl PretrainSettings {
         let run =
             RunSettings { batch: 256, steps: Some(TEXT_STEPS), optimizer: OptimizerKind::Adamw, lr: 0.002, weight_decay: 0.0, ..self.run };
         let published = self.init_from.is_some() && !self.model.kind.published().is_empty();
-        let run = RunSettings { lr: if published { 5e-5 } else { run.lr }, ..run };
-        let model = if self.init_from.is_some() { self.model } else { of_texts(self.model) };
-        PretrainSettings { augment: preset("words"), projection: Vec::new(), model, run, ..self }
+        let recipe = self.method.recipe();
+        let ordered = self.method.encoder_of_texts() != ModelKind::BAG;
+        let run = RunSettings {
+            lr: if published {
+                5e-5
+            } else if ordered {
+                recipe.lr
+            } else {
+                run.lr
+            },
+            ..run
+        };
+        let model = if self.init_from.is_some() { self.model } else { of_texts(self.method.encoder_of_texts(), self.model) };
+        let augment = if self.method.unaugmented().is_some() { Ranges::NONE } else { preset("words") };
+        PretrainSettings { augment, projection: Vec::new(), model, run, ..self }
     }
 
     /// The defaults of a method.
@@ -326,9 +351,10 @@ impl PretrainSettings {
     }
 
     /// What its method knows of a run over so many classes.
-    pub fn pretext(&self, classes: u32) -> Pretext<'_> {
+    pub fn pretext(&self, classes: u32, masking: Option<Masking>) -> Pretext<'_> {
         let augmentation = methods::augmentation(self.augment, self.run.seed);
-        Pretext { model: &self.model, projection: &self.projection, augmentation, corrupt: self.corrupt, classes }
+        let dropout = self.run.dropout_of(&self.model, self.method.dropout());
+        Pretext { model: &self.model, projection: &self.projection, augmentation, corrupt: self.corrupt, dropout, masking, classes }
     }
 
     /// The first setting that makes no sense.
@@ -387,7 +413,7 @@ impl FinetuneSettings {
     /// With what was best for sentences.
     fn of_texts(self) -> Self {
         let begun = self.from != "scratch" || self.init_from.is_some();
-        let model = if begun { self.model } else { of_texts(self.model) };
+        let model = if begun { self.model } else { of_texts(ModelKind::BAG, self.model) };
         let run = RunSettings { optimizer: OptimizerKind::Adamw, lr: 0.002, schedule: Schedule::Cosine, ..self.run };
         FinetuneSettings { augment: preset("words-light"), model, run, ..self }
     }
