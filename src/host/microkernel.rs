@@ -51,6 +51,18 @@ impl Starts {
         (0..).zip(&mut self.starts[at..at + count]).for_each(|(i, start)| *start = first + i * step);
     }
 
+    /// Says some of them, from `at` on: `first` plus each of `further`.
+    pub fn say_each(&mut self, at: usize, first: u32, further: &[u32]) {
+        let starts = self.starts[at..at + further.len()].iter_mut().zip(further);
+        let mut last = self.last;
+        for (start, further) in starts {
+            *start = first.checked_add(*further).expect("pieces start within 16 GiB");
+            last = last.max(*start);
+        }
+        assert!(last < OUTSIDE, "pieces start within 16 GiB");
+        self.last = last;
+    }
+
     #[cfg(test)]
     pub fn list(&self) -> Vec<Option<u32>> {
         self.starts.iter().map(|&start| Some(start).filter(|&start| start != OUTSIDE)).collect()
@@ -68,6 +80,10 @@ impl PairStarts {
     pub fn clear(&mut self) {
         self.last = [0; 2];
         self.pairs.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
     }
 
     /// Adds `count` of them: `first`, `first + step`, ...

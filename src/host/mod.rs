@@ -5,5 +5,7 @@ pub mod microkernel;
 pub mod neighbours;
 pub mod panels;
 pub mod patches;
+pub mod pixel_runs;
+pub mod planes;
 pub mod resample;
 pub mod views;
