@@ -1028,7 +1028,14 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
     let (steps, batch) = (case.tensor("out.losses").values.len() as u32, case.number("batch").expect("a batch size") as u32);
     let pixels = case.shape("in.x");
     let optimizer = Optimizer::Sgd(SgdSettings { momentum: 0.9, weight_decay: 0.0, nesterov: false, max_norm: 0.0 });
-    let order = Order { samples: pixels.rows, repeats: 1, batch_stride: batch, steps_per_epoch: pixels.rows / batch, shuffle_key: None };
+    let order = Order {
+        samples: pixels.rows,
+        repeats: 1,
+        batch_stride: batch,
+        steps_per_epoch: pixels.rows / batch,
+        shuffle_key: None,
+        bucket: None,
+    };
 
     let mut arena = Arena::new(0, u64::MAX);
     let data = DataBufs {

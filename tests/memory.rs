@@ -126,7 +126,7 @@ fn tokens_are_no_numbers() {
 fn a_batch_of_sequences_has_frames_in_rows_and_lengths() {
     let mut recording = Recording::new(1, u64::MAX);
     let data = recording.data("frames", &Split::new(frames(), Truth::default()));
-    let order = Order { samples: 60, repeats: 1, batch_stride: 5, steps_per_epoch: 12, shuffle_key: None };
+    let order = Order { samples: 60, repeats: 1, batch_stride: 5, steps_per_epoch: 12, shuffle_key: None, bucket: None };
     let clock = Clock::of_pass(&mut recording.arena, "", 1);
     let mut tape = Tape::new(&mut recording.arena, "batch", &[]);
     let batch = batch_indices(&mut tape, data, clock.clock, order, 5);

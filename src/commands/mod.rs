@@ -345,6 +345,10 @@ fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8>
     }
     say!("parameters     {parameters}, of which {trained} are trained");
     say!("batch          {}", training.batch);
+    let widths: Vec<u32> = training.kinds().iter().map(|kind| kind.len()).collect();
+    if widths.len() > 1 {
+        say!("widths         {}", widths.iter().map(u32::to_string).collect::<Vec<_>>().join(", "));
+    }
     say!("steps          {} ({} per epoch)", training.total_steps, training.steps_per_epoch);
     say!("device memory  {:.1} MiB", bytes as f64 / f64::from(1 << 20));
     print_json(json, || {

@@ -66,7 +66,11 @@ impl TimedStep {
                 (finetune.plan, finetune.settings.model, "finetune")
             }
         };
-        let title = format!("{verb} step, {model}, batch {}", plan.training.batch);
+        let of = match &plan.training.kinds()[..] {
+            [_] => String::new(),
+            _ => format!(" of {} of {}", plan.training.kind_of(0).called(), plan.training.kind_of(0)),
+        };
+        let title = format!("{verb} step, {model}, batch {}{of}", plan.training.batch);
         Ok(TimedStep { title, plan })
     }
 
