@@ -190,6 +190,9 @@ pub const COLOUR_AUGMENTATION: &str = "photos-strong";
 const TEXT_STEPS: u32 = 1000;
 const TEXT_FEATURES: u32 = 256;
 
+/// Learning rate of states of tokens that are learnt from scratch.
+const STATES_LR: f32 = 5e-4;
+
 fn preset(name: &str) -> Ranges {
     augment_preset(name).expect("a preset")
 }
@@ -387,8 +390,12 @@ impl FinetuneSettings {
     /// With what was best for sentences.
     fn of_texts(self) -> Self {
         let begun = self.from != "scratch" || self.init_from.is_some();
-        let model = if begun { self.model } else { of_texts(self.model) };
         let run = RunSettings { optimizer: OptimizerKind::Adamw, lr: 0.002, schedule: Schedule::Cosine, ..self.run };
+        if self.task.of_states() {
+            // Each word is wanted.
+            return FinetuneSettings { augment: Ranges::NONE, run: RunSettings { lr: STATES_LR, batch: 32, ..run }, ..self };
+        }
+        let model = if begun { self.model } else { of_texts(self.model) };
         FinetuneSettings { augment: preset("words-light"), model, run, ..self }
     }
 
