@@ -86,13 +86,13 @@ pub use names::beginning_of;
 pub use picture::{Look, PictureOptions, Remarks, load_picture, look_at, looks_like_picture};
 pub use resize::{CenterCrop, Interpolation, Resize};
 pub use samples::{Samples, SharedRows};
-pub use spans::{Span, mark_spans, spans};
+pub use spans::{TaggedSpan, mark_spans, spans};
 pub use split::{Split, Truth};
 pub use table::{Encoding, Scale, Table, TableRows};
-pub use tags::{NO_PLACE, Tags};
+pub use tags::Tags;
 #[cfg(feature = "files")]
 pub use texts::LoadedTexts;
-pub use tokenizer::{Tokenizer, WordTokens};
+pub use tokenizer::{NO_PLACE, Tokenizer, WordTokens};
 #[cfg(feature = "files")]
 pub use tree::leads_above;
 

@@ -18,7 +18,7 @@ pub(super) enum TagScheme {
 
 /// A span of words, from the first one up to the one behind it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Span<'a> {
+pub struct TaggedSpan<'a> {
     /// Its type; `_` where tags name none.
     pub kind: &'a str,
     pub words: Range<usize>,
@@ -63,8 +63,8 @@ pub(super) fn is_of_spans(tag: &str) -> bool {
 
 /// The spans that the tags of a sentence mark, in order, as conlleval counts them (Tjong Kim Sang and Buchholz, 2000): one also begins
 /// where its type begins, whatever the mark.
-pub fn spans<'a>(tags: &[&'a str]) -> Vec<Span<'a>> {
-    let mut found: Vec<Span<'a>> = Vec::new();
+pub fn spans<'a>(tags: &[&'a str]) -> Vec<TaggedSpan<'a>> {
+    let mut found: Vec<TaggedSpan<'a>> = Vec::new();
     let mut open = false;
     for (at, tag) in tags.iter().enumerate() {
         let Ok(Some((mark, kind))) = read(tag) else {
@@ -73,7 +73,7 @@ pub fn spans<'a>(tags: &[&'a str]) -> Vec<Span<'a>> {
         };
         match found.last_mut().filter(|last| open && last.kind == kind && !matches!(mark, Mark::Begin | Mark::Single)) {
             Some(last) => last.words.end = at + 1,
-            None => found.push(Span { kind, words: at..at + 1 }),
+            None => found.push(TaggedSpan { kind, words: at..at + 1 }),
         }
         open = !matches!(mark, Mark::End | Mark::Single);
     }

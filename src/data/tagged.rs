@@ -351,15 +351,17 @@ fn settle_parts(all: &mut [Sentence], options: &ReadOptions, notes: &mut Vec<Str
 
 /// How the tags of training sentences mark spans. Fails where only some do, or where there are as many tags as words.
 fn scheme_of(name: &str, all: &[Sentence], names: &TagNames) -> Result<TagScheme> {
-    let words: usize = all.iter().map(|sentence| sentence.words.len()).sum();
-    let count = names.names.len();
-    ensure!(2 * count <= words.max(4), "{name}: there are {count} different tags for {words} words: is the last column that of the tags?");
     let mark = |tag: &String| has_type(tag);
     let odd = names.names.iter().position(|tag| !is_of_spans(tag)).filter(|_| names.names.iter().any(mark));
     if let Some(odd) = odd {
         let (tag, other) = (beginning_of(&names.names[odd]), names.names.iter().find(|tag| mark(tag)).map_or("", String::as_str));
         bail!("{}: `{tag}` marks no span as `{other}` and others do: B-, I-, E- or S- and a type are wanted, or O", names.places[odd]);
     }
+    let (words, count) = (all.iter().map(|sentence| sentence.words.len()).sum::<usize>(), names.names.len());
+    ensure!(
+        2 * count <= words.max(4) || names.names.iter().any(mark),
+        "{name}: there are {count} different tags for {words} words: is the last column that of the tags?"
+    );
     let trained = all.iter().filter(|sentence| sentence.part == Some(Part::Train));
     Ok(match TagScheme::of(trained.map(|sentence| names.of(sentence))) {
         // Spans may be in test sentences alone.

@@ -5,10 +5,8 @@ use std::ops::Range;
 use anyhow::{Result, ensure};
 
 use super::samples::SharedRows;
+use super::tokenizer::NO_PLACE;
 use crate::core::buffer::{pad_rows, shape};
-
-/// The place of a word that has no token: it was cut off, or has no character that a tokenizer knows.
-pub const NO_PLACE: u32 = u32::MAX;
 
 /// The class of a token that no word begins with, as it lies in device memory: more than there are classes.
 const UNTAGGED: u32 = u32::MAX >> 1;

@@ -4,7 +4,6 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::language_tokenizer::{Encoded, LanguageTokenizer};
-use super::tags::NO_PLACE;
 use super::word_tokenizer::{WordTokenizer, usual_longest};
 use crate::core::sample::BEGINS_WORD;
 
@@ -29,6 +28,9 @@ pub struct OfNetwork {
     #[serde(skip)]
     unfitted: bool,
 }
+
+/// The place of a word that has no token: it was cut off, or has no character that a tokenizer knows.
+pub const NO_PLACE: u32 = u32::MAX;
 
 /// The tokens of a text whose words are known.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use super::table::{TextTable, percent};
-use crate::data::{Span, mark_spans, spans};
+use crate::data::{TaggedSpan, mark_spans, spans};
 
 /// How well words were tagged.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -17,14 +17,14 @@ pub struct Tagging {
     /// Share of words with the right tag.
     pub accuracy: f64,
     /// `None` where tags mark no spans.
-    pub spans: Option<Found>,
+    pub spans: Option<SpanCounts>,
     /// By type, in the order of their names; empty where tags mark no spans.
     pub types: Vec<TypeScore>,
 }
 
 /// What was found of spans.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Found {
+pub struct SpanCounts {
     /// In the truth.
     pub truth: u64,
     pub predicted: u64,
@@ -50,7 +50,7 @@ fn share(part: u64, all: u64) -> Option<f64> {
     (all > 0).then(|| part as f64 / all as f64)
 }
 
-impl Found {
+impl SpanCounts {
     /// Share of the predicted spans that are right; `None` where none was predicted.
     pub fn precision(&self) -> Option<f64> {
         share(self.right, self.predicted)
@@ -74,7 +74,7 @@ pub struct TaggingCounts<'a> {
     words: u64,
     right: u64,
     /// By type.
-    spans: BTreeMap<&'a str, Found>,
+    spans: BTreeMap<&'a str, SpanCounts>,
 }
 
 impl<'a> TaggingCounts<'a> {
@@ -94,7 +94,7 @@ impl<'a> TaggingCounts<'a> {
         let name = |class: u32| self.names[class as usize].as_str();
         let truth: Vec<&'a str> = truth.iter().map(|&class| name(class)).collect();
         let predicted: Vec<&'a str> = predicted.iter().map(|class| class.map_or("O", name)).collect();
-        let [truth, predicted]: [HashSet<Span<'a>>; 2] = [truth, predicted].map(|tags| spans(&tags).into_iter().collect());
+        let [truth, predicted]: [HashSet<TaggedSpan<'a>>; 2] = [truth, predicted].map(|tags| spans(&tags).into_iter().collect());
         truth.iter().for_each(|span| self.spans.entry(span.kind).or_default().truth += 1);
         for span in &predicted {
             let found = self.spans.entry(span.kind).or_default();
@@ -107,12 +107,13 @@ impl<'a> TaggingCounts<'a> {
     /// What was counted. Fails where nothing was.
     pub fn judged(self) -> Result<Tagging> {
         ensure!(self.words > 0, "there are no tagged words to judge predictions by");
-        let score = |(kind, found): (&&str, &Found)| {
-            let Found { truth, predicted, .. } = *found;
+        let score = |(kind, found): (&&str, &SpanCounts)| {
+            let SpanCounts { truth, predicted, .. } = *found;
             TypeScore { name: kind.to_string(), truth, predicted, precision: found.precision(), recall: found.recall(), f1: found.f1() }
         };
-        let sum = |of: fn(&Found) -> u64| self.spans.values().map(of).sum();
-        let all = || Found { truth: sum(|found| found.truth), predicted: sum(|found| found.predicted), right: sum(|found| found.right) };
+        let sum = |of: fn(&SpanCounts) -> u64| self.spans.values().map(of).sum();
+        let all =
+            || SpanCounts { truth: sum(|found| found.truth), predicted: sum(|found| found.predicted), right: sum(|found| found.right) };
         Ok(Tagging {
             words: self.words,
             accuracy: self.right as f64 / self.words as f64,

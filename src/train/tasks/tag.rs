@@ -11,7 +11,7 @@ use crate::core::sample::NO_TOKEN;
 use crate::core::tape::Tape;
 use crate::data::{Dataset, Truth, TruthKind};
 use crate::host::views::Ranges;
-use crate::metrics::{Found, TaggingCounts, best, first_largest};
+use crate::metrics::{SpanCounts, TaggingCounts, best, first_largest};
 use crate::models::{self, ModelKind, ModelSettings, Place};
 use crate::ops::{Batch, Value, batch_tags, pixel_cross_entropy};
 
@@ -58,28 +58,28 @@ impl FinetuneTask for Tag {
 
     fn begin(&self, _: &TaskSettings<'_>, data: &Dataset, _train: &Truth, outputs: &mut Outputs) -> Result<Box<dyn Objective>> {
         outputs.class_names = data.class_names.clone();
-        Ok(Box::new(Words { names: data.class_names.clone() }))
+        Ok(Box::new(WordClasses { names: data.class_names.clone() }))
     }
 
     fn recall(&self, outputs: &Outputs) -> Box<dyn Objective> {
         let number = |class: u32| class.to_string();
         let names = if outputs.class_names.is_empty() { (0..outputs.classes).map(number).collect() } else { outputs.class_names.clone() };
-        Box::new(Words { names })
+        Box::new(WordClasses { names })
     }
 }
 
-struct Words {
+struct WordClasses {
     /// Of the classes.
     names: Vec<String>,
 }
 
-impl Words {
+impl WordClasses {
     fn classes(&self) -> usize {
         self.names.len().max(1)
     }
 }
 
-impl Objective for Words {
+impl Objective for WordClasses {
     fn describe(&self) -> String {
         format!("{} classes of words", self.names.len())
     }
@@ -115,8 +115,8 @@ impl Objective for Words {
             Ok(())
         })?;
         let found = counts.judged()?;
-        let spans = |of: fn(&Found) -> Option<f64>| found.spans.as_ref().and_then(of);
-        let f1 = spans(Found::f1);
+        let spans = |of: fn(&SpanCounts) -> Option<f64>| found.spans.as_ref().and_then(of);
+        let f1 = spans(SpanCounts::f1);
         let details = detailed.then(|| Details { name: "tagging", text: found.to_string(), json: json!(found) });
         Ok(Scores {
             // Classes that mark no spans are judged word by word.
@@ -124,8 +124,8 @@ impl Objective for Words {
             samples: tags.len(),
             values: vec![
                 ("f1", f1),
-                ("precision", spans(Found::precision)),
-                ("recall", spans(Found::recall)),
+                ("precision", spans(SpanCounts::precision)),
+                ("recall", spans(SpanCounts::recall)),
                 ("accuracy", Some(found.accuracy)),
             ],
             text: format!("{}, {} texts", found.summary(), tags.len()),
