@@ -320,11 +320,12 @@ fn the_task_is_that_of_the_data_and_what_means_nothing_is_refused() {
     refuse(&["finetune", "--data", "data", "--from", "net", "--augment", "words"], 2, &["needs every word", "--augment none"]);
     refuse(&["finetune", "--data", "data", "--from", "net", "--labels-per-class", "2"], 2, &["--labels-per-class"]);
     refuse(&["label", "run", "--labels-per-class", "2"], 1, &["tag for each word, not labels"]);
-    put(root, "some.csv", "text,label\nin Lima,a\n");
-    refuse(&["label", "run", "--labels", "some.csv"], 1, &[""]);
+    let text = |i: usize| sentence(0, i).into_iter().map(|(word, _)| word).collect::<Vec<_>>().join(" ");
+    put(root, "some.csv", format!("text,label\n{},a\n{},b\n", text(0), text(1)));
+    refuse(&["label", "run", "--labels", "some.csv"], 2, &["this run tags words"]);
     refuse(&["search", "run", "in Oslo"], 2, &["this run tags words", "not in features"]);
     refuse(&["embed", "run", "data", "--out", "x.npy"], 2, &["this run tags words"]);
-    refuse(&["curve", "--from", "run", "--budgets", "1", "--out", "x"], 1, &["tag for each word, not labels"]);
+    refuse(&["curve", "--from", "net", "--data", "data", "--out", "x"], 1, &["tag for each word, not labels"]);
     refuse(&["predict", "run", "-", "--invert"], 2, &["--invert is for pictures"]);
     // Pretraining takes the sentences as texts.
     let found = json(root, &with(&["pretrain", "--data", "data", "--steps", "2", "--batch", "16", "--out", "pre"]));

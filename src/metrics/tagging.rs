@@ -114,11 +114,12 @@ impl<'a> TaggingCounts<'a> {
         let sum = |of: fn(&SpanCounts) -> u64| self.spans.values().map(of).sum();
         let all =
             || SpanCounts { truth: sum(|found| found.truth), predicted: sum(|found| found.predicted), right: sum(|found| found.right) };
+        let marked = mark_spans(self.names);
         Ok(Tagging {
             words: self.words,
             accuracy: self.right as f64 / self.words as f64,
-            spans: mark_spans(self.names).then(all),
-            types: self.spans.iter().map(score).collect(),
+            spans: marked.then(all),
+            types: self.spans.iter().filter(|_| marked).map(score).collect(),
         })
     }
 }

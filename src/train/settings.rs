@@ -36,7 +36,7 @@ settings! {
     /// Settings that all training shares. Defaults are the reference recipe.
     pub struct RunSettings {
         /// Images: a folder of PNG and JPEG files, a .tar.gz of one, MNIST's IDX or CIFAR-10's binary files. Texts: a CSV, TSV or JSON
-        /// Lines file, plain lines, or a folder of .txt files for each class
+        /// Lines file, plain lines, a folder of .txt files for each class, or CoNLL files of words with tags
         data: Option<PathBuf> = None => value("PATH").absent("the embedded digits; of a run folder, its own"),
         /// Column that is to be predicted: of texts, of a table, or of the index.csv of an image folder
         target: Option<String> = None => value("COLUMN").absent("of texts, the one that is called label, class or the like"),
