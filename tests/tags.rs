@@ -313,6 +313,7 @@ fn the_task_is_that_of_the_data_and_what_means_nothing_is_refused() {
     let output = wgraft(root, &with(&["finetune", "--from", "net", "--data", "data", "--steps", "1", "--out", "one"]));
     let said = stderr(&output);
     assert!(output.status.success() && said.contains("data: --task tag, as these data are for no other"), "{said}");
+    assert!(!said.contains("equal to training texts"), "names differ, though the network knows none of them: {said}");
     assert!(said.contains("no augmentation") && said.contains("5 classes of words"), "{said}");
     let refuse = |args: &[&'static str], code: i32, parts: &[&str]| fails(root, &with(args), code, parts);
     refuse(&["finetune", "--task", "classify", "--data", "data"], 2, &["tag for each word, not labels", "these data are for --task tag"]);
