@@ -45,35 +45,19 @@ impl Encoder for Bert {
         format!("bert of {layers} layers, {width} wide, {heads} heads")
     }
 
-    /// Layers with layer norm behind them; the direction of the mean over the last one's tokens.
+    /// The direction of the mean over the states of tokens.
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
-        let TransformerShape { width, layers, heads, inner, positions, types, eps, .. } = model.transformer();
-        let (group, (tokens, vocabulary)) = (place.group, x.tokens());
-        let all = [tokens.rows(), tokens.cols()];
-        let places = constant_ids(t, "positions", all, |_, at| at.min(positions - 1));
-        let kinds = constant_ids(t, "types of tokens", all, |_, _| 0);
-        let words = embedded(t, WORDS, group, tokens, [vocabulary, width]);
-        let places = embedded(t, POSITIONS, group, places, [positions, width]);
-        let kinds = embedded(t, TYPES, group, kinds, [types, width]);
-        let sum = add(t, "embeddings of words and types", words, kinds, Activation::None);
-        let sum = add(t, "embeddings", sum, places, Activation::None);
-        let mut x = row_norm(t, "embeddings.LayerNorm", group, sum, eps);
-        for layer in 0..layers {
-            let name = |part: &str| format!("encoder.layer.{layer}.{part}");
-            let linear =
-                |t: &mut Tape<'_>, part: &str, x: Buf, outputs: u32, activation| dense(t, &name(part), group, x, outputs, activation);
-            let [q, k, v] = ["query", "key", "value"].map(|of| linear(t, &format!("attention.self.{of}"), x, width, Activation::None));
-            let mixed = attention(t, &name("attention.self"), q, k, v, tokens, heads);
-            let mixed = linear(t, "attention.output.dense", mixed, width, Activation::None);
-            let sum = add(t, &name("attention.output"), x, mixed, Activation::None);
-            x = row_norm(t, &name("attention.output.LayerNorm"), group, sum, eps);
-            let wide = linear(t, "intermediate.dense", x, inner, Activation::Of(Function::Gelu));
-            let narrow = linear(t, "output.dense", wide, width, Activation::None);
-            let sum = add(t, &name("output"), x, narrow, Activation::None);
-            x = row_norm(t, &name("output.LayerNorm"), group, sum, eps);
-        }
-        let mean = masked_mean(t, "mean of tokens", x, tokens);
+        let states = layers(t, model, place.group, x);
+        let mean = masked_mean(t, "mean of tokens", states, x.tokens().0);
         directions(t, "sentence", mean)
+    }
+
+    fn has_states(&self) -> bool {
+        true
+    }
+
+    fn states(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Option<Buf> {
+        Some(layers(t, model, place.group, x))
     }
 
     /// What tokens are is known well enough.
@@ -106,4 +90,33 @@ impl Encoder for Bert {
         });
         side(WORDS, 0)
     }
+}
+
+/// Layers with layer norm behind them: the last one's states of all tokens, `[texts * width, state]`.
+fn layers(t: &mut Tape<'_>, model: &ModelSettings, group: u8, x: Value) -> Buf {
+    let TransformerShape { width, layers, heads, inner, positions, types, eps, .. } = model.transformer();
+    let (tokens, vocabulary) = x.tokens();
+    let all = [tokens.rows(), tokens.cols()];
+    let places = constant_ids(t, "positions", all, |_, at| at.min(positions - 1));
+    let kinds = constant_ids(t, "types of tokens", all, |_, _| 0);
+    let words = embedded(t, WORDS, group, tokens, [vocabulary, width]);
+    let places = embedded(t, POSITIONS, group, places, [positions, width]);
+    let kinds = embedded(t, TYPES, group, kinds, [types, width]);
+    let sum = add(t, "embeddings of words and types", words, kinds, Activation::None);
+    let sum = add(t, "embeddings", sum, places, Activation::None);
+    let mut x = row_norm(t, "embeddings.LayerNorm", group, sum, eps);
+    for layer in 0..layers {
+        let name = |part: &str| format!("encoder.layer.{layer}.{part}");
+        let linear = |t: &mut Tape<'_>, part: &str, x: Buf, outputs: u32, activation| dense(t, &name(part), group, x, outputs, activation);
+        let [q, k, v] = ["query", "key", "value"].map(|of| linear(t, &format!("attention.self.{of}"), x, width, Activation::None));
+        let mixed = attention(t, &name("attention.self"), q, k, v, tokens, heads);
+        let mixed = linear(t, "attention.output.dense", mixed, width, Activation::None);
+        let sum = add(t, &name("attention.output"), x, mixed, Activation::None);
+        x = row_norm(t, &name("attention.output.LayerNorm"), group, sum, eps);
+        let wide = linear(t, "intermediate.dense", x, inner, Activation::Of(Function::Gelu));
+        let narrow = linear(t, "output.dense", wide, width, Activation::None);
+        let sum = add(t, &name("output"), x, narrow, Activation::None);
+        x = row_norm(t, &name("output.LayerNorm"), group, sum, eps);
+    }
+    x
 }

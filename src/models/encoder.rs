@@ -49,6 +49,17 @@ pub trait Encoder: Sync {
         None
     }
 
+    /// Whether it has [`states`](Self::states).
+    fn has_states(&self) -> bool {
+        false
+    }
+
+    /// What it makes of each token of texts `x` on its way to features, by those around it: a row each, `[texts * width, state]`, for a
+    /// class of each word. `None` if it has none.
+    fn states(&self, _t: &mut Tape<'_>, _model: &ModelSettings, _place: Place, _x: Value) -> Option<Buf> {
+        None
+    }
+
     /// The layer from features to logits.
     fn classifier(&self) -> &'static str {
         "head"

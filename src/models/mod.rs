@@ -318,6 +318,13 @@ pub fn segmenter(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Plac
     dense(t, "head", head.group, decoded.buf, classes, Activation::None)
 }
 
+/// Logits of a class for each token, `[texts * width, classes]`, by the encoder's states. Panics if the encoder has none, which callers
+/// have ruled out by [`Encoder::has_states`].
+pub fn tagger(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Place; 2], classes: u32, x: Value) -> Buf {
+    let states = model.kind.states(t, model, encoder, x).expect("an encoder of states");
+    dense(t, "head", head.group, states, classes, Activation::None)
+}
+
 /// Images that an autoencoder makes of features, a pixel a row.
 pub fn reconstruction(t: &mut Tape<'_>, head: Place, features: Buf, image: Image) -> Buf {
     decoder::images(t, head, features, image)
@@ -359,6 +366,11 @@ mod tests {
                 let mut tape = Tape::new(&mut arena, "stages", &[]);
                 let stages = kind.stages(&mut tape, &model, Place::evaluation(ENCODER), x.maps()).expect("an encoder of maps has stages");
                 assert!(stages.windows(2).all(|two| two[0].height >= two[1].height), "{kind:?}: largest first");
+            }
+            if kind.has_states() {
+                let mut tape = Tape::new(&mut arena, "states", &[]);
+                let states = kind.states(&mut tape, &model, Place::evaluation(ENCODER), x).expect("an encoder of states has some");
+                assert!(states.rows() == x.tokens().0.rows() * x.tokens().0.cols(), "{kind:?}: one for each token");
             }
             let layers = encoder_layers(&model, sample);
             assert!(!layers.is_empty(), "{kind:?}");
