@@ -85,9 +85,12 @@ pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
     }
 }
 
-/// What is known of all that is like what `path` holds, where its format says so.
+/// What is known of all that is like what `path` holds, where its format says so; nothing of archives, which would be unpacked for that.
 pub fn implied_truth(path: &Path) -> Result<Option<TruthKind>> {
     let (format, path) = recognise(path)?;
+    if matches!(format, Format::Archive) {
+        return Ok(None);
+    }
     Ok(reader_of(&tree_of(format, &path)?).and_then(Reader::implies))
 }
 

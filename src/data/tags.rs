@@ -59,7 +59,7 @@ impl Tags {
     pub(super) fn renumbered(&self, class: impl Fn(u32) -> u32) -> Self {
         let rows = self.classes.iter().map(|row| row.iter().map(|&old| class(old)).collect::<Vec<u32>>());
         let classes = SharedRows::ragged(rows, self.classes.width()).expect("rows are as long as they were");
-        Tags { classes, places: SharedRows::ragged(self.places.iter(), self.places.width()).expect("rows are as long as they were") }
+        Tags { classes, places: self.places.clone() }
     }
 
     /// Of some texts, a class for each of `longest` tokens, padded; of those that no word begins with, more than there are classes.

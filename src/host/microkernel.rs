@@ -53,14 +53,10 @@ impl Starts {
 
     /// Says some of them, from `at` on: `first` plus each of `further`.
     pub fn say_each(&mut self, at: usize, first: u32, further: &[u32]) {
-        let starts = self.starts[at..at + further.len()].iter_mut().zip(further);
-        let mut last = self.last;
-        for (start, further) in starts {
-            *start = first.checked_add(*further).expect("pieces start within 16 GiB");
-            last = last.max(*start);
-        }
-        assert!(last < OUTSIDE, "pieces start within 16 GiB");
-        self.last = last;
+        let last = u64::from(first) + u64::from(further.iter().copied().max().unwrap_or(0));
+        assert!(last < u64::from(OUTSIDE), "pieces start within 16 GiB");
+        self.last = self.last.max(last as u32);
+        self.starts[at..at + further.len()].iter_mut().zip(further).for_each(|(start, further)| *start = first + further);
     }
 
     #[cfg(test)]

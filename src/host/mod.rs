@@ -4,6 +4,7 @@ pub mod gemm;
 pub mod microkernel;
 pub mod neighbours;
 pub mod panels;
+pub(crate) mod patch_products;
 pub mod patches;
 pub mod pixel_runs;
 pub mod planes;

@@ -4,7 +4,6 @@ use std::ops::Range;
 
 use super::microkernel::{PairStarts, Starts};
 use super::pixel_runs::PixelRun;
-
 use crate::core::layout::{Taps, Tensor};
 
 /// The same in both directions.

@@ -8,13 +8,12 @@ use rayon::prelude::*;
 use super::matmul::{Epilogue, Layout, parts, reference_part, row_stride, sum_bounds, tiles, whole};
 use super::{Cases, block_params, has, row_quads, runs_on};
 use crate::core::buffer::{Buf, Maps};
-use crate::host::microkernel::{Isa, Outer, Pieces, PairStarts, ResultRows, Starts};
 use crate::core::memory::HostMem;
 pub use crate::host::patches::{Geometry, Padding};
-use crate::host::panels::{LeftTiles, Panels, RightSide};
-use crate::host::patches::{Patches, SeenPatchLine, TapPhase};
-use crate::host::pixel_runs::{PixelRun, pixel_runs};
-use crate::host::planes::Planes;
+use crate::host::microkernel::{Isa, Pieces, Starts};
+use crate::host::panels::{Panels, RightSide};
+use crate::host::patch_products::{FEW, IN_PLANES, PatchProducts, multiply_few, starts_of};
+use crate::host::patches::{Patches, TapPhase};
 use crate::core::program::{Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
 
@@ -77,15 +76,6 @@ macro_rules! schemes {
 
 const VARIANTS: &[Variant] = schemes!("no_row_sums");
 const WITH_SUMS: &[Variant] = schemes!("row_sums");
-
-/// So many channels are laid out as planes on the CPU: what tells where they lie would be as long as they are.
-const FEW: usize = 4;
-
-/// Pixels whose part in the gradient of the weights the CPU computes at a time, for caches.
-const PIXELS: usize = 128;
-
-/// Pixels for which planes are laid out at a time: what lies around them is laid out more than once.
-const IN_PLANES: usize = 1024;
 
 impl Conv2d {
     pub fn new(pass: ConvPass, geometry: Geometry, x: Maps, w: Buf, y: Maps) -> Self {
@@ -305,26 +295,25 @@ impl Conv2d {
     fn fast_weights(&self, m: &HostMem) {
         let (outputs, unfolded) = (self.y.channels() as usize, self.w.cols() as usize);
         let (x, grad_y, epilogue) = (m.f32(self.x.buf), m.f32(self.y.buf), self.epilogue(m));
-        let (depth, channels) = (row_stride(self.x.buf), self.x.channels() as usize);
-        let isa = Isa::best();
+        let (depth, channels, stride) = (row_stride(self.x.buf), self.x.channels() as usize, row_stride(self.y.buf));
+        let products = PatchProducts { patches: self.patches(), channels, x: x.padded(), grad_y: grad_y.padded(), stride };
+        let (few, isa) = (channels <= FEW, Isa::best());
         // Outputs that fill vectors where they lie; inputs that do so too are as fast the other way around.
         let in_vectors = outputs.is_multiple_of(isa.lanes()) && outputs <= isa.widest() * isa.lanes() && depth < isa.widest() * isa.lanes();
         let height = if in_vectors { isa.lanes() } else { Panels::room(isa, 0, depth).height() };
         let rows = outputs.div_ceil(blocks(self.parts as usize, rayon::current_num_threads())).next_multiple_of(height);
-        let (x, grad_y) = (x.padded(), grad_y.padded());
         m.f32_mut(self.w).padded_mut().par_chunks_mut(outputs * unfolded).enumerate().for_each(|(part, w)| {
             w.par_chunks_mut(rows * unfolded).enumerate().for_each(|(block, w)| {
-                let (first, count) = (block * rows, w.len() / unfolded);
+                let (first, count, pixels) = (block * rows, w.len() / unfolded, self.part(part));
                 let rows = first..first + count;
-                let few = channels <= FEW;
                 if !few && !in_vectors && self.mask.is_none() && !self.relu {
-                    return self.add_outer(part, rows, x, grad_y, w, self.accumulate);
+                    return products.add(pixels, rows, w, self.accumulate);
                 }
                 let mut product = vec![0.0; w.len()];
                 match (few, in_vectors) {
-                    (true, _) => self.outer_of_few(part, rows, x, grad_y, &mut product),
-                    (false, true) => self.outer_of_vectors(part, rows, x, grad_y, &mut product),
-                    (false, false) => self.add_outer(part, rows, x, grad_y, &mut product, false),
+                    (true, _) => products.of_few(pixels, rows, &mut product),
+                    (false, true) => products.of_vectors(pixels, rows, &mut product),
+                    (false, false) => products.add(pixels, rows, &mut product, false),
                 }
                 for (i, (w, product)) in w.chunks_mut(unfolded).zip(product.chunks(unfolded)).enumerate() {
                     epilogue.finish(first + i, product, w);
@@ -332,136 +321,11 @@ impl Conv2d {
             });
         });
     }
-
-    /// Rows `rows` of the gradient of the weights over the pixels of a part, for few channels.
-    fn outer_of_few(&self, part: usize, rows: Range<usize>, x: &[f32], grad_y: &[f32], w: &mut [f32]) {
-        let (patches, channels, stride, count) = (self.patches(), self.x.channels() as usize, row_stride(self.y.buf), rows.len());
-        let (mut starts, mut planes) = (Starts::default(), Planes::new(patches, channels));
-        let offsets = planes.offsets();
-        let mut product = vec![0.0; offsets.len() * count];
-        let to = starts_of(0..offsets.len(), count);
-        let mut pixels = self.part(part);
-        let runs: Vec<_> = pixel_runs(patches.rows, pixels.clone()).collect();
-        let lines = (IN_PLANES / self.y.width as usize).max(1);
-        // The first and the last line of a part may be cut.
-        let alike = |a: &PixelRun, b: &PixelRun| (a.image, a.count) == (b.image, b.count);
-        for runs in runs.chunk_by(alike).flat_map(|runs| runs.chunks(lines)) {
-            planes.lay(runs, x, 0);
-            starts.clear(offsets.len() * runs.len());
-            for (piece, run) in runs.iter().enumerate() {
-                starts.say_each(piece * offsets.len(), planes.base(run) as u32, &offsets);
-            }
-            let left = Pieces { values: planes.values(), starts: &starts, count: runs.len(), length: runs[0].count };
-            let seeing = left.count * left.length;
-            let grad_y = &grad_y[pixels.start * stride..][..seeing * stride];
-            let mut panels = Panels::room(Isa::best(), seeing, count);
-            if panels.width() == stride && count == stride {
-                panels.multiply_with(left, grad_y, &mut product, &to, true);
-            } else {
-                panels.fill(&grad_y[rows.start..], stride, seeing);
-                panels.multiply(left, &mut product, &to, true);
-            }
-            pixels.start += seeing;
-        }
-        let length = w.len() / count;
-        for (at, product) in product.chunks(count).enumerate() {
-            let column = at / channels * patches.depth + at % channels;
-            w[column..].iter_mut().step_by(length).zip(product).for_each(|(w, product)| *w = *product);
-        }
-    }
-
-    /// Rows `rows` of the gradient of the weights over the pixels of a part, for as many as fill vectors where they lie: lines of patches are
-    /// multiplied with those.
-    fn outer_of_vectors(&self, part: usize, rows: Range<usize>, x: &[f32], grad_y: &[f32], w: &mut [f32]) {
-        let (patches, stride, count, isa) = (self.patches(), row_stride(self.y.buf), rows.len(), Isa::best());
-        let (kernel, vectors) = (self.geometry.kernel as usize, count / isa.lanes());
-        let (length, height) = (kernel * patches.depth, isa.height(vectors));
-        let mut product = vec![0.0; kernel * length * count];
-        let to = starts_of(0..kernel * length, count);
-        let (mut seen, mut runs) = (SeenPatchLine::default(), Vec::new());
-        let pixels = self.part(part);
-        for first in pixels.clone().step_by(PIXELS) {
-            runs.clear();
-            runs.extend(pixel_runs(patches.rows, first..pixels.end.min(first + PIXELS)));
-            let right = &grad_y[first * stride + rows.start..];
-            for line in 0..kernel {
-                patches.line(line, &runs, x, length.next_multiple_of(height), stride, &mut seen);
-                for (left, pairs) in [(&x[seen.base..], &seen.inside), (&seen.edge, &seen.outside)] {
-                    if pairs.is_empty() {
-                        continue;
-                    }
-                    for (tile, rows) in to[line * length..][..length].chunks(height).enumerate() {
-                        let outer = Outer { left: &left[tile * height..], right, pairs, vectors };
-                        isa.add_outer(outer, ResultRows { c: &mut product, rows, columns: count, accumulate: true });
-                    }
-                }
-            }
-        }
-        for (row, w) in w.chunks_mut(kernel * length).enumerate() {
-            w.iter_mut().zip(product[row..].iter().step_by(count)).for_each(|(w, product)| *w = *product);
-        }
-    }
-
-    /// Rows `rows` of the gradient of the weights over the pixels of a part, as many at a time as caches hold.
-    fn add_outer(&self, part: usize, rows: Range<usize>, x: &[f32], grad_y: &[f32], w: &mut [f32], accumulate: bool) {
-        let (patches, stride, depth) = (self.patches(), row_stride(self.y.buf), row_stride(self.x.buf));
-        let mut panels = Panels::room(Isa::best(), PIXELS, depth);
-        let (height, width, unfolded) = (panels.height() as u32, panels.width(), self.w.cols() as usize);
-        let (mut left, mut pairs) = (LeftTiles::of(&panels), PairStarts::default());
-        let pixels = self.part(part);
-        if pixels.is_empty() && !accumulate {
-            w.fill(0.0);
-        }
-        for first in pixels.clone().step_by(PIXELS) {
-            let (seeing, accumulate) = (first..pixels.end.min(first + PIXELS), accumulate || first > pixels.start);
-            left.pack(&grad_y[first * stride..], stride, rows.clone(), seeing.len());
-            for tap in 0..self.taps() as usize {
-                let (base, w) = (patches.pairs(tap, seeing.clone(), height, &mut pairs), &mut w[tap * depth..]);
-                if width == depth {
-                    // Whole vectors of few lines of a cache lie well where they are.
-                    panels.add_outer_with(&left, &x[base..], &pairs, w, unfolded, accumulate);
-                } else {
-                    panels.gather(&x[base..], &mut pairs);
-                    panels.add_outer(&left, &pairs, w, unfolded, accumulate);
-                }
-            }
-        }
-    }
-}
-
-/// What some pixels see of the first channels of maps, few, times packed filters, to the rows of `c` that start at `to`.
-fn multiply_few(
-    patches: &Patches,
-    pixels: Range<usize>,
-    (maps, channels): (&[f32], usize),
-    panels: &Panels,
-    c: &mut [f32],
-    mut to: &[u32],
-    accumulate: bool,
-) {
-    let (mut planes, mut pairs) = (Planes::new(*patches, channels), PairStarts::default());
-    for (row, offset) in planes.offsets().into_iter().enumerate() {
-        pairs.add(1, [offset, (row * panels.width()) as u32], [0; 2]);
-    }
-    let runs: Vec<_> = pixel_runs(patches.rows, pixels).collect();
-    for runs in runs.chunk_by(|a, b| a.image == b.image) {
-        planes.lay(runs, maps, panels.height());
-        for run in runs {
-            let (rows, rest) = to.split_at(run.count);
-            panels.multiply_columns(&planes.values()[planes.base(run)..], &pairs, c, rows, accumulate);
-            to = rest;
-        }
-    }
 }
 
 /// Into how many blocks to cut each of `parts` equal parts of some work, so that threads have equally much to do.
 fn blocks(parts: usize, threads: usize) -> usize {
     (1..threads).find(|blocks| (parts * blocks).is_multiple_of(threads) || parts * blocks >= 8 * threads).unwrap_or(threads)
-}
-
-/// Where rows start, `stride` apart.
-fn starts_of(rows: impl IntoIterator<Item = usize>, stride: usize) -> Vec<u32> {
-    rows.into_iter().map(|row| (row * stride) as u32).collect()
 }
 
 impl Kernel for Conv2d {
