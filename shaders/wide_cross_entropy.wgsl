@@ -26,10 +26,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         largest = max(largest, logits[start + c]);
     }
     of_lanes[lane] = largest;
-    for (var half = WG / 2u; half > 0u; half /= 2u) {
+    for (var reach = WG / 2u; reach > 0u; reach /= 2u) {
         workgroupBarrier();
-        if (lane < half) {
-            of_lanes[lane] = max(of_lanes[lane], of_lanes[lane + half]);
+        if (lane < reach) {
+            of_lanes[lane] = max(of_lanes[lane], of_lanes[lane + reach]);
         }
     }
     workgroupBarrier();
@@ -40,10 +40,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         sum += exp(max(logits[start + c] - largest, -80.0));
     }
     of_lanes[lane] = sum;
-    for (var half = WG / 2u; half > 0u; half /= 2u) {
+    for (var reach = WG / 2u; reach > 0u; reach /= 2u) {
         workgroupBarrier();
-        if (lane < half) {
-            of_lanes[lane] += of_lanes[lane + half];
+        if (lane < reach) {
+            of_lanes[lane] += of_lanes[lane + reach];
         }
     }
     if (lane != 0u || row >= params.rows) {

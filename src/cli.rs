@@ -292,7 +292,8 @@ pub struct PredictArgs {
     /// A run folder (its best checkpoint), a checkpoint file, or weights that others published
     pub run: PathBuf,
     /// Pictures of any size, folders of them, quoted patterns, or - for a list of paths on stdin; for a run that was trained on a
-    /// table, tables with its columns; for one that was trained on texts, files of texts, or - for lines of text on stdin
+    /// table, tables with its columns; for one that was trained on texts, files of texts, or - for lines of text on stdin;
+    /// for one that tags words, also CoNLL files
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// Column that has the texts [default: the one that is called text or the like, or has most words]

@@ -1079,6 +1079,7 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
         labels: Some(arena.input("labels", Dtype::U32, case.shape("in.y"))),
         targets: None,
         masks: None,
+        tags: None,
         lengths: None,
         kind: SampleType::Image(Image { height: 28, width: 28, channels: 1 }),
     };

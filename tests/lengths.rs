@@ -2,16 +2,14 @@
 
 mod common;
 
-use std::cell::RefCell;
-use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Result;
+use common::keep::Last;
 use wgraft::data::{Dataset, Samples, Split, Truth};
 use wgraft::exec::Device;
 use wgraft::models::{ModelKind, ModelSettings, TransformerShape};
 use wgraft::ops::Clock;
-use wgraft::train::{Checkpoint, Finetune, FinetuneSettings, Keep, OptimizerKind, Session, Task, augment_preset};
+use wgraft::train::{Checkpoint, Finetune, FinetuneSettings, OptimizerKind, Session, Task, augment_preset};
 
 static GO_ON: AtomicBool = AtomicBool::new(false);
 
@@ -42,28 +40,11 @@ fn finetune(steps: u32, count: u32, limit: u64) -> Finetune {
     Finetune::prepare(settings.checked().expect("sound settings"), &texts(count), None, limit).expect("it fits")
 }
 
-/// The last checkpoint of a run that no folder keeps.
-#[derive(Clone, Default)]
-struct Last(Rc<RefCell<Option<Checkpoint>>>);
-
-impl Keep for Last {
-    fn save(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
-        if name == "last" {
-            self.0.replace(Some(checkpoint.clone()));
-        }
-        Ok(())
-    }
-
-    fn saved(&self, _: &str) -> Result<Option<Checkpoint>> {
-        Ok(None)
-    }
-}
-
 /// The weights and the optimiser's state that a run ends in, and the checkpoint with them.
 fn end(device: &Device, resume: Option<Checkpoint>, run: impl FnOnce(Session<'_>)) -> (Checkpoint, Vec<u8>) {
     let last = Last::default();
     run(Session { keep: Some(Box::new(last.clone())), resume, ..Session::new(device, &GO_ON) });
-    let kept = last.0.take().expect("it was saved");
+    let kept = last.take().expect("it was saved");
     let bytes = kept.to_bytes().expect("it is written");
     (kept, bytes)
 }

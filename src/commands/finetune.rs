@@ -1,7 +1,7 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::opened_run::open_checkpoint;
 use super::output::Inputs;
@@ -13,10 +13,10 @@ use super::{
 use crate::cli::{FinetuneArgs, suits};
 use crate::core::sample::SampleType;
 use crate::core::settings::Settings;
-use crate::data::Dataset;
+use crate::data::{Dataset, implied_truth};
 use crate::error::UsageError;
 use crate::say;
-use crate::train::{Checkpoint, Finetune, FinetuneSettings, RunSettings, find_checkpoint, tokenizer_of};
+use crate::train::{Checkpoint, Finetune, FinetuneSettings, RunSettings, TASKS, find_checkpoint, tokenizer_of};
 
 const COMMAND: &str = "finetune";
 
@@ -91,9 +91,26 @@ pub(super) fn labelled_data(settings: &FinetuneSettings, said: Option<&Said>, pr
     Ok(data)
 }
 
+/// What was said, and the task that the data are for alone, where nobody said one and they are of such a format.
+fn with_implied_task(args: &FinetuneArgs) -> Result<Value> {
+    let mut given = args.settings.given.clone();
+    let Some(data) = given["run"]["data"].as_str().map(PathBuf::from) else { return Ok(given) };
+    if !given["task"].is_null() || args.output.settles("task") {
+        return Ok(given);
+    }
+    // What cannot be read is said by who reads it.
+    let truth = implied_truth(&data).ok().flatten();
+    if let Some(task) = truth.and_then(|truth| TASKS.iter().find(|task| task.truth() == truth)) {
+        say!("{}: --task {task}, as these data are for no other", data.display());
+        given["task"] = serde_json::to_value(task)?;
+    }
+    Ok(given)
+}
+
 pub fn run(args: &FinetuneArgs) -> Result<u8> {
-    let model = &args.settings.given["model"];
-    let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, &args.settings.given)?;
+    let given = with_implied_task(args)?;
+    let model = &given["model"];
+    let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, &given)?;
     opened.check_early(FinetuneSettings::check)?;
     // A run that goes on has its weights in its own checkpoint.
     if opened.resume.is_some() {

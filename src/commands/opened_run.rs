@@ -117,13 +117,12 @@ impl Finished {
         run.read_as(record);
         let known = self.settings.target.as_ref();
         // A class is known by its name, whatever the column is called.
-        if let Some(other) =
-            args.given["target"].as_str().filter(|other| truth != TruthKind::Classes && known.is_some_and(|known| known != other))
+        if let Some(other) = args.given["target"].as_str().filter(|other| !truth.is_of_names() && known.is_some_and(|known| known != other))
         {
             let text = format!("{} predicts `{}`, not `{other}`", self.path.display(), known.map_or("", String::as_str));
             return Err(UsageError(text).into());
         }
-        let known_classes = Some(record.outputs.class_names.clone()).filter(|names| truth == TruthKind::Classes && !names.is_empty());
+        let known_classes = Some(record.outputs.class_names.clone()).filter(|names| truth.is_of_names() && !names.is_empty());
         // Of other data, this run has trained on none: all may be tested.
         let place = |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.canonicalize().ok());
         let others = place(&run.data) != place(&self.settings.data);
@@ -141,7 +140,7 @@ impl Finished {
         let change = |data: Dataset| match &known_classes {
             Some(names) => data.with_classes(names),
             // Data may lack some of the numbers.
-            None if truth == TruthKind::Classes && data.classes > 0 && data.class_names.iter().all(|name| name.parse::<u32>().is_ok()) => {
+            None if truth.is_of_names() && data.classes > 0 && data.class_names.iter().all(|name| name.parse::<u32>().is_ok()) => {
                 data.with_classes(&(0..record.outputs.classes).map(|class| class.to_string()).collect::<Vec<_>>())
             }
             None => Ok(data),

@@ -116,5 +116,8 @@ impl Hash {
         let targets = truth.targets.as_deref().unwrap_or_default();
         self.words(targets.len(), targets.iter().map(|value| value.to_bits()));
         self.rows(truth.masks.as_ref().unwrap_or(&none));
+        if let Some(tags) = &truth.tags {
+            self.words(tags.classes().count(), tags.classes());
+        }
     }
 }

@@ -14,6 +14,7 @@ mod column;
 mod decode;
 #[cfg(feature = "files")]
 mod decode_cache;
+mod divided_text;
 #[cfg(feature = "files")]
 mod finder;
 mod fingerprint;
@@ -47,8 +48,12 @@ mod reader;
 mod resize;
 mod samples;
 mod sheet;
+mod spans;
 mod split;
 mod table;
+#[cfg(feature = "files")]
+mod tagged;
+mod tags;
 #[cfg(feature = "files")]
 mod text_rows;
 #[cfg(feature = "files")]
@@ -67,13 +72,14 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
+pub use divided_text::DividedText;
 pub use fingerprint::Fingerprint;
 #[cfg(feature = "files")]
 pub use given_labels::GivenLabels;
 pub use kinds::misnamed;
 pub use language_tokenizer::{Encoded, LanguageTokenizer};
 #[cfg(feature = "files")]
-pub use load::{Format, formats, may_be_read, recognise};
+pub use load::{Format, formats, implied_truth, may_be_read, recognise};
 #[cfg(feature = "files")]
 pub use mask::{paint, restore};
 pub use names::beginning_of;
@@ -81,11 +87,13 @@ pub use names::beginning_of;
 pub use picture::{Look, PictureOptions, Remarks, load_picture, look_at, looks_like_picture};
 pub use resize::{CenterCrop, Interpolation, Resize};
 pub use samples::{Samples, SharedRows};
+pub use spans::{TaggedSpan, mark_spans, spans};
 pub use split::{Split, Truth};
 pub use table::{Encoding, Scale, Table, TableRows};
+pub use tags::Tags;
 #[cfg(feature = "files")]
 pub use texts::LoadedTexts;
-pub use tokenizer::{Masking, Tokenizer};
+pub use tokenizer::{Masking, NO_PLACE, Tokenizer, WordTokens};
 #[cfg(feature = "files")]
 pub use tree::leads_above;
 
@@ -104,15 +112,23 @@ pub enum TruthKind {
     Numbers,
     /// A class of each pixel.
     Masks,
+    /// A class of each word.
+    Tags,
 }
 
 impl TruthKind {
+    /// Whether that is classes, which are known by their names.
+    pub fn is_of_names(self) -> bool {
+        matches!(self, TruthKind::Classes | TruthKind::Tags)
+    }
+
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
             TruthKind::Classes => "labels",
             TruthKind::Numbers => "numbers",
             TruthKind::Masks => "masks",
+            TruthKind::Tags => "tags of words",
         }
     }
 }

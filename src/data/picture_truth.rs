@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::layout::{FolderLayout, Placed};
 use super::names::some_of;
@@ -39,6 +39,7 @@ pub(super) fn of<'a>(
 ) -> Result<PictureTruth<'a>> {
     let targets: Option<Vec<&(String, u32)>> = samples.iter().map(|sample| sample.target.as_ref()).collect();
     match (options.truth, targets) {
+        (Some(TruthKind::Tags), _) => bail!("{name} has pictures, which have no words to tag"),
         (Some(TruthKind::Masks), _) => masks(name, layout, samples),
         (None, None) if options.want_labels && !layout.masks.is_empty() => masks(name, layout, samples),
         (Some(TruthKind::Numbers), Some(targets)) => numbers(options, &targets),

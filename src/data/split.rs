@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use super::TruthKind;
 use super::names::some_of;
 use super::samples::{Samples, SharedRows};
+use super::tags::Tags;
 use crate::core::random;
 use crate::core::sample::{Image, SampleType};
 
@@ -31,6 +32,8 @@ pub struct Truth {
     pub targets: Option<Vec<f32>>,
     /// A class per pixel.
     pub masks: Option<SharedRows<u8>>,
+    /// A class per word.
+    pub tags: Option<Tags>,
 }
 
 impl Truth {
@@ -44,6 +47,7 @@ impl Truth {
             TruthKind::Classes => self.labels.is_some(),
             TruthKind::Numbers => self.targets.is_some(),
             TruthKind::Masks => self.masks.is_some(),
+            TruthKind::Tags => self.tags.is_some(),
         }
     }
 
@@ -56,6 +60,7 @@ impl Truth {
             labels: self.labels.as_ref().map(|labels| chosen(labels, indices)),
             targets: self.targets.as_ref().map(|targets| chosen(targets, indices)),
             masks: self.masks.as_ref().map(|masks| masks.select(indices)),
+            tags: self.tags.as_ref().map(|tags| tags.select(indices)),
         }
     }
 }

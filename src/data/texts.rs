@@ -169,6 +169,7 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let wanted = options.want_labels.then(|| options.truth.unwrap_or(TruthKind::Classes));
     if let Some(truth) = wanted {
         ensure!(truth != TruthKind::Masks, "{name} has texts, which have no masks");
+        ensure!(truth != TruthKind::Tags, "{name} has no tags of words: these are read from CoNLL files (.conll, .bio, .iob)");
         ensure!(
             labelled,
             "{name} has no {}: --target names the column that has them (there is none called label, class or the like)",

@@ -41,6 +41,27 @@ pub struct Masking {
     pub vocabulary: u32,
 }
 
+/// The place of a word that has no token: it was cut off, or has no character that a tokenizer knows.
+pub const NO_PLACE: u32 = u32::MAX;
+
+/// The tokens of a text whose words are known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WordTokens {
+    pub tokens: Vec<u32>,
+    /// Whether some were cut off.
+    pub cut: bool,
+    /// Of each word, where its first token is; [`NO_PLACE`] if it has none.
+    pub places: Vec<u32>,
+}
+
+impl OfNetwork {
+    /// Tokens with [`BEGINS_WORD`] where a word begins.
+    fn marked(&self, mut ids: Vec<u32>) -> Vec<u32> {
+        ids.iter_mut().filter(|id| self.language.begins_word(**id)).for_each(|id| *id |= BEGINS_WORD);
+        ids
+    }
+}
+
 impl Tokenizer {
     /// Tokens of a text, at most.
     pub const MOST_TOKENS: u32 = WordTokenizer::MOST_TOKENS;
@@ -131,12 +152,22 @@ impl Tokenizer {
         match self {
             Tokenizer::Words(words) => words.tokens(text),
             Tokenizer::Language(network) => {
-                let OfNetwork { language, longest, .. } = &**network;
-                let Encoded { mut ids, cut } = language.encode(text, *longest as usize);
-                ids.iter_mut().filter(|id| language.begins_word(**id)).for_each(|id| *id |= BEGINS_WORD);
-                (ids, cut)
+                let Encoded { ids, cut } = network.language.encode(text, network.longest as usize);
+                (network.marked(ids), cut)
             }
         }
+    }
+
+    /// [`tokens`](Self::tokens) of a text of these words, and where each of them begins.
+    pub fn tokens_of_words(&self, words: &[&str]) -> WordTokens {
+        let (tokens, cut, places) = match self {
+            Tokenizer::Words(own) => own.tokens_of_words(words),
+            Tokenizer::Language(network) => {
+                let (Encoded { ids, cut }, places) = network.language.encode_words(words, network.longest as usize);
+                (network.marked(ids), cut, places)
+            }
+        };
+        WordTokens { tokens, cut, places: places.into_iter().map(|place| place.map_or(NO_PLACE, |place| place as u32)).collect() }
     }
 
     /// What is said where so many texts were cut off.

@@ -51,6 +51,14 @@ impl Starts {
         (0..).zip(&mut self.starts[at..at + count]).for_each(|(i, start)| *start = first + i * step);
     }
 
+    /// Says some of them, from `at` on: `first` plus each of `further`.
+    pub fn say_each(&mut self, at: usize, first: u32, further: &[u32]) {
+        let last = u64::from(first) + u64::from(further.iter().copied().max().unwrap_or(0));
+        assert!(last < u64::from(OUTSIDE), "pieces start within 16 GiB");
+        self.last = self.last.max(last as u32);
+        self.starts[at..at + further.len()].iter_mut().zip(further).for_each(|(start, further)| *start = first + further);
+    }
+
     #[cfg(test)]
     pub fn list(&self) -> Vec<Option<u32>> {
         self.starts.iter().map(|&start| Some(start).filter(|&start| start != OUTSIDE)).collect()
@@ -68,6 +76,10 @@ impl PairStarts {
     pub fn clear(&mut self) {
         self.last = [0; 2];
         self.pairs.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
     }
 
     /// Adds `count` of them: `first`, `first + step`, ...

@@ -131,14 +131,20 @@ impl Panels {
         }
     }
 
-    /// Writes or adds to rows of `c`, which start at `rows`, columns of `left` times the right side; `left` has room for whole tiles.
-    pub fn multiply_columns(&self, left: &[f32], left_stride: usize, c: &mut [f32], rows: &[u32], accumulate: bool) {
-        let (width, height, mut pairs) = (self.width(), self.height(), PairStarts::default());
-        pairs.add(self.k, [0; 2], [left_stride as u32, width as u32]);
+    /// [`Panels::multiply`] with rows of `right` where they lie, in place of the one panel's.
+    pub fn multiply_with(&self, left: Pieces<'_>, right: &[f32], c: &mut [f32], rows: &[u32], accumulate: bool) {
+        let target = ResultRows { c, rows, columns: self.n, accumulate };
+        self.isa.multiply_rows(left, Panel { values: right, vectors: self.vectors }, target);
+    }
+
+    /// Writes or adds to rows of `c`, which start at `rows`, the sum of outer products of `left`, whose columns are side by side and go on for
+    /// whole tiles, with rows of the right side: those of each panel lie where `pairs` says.
+    pub fn multiply_columns(&self, left: &[f32], pairs: &PairStarts, c: &mut [f32], rows: &[u32], accumulate: bool) {
+        let (width, height) = (self.width(), self.height());
         for (panel, first) in (0..self.n).step_by(width).enumerate() {
             for (tile, rows) in rows.chunks(height).enumerate() {
                 let target = ResultRows { c: &mut c[first..], rows, columns: width.min(self.n - first), accumulate };
-                let outer = Outer { left: &left[tile * height..], right: self.panel(panel), pairs: &pairs, vectors: self.vectors };
+                let outer = Outer { left: &left[tile * height..], right: self.panel(panel), pairs, vectors: self.vectors };
                 self.isa.add_outer(outer, target);
             }
         }

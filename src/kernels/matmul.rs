@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::{Cases, block_params, has, row_quads, runs_on};
@@ -80,8 +81,12 @@ impl Matmul {
     /// With sums in f64, which cost little beside the product.
     fn fast_sums(&self, m: &HostMem, operands: &Operands<'_>) {
         let Some(sums) = self.sums else { return };
+        let stride = row_stride(self.a);
         m.f32_mut(sums).for_each_row(|part, out| {
-            for (out, sum) in out.iter_mut().zip(self.part_sums(operands, part, |a| a)) {
+            let mut all = vec![0.0; stride];
+            let ks = self.part(part);
+            add_rows(&operands.a.padded()[ks.start * stride..ks.end * stride], &mut all);
+            for (out, sum) in out.iter_mut().zip(all) {
                 *out = (sum + if self.accumulate { f64::from(*out) } else { 0.0 }) as f32;
             }
         });
@@ -106,6 +111,14 @@ impl Matmul {
 
     fn epilogue<'a>(&self, m: &'a HostMem) -> Epilogue<'a> {
         Epilogue { bias: self.bias.map(|b| m.f32(b)), mask: self.mask.map(|b| m.f32(b)), relu: self.relu, accumulate: self.accumulate }
+    }
+}
+
+/// Adds each of some rows.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn add_rows(rows: &[f32], sums: &mut [f64]) {
+    for row in rows.chunks(sums.len()) {
+        sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
     }
 }
 

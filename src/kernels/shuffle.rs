@@ -45,6 +45,11 @@ pub struct Bucket {
 const TURNS: u32 = u32::MAX;
 
 impl Order {
+    /// As they lie, each once.
+    pub fn as_they_lie(samples: u32, batch_stride: u32, steps_per_epoch: u32) -> Self {
+        Order { samples, repeats: 1, batch_stride, steps_per_epoch, shuffle_key: None, bucket: None }
+    }
+
     pub fn positions(&self) -> u32 {
         self.samples * self.repeats
     }

@@ -44,24 +44,24 @@ impl Encoder for Bert {
         format!("bert of {layers} layers, {width} wide, {heads} heads")
     }
 
-    /// Its published weights were trained with a tenth; fine-tuning them with little data lost by it.
+    /// Its published weights were trained with a tenth; networks begun with those are fine-tuned without.
     fn dropout(&self) -> Option<f32> {
         Some(0.0)
     }
 
-    /// The direction of the mean over tokens.
+    /// The direction of the mean over the states of tokens.
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
-        let states = self.states(t, model, place, x);
+        let states = layers(t, model, place, x);
         let mean = masked_mean(t, "mean of tokens", states.rows, x.tokens().0);
         directions(t, "sentence", mean)
     }
 
-    fn token_states(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Option<TokenStates> {
-        Some(self.states(t, model, place, x))
+    fn has_states(&self) -> bool {
+        true
     }
 
-    fn has_token_states(&self) -> bool {
-        true
+    fn states(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Option<TokenStates> {
+        Some(layers(t, model, place, x))
     }
 
     /// What tokens are is known well enough.
@@ -96,34 +96,32 @@ impl Encoder for Bert {
     }
 }
 
-impl Bert {
-    /// Layers with layer norm behind them.
-    fn states(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> TokenStates {
-        let TransformerShape { width, layers, heads, inner, positions, types, eps, .. } = model.transformer();
-        let (group, (tokens, vocabulary)) = (place.group, x.tokens());
-        let all = [tokens.rows(), tokens.cols()];
-        let places = constant_ids(t, "positions", all, |_, at| at.min(positions - 1));
-        let kinds = constant_ids(t, "types of tokens", all, |_, _| 0);
-        let [table, words] = embedded(t, WORDS, group, tokens, [vocabulary, width]);
-        let [_, places] = embedded(t, POSITIONS, group, places, [positions, width]);
-        let [_, kinds] = embedded(t, TYPES, group, kinds, [types, width]);
-        let sum = add(t, "embeddings of words and types", words, kinds, Activation::None);
-        let sum = add(t, "embeddings", sum, places, Activation::None);
-        let x = row_norm(t, "embeddings.LayerNorm", group, sum, eps);
-        let mut x = place.dropped(t, "embeddings.dropout", x);
-        for layer in 0..layers {
-            let name = |part: &str| format!("encoder.layer.{layer}.{part}");
-            let of_attention = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"].map(name);
-            let mixed = self_attention(t, &name("attention.self"), of_attention.each_ref().map(|name| &**name), group, x, tokens, heads);
-            let mixed = place.dropped(t, &name("attention.output.dropout"), mixed);
-            let sum = add(t, &name("attention.output"), x, mixed, Activation::None);
-            x = row_norm(t, &name("attention.output.LayerNorm"), group, sum, eps);
-            let [first, second] = ["intermediate.dense", "output.dense"].map(name);
-            let narrow = feed_forward(t, [&first, &second], group, x, inner);
-            let narrow = place.dropped(t, &name("output.dropout"), narrow);
-            let sum = add(t, &name("output"), x, narrow, Activation::None);
-            x = row_norm(t, &name("output.LayerNorm"), group, sum, eps);
-        }
-        TokenStates { rows: x, table, eps }
+/// Layers with layer norm behind them.
+fn layers(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> TokenStates {
+    let TransformerShape { width, layers, heads, inner, positions, types, eps, .. } = model.transformer();
+    let (group, (tokens, vocabulary)) = (place.group, x.tokens());
+    let all = [tokens.rows(), tokens.cols()];
+    let places = constant_ids(t, "positions", all, |_, at| at.min(positions - 1));
+    let kinds = constant_ids(t, "types of tokens", all, |_, _| 0);
+    let [table, words] = embedded(t, WORDS, group, tokens, [vocabulary, width]);
+    let [_, places] = embedded(t, POSITIONS, group, places, [positions, width]);
+    let [_, kinds] = embedded(t, TYPES, group, kinds, [types, width]);
+    let sum = add(t, "embeddings of words and types", words, kinds, Activation::None);
+    let sum = add(t, "embeddings", sum, places, Activation::None);
+    let x = row_norm(t, "embeddings.LayerNorm", group, sum, eps);
+    let mut x = place.dropped(t, "embeddings.dropout", x);
+    for layer in 0..layers {
+        let name = |part: &str| format!("encoder.layer.{layer}.{part}");
+        let of_attention = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"].map(name);
+        let mixed = self_attention(t, &name("attention.self"), of_attention.each_ref().map(|name| &**name), group, x, tokens, heads);
+        let mixed = place.dropped(t, &name("attention.output.dropout"), mixed);
+        let sum = add(t, &name("attention.output"), x, mixed, Activation::None);
+        x = row_norm(t, &name("attention.output.LayerNorm"), group, sum, eps);
+        let [first, second] = ["intermediate.dense", "output.dense"].map(name);
+        let narrow = feed_forward(t, [&first, &second], group, x, inner);
+        let narrow = place.dropped(t, &name("output.dropout"), narrow);
+        let sum = add(t, &name("output"), x, narrow, Activation::None);
+        x = row_norm(t, &name("output.LayerNorm"), group, sum, eps);
     }
+    TokenStates { rows: x, table, eps }
 }

@@ -54,16 +54,6 @@ pub trait Encoder: Sync {
     /// Features of samples `x`, which have the [`form`](Self::form) that it takes. Returns `[batch, features]`.
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf;
 
-    /// What it makes of each token, on its way to features; `None` where tokens are not told apart there.
-    fn token_states(&self, _t: &mut Tape<'_>, _model: &ModelSettings, _place: Place, _x: Value) -> Option<TokenStates> {
-        None
-    }
-
-    /// Whether it has [`token_states`](Self::token_states).
-    fn has_token_states(&self) -> bool {
-        false
-    }
-
     /// Whether it has [`stages`](Self::stages).
     fn has_stages(&self) -> bool {
         self.form() == Form::Maps
@@ -71,6 +61,17 @@ pub trait Encoder: Sync {
 
     /// Maps on its way to features, largest first, for a decoder that makes masks of them. `None` if it has none.
     fn stages(&self, _t: &mut Tape<'_>, _model: &ModelSettings, _place: Place, _x: Maps) -> Option<Vec<Maps>> {
+        None
+    }
+
+    /// Whether it has [`states`](Self::states).
+    fn has_states(&self) -> bool {
+        false
+    }
+
+    /// What it makes of each token of texts `x` on its way to features, by those around it: for a class of each word, or to predict
+    /// tokens. `None` if it has none.
+    fn states(&self, _t: &mut Tape<'_>, _model: &ModelSettings, _place: Place, _x: Value) -> Option<TokenStates> {
         None
     }
 
@@ -115,7 +116,7 @@ pub trait Encoder: Sync {
 /// What an encoder of texts makes of their tokens.
 #[derive(Clone, Copy, Debug)]
 pub struct TokenStates {
-    /// A token in each row, `[texts * length, width]`.
+    /// A token in each row, `[texts * length, state]`.
     pub rows: Buf,
     /// The embeddings that it begins with, `[vocabulary, width]`.
     pub table: Buf,

@@ -331,9 +331,9 @@ pub fn projection_head(t: &mut Tape<'_>, model: &ModelSettings, statistics: Stat
 /// The mean loss of predicting the tokens `targets`, `[1, n]`, that are at `places` among those of texts, which see others there: as in
 /// BERT a layer with GELU and layer norm, and products with the embeddings that the encoder begins with. So a rare token's embedding learns
 /// where it is predicted too, and there is no second matrix of that size. Panics where the encoder does not tell tokens apart, which
-/// callers have ruled out by [`Encoder::has_token_states`].
+/// callers have ruled out by [`Encoder::has_states`].
 pub fn predicted_tokens(t: &mut Tape<'_>, model: &ModelSettings, encoder: Place, x: Value, [places, targets]: [Buf; 2]) -> Buf {
-    let TokenStates { rows, table, eps } = model.kind.token_states(t, model, encoder, x).expect("an encoder of tokens");
+    let TokenStates { rows, table, eps } = model.kind.states(t, model, encoder, x).expect("an encoder of states");
     let chosen = embedding(t, "chosen tokens", places, rows);
     let h = dense(t, "prediction.dense", HEAD, chosen, rows.cols(), Activation::Of(Function::Gelu));
     let h = row_norm(t, "prediction.norm", HEAD, h, eps);
@@ -353,6 +353,13 @@ pub fn segmenter(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Plac
     let stages = model.kind.stages(t, model, encoder, x).expect("an encoder of maps");
     let decoded = decoder::unet(t, head, &stages, [x.height, x.width]);
     dense(t, "head", head.group, decoded.buf, classes, Activation::None)
+}
+
+/// Logits of a class for each token, `[texts * width, classes]`, by the encoder's states. Panics if the encoder has none, which callers
+/// have ruled out by [`Encoder::has_states`].
+pub fn tagger(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Place; 2], classes: u32, x: Value) -> Buf {
+    let states = model.kind.states(t, model, encoder, x).expect("an encoder of states");
+    dense(t, "head", head.group, states.rows, classes, Activation::None)
 }
 
 /// Images that an autoencoder makes of features, a pixel a row.
@@ -396,6 +403,11 @@ mod tests {
                 let mut tape = Tape::new(&mut arena, "stages", &[]);
                 let stages = kind.stages(&mut tape, &model, Place::evaluation(ENCODER), x.maps()).expect("an encoder of maps has stages");
                 assert!(stages.windows(2).all(|two| two[0].height >= two[1].height), "{kind:?}: largest first");
+            }
+            if kind.has_states() {
+                let mut tape = Tape::new(&mut arena, "states", &[]);
+                let states = kind.states(&mut tape, &model, Place::evaluation(ENCODER), x).expect("an encoder of states has some");
+                assert!(states.rows.rows() == x.tokens().0.rows() * x.tokens().0.cols(), "{kind:?}: one for each token");
             }
             let layers = encoder_layers(&model, sample);
             assert!(!layers.is_empty(), "{kind:?}");

@@ -56,15 +56,15 @@ impl Encoder for Transformer {
 
     /// The mean over tokens.
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
-        let states = self.states(t, model, place, x);
+        let states = layers(t, model, place, x);
         masked_mean(t, "mean of tokens", states.rows, x.tokens().0)
     }
 
-    fn token_states(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Option<TokenStates> {
-        Some(self.states(t, model, place, x))
+    fn states(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Option<TokenStates> {
+        Some(layers(t, model, place, x))
     }
 
-    fn has_token_states(&self) -> bool {
+    fn has_states(&self) -> bool {
         true
     }
 
@@ -76,24 +76,22 @@ impl Encoder for Transformer {
 /// Of attention, at most.
 const WIDEST_HEAD: u32 = 256;
 
-impl Transformer {
-    /// What layer norm makes of the last layer.
-    fn states(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> TokenStates {
-        let (group, (tokens, vocabulary)) = (place.group, x.tokens());
-        let ModelSettings { features: width, layers, heads, .. } = *model;
-        let sizes = TransformerShape { width, layers, heads, inner: 4 * width, eps: LAYER_NORM_EPS, ..TransformerShape::MINILM };
-        let table = t.param("encoder.embedding.weight", group, shape(vocabulary, width), Fill::Uniform(EMBEDDING_SCALE));
-        let words = embedding(t, "encoder.embedding", tokens, table);
-        let places = positions(t, tokens, width);
-        let mut rows = add(t, "encoder.tokens", words, places, Activation::None);
-        rows = place.dropped(t, "encoder.tokens, dropout", rows);
-        for layer in 0..layers {
-            let dropped = |t: &mut Tape<'_>, name: &str, x: Buf| place.dropped(t, &format!("{name}, dropout"), x);
-            rows = pre_norm_block(t, &format!("encoder.blocks.{layer}"), group, rows, tokens, sizes, &dropped);
-        }
-        let rows = row_norm(t, "encoder.norm", group, rows, sizes.eps);
-        TokenStates { rows, table, eps: sizes.eps }
+/// What layer norm makes of the last layer.
+fn layers(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> TokenStates {
+    let (group, (tokens, vocabulary)) = (place.group, x.tokens());
+    let ModelSettings { features: width, layers, heads, .. } = *model;
+    let sizes = TransformerShape { width, layers, heads, inner: 4 * width, eps: LAYER_NORM_EPS, ..TransformerShape::MINILM };
+    let table = t.param("encoder.embedding.weight", group, shape(vocabulary, width), Fill::Uniform(EMBEDDING_SCALE));
+    let words = embedding(t, "encoder.embedding", tokens, table);
+    let places = positions(t, tokens, width);
+    let mut rows = add(t, "encoder.tokens", words, places, Activation::None);
+    rows = place.dropped(t, "encoder.tokens, dropout", rows);
+    for layer in 0..layers {
+        let dropped = |t: &mut Tape<'_>, name: &str, x: Buf| place.dropped(t, &format!("{name}, dropout"), x);
+        rows = pre_norm_block(t, &format!("encoder.blocks.{layer}"), group, rows, tokens, sizes, &dropped);
     }
+    let rows = row_norm(t, "encoder.norm", group, rows, sizes.eps);
+    TokenStates { rows, table, eps: sizes.eps }
 }
 
 /// The position of each of `tokens`, as sines and cosines of wavelengths from 2π to 2π · 10,000 (Vaswani et al., 2017): texts of all

@@ -42,8 +42,8 @@ pub use depthwise_conv2d::depthwise_conv2d;
 pub use dropout::{DropoutStep, dropout};
 pub use embedding::{embedding, embedding_bag};
 pub use input::{
-    Augmentation, Batch, DataBufs, Draws, MaskedTokens, augmented_views, batch_indices, batch_labels, batch_samples, draw_views,
-    mask_tokens, normalize_pixels, samples_of, views,
+    Augmentation, Batch, DataBufs, Draws, MaskedTokens, augmented_views, batch_indices, batch_labels, batch_samples, batch_tags,
+    draw_views, mask_tokens, normalize_pixels, samples_of, views,
 };
 pub use layer_norm::{LAYER_NORM_EPS, layer_norm};
 pub use linear::{flatten, linear, project, unflatten};

@@ -46,14 +46,17 @@ impl LengthParts {
         LengthParts { splits: parts.iter().map(split).collect(), rows: parts.into_values().collect() }
     }
 
-    /// What was computed for the samples of each part, equally many numbers for each, in the order of all samples; with how many.
+    /// What was computed for the samples of each part, in the order of all samples; with how many numbers each has. Of texts, those of a
+    /// part may have fewer than those of another, a few for each token that there is room for: zeros follow them.
     pub fn in_order(&self, found: Vec<Vec<f32>>) -> (Vec<f32>, usize) {
         let count: usize = self.rows.iter().map(Vec::len).sum();
-        let columns = found.iter().map(Vec::len).sum::<usize>() / count.max(1);
+        let of_part = |(rows, found): (&Vec<u32>, &Vec<f32>)| found.len() / rows.len().max(1);
+        let columns = self.rows.iter().zip(&found).map(of_part).max().unwrap_or(0);
         let mut values = vec![0.0; count * columns];
         for (rows, found) in self.rows.iter().zip(found) {
-            for (&row, found) in rows.iter().zip(found.chunks(columns.max(1))) {
-                values[row as usize * columns..][..columns].copy_from_slice(found);
+            let own = of_part((rows, &found));
+            for (&row, found) in rows.iter().zip(found.chunks(own.max(1))) {
+                values[row as usize * columns..][..own].copy_from_slice(found);
             }
         }
         (values, columns)
@@ -89,6 +92,11 @@ impl Checkpoint {
     pub fn features(&self, device: &Device, images: &Split) -> Result<Features> {
         if self.record.task.is_some_and(|task| task.of_maps()) {
             let text = "this run segments: its encoder ends in maps, not in features; the run that it began with may have them";
+            return Err(UsageError(text.into()).into());
+        }
+        if self.record.task.is_some_and(|task| task.of_states()) {
+            let text =
+                "this run tags words: its encoder ends in states of tokens, not in features; the run that it began with may have them";
             return Err(UsageError(text.into()).into());
         }
         let parts = LengthParts::of(images);

@@ -255,6 +255,19 @@ fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
                 settings.task.default_model()
             ),
         ),
+        (
+            settings.task.of_states() && !settings.model.kind.has_states(),
+            format!(
+                "--task {} needs a network that sees words beside each other, {} does not: try --model {}, or --from published weights of one",
+                settings.task,
+                settings.model,
+                settings.task.default_model()
+            ),
+        ),
+        (
+            settings.task.of_states() && !settings.augment.is_none(),
+            format!("--task {} needs every word, --augment leaves some out: say --augment none", settings.task),
+        ),
         (is_text && form != Form::Tokens, format!("{} does not take texts: try --model bag", settings.model)),
         (imageless && !mapless, format!("{} is for images; {what} needs --model mlp", settings.model)),
         (!form.suits(kind), format!("{} does not take samples of {what}", settings.model)),

@@ -206,7 +206,7 @@ fn suits(settings: &PretrainSettings, data: &Dataset) -> Result<(), UsageError> 
     let undropped = settings.run.dropout_problem(model);
     let views_alike =
         method.dropout().is_some() && (model.kind.dropout().is_none() || settings.run.dropout_of(model, method.dropout()) == 0.0);
-    let maskless = method.masks() && !(model.kind.has_token_states() && data.tokenizer.as_ref().is_some_and(|of| of.masking().is_some()));
+    let maskless = method.masks() && !(model.kind.has_states() && data.tokenizer.as_ref().is_some_and(|of| of.masking().is_some()));
     let wrong = [
         (refused.is_some(), refused.unwrap_or_default()),
         (undropped.is_some(), undropped.unwrap_or_default()),

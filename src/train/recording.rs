@@ -8,7 +8,7 @@ use super::weights::{Fitted, Weights};
 use crate::core::buffer::{Arena, Buf, Dtype, pad_rows, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::Program;
-use crate::data::{Samples, SharedRows, Split, Truth};
+use crate::data::{Samples, SharedRows, Split, Tags, Truth};
 use crate::error::DeviceError;
 use crate::exec::{Device, Executor, Programs};
 use crate::ops::DataBufs;
@@ -35,7 +35,8 @@ impl Recording {
         let targets = truth.targets.as_ref().map(|values| input("targets", Dtype::F32, shape(count, values.len() as u32 / count)));
         let masks = truth.masks.as_ref().map(|masks| input("masks", Dtype::U32, masks.packed_shape()));
         let lengths = kind.is_sequence().then(|| input("lengths", Dtype::U32, shape(1, count)));
-        let bufs = DataBufs { samples, labels, targets, masks, lengths, kind };
+        let tags = truth.tags.as_ref().map(|_| input("tags", Dtype::U32, shape(count, words)));
+        let bufs = DataBufs { samples, labels, targets, masks, tags, lengths, kind };
         self.contents.extend(contents(bufs, split));
         bufs
     }
@@ -78,6 +79,7 @@ pub(super) enum Contents {
     Samples(Samples),
     /// Packed.
     Bytes(SharedRows<u8>),
+    Tags(Tags),
 }
 
 impl Contents {
@@ -91,6 +93,7 @@ impl Contents {
         match self {
             Contents::Samples(samples) => each(&|rows| samples.words(rows)),
             Contents::Bytes(bytes) => each(&|rows| bytes.packed(rows)),
+            Contents::Tags(tags) => each(&|rows| tags.of_tokens(rows, buf.cols())),
             Contents::Words(words) => write(buf, words),
         }
     }
@@ -121,14 +124,15 @@ pub(super) fn memory(arena: &Arena, contents: &[(Buf, Contents)]) -> HostMem {
 
 /// What is in the buffers of a data set that has room for exactly these samples.
 pub(super) fn contents(bufs: DataBufs, split: &Split) -> Vec<(Buf, Contents)> {
-    let Truth { labels, targets, masks } = &split.truth;
+    let Truth { labels, targets, masks, tags } = &split.truth;
     let labels = bufs.labels.zip(labels.as_ref()).map(|(buf, labels)| (buf, Contents::Words(pad_rows(buf.shape, labels))));
     let targets = bufs.targets.zip(targets.as_ref()).map(|(buf, targets)| {
         let words: Vec<u32> = targets.iter().map(|value| value.to_bits()).collect();
         (buf, Contents::Words(pad_rows(buf.shape, &words)))
     });
     let masks = bufs.masks.zip(masks.as_ref()).map(|(buf, masks)| (buf, Contents::Bytes(masks.clone())));
+    let tags = bufs.tags.zip(tags.as_ref()).map(|(buf, tags)| (buf, Contents::Tags(tags.clone())));
     let lengths = bufs.lengths.zip(split.samples.lengths()).map(|(buf, lengths)| (buf, Contents::Words(pad_rows(buf.shape, &lengths))));
     let samples = (bufs.samples, Contents::Samples(split.samples.clone()));
-    std::iter::once(samples).chain(labels).chain(targets).chain(masks).chain(lengths).collect()
+    std::iter::once(samples).chain(labels).chain(targets).chain(masks).chain(tags).chain(lengths).collect()
 }

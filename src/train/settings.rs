@@ -36,7 +36,7 @@ settings! {
     /// Settings that all training shares. Defaults are the reference recipe.
     pub struct RunSettings {
         /// Images: a folder of PNG and JPEG files, a .tar.gz of one, MNIST's IDX or CIFAR-10's binary files. Texts: a CSV, TSV or JSON
-        /// Lines file, plain lines, or a folder of .txt files for each class
+        /// Lines file, plain lines, a folder of .txt files for each class, or CoNLL files of words with tags
         data: Option<PathBuf> = None => value("PATH").absent("the embedded digits; of a run folder, its own"),
         /// Column that is to be predicted: of texts, of a table, or of the index.csv of an image folder
         target: Option<String> = None => value("COLUMN").absent("of texts, the one that is called label, class or the like"),
@@ -191,6 +191,9 @@ pub const COLOUR_AUGMENTATION: &str = "photos-strong";
 /// Steps of pretraining on texts, and features of the encoder, by default.
 const TEXT_STEPS: u32 = 1000;
 const TEXT_FEATURES: u32 = 256;
+
+/// Learning rate of states of tokens that are learnt from scratch.
+const STATES_LR: f32 = 5e-4;
 
 fn preset(name: &str) -> Ranges {
     augment_preset(name).expect("a preset")
@@ -413,8 +416,12 @@ impl FinetuneSettings {
     /// With what was best for sentences.
     fn of_texts(self) -> Self {
         let begun = self.from != "scratch" || self.init_from.is_some();
-        let model = if begun { self.model } else { of_texts(ModelKind::BAG, self.model) };
         let run = RunSettings { optimizer: OptimizerKind::Adamw, lr: 0.002, schedule: Schedule::Cosine, ..self.run };
+        if self.task.of_states() {
+            // Each word is wanted.
+            return FinetuneSettings { augment: Ranges::NONE, run: RunSettings { lr: STATES_LR, batch: 32, ..run }, ..self };
+        }
+        let model = if begun { self.model } else { of_texts(ModelKind::BAG, self.model) };
         FinetuneSettings { augment: preset("words-light"), model, run, ..self }
     }
 

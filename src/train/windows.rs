@@ -42,7 +42,7 @@ impl Windows {
     /// The order of the samples of a window as they lie on the device.
     pub fn order(&self) -> Order {
         let Windows { batch, steps, .. } = *self;
-        Order { samples: steps * batch, repeats: 1, batch_stride: batch, steps_per_epoch: steps, shuffle_key: None, bucket: None }
+        Order::as_they_lie(steps * batch, batch, steps)
     }
 
     /// The window that a step belongs to.
