@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::microkernel::{Isa, Outer, PairStarts, Pieces, ResultRows, Starts};
+use super::microkernel::{Isa, Outer, PairStarts, Pieces, ResultMemory, ResultRows, Starts};
 use super::panels::{LeftTiles, Panels};
 use super::patches::{Patches, SeenPatchLine};
 use super::pixel_runs::{PixelRun, pixel_runs};
@@ -53,10 +53,10 @@ impl PatchProducts<'_> {
             let grad_y = &grad_y[pixels.start * stride..][..seeing * stride];
             let mut panels = Panels::room(Isa::best(), seeing, count);
             if panels.width() == stride && count == stride {
-                panels.multiply_with(left, grad_y, &mut product, &to, true);
+                panels.multiply_with(left, grad_y, ResultMemory::of(&mut product), &to, true);
             } else {
                 panels.fill(&grad_y[rows.start..], stride, seeing);
-                panels.multiply(left, &mut product, &to, true);
+                panels.multiply(left, ResultMemory::of(&mut product), &to, true);
             }
             pixels.start += seeing;
         }
@@ -89,7 +89,7 @@ impl PatchProducts<'_> {
                     }
                     for (tile, rows) in to[line * length..][..length].chunks(height).enumerate() {
                         let outer = Outer { left: &left[tile * height..], right, pairs, vectors };
-                        isa.add_outer(outer, ResultRows { c: &mut product, rows, columns: count, accumulate: true });
+                        isa.add_outer(outer, ResultRows { c: ResultMemory::of(&mut product), rows, columns: count, accumulate: true });
                     }
                 }
             }
@@ -116,10 +116,10 @@ impl PatchProducts<'_> {
                 let (base, w) = (patches.pairs(tap, seeing.clone(), height, &mut pairs), &mut w[tap * depth..]);
                 if width == depth {
                     // Whole vectors of few lines of a cache lie well where they are.
-                    panels.add_outer_with(&left, &x[base..], &pairs, w, unfolded, accumulate);
+                    panels.add_outer_with(&left, &x[base..], &pairs, ResultMemory::of(w), unfolded, accumulate);
                 } else {
                     panels.gather(&x[base..], &mut pairs);
-                    panels.add_outer(&left, &pairs, w, unfolded, accumulate);
+                    panels.add_outer(&left, &pairs, ResultMemory::of(w), unfolded, accumulate);
                 }
             }
         }
@@ -145,7 +145,7 @@ pub(crate) fn multiply_few(
         planes.lay(runs, maps, panels.height());
         for run in runs {
             let (rows, rest) = to.split_at(run.count);
-            panels.multiply_columns(&planes.values()[planes.base(run)..], &pairs, c, rows, accumulate);
+            panels.multiply_columns(&planes.values()[planes.base(run)..], &pairs, ResultMemory::of(c), rows, accumulate);
             to = rest;
         }
     }

@@ -10,7 +10,7 @@ use super::{Cases, block_params, has, row_quads, runs_on};
 use crate::core::buffer::{Buf, Maps};
 use crate::core::memory::HostMem;
 pub use crate::host::patches::{Geometry, Padding};
-use crate::host::microkernel::{Isa, Pieces, Starts};
+use crate::host::microkernel::{Isa, Pieces, ResultMemory, Starts};
 use crate::host::panels::{Panels, RightSide};
 use crate::host::patch_products::{FEW, IN_PLANES, PatchProducts, multiply_few, starts_of};
 use crate::host::patches::{Patches, TapPhase};
@@ -246,19 +246,20 @@ impl Conv2d {
                 return multiply_few(patches, pixels, (maps, channels), panels, c, to, accumulate);
             }
             let base = patches.starts(pixels, starts);
-            panels.multiply(Pieces { values: &maps[base..], starts, count: taps, length: channels }, c, to, accumulate);
+            panels.multiply(Pieces { values: &maps[base..], starts, count: taps, length: channels }, ResultMemory::of(c), to, accumulate);
         };
         let mut c = m.f32_mut(result);
         let (threads, at_once) = (rayon::current_num_threads(), if channels > FEW { panels.rows_at_once() } else { IN_PLANES });
-        let in_place = self.mask.is_none() && taps > 0;
+        let in_place = epilogue.is_in_place() && taps > 0;
         // Computes some pixels, numbered as what sees; `to` says which ones of `c` they are, whose first one is pixel `base`.
         let compute = |pixels: Range<usize>, starts: &mut Starts, c: &mut [f32], base: usize, to: &[u32]| {
             if in_place {
                 multiply(pixels, starts, c, to, self.accumulate);
-                if n == stride && self.bias.is_none() && !self.relu {
+                if n == stride && self.mask.is_none() && self.bias.is_none() && !self.relu {
                     return;
                 }
-                return to.iter().for_each(|&start| epilogue.close(&mut c[start as usize..][..stride], n));
+                let close = |&start: &u32| epilogue.close(base + start as usize / stride, &mut c[start as usize..][..stride], n);
+                return to.iter().for_each(close);
             }
             let (mut product, rows) = (vec![0.0; to.len() * stride], starts_of(0..to.len(), stride));
             if taps > 0 {

@@ -261,10 +261,18 @@ impl Epilogue<'_> {
         self.shift(c);
     }
 
-    /// What is left to do with a row of which the first `n` values are the product, added to the old ones if that was asked for.
-    pub fn close(&self, row: &mut [f32], n: usize) {
-        let (c, pad) = row.split_at_mut(n);
+    /// Whether products may lie where the result is to be until [`close`](Self::close): not where they are masked before they are added.
+    pub fn is_in_place(&self) -> bool {
+        self.mask.is_none() || !self.accumulate
+    }
+
+    /// What is left to do with row `row`, of which the first `n` values are the product, added to the old ones if that was asked for.
+    pub fn close(&self, row: usize, c: &mut [f32], n: usize) {
+        let (c, pad) = c.split_at_mut(n);
         pad.fill(0.0);
+        if let Some(mask) = &self.mask {
+            c.iter_mut().zip(mask.row(row)).for_each(|(c, &mask)| *c = if mask > 0.0 { *c } else { 0.0 });
+        }
         self.shift(c);
     }
 
@@ -359,16 +367,15 @@ impl Kernel for Matmul {
         let (operands, epilogue) = (self.operands(mem), self.epilogue(mem));
         let (a, b) = (operands.a.padded(), operands.b.padded());
         let (a_stride, b_stride, c_stride) = (row_stride(self.a), row_stride(self.b), row_stride(self.c));
-        let gemm = Gemm { layout: self.layout, m, n, k, a_stride, b_stride, c_stride, accumulate: self.accumulate && self.mask.is_none() };
+        let gemm = Gemm { layout: self.layout, m, n, k, a_stride, b_stride, c_stride, accumulate: self.accumulate && epilogue.is_in_place() };
         let mut c = mem.f32_mut(self.c);
-        if self.mask.is_some() {
-            // A product that is masked before it is added goes elsewhere first.
+        if !epilogue.is_in_place() {
             let mut product = vec![0.0; m * n];
             Gemm { c_stride: n, ..gemm }.multiply_parallel(a, b, &mut product);
             c.for_each_row(|r, c| epilogue.finish(r, &product[r * n..][..n], c));
         } else {
             self.multiply(gemm, a, b, c.padded_mut());
-            c.for_each_row(|_, c| epilogue.shift(c));
+            c.for_each_row(|r, c| epilogue.close(r, c, n));
         }
         // Both may be gradients, which are one allocation.
         drop(c);
