@@ -167,6 +167,7 @@ pub struct Arena {
     frozen_until: Option<String>,
     /// Parameters begin with zeros.
     undrawn: bool,
+    outline: bool,
     too_large: Option<TooLarge>,
 }
 
@@ -193,8 +194,19 @@ impl Arena {
             second_moments: None,
             frozen_until: None,
             undrawn: false,
+            outline: false,
             too_large: None,
         }
+    }
+
+    /// An arena for names and shapes alone: of what is recorded in it, nothing will run.
+    pub fn outline() -> Self {
+        Arena { outline: true, undrawn: true, ..Arena::new(0, u64::MAX) }
+    }
+
+    /// Whether calls over its buffers need not be checked, which takes far longer than recording them.
+    pub(crate) fn is_outline(&self) -> bool {
+        self.outline
     }
 
     /// An arena for checks: behind every allocation lie `words` more, bound along with it, so that a kernel that

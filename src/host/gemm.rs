@@ -63,7 +63,7 @@ impl Gemm {
             let rows = c.chunks_mut(c_stride).take(if accumulate { 0 } else { m });
             return rows.for_each(|row| row[..n].fill(0.0));
         }
-        let (tile, c) = (Tile::of(n), ResultMemory::of(c));
+        let (tile, c) = (RegisterTile::of(n), ResultMemory::of(c));
         let [down, across] = tile.shares([m, n], threads);
         let [rows, columns] = [m.div_ceil(down).next_multiple_of(tile.height), n.div_ceil(across).next_multiple_of(tile.width)];
         let parts = (0..m.div_ceil(rows) * n.div_ceil(columns)).map(|part| {
@@ -87,7 +87,7 @@ impl Gemm {
         // Of these, half of a cache of 1 MiB.
         const PANELS: usize = 1 << 17;
         let Gemm { layout, k, a_stride, b_stride, c_stride, accumulate, .. } = self;
-        let (isa, tile) = (Isa::best(), Tile::of(columns.len()));
+        let (isa, tile) = (Isa::best(), RegisterTile::of(columns.len()));
         let (k_stride, n_stride) = if layout == Layout::NT { (1, b_stride) } else { (b_stride, 1) };
         let mut starts = Starts::default();
         for from in (0..k).step_by(SLICE) {
@@ -115,7 +115,7 @@ impl Gemm {
         // So few read the right side fewer times than a copy of it would pay for.
         const FEW: usize = 128;
         let Gemm { k, a_stride, b_stride, c_stride, accumulate, .. } = self;
-        let width = Tile::of(columns.len()).width;
+        let width = RegisterTile::of(columns.len()).width;
         let mut panel = Panels::room(Isa::best(), SLICE.min(k), width);
         let (mut left, mut packed, mut in_place) = (LeftTiles::of(&panel), PairStarts::default(), PairStarts::default());
         for from in (0..k).step_by(SLICE) {
@@ -144,16 +144,16 @@ const ROWS_AT_ONCE: usize = 96;
 
 /// What is computed in registers.
 #[derive(Clone, Copy)]
-struct Tile {
+struct RegisterTile {
     height: usize,
     width: usize,
 }
 
-impl Tile {
+impl RegisterTile {
     /// That of panels of so many columns.
     fn of(columns: usize) -> Self {
         let panels = Panels::room(Isa::best(), 0, columns);
-        Tile { height: panels.height(), width: panels.width() }
+        RegisterTile { height: panels.height(), width: panels.width() }
     }
 
     /// Into how many shares of rows and of columns to divide a result among threads: those with the smallest largest part.

@@ -286,7 +286,7 @@ pub fn features(t: &mut Tape<'_>, model: &ModelSettings, batch: Batch) -> Buf {
 /// Names of the layers that have parameters, in the order of the program, of what `output` makes of a sample. Panics where the
 /// encoder does not take samples of this type.
 pub fn layers(model: &ModelSettings, kind: SampleType, output: &dyn Fn(&mut Tape<'_>, Value)) -> Vec<String> {
-    let mut arena = Arena::new(0, u64::MAX);
+    let mut arena = Arena::outline();
     record_sample(&mut arena, model, kind, output);
     let params = arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. }));
     let mut names: Vec<String> = params.filter_map(|b| Some(b.name.rsplit_once('.')?.0.to_string())).collect();

@@ -31,13 +31,14 @@ pub(super) struct LengthParts {
 
 impl LengthParts {
     pub fn of(samples: &Split) -> Self {
-        const SHORTEST: u32 = 8;
         let (SampleType::Tokens { longest, .. }, Some(lengths)) = (samples.kind(), samples.samples.lengths()) else {
             return LengthParts { splits: vec![samples.clone()], rows: vec![(0..samples.len()).collect()] };
         };
+        // Each part is recorded for itself, so that there should not be many.
+        let room = |length: u32| length.max(1).next_multiple_of((length.next_power_of_two() / 4).max(4)).min(longest);
         let mut parts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for (row, length) in (0..).zip(lengths) {
-            parts.entry(length.max(SHORTEST).next_power_of_two().min(longest)).or_default().push(row);
+            parts.entry(room(length)).or_default().push(row);
         }
         let split = |(most, rows): (&u32, &Vec<u32>)| {
             let part = samples.select(rows);
