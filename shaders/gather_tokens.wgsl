@@ -48,7 +48,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             kept = begun == stays || (within && (threefry(key, vec2(begun, 0u)).x >> 8u) >= params.drop);
             begun++;
         }
-        if (kept) {
+        if (kept && count < params.width) {
             tokens[at + count] = token & 0x7FFFFFFFu;
             count++;
         }

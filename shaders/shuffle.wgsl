@@ -1,5 +1,5 @@
 // Which samples form this step: position in the epoch -> keyed bijection of 0..positions -> sample.
-// A step needs nothing from the host, so the order is computed and not uploaded. src/random.rs::permute is the same.
+// A step needs nothing from the host, so the order is computed and not uploaded. 
 struct Params {
     positions: u32, // in one epoch
     samples: u32,   // fewer than positions if samples repeat
@@ -9,43 +9,19 @@ struct Params {
     steps_per_epoch: u32,
     shuffled: u32,
     half_bits: u32,
+    bucket: u32,
+    first_sample: u32, // of the bucket
+    first_batch: u32,
+    batches: u32, // full ones of all buckets; 0 where batches have their turns in order
+    batches_half_bits: u32,
     key_low: u32,
     key_high: u32,
 }
+// The counter of the turns of batches, beside those of buckets.
+const TURNS = 0xFFFFFFFFu;
 @group(0) @binding(0) var<storage, read> clock: array<u32>;
 @group(0) @binding(1) var<storage, read_write> indices: array<u32>;
 @group(0) @binding(2) var<uniform> params: Params;
-
-fn mix(value: u32) -> u32 {
-    var h = value;
-    h ^= h >> 16u;
-    h *= 0x85EBCA6Bu;
-    h ^= h >> 13u;
-    h *= 0xC2B2AE35u;
-    return h ^ (h >> 16u);
-}
-
-fn permute(key: vec2<u32>, position: u32) -> u32 {
-    let mask = (1u << params.half_bits) - 1u;
-    let domain = (mask + 1u) * (mask + 1u);
-    var value = position;
-    // A walk ends within the domain's size; saying so keeps a broken shader from hanging a device.
-    for (var walk = 1u; walk != domain; walk++) {
-        var left = value >> params.half_bits;
-        var right = value & mask;
-        for (var round = 0u; round < 6u; round++) {
-            let word = select(key.x, key.y, (round & 1u) != 0u);
-            let next = left ^ (mix(right ^ (word + round * 0x9E3779B9u)) & mask);
-            left = right;
-            right = next;
-        }
-        value = (left << params.half_bits) | right;
-        if (value < params.positions) {
-            break;
-        }
-    }
-    return value;
-}
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -55,10 +31,16 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     let step = clock[0];
     let epoch = step / params.steps_per_epoch;
-    let position = (step % params.steps_per_epoch) * params.batch_stride + i;
+    let key = vec2(params.key_low, params.key_high);
+    var number = step % params.steps_per_epoch;
+    if (params.shuffled != 0u && number < params.batches) {
+        number = permute(threefry(key, vec2(epoch, TURNS)), params.batches, params.batches_half_bits, number);
+    }
+    let position = (number - params.first_batch) * params.batch_stride + i;
     var at = position;
     if (params.shuffled != 0u) {
-        at = permute(threefry(vec2(params.key_low, params.key_high), vec2(epoch, 0u)), min(position, params.positions - 1u));
+        let within = min(position, params.positions - 1u);
+        at = permute(threefry(key, vec2(epoch, params.bucket)), params.positions, params.half_bits, within);
     }
-    indices[i] = select(at % params.samples, 0u, i >= params.batch);
+    indices[i] = select(params.first_sample + at % params.samples, 0u, i >= params.batch);
 }

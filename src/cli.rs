@@ -292,7 +292,8 @@ pub struct PredictArgs {
     /// A run folder (its best checkpoint), a checkpoint file, or weights that others published
     pub run: PathBuf,
     /// Pictures of any size, folders of them, quoted patterns, or - for a list of paths on stdin; for a run that was trained on a
-    /// table, tables with its columns; for one that was trained on texts, files of texts, or - for lines of text on stdin
+    /// table, tables with its columns; for one that was trained on texts, files of texts, or - for lines of text on stdin;
+    /// for one that tags words, also CoNLL files
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// Column that has the texts [default: the one that is called text or the like, or has most words]
@@ -666,7 +667,9 @@ impl OutputArgs {
 
 /// The network that settings imply which only one kind has.
 pub fn implied_kind(given: &Value) -> Option<ModelKind> {
-    settings::flags::<ModelSettings>().iter().filter(|flag| !flag.of(given).is_null()).find_map(|flag| ModelKind::with(flag.setting.name))
+    let flags = settings::flags::<ModelSettings>();
+    let said = flags.iter().filter(|flag| flag.whose.is_some() && !flag.of(given).is_null()).map(|flag| flag.setting.name);
+    ModelKind::with(&said.collect::<Vec<_>>())
 }
 
 /// Fails where the network that `of` is to have, or has, is not the one that was asked for.

@@ -32,7 +32,7 @@ fn views(split: &Split, ranges: Ranges, form: Form) -> Vec<Vec<(Vec<f32>, Vec<f3
     let mut tape = Tape::new(&mut r.arena, "views", &[]);
     let t = &mut tape;
     start_step(t, clock);
-    let order = Order { samples: SAMPLES, repeats: 1, batch_stride: SAMPLES, steps_per_epoch: 1, shuffle_key: None };
+    let order = Order::as_they_lie(SAMPLES, SAMPLES, 1);
     let batch = batch_indices(t, data, clock.clock, order, SAMPLES);
     let x: Buf = augmented_views(t, batch, clock.clock, VERSIONS, Augmentation { ranges, key: [3, 1] }, form).buf();
     let programs = Arc::new(vec![tape.finish().expect("a sound program")]);

@@ -11,7 +11,7 @@ use common::files::{
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use wgraft::core::sample::Image;
-use wgraft::data::{Format, ReadOptions, Samples, SharedRows, Split, Truth, TruthKind, recognise};
+use wgraft::data::{Format, NO_PLACE, ReadOptions, Samples, SharedRows, Split, Tags, Truth, TruthKind, recognise};
 
 #[test]
 fn class_folders_give_labels_and_a_fifth_of_each_class_is_test_pictures() {
@@ -238,10 +238,12 @@ fn idx_without_a_test_pair_is_divided() {
 #[test]
 fn what_belongs_to_a_sample_stays_with_it() {
     let image = Image { height: 1, width: 2, channels: 3 };
+    let places: Vec<Vec<u32>> = (0..10).map(|i| [0, NO_PLACE][..1 + i % 2].to_vec()).collect();
     let truth = Truth {
         labels: Some((0..10).map(|i| i % 2).collect()),
         targets: Some((0..10).map(|i| i as f32).collect()),
         masks: Some(SharedRows::new((0..20).collect(), 2)),
+        tags: Some(Tags::new(&(0..10).map(|i| [i, 10][..1 + i as usize % 2].to_vec()).collect::<Vec<_>>(), &places).expect("even")),
         ..Truth::default()
     };
     let names = (0..10).map(|i| i.to_string().into()).collect();
@@ -258,6 +260,8 @@ fn what_belongs_to_a_sample_stays_with_it() {
             assert_eq!(part.truth.labels.as_ref().expect("labels")[i], u32::from(n % 2));
             assert_eq!(part.truth.targets.as_ref().expect("targets")[i], f32::from(n));
             assert_eq!(masks_of(&part)[2 * i..2 * i + 2], [2 * n, 2 * n + 1]);
+            let tags = part.truth.tags.as_ref().expect("tags").words(i as u32).collect::<Vec<_>>();
+            assert_eq!(tags, [(u32::from(n), Some(0)), (10, None)][..1 + usize::from(n) % 2]);
         }
     }
 }

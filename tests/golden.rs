@@ -22,8 +22,12 @@ use wgraft::kernels::conv2d::{Geometry, Padding};
 use wgraft::kernels::matmul::{Layout, Matmul};
 use wgraft::kernels::max_pool2d::Window;
 use wgraft::kernels::metrics::StepMetrics;
+use wgraft::kernels::part_sums::PartSums;
+use wgraft::kernels::pixel_cross_entropy_backward::PixelCrossEntropyBackward;
 use wgraft::kernels::sgd::SgdSettings;
 use wgraft::kernels::shuffle::Order;
+use wgraft::kernels::weighted_mean::WeightedMean;
+use wgraft::kernels::wide_cross_entropy::WideCrossEntropy;
 use wgraft::models::{self, ModelKind, ModelSettings, Place, TransformerShape};
 use wgraft::ops::{self, Activation, Clock, DataBufs, Function, Optimizer, Similarities};
 
@@ -61,6 +65,7 @@ const OPS: &[(&str, Op)] = &[
     ("mse", regression),
     ("huber", regression),
     ("pixel_cross_entropy", pixel_cross_entropy),
+    ("masked_token_cross_entropy", masked_token_cross_entropy),
     ("max_pool2d", max_pool2d),
     ("global_avg_pool", global_avg_pool),
     ("upsample_nearest", upsample_nearest),
@@ -707,6 +712,37 @@ fn pixel_cross_entropy(case: &Case, engine: &Engine) -> Vec<Found> {
     })
 }
 
+/// As `vocabulary_cross_entropy` has it, of logits that are given: rows are filled up by some without a target.
+fn masked_token_cross_entropy(case: &Case, engine: &Engine) -> Vec<Found> {
+    const ROWS: u32 = 64;
+    assert_eq!(case.number("label_smoothing"), Some(0.0), "{}", case.name);
+    let ignored = case.number("ignore_index").expect("an index to ignore") as u32;
+    once(case, engine, |t| {
+        let given = case.input(t, "logits");
+        let filled = |t: &mut Tape<'_>, name: &str, of: &dyn Fn(u32) -> u32| {
+            let fill = Fill::U32((0..ROWS).map(|row| if row < given.rows() { of(row) } else { NO_TOKEN }).collect());
+            t.arena.buffer(name, Role::Input, Dtype::U32, shape(1, ROWS), fill)
+        };
+        let wanted = case.u32s("in.targets");
+        let rows = filled(t, "rows", &|row| row);
+        let targets = filled(t, "targets", &|row| if wanted[row as usize] == ignored { NO_TOKEN } else { wanted[row as usize] });
+        let logits = ops::embedding(t, "logits of rows", rows, given);
+        let (terms, log_sum) = (t.scratch("terms", shape(2, ROWS)), t.scratch("log sums", shape(1, ROWS)));
+        let [loss, counted] = [0, 1].map(|row| terms.some_rows(row, 1));
+        t.call("per row", WideCrossEntropy { logits, targets, loss, counted, log_sum, ignored: NO_TOKEN });
+        let sums = t.scratch("sums", PartSums::shape(terms));
+        let [mean, total] = ["loss", "rows that count"].map(|name| t.scratch(name, shape(1, 1)));
+        t.call("sums", PartSums { x: terms, sums });
+        t.call("mean", WeightedMean { sums, mean, total });
+        let ones = Fill::F32(vec![1.0; logits.cols() as usize]);
+        let weights = t.arena.buffer("weights", Role::Input, Dtype::F32, shape(1, logits.cols()), ones);
+        let dlogits = t.scratch("gradient", logits.shape);
+        t.call("gradient", PixelCrossEntropyBackward { logits, targets, weights, log_sum, total, dlogits, ignored: NO_TOKEN });
+        t.backward(logits, dlogits);
+        with_gradients(t, ("out.loss", mean), &[("grad.logits", given)])
+    })
+}
+
 fn max_pool2d(case: &Case, engine: &Engine) -> Vec<Found> {
     let size = |name| case.number(name).expect("a size") as u32;
     let window = Window { kernel: size("kernel"), stride: size("stride"), padding: 0 };
@@ -1038,7 +1074,14 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
     let (steps, batch) = (case.tensor("out.losses").values.len() as u32, case.number("batch").expect("a batch size") as u32);
     let pixels = case.shape("in.x");
     let optimizer = Optimizer::Sgd(SgdSettings { momentum: 0.9, weight_decay: 0.0, nesterov: false, max_norm: 0.0 });
-    let order = Order { samples: pixels.rows, repeats: 1, batch_stride: batch, steps_per_epoch: pixels.rows / batch, shuffle_key: None };
+    let order = Order {
+        samples: pixels.rows,
+        repeats: 1,
+        batch_stride: batch,
+        steps_per_epoch: pixels.rows / batch,
+        shuffle_key: None,
+        bucket: None,
+    };
 
     let mut arena = Arena::new(0, u64::MAX);
     let data = DataBufs {
@@ -1046,6 +1089,7 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
         labels: Some(arena.input("labels", Dtype::U32, case.shape("in.y"))),
         targets: None,
         masks: None,
+        tags: None,
         lengths: None,
         kind: SampleType::Image(Image { height: 28, width: 28, channels: 1 }),
     };

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use common::binary::{json, refused, stderr, stdout_of, wgraft};
 use common::files::{folder, put};
-use common::weights::{Named, safetensors};
+use common::weights::{self, safetensors};
 use safetensors::tensor::SafeTensors;
 use wgraft::data::{Samples, Split, Tokenizer, Truth};
 use wgraft::exec::Device;
@@ -16,51 +16,8 @@ use wgraft::train::Checkpoint;
 const WORDS: &str = "[PAD] [UNK] [CLS] [SEP] [MASK] rain snow wind guitar song singer is the in and today play ##ing ##s .";
 const WIDTH: usize = 8;
 
-/// A value of -1 to 1 that looks like none before it.
-fn value(tensor: usize, i: usize) -> f32 {
-    ((i * 7919 + tensor * 104_729) % 2003) as f32 / 1001.0 - 1.0
-}
-
-/// BERT of two layers, eight wide, by a formula; with a place of each token that says whether it is about weather.
-fn bert() -> Vec<Named> {
-    let words = WORDS.split(' ').count();
-    let mut tensors: Vec<(String, Vec<usize>)> = [("word", words), ("position", 16), ("token_type", 2)]
-        .map(|(of, rows)| (format!("embeddings.{of}_embeddings.weight"), vec![rows, WIDTH]))
-        .into();
-    let mut layer = |name: String, outputs: usize, inputs: usize| {
-        tensors.push((format!("{name}.weight"), if inputs > 0 { vec![outputs, inputs] } else { vec![outputs] }));
-        tensors.push((format!("{name}.bias"), vec![outputs]));
-    };
-    layer("embeddings.LayerNorm".into(), WIDTH, 0);
-    for i in 0..2 {
-        let of = |part: &str| format!("encoder.layer.{i}.{part}");
-        ["query", "key", "value"].iter().for_each(|part| layer(of(&format!("attention.self.{part}")), WIDTH, WIDTH));
-        layer(of("attention.output.dense"), WIDTH, WIDTH);
-        layer(of("attention.output.LayerNorm"), WIDTH, 0);
-        layer(of("intermediate.dense"), 2 * WIDTH, WIDTH);
-        layer(of("output.dense"), WIDTH, 2 * WIDTH);
-        layer(of("output.LayerNorm"), WIDTH, 0);
-    }
-    layer("pooler.dense".into(), WIDTH, WIDTH);
-    let filled = |(at, (name, shape)): (usize, (String, Vec<usize>))| {
-        let scale = if shape.len() == 2 { 0.5 / (shape[1] as f32).sqrt() } else { 0.05 };
-        let one = if name.ends_with("LayerNorm.weight") { 1.0 } else { 0.0 };
-        let values = (0..shape.iter().product()).map(|i| one + scale * value(at, i)).collect();
-        (name, shape, values)
-    };
-    tensors.into_iter().enumerate().map(filled).collect()
-}
-
-/// The network in a folder, as its makers leave it.
 fn network(root: &Path, name: &str) {
-    put(root, &format!("{name}/model.safetensors"), safetensors(&bert()));
-    put(root, &format!("{name}/vocab.txt"), WORDS.replace(' ', "\n"));
-    put(
-        root,
-        &format!("{name}/config.json"),
-        "{\"model_type\": \"bert\", \"hidden_act\": \"gelu\", \"num_attention_heads\": 2, \"layer_norm_eps\": 1e-12}",
-    );
-    put(root, &format!("{name}/sentence_bert_config.json"), "{\"max_seq_length\": 12}");
+    weights::language_network(root, name, WORDS, WIDTH);
 }
 
 /// Sentences on two topics, so many of each.
@@ -167,7 +124,7 @@ fn static_embeddings_are_averaged() {
     let dir = folder();
     let root = dir.path();
     let words = WORDS.split(' ').count();
-    let table_of: Vec<f32> = (0..words * 4).map(|i| value(1, i)).collect();
+    let table_of: Vec<f32> = (0..words * 4).map(|i| weights::value(1, i)).collect();
     for (name, tensor) in [("lama", "embedding.weight"), ("potion", "embeddings")] {
         put(root, &format!("{name}/model.safetensors"), safetensors(&[(tensor.into(), vec![words, 4], table_of.clone())]));
         put(root, &format!("{name}/vocab.txt"), WORDS.replace(' ', "\n"));

@@ -1,11 +1,11 @@
 //! Samples from memory, of which no file tells anything: training takes them or says why not, and its checkpoints can be read.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+mod common;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::Result;
+use common::keep::Last;
 use wgraft::core::sample::SampleType;
 use wgraft::core::tape::Tape;
 use wgraft::data::{Dataset, Samples, Split, Truth};
@@ -14,7 +14,7 @@ use wgraft::kernels::shuffle::Order;
 use wgraft::models::ModelKind;
 use wgraft::ops::{Clock, Form, Value, batch_indices, batch_samples};
 use wgraft::train::{
-    Checkpoint, Finetune, FinetuneSettings, Keep, Method, Prediction, Pretrain, PretrainSettings, Recording, Session, Task, predict_each,
+    Checkpoint, Finetune, FinetuneSettings, Method, Prediction, Pretrain, PretrainSettings, Recording, Session, Task, predict_each,
 };
 
 /// Rows of three numbers, and their sum.
@@ -66,23 +66,6 @@ fn frames() -> Samples {
     Samples::frames(sequences, 2, 3).expect("whole frames")
 }
 
-/// The last checkpoint of a run that no folder keeps.
-#[derive(Clone, Default)]
-struct Last(Rc<RefCell<Option<Checkpoint>>>);
-
-impl Keep for Last {
-    fn save(&self, name: &str, checkpoint: &Checkpoint) -> Result<()> {
-        if name == "last" {
-            self.0.replace(Some(checkpoint.clone()));
-        }
-        Ok(())
-    }
-
-    fn saved(&self, name: &str) -> Result<Option<Checkpoint>> {
-        Ok(self.0.borrow().clone().filter(|_| name == "last"))
-    }
-}
-
 #[test]
 fn sequences_of_frames_are_learned_from() {
     let labels = Truth::labels((0..60).map(|i| i % 2).collect());
@@ -94,7 +77,7 @@ fn sequences_of_frames_are_learned_from() {
     let (last, stop) = (Last::default(), AtomicBool::new(false));
     let session = Session { keep: Some(Box::new(last.clone())), ..Session::new(&Device::Cpu, &stop) };
     prepare(&settings).expect("it fits").run(session).expect("it trains");
-    let kept = last.saved("last").expect("nothing to fail").expect("it was saved");
+    let kept = last.take().expect("it was saved");
     let read = Checkpoint::from_bytes(&kept.to_bytes().expect("it is written"), "bytes").expect("it is read");
     assert_eq!(read.record.samples, SampleType::Frames { channels: 2, longest: 3 });
     let mut right = 0;
@@ -126,7 +109,7 @@ fn tokens_are_no_numbers() {
 fn a_batch_of_sequences_has_frames_in_rows_and_lengths() {
     let mut recording = Recording::new(1, u64::MAX);
     let data = recording.data("frames", &Split::new(frames(), Truth::default()));
-    let order = Order { samples: 60, repeats: 1, batch_stride: 5, steps_per_epoch: 12, shuffle_key: None };
+    let order = Order::as_they_lie(60, 5, 12);
     let clock = Clock::of_pass(&mut recording.arena, "", 1);
     let mut tape = Tape::new(&mut recording.arena, "batch", &[]);
     let batch = batch_indices(&mut tape, data, clock.clock, order, 5);

@@ -161,7 +161,7 @@ fn tables_and_pictures_teach_them_too() {
         dir,
         &["finetune", "--data", "table.csv", "--target", "a", "--out", "x"],
         2,
-        &["is a table, which is for --task multilabel or regress"],
+        &["is a table, which is for --task regress or multilabel"],
     );
 
     pictures(dir, 160);

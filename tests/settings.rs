@@ -159,7 +159,7 @@ fn what_means_nothing_to_a_choice_is_refused() {
     let refuse = |args: &[&str], text: &str| refused(dir.path(), &[&["show"], args].concat(), 2, &[text]);
     refuse(
         &["pretrain", "--method", "vicreg", "--temperature", "0.2"],
-        "--temperature means nothing to --method vicreg: it is for --method simclr or supcon",
+        "--temperature means nothing to --method vicreg: it is for --method simclr, simcse or supcon",
     );
     refuse(&["pretrain", "--corrupt", "mask"], "--corrupt means nothing to --method simclr: it is for --method autoencoder");
     refuse(&["pretrain", "--method", "supervised", "--micro-batch", "16"], "--micro-batch means nothing to --method supervised");

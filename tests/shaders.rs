@@ -35,6 +35,7 @@ const SHARED: &[&str] = &[
     "matmul_textures",
     "no_row_sums",
     "normal_tail",
+    "permute",
     "random",
     "row_losses",
     "row_sums",

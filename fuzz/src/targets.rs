@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use wgraft::core::sample::{Image, SampleType};
 use wgraft::data::{
-    Dataset, Interpolation, LoadedTexts, PictureOptions, ReadOptions, Resize, Split, Table, TruthKind, load_picture, look_at,
+    Dataset, DividedText, Interpolation, LoadedTexts, PictureOptions, ReadOptions, Resize, Split, Table, TruthKind, load_picture, look_at,
 };
 use wgraft::models::ModelSettings;
 use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Task, Weights, overlay};
@@ -27,12 +27,13 @@ pub struct Target {
     pub read: fn(&Path, &Input) -> bool,
 }
 
-pub static ALL: [Target; 22] = [
+pub static ALL: [Target; 23] = [
     Target { name: "idx", seeds: idx, mutate: files, read: images },
     Target { name: "cifar", seeds: cifar, mutate: files, read: images },
     Target { name: "pixels", seeds: pixels, mutate: text, read: read_pixels },
     Target { name: "table", seeds: table, mutate: text, read: read_table },
     Target { name: "texts", seeds: texts, mutate: text, read: read_texts },
+    Target { name: "tags", seeds: tags, mutate: text, read: read_tags },
     Target { name: "index", seeds: index, mutate: text, read: read_index },
     Target { name: "png", seeds: || pictures(ImageFormat::Png), mutate: pngs, read: picture },
     Target { name: "jpeg", seeds: || pictures(ImageFormat::Jpeg), mutate: files, read: picture },
@@ -161,6 +162,12 @@ fn read_texts(root: &Path, input: &Input) -> bool {
     LoadedTexts::of_file(&path, None, None, None).is_ok_and(|found| !found.texts.is_empty()) && (several() | (labelled || unlabelled()))
 }
 
+fn read_tags(root: &Path, input: &Input) -> bool {
+    let path = first(root, input);
+    let words = DividedText::of_file(&path).is_ok_and(|found| found.is_some_and(|texts| !texts.is_empty()));
+    Dataset::load(&path, &ReadOptions { truth: Some(TruthKind::Tags), ..options() }).is_ok() & words
+}
+
 fn read_labels(root: &Path, input: &Input) -> bool {
     let image = Image { height: 1, width: 1, channels: 1 };
     let train = Split { names: (0..6).map(|i| format!("{i}.png").into()).collect(), ..Split::unlabelled(vec![0; 6], image) };
@@ -247,6 +254,16 @@ fn texts() -> Vec<Input> {
     let objects: String = rows.clone().map(|(text, label)| format!("{}\n", json!({ "text": text, "label": label }))).collect();
     let lines: String = rows.map(|(text, _)| format!("{text}\r\n")).collect();
     let files = [("a.tsv", table), ("b.jsonl", objects), ("c.txt", lines)];
+    files.into_iter().map(|(name, text)| Input::of(&[(name, text.into_bytes())])).collect()
+}
+
+fn tags() -> Vec<Input> {
+    let columns = |separator: &str| -> String {
+        let words =
+            ["Anna B-PER", "M\u{fc}ller I-PER", "lives O", "in O", "", "Oslo B-LOC", "-DOCSTART- O", "", "", "Oslo B-LOC", ". O", ""];
+        std::iter::repeat_n(words, 6).flatten().map(|line| line.replace(' ', separator) + "\n").collect()
+    };
+    let files = [("a.conll", columns(" ")), ("b.tsv", columns("\t")), ("c.iob", columns("\tX\t").replace('\n', "\r\n"))];
     files.into_iter().map(|(name, text)| Input::of(&[(name, text.into_bytes())])).collect()
 }
 

@@ -1,19 +1,19 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::opened_run::open_checkpoint;
 use super::output::Inputs;
 use super::start::open_settings;
 use super::{
-    LabelSource, Said, catch_interrupts, describe, duration, ensure_fit, explain_too_large, interrupted, load_data, load_task_data,
-    open_device, preview, print_json, session, start_threads,
+    LabelSource, Said, TokenSource, catch_interrupts, describe, duration, ensure_fit, explain_too_large, interrupted, load_data,
+    load_task_data, open_device, preview, print_json, session, start_threads,
 };
 use crate::cli::{FinetuneArgs, suits};
 use crate::core::sample::SampleType;
 use crate::core::settings::Settings;
-use crate::data::{Dataset, Tokenizer, TruthKind};
+use crate::data::{Dataset, TruthKind, implied_truth};
 use crate::error::UsageError;
 use crate::say;
 use crate::train::{Checkpoint, Finetune, FinetuneSettings, Finetuned, RunSettings, TASKS, find_checkpoint, scope_text, tokenizer_of};
@@ -62,10 +62,11 @@ pub(super) fn labelled_data(settings: &mut FinetuneSettings, said: Option<&Said>
         (None, Some(file)) => tokenizer_of(file)?,
         (pretrained, _) => pretrained.and_then(|checkpoint| checkpoint.record.tokenizer.clone()),
     };
+    let tokens = TokenSource::of_run(tokenizer, settings, said, |settings| settings.model.kind)?;
     let open = said.is_some_and(|said| !said.chose("task"));
     let data = match settings.pseudo_labels.clone() {
-        Some(path) => given_data(settings, open, &path, tokenizer)?,
-        None => load_task_data(&settings.run, settings.task, open, tokenizer)?,
+        Some(path) => given_data(settings, open, &path, tokens)?,
+        None => load_task_data(&settings.run, settings.task, open, tokens)?,
     };
     let fitting = TASKS.iter().find(|task| data.knows(task.truth())).filter(|_| open && !data.knows(settings.task.truth()));
     if let Some(&fitting) = fitting {
@@ -87,8 +88,8 @@ pub(super) fn labelled_data(settings: &mut FinetuneSettings, said: Option<&Said>
 }
 
 /// The data of a run with labels from a file in the place of their own.
-fn given_data(settings: &FinetuneSettings, open: bool, path: &Path, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
-    let data = load_data(&settings.run, LabelSource::File, tokenizer)?;
+fn given_data(settings: &FinetuneSettings, open: bool, path: &Path, tokens: TokenSource) -> Result<Dataset> {
+    let data = load_data(&settings.run, LabelSource::File, tokens)?;
     let sets = settings.task.truth() == TruthKind::LabelSets;
     if let Some(given) = data.given_sets(path, settings.min_confidence, if open { None } else { Some(sets) })? {
         given.notes.iter().for_each(|note| say!("{}: {note}", data.name));
@@ -123,9 +124,26 @@ fn given_data(settings: &FinetuneSettings, open: bool, path: &Path, tokenizer: O
     Ok(data)
 }
 
+/// What was said, and the task that the data are for alone, where nobody said one and they are of such a format.
+fn with_implied_task(args: &FinetuneArgs) -> Result<Value> {
+    let mut given = args.settings.given.clone();
+    let Some(data) = given["run"]["data"].as_str().map(PathBuf::from) else { return Ok(given) };
+    if !given["task"].is_null() || args.output.settles("task") {
+        return Ok(given);
+    }
+    // What cannot be read is said by who reads it.
+    let truth = implied_truth(&data).ok().flatten();
+    if let Some(task) = truth.and_then(|truth| TASKS.iter().find(|task| task.truth() == truth)) {
+        say!("{}: --task {task}, as these data are for no other", data.display());
+        given["task"] = serde_json::to_value(task)?;
+    }
+    Ok(given)
+}
+
 pub fn run(args: &FinetuneArgs) -> Result<u8> {
-    let model = &args.settings.given["model"];
-    let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, &args.settings.given)?;
+    let given = with_implied_task(args)?;
+    let model = &given["model"];
+    let mut opened = open_settings::<FinetuneSettings>(COMMAND, &args.output, &given)?;
     opened.check_early(FinetuneSettings::check)?;
     // A run that goes on has its weights in its own checkpoint.
     if opened.resume.is_some() {

@@ -41,7 +41,7 @@ use crate::error::{DeviceError, UsageError};
 use crate::exec::Device;
 use crate::kernels::augment_draw::Ranges;
 use crate::metrics;
-use crate::models::ModelSettings;
+use crate::models::{ModelKind, ModelSettings};
 use crate::report::save_png;
 use crate::say;
 use crate::train::{
@@ -157,7 +157,6 @@ impl Said {
 
     /// Fails, before data are read, where the settings make no sense, whatever the data are.
     fn check_early<T: Settings>(&self, settings: &T, check: impl Fn(&T) -> Result<(), UsageError>) -> Result<()> {
-        const TEXTS: SampleType = SampleType::Tokens { vocabulary: 1, longest: 1 };
         let Err(error) = check(settings) else { return Ok(()) };
         // Texts have defaults of their own.
         let mut of_texts = self.over(settings)?;
@@ -223,11 +222,33 @@ fn tokenizer_to_begin_with(init_from: Option<&Path>) -> Result<Option<Tokenizer>
     init_from.map_or(Ok(None), tokenizer_of)
 }
 
-/// Reads the data of a run, texts as `tokenizer` makes tokens of them, and says what a user must know about them.
-fn load_data(run: &RunSettings, labels: LabelSource, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
+/// What makes tokens of the texts of a run.
+struct TokenSource {
+    /// Learned from the training texts if absent.
+    tokenizer: Option<Tokenizer>,
+    /// Whether pieces of words are learned: see [`ReadOptions::pieces`].
+    pieces: bool,
+}
+
+impl TokenSource {
+    /// Of a run over whatever data: what the encoder wants that it would have with texts. `kind` tells the encoder of settings.
+    fn of_run<T: Settings>(tokenizer: Option<Tokenizer>, settings: &T, said: Option<&Said>, kind: fn(&T) -> ModelKind) -> Result<Self> {
+        let Some(said) = said else { return Ok(TokenSource { tokenizer, pieces: kind(settings).takes_pieces() }) };
+        let mut of_texts = said.over(settings)?;
+        // What makes no sense of texts may make sense of these data.
+        let suited = said.suit(&mut of_texts, TEXTS).is_ok();
+        Ok(TokenSource { tokenizer, pieces: kind(if suited { &of_texts } else { settings }).takes_pieces() })
+    }
+}
+
+/// Texts of no data in particular.
+const TEXTS: SampleType = SampleType::Tokens { vocabulary: 1, longest: 1 };
+
+/// Reads the data of a run and says what a user must know about them.
+fn load_data(run: &RunSettings, labels: LabelSource, TokenSource { tokenizer, pieces }: TokenSource) -> Result<Dataset> {
     let options = run.read_options(labels == LabelSource::Data);
     let labels_given = labels == LabelSource::File;
-    let options = ReadOptions { cache: cache::folder(), tokenizer, labels_given, guess_sets: true, ..options };
+    let options = ReadOptions { cache: cache::folder(), tokenizer, pieces, labels_given, guess_sets: true, ..options };
     let data = match &run.data {
         Some(path) => Dataset::load_unlabelled(path, &options)?,
         None => Dataset::embedded().conform(&options)?,
@@ -252,8 +273,8 @@ fn say_of(data: &Dataset) {
 
 /// Reads the data of a task; says which task they are for where it is another one. `open`: nobody chose the task, so that data whose
 /// cells are sets of labels may.
-fn load_task_data(run: &RunSettings, task: Task, open: bool, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
-    let data = read_known_data(run, task, ReadOptions { tokenizer, guess_sets: open, ..run.read_options(true) }, Ok)?;
+fn load_task_data(run: &RunSettings, task: Task, open: bool, TokenSource { tokenizer, pieces }: TokenSource) -> Result<Dataset> {
+    let data = read_known_data(run, task, ReadOptions { tokenizer, pieces, guess_sets: open, ..run.read_options(true) }, Ok)?;
     say_of(&data);
     Ok(data)
 }
@@ -290,8 +311,8 @@ fn read_known_data(
         }
         Some(path) => Dataset::load(path, &options).map_err(|error| {
             let anything = Dataset::load(path, &ReadOptions { truth: None, guess_sets: true, ..options }).ok();
-            // Of names, it is said already what is wrong with them.
-            let other = |fitting: &&Task| **fitting != task && !(fitting.truth().is_named() && task.truth().is_named());
+            // Of cells, it is said already what is wrong with them.
+            let other = |fitting: &&Task| **fitting != task && !(fitting.truth().is_of_cells() && task.truth().is_of_cells());
             let fitting = anything.and_then(|data| TASKS.iter().find(|task| data.knows(task.truth()))).filter(other);
             match fitting {
                 Some(fitting) => UsageError(format!("{error:#}; these data are for --task {fitting}")).into(),
@@ -372,6 +393,10 @@ fn describe(plan: &Plan, device: &Device, model: &str, json: bool) -> Result<u8>
     }
     say!("parameters     {parameters}, of which {trained} are trained");
     say!("batch          {}", training.batch);
+    let widths: Vec<u32> = training.kinds().iter().map(|kind| kind.len()).collect();
+    if widths.len() > 1 {
+        say!("widths         {}", widths.iter().map(u32::to_string).collect::<Vec<_>>().join(", "));
+    }
     say!("steps          {} ({} per epoch)", training.total_steps, training.steps_per_epoch);
     say!("device memory  {:.1} MiB", bytes as f64 / f64::from(1 << 20));
     print_json(json, || {

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::output::Inputs;
-use super::{LabelSource, load_data, read_known_data, say_of};
+use super::{LabelSource, TokenSource, load_data, read_known_data, say_of};
 use crate::cache;
 use crate::cli::{DataFlags, Flags};
 use crate::core::sample::SampleType;
@@ -84,7 +84,7 @@ impl Finished {
             return Err(UsageError(format!("{} is no run with data of its own: name some with --data", self.path.display())).into());
         }
         self.look_as(&mut run)?;
-        load_data(&run, labels, self.checkpoint.record.tokenizer.clone())
+        load_data(&run, labels, TokenSource { tokenizer: self.checkpoint.record.tokenizer.clone(), pieces: false })
     }
 
     /// How it read its texts, as far as that was said: in a column of this name; whether blank lines separated them.
@@ -117,11 +117,12 @@ impl Finished {
         run.read_as(record);
         let known = self.settings.target.as_ref();
         // A class is known by its name, whatever the column is called.
-        if let Some(other) = args.given["target"].as_str().filter(|other| !truth.is_named() && known.is_some_and(|known| known != other)) {
+        if let Some(other) = args.given["target"].as_str().filter(|other| !truth.is_of_names() && known.is_some_and(|known| known != other))
+        {
             let text = format!("{} predicts `{}`, not `{other}`", self.path.display(), known.map_or("", String::as_str));
             return Err(UsageError(text).into());
         }
-        let known_classes = Some(record.outputs.class_names.clone()).filter(|names| truth.is_named() && !names.is_empty());
+        let known_classes = Some(record.outputs.class_names.clone()).filter(|names| truth.is_of_names() && !names.is_empty());
         // Of other data, this run has trained on none: all may be tested.
         let place = |path: &Option<PathBuf>| path.as_ref().and_then(|path| path.canonicalize().ok());
         let others = place(&run.data) != place(&self.settings.data);
@@ -144,7 +145,9 @@ impl Finished {
             (data, Some(names)) => data.with_classes(names),
             // Data may lack some of the numbers.
             (data, None)
-                if truth == TruthKind::Classes && data.classes > 0 && data.class_names.iter().all(|name| name.parse::<u32>().is_ok()) =>
+                if matches!(truth, TruthKind::Classes | TruthKind::Tags)
+                    && data.classes > 0
+                    && data.class_names.iter().all(|name| name.parse::<u32>().is_ok()) =>
             {
                 data.with_classes(&(0..record.outputs.classes).map(|class| class.to_string()).collect::<Vec<_>>())
             }

@@ -10,7 +10,10 @@ use super::opened_run::Finished;
 use super::output::Inputs;
 use super::{open_device, print, print_json};
 use crate::cli::{PredictArgs, Rejection};
-use crate::data::{Encoding, LoadedTexts, Look, PictureOptions, Samples, Split, Tokenizer, Truth, TruthKind, look_at, paint, restore};
+use crate::data::{
+    DividedText, Encoding, LoadedTexts, Look, PictureOptions, Samples, Split, Tokenizer, Truth, TruthKind, look_at, mark_spans, paint,
+    restore, spans,
+};
 use crate::error::UsageError;
 use crate::exec::Device;
 use crate::files;
@@ -87,9 +90,19 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
 
 /// Predicts for texts in files, or line by line on stdin: what was found comes first, as texts may be long.
 fn of_texts(args: &PredictArgs, finished: &Finished, tokenizer: &Tokenizer) -> Result<u8> {
+    let tags = finished.checkpoint.record.task.is_some_and(|task| task.truth() == TruthKind::Tags);
     // Where each came from: its file, and its row there.
     let (mut texts, mut places) = (Vec::new(), Vec::new());
     for path in &args.files {
+        if tags
+            && path.as_os_str() != "-"
+            && let Some(found) = DividedText::of_file(path)?
+        {
+            say!("{}: a word on each line, in the first column", path.display());
+            places.extend((1..).take(found.len()).map(|row| (path.display().to_string(), row)));
+            texts.extend(found);
+            continue;
+        }
         let name = if path.as_os_str() == "-" { "stdin".to_string() } else { path.display().to_string() };
         let found = if path.as_os_str() == "-" {
             if args.text.is_some() {
@@ -105,25 +118,31 @@ fn of_texts(args: &PredictArgs, finished: &Finished, tokenizer: &Tokenizer) -> R
         found.notes.iter().for_each(|note| say!("{name}: {note}"));
         for (row, text) in found.texts {
             places.push((name.clone(), row));
-            texts.push(text);
+            texts.push(DividedText::of_line(&text));
         }
     }
     if texts.is_empty() {
         return Err(anyhow::anyhow!("there is nothing to predict"));
     }
-    let lines: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let (samples, cut) = Samples::of_texts(&lines, tokenizer)?;
+    let (samples, tokens, cut) = match tags {
+        true => Samples::of_words(&texts.iter().map(DividedText::words).collect::<Vec<_>>(), tokenizer)?,
+        false => {
+            let (samples, cut) = Samples::of_texts(&texts.iter().map(DividedText::text).collect::<Vec<_>>(), tokenizer)?;
+            (samples, Vec::new(), cut)
+        }
+    };
     tokenizer.note(cut).iter().for_each(|note| say!("{note}"));
     let device = open_device(&args.device.device)?;
-    let wanted = Wanted { names: Vec::new(), inputs: Vec::new(), samples: Split::new(samples, Truth::default()) };
+    let words = texts.iter().zip(tokens).map(|(text, tokens)| PlacedWords { text, tokens }).collect();
+    let wanted = Wanted { words, ..Wanted::of(Split::new(samples, Truth::default())) };
     let found = found(args, &device, &finished.checkpoint, &wanted)?;
     for (found, text) in found.iter().zip(&texts).filter(|_| !args.device.json) {
         // A line for each, whatever a text has in it.
-        print(format_args!("{found}  {}", text.split(['\n', '\r']).collect::<Vec<_>>().join(" ")));
+        print(format_args!("{found}  {}", text.text().split(['\n', '\r']).collect::<Vec<_>>().join(" ")));
     }
     print_json(args.device.json, || {
-        let prediction = |((found, text), (file, row)): ((&Answer, &String), &(String, u32))| {
-            let mut all = found.json("text", text);
+        let prediction = |((found, text), (file, row)): ((&Answer, &DividedText), &(String, u32))| {
+            let mut all = found.json("text", text.text());
             (all["file"], all["row"]) = (json!(file), json!(row));
             all
         };
@@ -161,6 +180,52 @@ enum Answer {
     Numbers(Vec<(String, f32)>),
     /// Where a mask was written.
     Mask(PathBuf),
+    /// Parts of a text: spans of words, or each word.
+    Parts {
+        spans: bool,
+        parts: Vec<TaggedPart>,
+    },
+}
+
+/// A part of a text, and what it is.
+struct TaggedPart {
+    tag: String,
+    text: String,
+    /// Where it begins and ends, in characters.
+    place: [usize; 2],
+    /// Of spans, that of the word that is least certain.
+    probability: f64,
+}
+
+/// The words of a text, and where among its tokens each begins.
+struct PlacedWords<'a> {
+    text: &'a DividedText,
+    tokens: Vec<u32>,
+}
+
+impl PlacedWords<'_> {
+    /// What the classes of tokens, with their probabilities, say of them. What has no token is taken to be outside of all.
+    fn tagged(&self, tokens: &[(usize, f64)], names: &[String]) -> Answer {
+        let of_word = |&place: &u32| {
+            let (class, probability) = tokens.get(place as usize).copied()?;
+            Some((names.get(class)?.as_str(), probability))
+        };
+        let words: Vec<Option<(&str, f64)>> = self.tokens.iter().map(of_word).collect();
+        let part = |tag: &str, words_of: std::ops::Range<usize>| {
+            let (text, place) = self.text.part(words_of.clone());
+            let probability = words[words_of].iter().flatten().map(|(_, probability)| *probability).fold(1.0, f64::min);
+            TaggedPart { tag: tag.into(), text: text.into(), place, probability }
+        };
+        let spans_are_marked = mark_spans(names);
+        let parts = match spans_are_marked {
+            true => {
+                let tags: Vec<&str> = words.iter().map(|word| word.map_or("O", |(tag, _)| tag)).collect();
+                spans(&tags).into_iter().map(|span| part(span.kind, span.words)).collect()
+            }
+            false => (0..words.len()).filter_map(|at| Some(part(words[at]?.0, at..at + 1))).collect(),
+        };
+        Answer::Parts { spans: spans_are_marked, parts }
+    }
 }
 
 impl Answer {
@@ -177,6 +242,14 @@ impl Answer {
             }
             Answer::Numbers(numbers) => json!({ "values": numbers.iter().cloned().collect::<BTreeMap<_, _>>() }),
             Answer::Mask(path) => json!({ "mask": path }),
+            Answer::Parts { spans, parts } => {
+                let part = |part: &TaggedPart| {
+                    let [begin, end] = part.place;
+                    json!({ "tag": part.tag, "text": part.text, "begin": begin, "end": end, "probability": part.probability })
+                };
+                let what = if *spans { "entities" } else { "words" };
+                json!({ what: parts.iter().map(part).collect::<Vec<_>>() })
+            }
         };
         all[what] = json!(name_of_sample);
         all
@@ -198,6 +271,17 @@ impl std::fmt::Display for Answer {
                 write!(f, "{}", numbers.collect::<Vec<_>>().join("  "))
             }
             Answer::Mask(path) => write!(f, "{}", path.display()),
+            Answer::Parts { parts, .. } if parts.is_empty() => f.write_str("-"),
+            Answer::Parts { spans: false, parts } => {
+                let words = parts.iter().map(|part| format!("{}/{}", part.text, part.tag));
+                write!(f, "{}", words.collect::<Vec<_>>().join(" "))
+            }
+            Answer::Parts { spans: true, parts } => {
+                let part = |TaggedPart { tag, text, place: [begin, end], .. }: &TaggedPart| {
+                    format!("{tag} {begin}-{end} {}", text.split_whitespace().collect::<Vec<_>>().join(" "))
+                };
+                write!(f, "{}", parts.iter().map(part).collect::<Vec<_>>().join("; "))
+            }
         }
     }
 }
@@ -220,6 +304,7 @@ fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, samples: 
                 let folder = args.out.as_deref().context("--out says where masks go")?;
                 Answer::Mask(write_mask(folder, samples.inputs[found.len()], &classes, &checkpoint.record)?)
             }
+            Prediction::Tags(tokens) => samples.words[found.len()].tagged(&tokens, &checkpoint.record.outputs.class_names),
         });
         Ok(())
     })?;
@@ -231,7 +316,15 @@ struct Wanted<'a> {
     names: Vec<String>,
     /// Of pictures.
     inputs: Vec<&'a Input>,
+    /// Of texts whose words are tagged.
+    words: Vec<PlacedWords<'a>>,
     samples: Split,
+}
+
+impl Wanted<'_> {
+    fn of(samples: Split) -> Self {
+        Wanted { names: Vec::new(), inputs: Vec::new(), words: Vec::new(), samples }
+    }
 }
 
 /// The pictures that can be read; says which cannot.
@@ -240,7 +333,8 @@ fn pictures<'a>(inputs: &'a [Input], args: &PredictArgs, checkpoint: &Checkpoint
     let (bits, resize) = (record.bits, record.resize);
     let options = PictureOptions { invert: args.invert, bits, resize, ..PictureOptions::plain(record.image()?) };
     let (inputs, samples) = inputs::read(inputs, &options);
-    Ok(Wanted { names: inputs.iter().map(|input| input.path.display().to_string()).collect(), inputs, samples })
+    let names = inputs.iter().map(|input| input.path.display().to_string()).collect();
+    Ok(Wanted { names, inputs, ..Wanted::of(samples) })
 }
 
 /// The rows of all tables, counted from 1 below the header.
@@ -255,7 +349,7 @@ fn rows<'a>(inputs: &'a [Input], encoding: &Encoding) -> Result<Wanted<'a>> {
         features.extend(read);
     }
     let samples = Split::new(Samples::rows(features, columns as u32), Truth::default());
-    Ok(Wanted { names, inputs: Vec::new(), samples })
+    Ok(Wanted { names, ..Wanted::of(samples) })
 }
 
 /// Where the mask of a picture goes, below the folder for masks: nowhere above it.

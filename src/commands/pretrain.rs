@@ -6,8 +6,8 @@ use serde_json::json;
 use super::output::Inputs;
 use super::start::open_settings;
 use super::{
-    LabelSource, Said, catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, preview, print_json,
-    session, start_threads, tokenizer_to_begin_with,
+    LabelSource, Said, TokenSource, catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, preview,
+    print_json, session, start_threads, tokenizer_to_begin_with,
 };
 use crate::cli::{PretrainArgs, suits};
 use crate::data::Dataset;
@@ -42,7 +42,8 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
         (Some(checkpoint), _) => checkpoint.record.tokenizer.clone(),
         (None, file) => tokenizer_to_begin_with(file.as_deref())?,
     };
-    let data = load_data(&opened.settings.run, LabelSource::needed(opened.settings.method.needs_labels()), tokenizer)?;
+    let tokens = TokenSource::of_run(tokenizer, &opened.settings, opened.said.as_ref(), |settings| settings.model.kind)?;
+    let data = load_data(&opened.settings.run, LabelSource::needed(opened.settings.method.needs_labels()), tokens)?;
     opened.same_data(&data)?;
     if let Some(said) = &opened.said {
         suit(&mut opened.settings, said, &data)?;
@@ -85,7 +86,7 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
         return Ok(interrupted(COMMAND, &path, outcome));
     }
     let knn = done.knn_accuracy.map_or(String::new(), |knn| format!(", kNN accuracy {:.2} %", 100.0 * knn));
-    let held_out = done.held_out_loss.map_or(String::new(), |error| format!(", {error:.4} on held-out images"));
+    let held_out = done.held_out_loss.map_or(String::new(), |(_, loss)| format!(", {loss:.4} on held-out {what}"));
     say!(
         "done in {}: loss {:.4}{held_out}{knn}, embedding spread {:.2} (0 is collapse, 1 is even)",
         duration(outcome),
@@ -95,17 +96,20 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
     say!("run folder: {}", path.display());
     next(&path, &pretrain.settings, &data);
     print_json(args.output.json, || {
-        json!({
+        let mut found = json!({
             "run": path,
             "steps": outcome.steps,
             "final_loss": outcome.final_loss,
             "knn_accuracy": done.knn_accuracy,
-            "reconstruction": done.held_out_loss,
             "embedding_std": done.embedding_std,
             "device": device.name(),
             "seconds": outcome.seconds,
             "device_busy": outcome.device_busy,
-        })
+        });
+        if let Some((name, loss)) = done.held_out_loss {
+            found[name] = json!(loss);
+        }
+        found
     });
     Ok(0)
 }

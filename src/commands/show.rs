@@ -1,6 +1,6 @@
 use anyhow::Result;
 
-use super::{LabelSource, finetune, load_data, pretrain, resolve, start_threads, tokenizer_to_begin_with};
+use super::{LabelSource, TokenSource, finetune, load_data, pretrain, resolve, start_threads, tokenizer_to_begin_with};
 use crate::cli::{OutputArgs, PretrainArgs, ShowArgs, ShowWhat, suits};
 use crate::error::UsageError;
 use crate::say;
@@ -16,7 +16,8 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             suits(&args.settings.given["model"], &settings.model, "the encoder")?;
             start_threads(settings.run.threads)?;
             let tokenizer = tokenizer_to_begin_with(settings.init_from.as_deref())?;
-            let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), tokenizer)?;
+            let tokens = TokenSource::of_run(tokenizer, &settings, Some(&said), |settings| settings.model.kind)?;
+            let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), tokens)?;
             pretrain::suit(&mut settings, &said, &data)?;
             print_plan(&Pretrain::prepare(settings.checked()?, &data, u64::MAX)?.plan);
         }

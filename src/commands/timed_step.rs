@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{LabelSource, load_data, resolve, tokenizer_to_begin_with};
+use super::{LabelSource, TokenSource, load_data, resolve, tokenizer_to_begin_with};
 use crate::cli::{StepArgs, Verb, suits};
 use crate::core::memory::HostMem;
 use crate::error::UsageError;
@@ -45,7 +45,8 @@ impl TimedStep {
                 said.check_early(&settings, PretrainSettings::check)?;
                 suits(&flags["model"], &settings.model, "the encoder")?;
                 let tokenizer = tokenizer_to_begin_with(settings.init_from.as_deref())?;
-                let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), tokenizer)?;
+                let tokens = TokenSource::of_run(tokenizer, &settings, Some(&said), |settings| settings.model.kind)?;
+                let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), tokens)?;
                 super::pretrain::suit(&mut settings, &said, &data)?;
                 let pretrain = Pretrain::prepare(settings.checked()?, &data, limit)?;
                 (pretrain.plan, pretrain.settings.model, "pretrain")
@@ -66,7 +67,11 @@ impl TimedStep {
                 (finetune.plan, finetune.settings.model, "finetune")
             }
         };
-        let title = format!("{verb} step, {model}, batch {}", plan.training.batch);
+        let of = match &plan.training.kinds()[..] {
+            [_] => String::new(),
+            _ => format!(" of {} of {}", plan.training.kind_of(0).called(), plan.training.kind_of(0)),
+        };
+        let title = format!("{verb} step, {model}, batch {}{of}", plan.training.batch);
         Ok(TimedStep { title, plan })
     }
 

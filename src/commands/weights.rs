@@ -23,7 +23,7 @@ pub fn run(args: &WeightsArgs) -> Result<u8> {
 
 /// How many parameters an encoder has, and how many features it makes of a sample.
 fn sizes(model: &ModelSettings, samples: SampleType) -> (u64, u32) {
-    let mut arena = Arena::new(0, u64::MAX);
+    let mut arena = Arena::outline();
     let features = record_encoder(&mut arena, model, samples).cols();
     (arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. })).map(|b| b.tensor.len()).sum(), features)
 }

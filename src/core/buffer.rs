@@ -167,6 +167,7 @@ pub struct Arena {
     frozen_until: Option<String>,
     /// Parameters begin with zeros.
     undrawn: bool,
+    outline: bool,
     too_large: Option<TooLarge>,
 }
 
@@ -193,8 +194,19 @@ impl Arena {
             second_moments: None,
             frozen_until: None,
             undrawn: false,
+            outline: false,
             too_large: None,
         }
+    }
+
+    /// An arena for names and shapes alone: of what is recorded in it, nothing will run.
+    pub fn outline() -> Self {
+        Arena { outline: true, undrawn: true, ..Arena::new(0, u64::MAX) }
+    }
+
+    /// Whether calls over its buffers need not be checked, which takes far longer than recording them.
+    pub(crate) fn is_outline(&self) -> bool {
+        self.outline
     }
 
     /// An arena for checks: behind every allocation lie `words` more, bound along with it, so that a kernel that
@@ -373,8 +385,20 @@ impl Arena {
         self.buffer(name, Role::Input, dtype, shape, Fill::Zero)
     }
 
+    /// Asking for a known name in another shape returns the same place, with room for the largest, unless one would have values where
+    /// the other has a pad: programs of one name that take turns, such as those of batches of several widths, need the memory of one.
     pub fn scratch(&mut self, name: &str, dtype: Dtype, shape: Shape) -> Buf {
-        self.buffer(name, Role::Scratch, dtype, shape, Fill::Zero)
+        let Some(known) = self.find(name).filter(|known| known.shape != shape && known.dtype == dtype) else {
+            return self.buffer(name, Role::Scratch, dtype, shape, Fill::Zero);
+        };
+        if known.cols() != shape.cols && [known.cols(), shape.cols].iter().any(|cols| !cols.is_multiple_of(4)) {
+            return self.buffer(&format!("{name} as {}x{}", shape.rows, shape.cols), Role::Scratch, dtype, shape, Fill::Zero);
+        }
+        self.measure(name, shape.words());
+        let words = &mut self.allocs[known.alloc as usize];
+        *words = shape.words().max(*words);
+        self.by_place.entry((known.alloc, known.offset, shape)).or_insert(self.by_name[name]);
+        Buf { shape, ..known }
     }
 
     /// First contents of a buffer, padded.

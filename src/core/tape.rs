@@ -120,6 +120,11 @@ impl<'a> Tape<'a> {
         self.unmasked.insert(buf);
     }
 
+    /// Whether something asks for the gradient of `buf`: it is trained, or depends on what is.
+    pub fn wants(&self, buf: Buf) -> bool {
+        self.wanted.contains(&buf)
+    }
+
     /// Declares that `y` is the output of a ReLU: writers of its gradient may go through the ReLU on their way.
     pub fn rectified(&mut self, y: Buf) {
         self.rectified.insert(y);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail, ensure};
 
 use super::names::{find_name, some_of};
-use super::{Dataset, SharedRows, Split, WRONG};
+use super::{Dataset, SharedRows, Split, Tags, WRONG};
 
 impl Dataset {
     /// Takes samples of the class `name` out of the others, to which they do not belong; whatever else is known of them is that they
@@ -42,10 +42,12 @@ impl Dataset {
 
     /// Labels numbered as in `known`, by the names of classes; notes which of those are absent. Fails where classes are not known.
     pub fn with_classes(mut self, known: &[String]) -> Result<Dataset> {
-        let labels =
-            || [Some(&self.train), self.test.as_ref()].into_iter().flatten().filter_map(|part| part.truth.labels.as_ref()).flatten();
-        let has_sets = self.train.truth.label_sets.is_some();
-        let used: BTreeSet<u32> = if has_sets { (0..self.classes).collect() } else { labels().copied().collect() };
+        let truths = || [Some(&self.train), self.test.as_ref()].into_iter().flatten().map(|part| &part.truth);
+        let labels = truths().filter_map(|truth| truth.labels.as_ref()).flatten().copied();
+        // All classes of sets are used, though it be by saying that they are wrong.
+        let of_sets = truths().filter(|truth| truth.label_sets.is_some()).flat_map(|_| 0..self.classes);
+        let used: BTreeSet<u32> =
+            labels.chain(of_sets).chain(truths().filter_map(|truth| truth.tags.as_ref()).flat_map(Tags::classes)).collect();
         let found: Vec<Option<u32>> = self.class_names.iter().map(|name| find_name(known, name).map(|class| class as u32)).collect();
         let name = |class: &u32| self.class_names[*class as usize].as_str();
         let unknown: Vec<&str> = used.iter().filter(|&&class| found[class as usize].is_none()).map(name).collect();
@@ -76,7 +78,9 @@ impl Dataset {
             self.notes.push(format!("{} of the run's {} classes are absent: {}", absent.len(), known.len(), some_of(&absent)));
         }
         for part in [Some(&mut self.train), self.test.as_mut()].into_iter().flatten() {
-            part.truth.labels.iter_mut().flatten().for_each(|label| *label = found[*label as usize].expect("unknown classes are refused"));
+            let class = |class: u32| found[class as usize].expect("unknown classes are refused");
+            part.truth.labels.iter_mut().flatten().for_each(|label| *label = class(*label));
+            part.truth.tags.iter_mut().for_each(|tags| *tags = tags.renumbered(class));
             // Of a set, what the data do not name is not right.
             let renumbered = |sets: SharedRows<u8>| {
                 let said = |set: &[u8]| {

@@ -118,5 +118,8 @@ impl Hash {
         self.words(targets.len(), targets.iter().map(|value| value.to_bits()));
         self.rows(truth.masks.as_ref().unwrap_or(&none));
         truth.label_sets.iter().for_each(|sets| self.rows(sets));
+        if let Some(tags) = &truth.tags {
+            self.words(tags.classes().count(), tags.classes());
+        }
     }
 }

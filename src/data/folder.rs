@@ -135,6 +135,7 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
                 _ => None,
             },
             masks: masks.as_ref().map(|masks| SharedRows::new(bytes(masks), image.height * image.width)),
+            ..Truth::default()
         };
         let names = of_part.iter().map(|&i| samples[i].placed.entry.name.as_str().into()).collect();
         Split { names, ..Split::new(Samples::images(bytes(&pictures), image), truth) }

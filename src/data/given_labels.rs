@@ -308,9 +308,9 @@ impl Dataset {
         Ok(Named { data: self, sheet, column, finder: None, texts: None })
     }
 
-    /// Those of the data; of data without classes, those that are given.
+    /// Those of the data; of data whose samples have no labels, those that are given.
     fn names_of_classes<'a>(&self, given: impl Iterator<Item = &'a str>) -> Vec<String> {
-        if self.classes > 0 {
+        if self.classes > 0 && self.train.truth.labels.is_some() {
             return self.class_names.clone();
         }
         in_order(given.map(|name| normalized(name).into_owned()).collect())

@@ -125,7 +125,7 @@ fn targets(sheet: &Sheet, column: usize, truth: Option<TruthKind>, notes: &mut V
         notes.push(format!("names in column `{}` of {} that differ in Unicode form only are one", sheet.columns[column], sheet.name));
     }
     let Some(notation) = (match truth {
-        Some(TruthKind::Classes | TruthKind::LabelSets | TruthKind::Masks) => None,
+        Some(TruthKind::Classes | TruthKind::LabelSets | TruthKind::Masks | TruthKind::Tags) => None,
         Some(TruthKind::Numbers) => Some(sheet.notation(column, sheet.guesses()[column])?.unwrap_or_default()),
         None => all_numbers(sheet, column)?,
     }) else {

@@ -17,7 +17,7 @@ pub(super) enum Kind {
 
 /// Endings of the formats that [`decode`](super::decode) reads.
 pub(super) const PICTURES: [&str; 11] = ["png", "jpg", "jpeg", "jpe", "jfif", "gif", "bmp", "dib", "tif", "tiff", "webp"];
-const DATA: [&str; 15] = [
+const DATA: [&str; 23] = [
     ".csv",
     ".csv.gz",
     ".tsv",
@@ -28,6 +28,14 @@ const DATA: [&str; 15] = [
     ".jsonl.gz",
     ".ndjson",
     ".ndjson.gz",
+    ".conll",
+    ".conll.gz",
+    ".bio",
+    ".bio.gz",
+    ".iob",
+    ".iob.gz",
+    ".iob2",
+    ".iob2.gz",
     ".toml",
     ".bin",
     ".bin.gz",

@@ -10,6 +10,8 @@ use super::wordpiece::{BertNormalizer, WordPiece, WordPieceRules, each_word};
 
 /// What SentencePiece puts for spaces.
 const METASPACE: char = '▁';
+/// BERT's name of the token that stands for those that are to be predicted.
+pub(super) const MASK: &str = "[MASK]";
 
 /// Makes the tokens that a pretrained network knows a text by. Serialised, it is what it was made from.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -143,6 +145,30 @@ impl LanguageTokenizer {
     /// The tokens of a text, and the special ones before and after it. They are `longest` at most: the end of the text is left out.
     pub fn encode(&self, text: &str, longest: usize) -> Encoded {
         let mut ids = self.parts.before.clone();
+        self.append(text, &mut ids);
+        self.ended(ids, longest)
+    }
+
+    /// [`encode`](Self::encode) of a text of these words, and the place of the first token of each; none of those that are left out.
+    pub fn encode_words(&self, words: &[&str], longest: usize) -> (Encoded, Vec<Option<usize>>) {
+        let (mut ids, mut places) = (self.parts.before.clone(), Vec::new());
+        for (at, word) in words.iter().enumerate() {
+            let begin = ids.len();
+            self.append(word, &mut ids);
+            // Some tokenizers know by the space before it that a word begins.
+            if at > 0 && ids.get(begin).is_some_and(|&first| !self.begins_word(first)) {
+                ids.truncate(begin);
+                self.append(&format!(" {word}"), &mut ids);
+            }
+            places.push((ids.len() > begin).then_some(begin));
+        }
+        let kept = longest.saturating_sub(self.parts.after.len());
+        (self.ended(ids, longest), places.into_iter().map(|place| place.filter(|&place| place < kept)).collect())
+    }
+
+    /// Adds the tokens of a text, without special ones.
+    fn append(&self, text: &str, ids: &mut Vec<u32>) {
+        let from = ids.len();
         for (begin, section) in self.added.sections(text) {
             let section = match section {
                 Section::Text(section) => {
@@ -155,14 +181,19 @@ impl LanguageTokenizer {
             };
             for (within, section) in self.added_normalized.sections(&section) {
                 match section {
-                    Section::Text(section) => self.each_word(section, begin + within == 0, |word| self.model.tokens(word, &mut ids)),
+                    Section::Text(section) => self.each_word(section, begin + within == 0, |word| self.model.tokens(word, ids)),
                     Section::Token(id) => ids.push(id),
                 }
             }
         }
         if self.parts.known_alone {
-            ids.retain(|&id| Some(id) != self.unknown());
+            let known: Vec<u32> = ids.drain(from..).filter(|&id| Some(id) != self.unknown()).collect();
+            ids.extend(known);
         }
+    }
+
+    /// With the special tokens behind a text, `longest` at most.
+    fn ended(&self, mut ids: Vec<u32>, longest: usize) -> Encoded {
         let after = &self.parts.after;
         let cut = ids.len() + after.len() > longest;
         ids.truncate(longest.saturating_sub(after.len()));
@@ -174,6 +205,18 @@ impl LanguageTokenizer {
     /// Different tokens.
     pub fn vocabulary(&self) -> usize {
         self.parts.all()
+    }
+
+    /// The token that stands for one that is to be predicted, if there is one.
+    pub fn mask(&self) -> Option<u32> {
+        let vocabulary = self.parts.vocabulary.iter().map(String::as_str).zip(0..);
+        let mut known = vocabulary.chain(self.parts.added.iter().map(|token| (token.content.as_str(), token.id)));
+        known.find(|(token, _)| *token == MASK || *token == "<mask>").map(|(_, id)| id)
+    }
+
+    /// How many special tokens are before and after each text.
+    pub fn around(&self) -> [u32; 2] {
+        [&self.parts.before, &self.parts.after].map(|special| special.len() as u32)
     }
 
     /// Whether a word, or what stands for one, begins with this token.

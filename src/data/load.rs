@@ -8,12 +8,13 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::reader::Reader;
 use super::{Dataset, MOST_SAMPLE_BYTES, ReadOptions, Resize, Samples, Split, Table, TableRows, Truth, TruthKind};
-use super::{cifar, decode, folder, idx, kinds, layout, names, pixel_table, table, texts, tree};
+use super::{cifar, decode, folder, idx, kinds, layout, names, pixel_table, table, tagged, texts, tree};
 use crate::core::sample::Image;
 
 /// The registry of formats: a file each, and a line here. The first one that finds what it reads is taken: where there are
 /// pictures, they are meant, whatever lies beside them.
-static READERS: [&dyn Reader; 6] = [&folder::READER, &idx::READER, &cifar::READER, &pixel_table::READER, &texts::READER, &table::READER];
+static READERS: [&dyn Reader; 7] =
+    [&folder::READER, &idx::READER, &cifar::READER, &pixel_table::READER, &tagged::READER, &texts::READER, &table::READER];
 
 /// Name and description of each format that is read.
 pub fn formats() -> impl Iterator<Item = [&'static str; 2]> {
@@ -29,7 +30,7 @@ pub enum Format {
     Archive,
     /// A CSV file with an image in each row, a pixel in each column.
     PixelTable,
-    /// A file of texts: a CSV or TSV file with a column of them, JSON Lines, or plain lines.
+    /// A file of texts: a CSV or TSV file with a column of them, JSON Lines, plain lines, or words with tags.
     Texts,
     /// Any other CSV file.
     Table,
@@ -84,6 +85,27 @@ pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
     }
 }
 
+/// What is known of all that is like what `path` holds, where its format says so; nothing of archives, which would be unpacked for that.
+pub fn implied_truth(path: &Path) -> Result<Option<TruthKind>> {
+    let (format, path) = recognise(path)?;
+    if matches!(format, Format::Archive) {
+        return Ok(None);
+    }
+    Ok(reader_of(&tree_of(format, &path)?).and_then(Reader::implies))
+}
+
+fn tree_of(format: Format, path: &Path) -> Result<tree::Tree> {
+    match format {
+        Format::Folder => tree::Tree::of_folder(path),
+        Format::Archive => tree::Tree::of_archive(path),
+        Format::PixelTable | Format::Texts | Format::Table => tree::Tree::of_file(path),
+    }
+}
+
+fn reader_of(tree: &tree::Tree) -> Option<&'static dyn Reader> {
+    READERS.iter().copied().find(|reader| reader.is_in(tree))
+}
+
 /// Whether a file in a folder may be one of those that are read: not such as `embed` writes beside pictures.
 pub fn may_be_read(folder: &Path, file: &Path) -> bool {
     let name = file.file_name().map_or(String::new(), |name| name.to_string_lossy().to_lowercase());
@@ -100,7 +122,7 @@ fn by_name(path: &Path) -> Option<Format> {
     match () {
         () if !path.is_file() || name.starts_with('.') => None,
         () if table::names_a_table(path) && pixel_table::is(path) => Some(Format::PixelTable),
-        () if texts::is(path) => Some(Format::Texts),
+        () if tagged::is(path) || texts::is(path) => Some(Format::Texts),
         () if table::names_a_table(path) => Some(Format::Table),
         () if ends(&[".tar.gz", ".tgz", ".tar", ".zip"]) || tree::is_zip(path) => Some(Format::Archive),
         () => None,
@@ -143,13 +165,9 @@ impl Dataset {
     }
 
     fn read((format, path): (Format, PathBuf), options: &ReadOptions) -> Result<Self> {
-        let tree = match format {
-            Format::Folder => tree::Tree::of_folder(&path)?,
-            Format::Archive => tree::Tree::of_archive(&path)?,
-            Format::PixelTable | Format::Texts | Format::Table => tree::Tree::of_file(&path)?,
-        };
+        let tree = tree_of(format, &path)?;
         // What nobody finds anything in is said by who looks for pictures.
-        let found = READERS.iter().copied().find(|reader| reader.is_in(&tree)).unwrap_or(&folder::READER);
+        let found = reader_of(&tree).unwrap_or(&folder::READER);
         // Whoever wants a number of each row, and names no column of texts, means the other columns.
         let numbers = options.truth == Some(TruthKind::Numbers) && options.text.is_none() && options.tokenizer.is_none();
         let reader: &dyn Reader = match format {
@@ -169,13 +187,18 @@ impl Dataset {
     /// Says which test samples are among the training samples too.
     pub(super) fn note_repeated(&mut self) {
         let Some(test) = &self.test else { return };
-        let trained: HashMap<Cow<'_, [u8]>, u32> = (0..self.train.len()).map(|i| (self.train.bytes(i), i)).collect();
+        // Tokens of different texts may be equal, where a network does not know their words.
+        fn told(split: &Split, i: u32) -> Cow<'_, [u8]> {
+            let words = |text: &str| text.split_whitespace().map(names::folded).collect::<Vec<_>>().join(" ").into_bytes();
+            split.samples.text(i).map_or_else(|| split.bytes(i), |text| words(text).into())
+        }
+        let trained: HashMap<Cow<'_, [u8]>, u32> = (0..self.train.len()).map(|i| (told(&self.train, i), i)).collect();
         let name = |split: &Split, i: u32| match (split.names.get(i as usize), split.samples.text(i)) {
             (Some(name), _) => name.to_string(),
             (None, Some(text)) => format!("`{}`", names::beginning_of(text)),
             (None, None) => format!("index {i}"),
         };
-        let equal = |i: u32| Some(format!("{} = {}", name(test, i), name(&self.train, *trained.get(&test.bytes(i))?)));
+        let equal = |i: u32| Some(format!("{} = {}", name(test, i), name(&self.train, *trained.get(&told(test, i))?)));
         let equal: Vec<String> = (0..test.len()).filter_map(equal).collect();
         if !equal.is_empty() {
             let (count, all) = (equal.len(), test.len());

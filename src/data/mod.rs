@@ -14,6 +14,7 @@ mod column;
 mod decode;
 #[cfg(feature = "files")]
 mod decode_cache;
+mod divided_text;
 #[cfg(feature = "files")]
 mod finder;
 mod fingerprint;
@@ -40,6 +41,7 @@ mod number;
 mod picture;
 #[cfg(feature = "files")]
 mod picture_truth;
+mod pieces;
 #[cfg(feature = "files")]
 mod pixel_table;
 #[cfg(feature = "files")]
@@ -47,8 +49,12 @@ mod reader;
 mod resize;
 mod samples;
 mod sheet;
+mod spans;
 mod split;
 mod table;
+#[cfg(feature = "files")]
+mod tagged;
+mod tags;
 #[cfg(feature = "files")]
 mod text_rows;
 #[cfg(feature = "files")]
@@ -67,6 +73,7 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
+pub use divided_text::DividedText;
 pub use fingerprint::Fingerprint;
 #[cfg(feature = "files")]
 pub use given_labels::{GivenLabels, GivenSets};
@@ -74,7 +81,7 @@ pub use kinds::misnamed;
 pub use label_sets::{RIGHT, UNKNOWN, WRONG};
 pub use language_tokenizer::{Encoded, LanguageTokenizer};
 #[cfg(feature = "files")]
-pub use load::{Format, formats, may_be_read, recognise};
+pub use load::{Format, formats, implied_truth, may_be_read, recognise};
 #[cfg(feature = "files")]
 pub use mask::{paint, restore};
 pub use names::beginning_of;
@@ -82,11 +89,13 @@ pub use names::beginning_of;
 pub use picture::{Look, PictureOptions, Remarks, load_picture, look_at, looks_like_picture};
 pub use resize::{CenterCrop, Interpolation, Resize};
 pub use samples::{Samples, SharedRows};
+pub use spans::{TaggedSpan, mark_spans, spans};
 pub use split::{Split, Truth};
 pub use table::{Encoding, Scale, Table, TableRows};
+pub use tags::Tags;
 #[cfg(feature = "files")]
 pub use texts::LoadedTexts;
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{Masking, NO_PLACE, Tokenizer, WordTokens};
 #[cfg(feature = "files")]
 pub use tree::leads_above;
 
@@ -107,11 +116,18 @@ pub enum TruthKind {
     Numbers,
     /// A class of each pixel.
     Masks,
+    /// A class of each word.
+    Tags,
 }
 
 impl TruthKind {
-    /// Whether it is of classes that are known by their names.
-    pub fn is_named(self) -> bool {
+    /// Whether that is classes, which are known by their names.
+    pub fn is_of_names(self) -> bool {
+        matches!(self, TruthKind::Classes | TruthKind::LabelSets | TruthKind::Tags)
+    }
+
+    /// Whether it is what a cell names: a class, or several.
+    pub fn is_of_cells(self) -> bool {
         matches!(self, TruthKind::Classes | TruthKind::LabelSets)
     }
 
@@ -127,6 +143,7 @@ impl TruthKind {
             TruthKind::LabelSets => "sets of labels",
             TruthKind::Numbers => "numbers",
             TruthKind::Masks => "masks",
+            TruthKind::Tags => "tags of words",
         }
     }
 }
@@ -142,6 +159,8 @@ pub struct ReadOptions {
     pub documents: Option<bool>,
     /// What makes tokens of texts; learned from the training texts if absent.
     pub tokenizer: Option<Tokenizer>,
+    /// Whether what is learned is one token for each place of a text, pieces of words in their order, not words with all their pieces.
+    pub pieces: bool,
     /// Height and width that images get. Without it image folders take the size that all pictures have, if they have one and it
     /// is no larger than 256, else 32x32; other formats keep theirs.
     pub size: Option<[u32; 2]>,
@@ -223,7 +242,7 @@ impl Dataset {
         let least = match truth {
             TruthKind::Numbers => 0,
             TruthKind::LabelSets => 1,
-            TruthKind::Classes | TruthKind::Masks => 2,
+            TruthKind::Classes | TruthKind::Masks | TruthKind::Tags => 2,
         };
         self.train.truth.knows(truth) && self.classes >= least
     }

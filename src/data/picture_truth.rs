@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::label_sets::{LabelSets, SetCell};
 use super::layout::{FolderLayout, Placed};
@@ -52,6 +52,7 @@ pub(super) fn of<'a>(
             true => Err(anyhow::anyhow!("{name} has no sets of labels: it needs an index.csv, and --target names a column of it")),
             false => Ok(PictureTruth::Nothing),
         },
+        (Some(TruthKind::Tags), _) => bail!("{name} has pictures, which have no words to tag"),
         (Some(TruthKind::Masks), _) => masks(name, layout, samples),
         (None, None) if options.want_labels && !layout.masks.is_empty() => masks(name, layout, samples),
         (Some(TruthKind::Numbers), Some(targets)) => numbers(options, &targets),

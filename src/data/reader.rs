@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::names::some_of;
 use super::tree::{Entry, Tree};
-use super::{Dataset, ReadOptions};
+use super::{Dataset, ReadOptions, TruthKind};
 
 /// A format of data sets.
 pub(super) trait Reader: Sync {
@@ -13,6 +13,11 @@ pub(super) trait Reader: Sync {
 
     /// A sentence or two on what it takes files and names for.
     fn help(&self) -> &'static str;
+
+    /// What is known of all that it reads, where that is one thing.
+    fn implies(&self) -> Option<TruthKind> {
+        None
+    }
 
     /// Whether it reads single files: a folder with nothing but one of those means that.
     fn is_of_files(&self) -> bool {

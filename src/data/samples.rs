@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail, ensure};
 use rayon::prelude::*;
 
-use super::tokenizer::Tokenizer;
+use super::tokenizer::{Tokenizer, WordTokens};
 use crate::core::buffer::{Shape, pad_rows, shape};
 use crate::core::sample::{BEGINS_WORD, Image, SampleType};
 
@@ -157,13 +157,28 @@ impl Samples {
     /// [`tokens`](Self::tokens) of texts, which they stand for; and how many of these have more tokens than are taken.
     pub fn of_texts(texts: &[&str], tokenizer: &Tokenizer) -> Result<(Self, usize)> {
         let (tokens, cut): (Vec<_>, Vec<_>) = texts.par_iter().map(|text| tokenizer.tokens(text)).unzip();
-        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
-        let texts = SharedRows::ragged(texts, u32::try_from(longest)?)?;
+        let samples = Self::with_texts(tokens, texts, tokenizer)?;
+        Ok((samples, cut.into_iter().filter(|&cut| cut).count()))
+    }
+
+    /// [`of_texts`](Self::of_texts) of texts whose words are known, with one space between them; with the places of words, and how many
+    /// texts were cut off.
+    pub fn of_words(texts: &[Vec<&str>], tokenizer: &Tokenizer) -> Result<(Self, Vec<Vec<u32>>, usize)> {
+        let joined: Vec<String> = texts.iter().map(|words| words.join(" ")).collect();
+        let found: Vec<WordTokens> = texts.par_iter().map(|words| tokenizer.tokens_of_words(words)).collect();
+        let cut = found.iter().filter(|found| found.cut).count();
+        let (tokens, places): (Vec<_>, Vec<_>) = found.into_iter().map(|found| (found.tokens, found.places)).unzip();
+        Ok((Self::with_texts(tokens, &joined, tokenizer)?, places, cut))
+    }
+
+    fn with_texts<T: AsRef<str>>(tokens: Vec<Vec<u32>>, texts: &[T], tokenizer: &Tokenizer) -> Result<Self> {
+        let longest = texts.iter().map(|text| text.as_ref().len()).max().unwrap_or(0);
+        let texts = SharedRows::ragged(texts.iter().map(|text| text.as_ref()), u32::try_from(longest)?)?;
         let mut samples = Self::tokens(tokens, tokenizer.vocabulary(), tokenizer.longest())?;
         if let Samples::Tokens { texts: none, .. } = &mut samples {
             *none = texts;
         }
-        Ok((samples, cut.into_iter().filter(|&cut| cut).count()))
+        Ok(samples)
     }
 
     /// The same sequences of tokens, of which none is longer than `longest`, with no room for more.

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use super::TruthKind;
 use super::names::some_of;
 use super::samples::{Samples, SharedRows};
+use super::tags::Tags;
 use crate::core::random;
 use crate::core::sample::{Image, SampleType};
 
@@ -33,6 +34,8 @@ pub struct Truth {
     pub targets: Option<Vec<f32>>,
     /// A class per pixel.
     pub masks: Option<SharedRows<u8>>,
+    /// A class per word.
+    pub tags: Option<Tags>,
 }
 
 impl Truth {
@@ -47,6 +50,7 @@ impl Truth {
             TruthKind::LabelSets => self.label_sets.is_some(),
             TruthKind::Numbers => self.targets.is_some(),
             TruthKind::Masks => self.masks.is_some(),
+            TruthKind::Tags => self.tags.is_some(),
         }
     }
 
@@ -60,6 +64,7 @@ impl Truth {
             label_sets: self.label_sets.as_ref().map(|sets| sets.select(indices)),
             targets: self.targets.as_ref().map(|targets| chosen(targets, indices)),
             masks: self.masks.as_ref().map(|masks| masks.select(indices)),
+            tags: self.tags.as_ref().map(|tags| tags.select(indices)),
         }
     }
 }

@@ -171,6 +171,7 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let wanted = options.want_labels.then(|| options.truth.unwrap_or(TruthKind::Classes));
     if let Some(truth) = wanted {
         ensure!(truth != TruthKind::Masks, "{name} has texts, which have no masks");
+        ensure!(truth != TruthKind::Tags, "{name} has no tags of words: these are read from CoNLL files (.conll, .bio, .iob)");
         ensure!(
             labelled,
             "{name} has no {}: --target names the column that has them (there is none called label, class or the like)",
@@ -225,7 +226,10 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let (train, test) = (of_part(Part::Train), of_part(Part::Test));
     let tokenizer = match &options.tokenizer {
         Some(tokenizer) => tokenizer.clone().fitted(train.iter().map(|&row| rows[row].text.as_str())),
-        None => Tokenizer::learn(train.iter().map(|&row| rows[row].text.as_str())).context(name.clone())?,
+        None => {
+            let texts = train.iter().map(|&row| rows[row].text.as_str());
+            if options.pieces { Tokenizer::learn_pieces(texts) } else { Tokenizer::learn(texts) }.context(name.clone())?
+        }
     };
     let mut cut = 0;
     let mut split = |chosen: &[usize]| -> Result<Split> {

@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::language_tokenizer::{Encoded, LanguageTokenizer};
+use super::pieces;
 use super::word_tokenizer::{WordTokenizer, usual_longest};
 use crate::core::sample::BEGINS_WORD;
 
@@ -29,6 +30,38 @@ pub struct OfNetwork {
     unfitted: bool,
 }
 
+/// How tokens are hidden from a network that is to predict them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Masking {
+    /// The token that stands for them.
+    pub mask: u32,
+    /// Special tokens before and after each text, which stay.
+    pub before: u32,
+    pub after: u32,
+    pub vocabulary: u32,
+}
+
+/// The place of a word that has no token: it was cut off, or has no character that a tokenizer knows.
+pub const NO_PLACE: u32 = u32::MAX;
+
+/// The tokens of a text whose words are known.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WordTokens {
+    pub tokens: Vec<u32>,
+    /// Whether some were cut off.
+    pub cut: bool,
+    /// Of each word, where its first token is; [`NO_PLACE`] if it has none.
+    pub places: Vec<u32>,
+}
+
+impl OfNetwork {
+    /// Tokens with [`BEGINS_WORD`] where a word begins.
+    fn marked(&self, mut ids: Vec<u32>) -> Vec<u32> {
+        ids.iter_mut().filter(|id| self.language.begins_word(**id)).for_each(|id| *id |= BEGINS_WORD);
+        ids
+    }
+}
+
 impl Tokenizer {
     /// Tokens of a text, at most.
     pub const MOST_TOKENS: u32 = WordTokenizer::MOST_TOKENS;
@@ -36,6 +69,22 @@ impl Tokenizer {
     /// Of training texts. Fails where they have no word.
     pub fn learn<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
         WordTokenizer::learn(texts).map(Tokenizer::Words)
+    }
+
+    /// Of pieces of words, learned from training texts. Fails where they have no word.
+    pub fn learn_pieces<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
+        Ok(Self::of_network(pieces::learn(texts.clone())?, Self::MOST_TOKENS).fitted(texts))
+    }
+
+    /// How tokens are hidden that are to be predicted; `None` of a tokenizer that has nothing to put in their place.
+    pub fn masking(&self) -> Option<Masking> {
+        match self {
+            Tokenizer::Words(_) => None,
+            Tokenizer::Language(network) => {
+                let ([before, after], vocabulary) = (network.language.around(), self.vocabulary());
+                network.language.mask().map(|mask| Masking { mask, before, after, vocabulary })
+            }
+        }
     }
 
     /// Of a network that takes up to `longest` tokens.
@@ -94,7 +143,7 @@ impl Tokenizer {
     pub fn known(&self) -> String {
         match self {
             Tokenizer::Words(words) => format!("{} words that occur twice or more", words.words()),
-            Tokenizer::Language(network) => format!("{} pieces of words that the network knows", network.language.vocabulary()),
+            Tokenizer::Language(network) => format!("{} words and pieces of words", network.language.vocabulary()),
         }
     }
 
@@ -103,12 +152,22 @@ impl Tokenizer {
         match self {
             Tokenizer::Words(words) => words.tokens(text),
             Tokenizer::Language(network) => {
-                let OfNetwork { language, longest, .. } = &**network;
-                let Encoded { mut ids, cut } = language.encode(text, *longest as usize);
-                ids.iter_mut().filter(|id| language.begins_word(**id)).for_each(|id| *id |= BEGINS_WORD);
-                (ids, cut)
+                let Encoded { ids, cut } = network.language.encode(text, network.longest as usize);
+                (network.marked(ids), cut)
             }
         }
+    }
+
+    /// [`tokens`](Self::tokens) of a text of these words, and where each of them begins.
+    pub fn tokens_of_words(&self, words: &[&str]) -> WordTokens {
+        let (tokens, cut, places) = match self {
+            Tokenizer::Words(own) => own.tokens_of_words(words),
+            Tokenizer::Language(network) => {
+                let (Encoded { ids, cut }, places) = network.language.encode_words(words, network.longest as usize);
+                (network.marked(ids), cut, places)
+            }
+        };
+        WordTokens { tokens, cut, places: places.into_iter().map(|place| place.map_or(NO_PLACE, |place| place as u32)).collect() }
     }
 
     /// What is said where so many texts were cut off.

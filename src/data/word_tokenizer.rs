@@ -89,15 +89,34 @@ impl WordTokenizer {
     /// The tokens of a text, the first of each word with [`BEGINS_WORD`]; and whether some were cut off.
     pub fn tokens(&self, text: &str) -> (Vec<u32>, bool) {
         let mut tokens = Vec::new();
+        self.append(text, &mut tokens);
+        let cut = tokens.len() > self.longest as usize;
+        tokens.truncate(self.longest as usize);
+        (tokens, cut)
+    }
+
+    /// [`tokens`](Self::tokens) of a text of these words, which others have divided, and the place of the first token of each; none of
+    /// those that were cut off.
+    pub fn tokens_of_words(&self, words: &[&str]) -> (Vec<u32>, bool, Vec<Option<usize>>) {
+        let (mut tokens, longest) = (Vec::new(), self.longest as usize);
+        let place = |word: &&str| {
+            let begin = tokens.len();
+            self.append(word, &mut tokens);
+            (tokens.len() > begin && begin < longest).then_some(begin)
+        };
+        let places = words.iter().map(place).collect();
+        let cut = tokens.len() > longest;
+        tokens.truncate(longest);
+        (tokens, cut, places)
+    }
+
+    fn append(&self, text: &str, tokens: &mut Vec<u32>) {
         each_word(text, |word| {
             let begin = tokens.len();
             tokens.extend(self.index.get(word));
             each_piece(word, |piece| tokens.push(self.words.len() as u32 + hash(piece) % self.buckets));
             tokens[begin] |= BEGINS_WORD;
         });
-        let cut = tokens.len() > self.longest as usize;
-        tokens.truncate(self.longest as usize);
-        (tokens, cut)
     }
 }
 

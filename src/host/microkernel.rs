@@ -6,6 +6,8 @@
 
 #![expect(clippy::needless_range_loop, reason = "loops over registers are unrolled, which those with iterators may not be")]
 
+use std::marker::PhantomData;
+
 /// Which vector instructions tiles are computed with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Isa {
@@ -51,6 +53,14 @@ impl Starts {
         (0..).zip(&mut self.starts[at..at + count]).for_each(|(i, start)| *start = first + i * step);
     }
 
+    /// Says some of them, from `at` on: `first` plus each of `further`.
+    pub fn say_each(&mut self, at: usize, first: u32, further: &[u32]) {
+        let last = u64::from(first) + u64::from(further.iter().copied().max().unwrap_or(0));
+        assert!(last < u64::from(OUTSIDE), "pieces start within 16 GiB");
+        self.last = self.last.max(last as u32);
+        self.starts[at..at + further.len()].iter_mut().zip(further).for_each(|(start, further)| *start = first + further);
+    }
+
     #[cfg(test)]
     pub fn list(&self) -> Vec<Option<u32>> {
         self.starts.iter().map(|&start| Some(start).filter(|&start| start != OUTSIDE)).collect()
@@ -68,6 +78,10 @@ impl PairStarts {
     pub fn clear(&mut self) {
         self.last = [0; 2];
         self.pairs.clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
     }
 
     /// Adds `count` of them: `first`, `first + step`, ...
@@ -97,11 +111,12 @@ impl PairStarts {
     }
 }
 
-/// Columns of a product's right side, `vectors` vectors of them: value `j` of row `k` at `k * width + j`.
+/// Columns of a product's right side, `vectors` vectors of them: value `j` of row `k` at `k * stride + j`.
 #[derive(Clone, Copy)]
 pub struct Panel<'a> {
     pub values: &'a [f32],
     pub vectors: usize,
+    pub stride: usize,
 }
 
 /// Outer products whose sum is a tile. `left` has columns as high as the tile.
@@ -113,9 +128,44 @@ pub struct Outer<'a> {
     pub vectors: usize,
 }
 
+/// Memory of a result, of which several threads may have the same: rows of theirs lie between those of others, where they have some
+/// columns each.
+pub struct ResultMemory<'a> {
+    start: *mut f32,
+    length: usize,
+    of: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: as of the slice that it stands for; what is shared is what callers of `again` have divided.
+unsafe impl Send for ResultMemory<'_> {}
+// SAFETY: nothing is read or written through a shared reference.
+unsafe impl Sync for ResultMemory<'_> {}
+
+impl<'a> ResultMemory<'a> {
+    pub fn of(c: &'a mut [f32]) -> Self {
+        ResultMemory { start: c.as_mut_ptr(), length: c.len(), of: PhantomData }
+    }
+
+    /// From place `first` on. Panics if that is beyond its end.
+    pub fn from(&mut self, first: usize) -> ResultMemory<'_> {
+        assert!(first <= self.length);
+        // SAFETY: within the slice, or where it ends.
+        ResultMemory { start: unsafe { self.start.add(first) }, length: self.length - first, of: PhantomData }
+    }
+
+    /// The same once more.
+    ///
+    /// # Safety
+    ///
+    /// Rows and columns that are written through one are neither written nor read through another.
+    pub unsafe fn again(&self) -> ResultMemory<'a> {
+        ResultMemory { start: self.start, length: self.length, of: PhantomData }
+    }
+}
+
 /// Where a product goes.
 pub struct ResultRows<'a> {
-    pub c: &'a mut [f32],
+    pub c: ResultMemory<'a>,
     /// Where its rows start.
     pub rows: &'a [u32],
     pub columns: usize,
@@ -169,10 +219,13 @@ impl Isa {
     }
 
     /// `left` times `panel`. Panics where something is too short for the sizes, or this processor lacks the instructions.
-    pub fn multiply_rows(self, left: Pieces<'_>, panel: Panel<'_>, target: ResultRows<'_>) {
+    #[inline(always)]
+    pub fn multiply_rows(self, left: Pieces<'_>, panel: Panel<'_>, mut target: ResultRows<'_>) {
         let Pieces { values, starts, count, length } = left;
         self.check(panel.vectors, &target);
-        assert!(starts.starts.len() == target.rows.len() * count && count * length * panel.vectors * self.lanes() <= panel.values.len());
+        assert!(starts.starts.len() == target.rows.len() * count);
+        let last = (count * length).checked_sub(1).map_or(0, |last| last * panel.stride + panel.vectors * self.lanes());
+        assert!(last <= panel.values.len());
         assert!(starts.starts.is_empty() || starts.last as usize + length <= values.len());
         let zeros = vec![0.0; length];
         // SAFETY: this processor has the instructions. Each row of the target has as many starts as pieces, and where one is not
@@ -180,16 +233,17 @@ impl Isa {
         unsafe {
             match self {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => x86::rows_avx512(left, &zeros, panel, target),
+                Isa::Avx512 => x86::rows_avx512(&left, &zeros, panel, &mut target),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => x86::rows_avx2(left, &zeros, panel, target),
-                _ => rows_portable(left, &zeros, panel, target),
+                Isa::Avx2 => x86::rows_avx2(&left, &zeros, panel, &mut target),
+                _ => rows_portable(&left, &zeros, panel, &mut target),
             }
         }
     }
 
     /// The sum of outer products, of which the target may have fewer rows. Panics as [`Isa::multiply_rows`] does.
-    pub fn add_outer(self, outer: Outer<'_>, target: ResultRows<'_>) {
+    #[inline(always)]
+    pub fn add_outer(self, outer: Outer<'_>, mut target: ResultRows<'_>) {
         self.check(outer.vectors, &target);
         let (height, width) = (self.height(outer.vectors), outer.vectors * self.lanes());
         let last = outer.pairs.last.map(|last| last as usize);
@@ -199,19 +253,37 @@ impl Isa {
         unsafe {
             match self {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => x86::outer_avx512(outer, target),
+                Isa::Avx512 => x86::outer_avx512(&outer, &mut target),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => x86::outer_avx2(outer, target),
-                _ => outer_portable(outer, target),
+                Isa::Avx2 => x86::outer_avx2(&outer, &mut target),
+                _ => outer_portable(&outer, &mut target),
+            }
+        }
+    }
+
+    /// Writes rows of columns, `width` apart, from columns that lie `stride` apart: as many of both as vectors are long. Panics where something
+    /// is too short, or this processor lacks the instructions.
+    pub fn transpose(self, values: &[f32], stride: usize, to: &mut [f32], width: usize) {
+        let lanes = self.lanes();
+        assert!(self.present() && (lanes - 1) * stride + lanes <= values.len() && (lanes - 1) * width + lanes <= to.len());
+        // SAFETY: this processor has the instructions, and both sides have whole vectors.
+        unsafe {
+            match self {
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => x86::transpose_avx512(values.as_ptr(), stride, to.as_mut_ptr(), width),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => x86::transpose_avx2(values.as_ptr(), stride, to.as_mut_ptr(), width),
+                _ => (0..lanes).for_each(|i| (0..lanes).for_each(|j| to[i * width + j] = values[j * stride + i])),
             }
         }
     }
 
     /// Panics unless this processor has the instructions, panels may be so wide and the target has room for its rows.
+    #[inline]
     fn check(self, vectors: usize, target: &ResultRows<'_>) {
         assert!(self.present() && (1..=self.widest()).contains(&vectors) && target.columns <= vectors * self.lanes());
         let last = target.rows.iter().fold(0, |last, &row| last.max(row)) as usize;
-        assert!(target.rows.is_empty() || last + target.columns <= target.c.len());
+        assert!(target.rows.is_empty() || last + target.columns <= target.c.length);
     }
 }
 
@@ -227,8 +299,8 @@ trait Vector: Copy {
 
 /// Tiles of `M` rows and `N` vectors, one below the other.
 #[inline(always)]
-unsafe fn rows<V: Vector, const M: usize, const N: usize>(left: Pieces<'_>, zeros: &[f32], panel: Panel<'_>, target: &mut ResultRows<'_>) {
-    let Pieces { values, starts, count, length } = left;
+unsafe fn rows<V: Vector, const M: usize, const N: usize>(left: &Pieces<'_>, zeros: &[f32], panel: Panel<'_>, target: &mut ResultRows<'_>) {
+    let Pieces { values, starts, count, length } = *left;
     let all = target.rows.len();
     let mut first = 0;
     while first < all {
@@ -246,7 +318,7 @@ unsafe fn rows<V: Vector, const M: usize, const N: usize>(left: Pieces<'_>, zero
                 inside |= start != OUTSIDE;
             }
             if !inside {
-                b = unsafe { b.add(length * N * V::LANES) };
+                b = b.wrapping_add(length * panel.stride);
                 continue;
             }
             // A copy: compilers leave the sums themselves in memory.
@@ -263,7 +335,7 @@ unsafe fn rows<V: Vector, const M: usize, const N: usize>(left: Pieces<'_>, zero
                             run[i][j] = run[i][j].plus(x, w[j]);
                         }
                     }
-                    b = b.add(N * V::LANES);
+                    b = b.wrapping_add(panel.stride);
                 }
             }
             sums = run;
@@ -275,7 +347,7 @@ unsafe fn rows<V: Vector, const M: usize, const N: usize>(left: Pieces<'_>, zero
 
 /// A tile of `M` rows and `N` vectors.
 #[inline(always)]
-unsafe fn outer<V: Vector, const M: usize, const N: usize>(outer: Outer<'_>, target: &mut ResultRows<'_>) {
+unsafe fn outer<V: Vector, const M: usize, const N: usize>(outer: &Outer<'_>, target: &mut ResultRows<'_>) {
     let mut sums = unsafe { [[V::splat(0.0); N]; M] };
     for &[a, b] in &outer.pairs.pairs {
         unsafe {
@@ -305,7 +377,7 @@ unsafe fn finish<V: Vector, const M: usize, const N: usize>(sums: &[[V; N]; M], 
             if i < rows.len() {
                 for j in 0..N {
                     unsafe {
-                        let to = c.as_mut_ptr().add(rows[i] as usize + j * V::LANES);
+                        let to = c.start.add(rows[i] as usize + j * V::LANES);
                         let sum = if *accumulate { V::load(to).plus(sums[i][j], V::splat(1.0)) } else { sums[i][j] };
                         sum.store(to);
                     }
@@ -320,7 +392,7 @@ unsafe fn finish<V: Vector, const M: usize, const N: usize>(sums: &[[V; N]; M], 
             for j in 0..N {
                 unsafe { sums[i][j].store(row.as_mut_ptr().add(j * V::LANES)) };
             }
-            let to = &mut c[rows[i] as usize..][..*columns];
+            let to = unsafe { std::slice::from_raw_parts_mut(c.start.add(rows[i] as usize), *columns) };
             if *accumulate {
                 to.iter_mut().zip(&row).for_each(|(to, sum)| *to += sum);
             } else {
@@ -334,17 +406,17 @@ unsafe fn finish<V: Vector, const M: usize, const N: usize>(sums: &[[V; N]; M], 
 macro_rules! tiles {
     ($(#[$feature:meta])? $vector:ty, $rows:ident, $outer:ident, $($n:literal => $m:literal),*) => {
         $(#[$feature])?
-        pub(super) unsafe fn $rows(left: Pieces<'_>, zeros: &[f32], panel: Panel<'_>, mut target: ResultRows<'_>) {
+        pub(super) unsafe fn $rows(left: &Pieces<'_>, zeros: &[f32], panel: Panel<'_>, target: &mut ResultRows<'_>) {
             match panel.vectors {
-                $($n => unsafe { rows::<$vector, $m, $n>(left, zeros, panel, &mut target) },)*
+                $($n => unsafe { rows::<$vector, $m, $n>(left, zeros, panel, target) },)*
                 _ => unreachable!(),
             }
         }
 
         $(#[$feature])?
-        pub(super) unsafe fn $outer(of: Outer<'_>, mut target: ResultRows<'_>) {
+        pub(super) unsafe fn $outer(of: &Outer<'_>, target: &mut ResultRows<'_>) {
             match of.vectors {
-                $($n => unsafe { outer::<$vector, $m, $n>(of, &mut target) },)*
+                $($n => unsafe { outer::<$vector, $m, $n>(of, target) },)*
                 _ => unreachable!(),
             }
         }
@@ -382,6 +454,55 @@ mod x86 {
 
     vector!(__m512, 16, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps);
     vector!(__m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps);
+
+    /// A square of 16: pairs, fours and halves of columns meet in four rounds.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn transpose_avx512(from: *const f32, stride: usize, to: *mut f32, width: usize) {
+        unsafe {
+            let mut fours = [_mm512_setzero_ps(); 16];
+            for i in 0..4 {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|j| _mm512_loadu_ps(from.add((4 * i + j) * stride)));
+                let low = [_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d)].map(|pairs| _mm512_castps_pd(pairs));
+                let high = [_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d)].map(|pairs| _mm512_castps_pd(pairs));
+                fours[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low[0], low[1]));
+                fours[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low[0], low[1]));
+                fours[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high[0], high[1]));
+                fours[4 * i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high[0], high[1]));
+            }
+            for j in 0..4 {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|i| fours[4 * i + j]);
+                let even = [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(c, d)];
+                let odd = [_mm512_shuffle_f32x4::<0xDD>(a, b), _mm512_shuffle_f32x4::<0xDD>(c, d)];
+                let at = |row: usize| to.add(row * width);
+                _mm512_storeu_ps(at(j), _mm512_shuffle_f32x4::<0x88>(even[0], even[1]));
+                _mm512_storeu_ps(at(j + 8), _mm512_shuffle_f32x4::<0xDD>(even[0], even[1]));
+                _mm512_storeu_ps(at(j + 4), _mm512_shuffle_f32x4::<0x88>(odd[0], odd[1]));
+                _mm512_storeu_ps(at(j + 12), _mm512_shuffle_f32x4::<0xDD>(odd[0], odd[1]));
+            }
+        }
+    }
+
+    /// A square of 8, in three rounds.
+    #[target_feature(enable = "avx2")]
+    pub(super) unsafe fn transpose_avx2(from: *const f32, stride: usize, to: *mut f32, width: usize) {
+        unsafe {
+            let mut fours = [_mm256_setzero_ps(); 8];
+            for i in 0..2 {
+                let [a, b, c, d] = [0, 1, 2, 3].map(|j| _mm256_loadu_ps(from.add((4 * i + j) * stride)));
+                let low = [_mm256_unpacklo_ps(a, b), _mm256_unpacklo_ps(c, d)].map(|pairs| _mm256_castps_pd(pairs));
+                let high = [_mm256_unpackhi_ps(a, b), _mm256_unpackhi_ps(c, d)].map(|pairs| _mm256_castps_pd(pairs));
+                fours[4 * i] = _mm256_castpd_ps(_mm256_unpacklo_pd(low[0], low[1]));
+                fours[4 * i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(low[0], low[1]));
+                fours[4 * i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(high[0], high[1]));
+                fours[4 * i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(high[0], high[1]));
+            }
+            for j in 0..4 {
+                let [a, b] = [fours[j], fours[4 + j]];
+                _mm256_storeu_ps(to.add(j * width), _mm256_permute2f128_ps::<0x20>(a, b));
+                _mm256_storeu_ps(to.add((j + 4) * width), _mm256_permute2f128_ps::<0x31>(a, b));
+            }
+        }
+    }
 
     tiles!(#[target_feature(enable = "avx512f")] __m512, rows_avx512, outer_avx512, 1 => 16, 2 => 12, 3 => 8, 4 => 6);
     tiles!(#[target_feature(enable = "avx2,fma")] __m256, rows_avx2, outer_avx2, 1 => 12, 2 => 6);
@@ -446,7 +567,7 @@ mod tests {
             }
         }
         let (mut c, places) = (old, (0..rows).map(|row| (row * stride) as u32).collect::<Vec<_>>());
-        multiply(ResultRows { c: &mut c, rows: &places, columns, accumulate });
+        multiply(ResultRows { c: ResultMemory::of(&mut c), rows: &places, columns, accumulate });
         assert_eq!(c, expected);
     }
 
@@ -460,7 +581,8 @@ mod tests {
                 let mut starts = Starts::default();
                 starts.clear(rows * count);
                 (0..rows * count).filter(|i| i % 5 != 3).for_each(|i| starts.say(i, 1, (i * 3 % 50) as u32, 0));
-                let (pieces, panel) = (Pieces { values: &left, starts: &starts, count, length }, Panel { values: &right, vectors });
+                let (pieces, panel) =
+                    (Pieces { values: &left, starts: &starts, count, length }, Panel { values: &right, vectors, stride: width });
                 assert_product(
                     |target| isa.multiply_rows(pieces, panel, target),
                     rows,
@@ -472,6 +594,20 @@ mod tests {
                         products.map(|(at, k)| left[at] * right[k * width + column]).sum()
                     },
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn squares_are_transposed() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
+            let (lanes, stride, width) = (isa.lanes(), 21, 19);
+            let from: Vec<f32> = (0..lanes * stride).map(|i| i as f32).collect();
+            let mut to = vec![-1.0; lanes * width];
+            isa.transpose(&from, stride, &mut to, width);
+            for (i, row) in to.chunks(width).enumerate() {
+                let expected = (0..width).map(|j| if j < lanes { from[j * stride + i] } else { -1.0 });
+                assert!(row.iter().copied().eq(expected), "{isa:?}: row {i}");
             }
         }
     }
@@ -508,8 +644,8 @@ mod tests {
         let left = Pieces { values: &[0.0; 4], starts: &starts, count: 1, length: 2 };
         Isa::Portable.multiply_rows(
             left,
-            Panel { values: &[0.0; 8], vectors: 1 },
-            ResultRows { c: &mut [0.0; 4], rows: &[0], columns: 4, accumulate: false },
+            Panel { values: &[0.0; 8], vectors: 1, stride: 4 },
+            ResultRows { c: ResultMemory::of(&mut [0.0; 4]), rows: &[0], columns: 4, accumulate: false },
         );
     }
 
@@ -519,6 +655,6 @@ mod tests {
         let mut pairs = PairStarts::default();
         pairs.add(1, [2, 0], [0; 2]);
         let outer = Outer { left: &[0.0; 9], right: &[0.0; 8], pairs: &pairs, vectors: 1 };
-        Isa::Portable.add_outer(outer, ResultRows { c: &mut [0.0; 4], rows: &[0], columns: 4, accumulate: false });
+        Isa::Portable.add_outer(outer, ResultRows { c: ResultMemory::of(&mut [0.0; 4]), rows: &[0], columns: 4, accumulate: false });
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::microkernel::{Isa, Outer, PairStarts, Panel, Pieces, ResultRows};
+use super::microkernel::{Isa, Outer, PairStarts, Panel, Pieces, ResultMemory, ResultRows};
 
 /// Where the right side of a product lies: value `(k, j)` of piece `p` at `offsets[p] + k * k_stride + j * n_stride`, one of the
 /// strides being 1. Pieces follow each other along k.
@@ -64,18 +64,29 @@ impl Panels {
         Panels { isa, vectors, k, n, values, skipped }
     }
 
+    /// On all threads where that pays: for a product that all of them have a part in.
     pub fn pack(isa: Isa, n: usize, source: RightSide<'_>) -> Self {
+        let worth = source.offsets.len() * source.length * n >= 1 << 15;
+        Self::filled(isa, n, source, worth)
+    }
+
+    /// On this thread, whose caches then have them.
+    pub fn pack_here(isa: Isa, n: usize, source: RightSide<'_>) -> Self {
+        Self::filled(isa, n, source, false)
+    }
+
+    fn filled(isa: Isa, n: usize, source: RightSide<'_>, parallel: bool) -> Self {
         let mut panels = Panels::room(isa, source.offsets.len() * source.length, n);
         let (width, k, skipped) = (panels.width(), panels.k, panels.skipped);
         if k == 0 {
             return panels;
         }
         let values = &mut panels.values[skipped..][..n.div_ceil(width) * width * k];
-        let fill = |(panel, to): (usize, &mut [f32])| source.copy(panel * width..n.min((panel + 1) * width), width, to);
-        if k * n < 1 << 15 {
-            values.chunks_mut(width * k).enumerate().for_each(fill);
-        } else {
+        let fill = |(panel, to): (usize, &mut [f32])| source.copy(isa, panel * width..n.min((panel + 1) * width), width, to);
+        if parallel {
             values.par_chunks_mut(width * k).enumerate().for_each(fill);
+        } else {
+            values.chunks_mut(width * k).enumerate().for_each(fill);
         }
         panels
     }
@@ -102,43 +113,57 @@ impl Panels {
     }
 
     /// Writes or adds `left` times the right side to the rows of `c` that start at `rows`.
-    pub fn multiply(&self, left: Pieces<'_>, c: &mut [f32], rows: &[u32], accumulate: bool) {
+    pub fn multiply(&self, left: Pieces<'_>, mut c: ResultMemory<'_>, rows: &[u32], accumulate: bool) {
         assert_eq!(left.count * left.length, self.k);
         let width = self.width();
         for (panel, first) in (0..self.n).step_by(width).enumerate() {
-            let target = ResultRows { c: &mut c[first..], rows, columns: width.min(self.n - first), accumulate };
-            self.isa.multiply_rows(left, Panel { values: self.panel(panel), vectors: self.vectors }, target);
+            let target = ResultRows { c: c.from(first), rows, columns: width.min(self.n - first), accumulate };
+            self.isa.multiply_rows(left, Panel { values: self.panel(panel), vectors: self.vectors, stride: width }, target);
         }
     }
 
     /// Writes or adds to `c` the sum of outer products of columns with rows of the right side.
-    pub fn add_outer(&self, left: &LeftTiles, pairs: &PairStarts, c: &mut [f32], stride: usize, accumulate: bool) {
+    pub fn add_outer(&self, left: &LeftTiles, pairs: &PairStarts, mut c: ResultMemory<'_>, stride: usize, accumulate: bool) {
         assert_eq!(left.height, self.height());
         let width = self.width();
-        for (left, rows) in left.tiles(stride) {
+        for (left, rows) in left.tiles(&left.starts(stride)) {
             for (panel, first) in (0..self.n).step_by(width).enumerate() {
-                let target = ResultRows { c: &mut c[first..], rows: &rows, columns: width.min(self.n - first), accumulate };
+                let target = ResultRows { c: c.from(first), rows, columns: width.min(self.n - first), accumulate };
                 self.isa.add_outer(Outer { left, right: self.panel(panel), pairs, vectors: self.vectors }, target);
             }
         }
     }
 
     /// [`Panels::add_outer`] with rows of `right` where they lie, in place of the one panel's.
-    pub fn add_outer_with(&self, left: &LeftTiles, right: &[f32], pairs: &PairStarts, c: &mut [f32], stride: usize, accumulate: bool) {
-        for (left, rows) in left.tiles(stride) {
-            let target = ResultRows { c, rows: &rows, columns: self.n, accumulate };
+    pub fn add_outer_with(
+        &self,
+        left: &LeftTiles,
+        right: &[f32],
+        pairs: &PairStarts,
+        mut c: ResultMemory<'_>,
+        stride: usize,
+        accumulate: bool,
+    ) {
+        for (left, rows) in left.tiles(&left.starts(stride)) {
+            let target = ResultRows { c: c.from(0), rows, columns: self.n, accumulate };
             self.isa.add_outer(Outer { left, right, pairs, vectors: self.vectors }, target);
         }
     }
 
-    /// Writes or adds to rows of `c`, which start at `rows`, columns of `left` times the right side; `left` has room for whole tiles.
-    pub fn multiply_columns(&self, left: &[f32], left_stride: usize, c: &mut [f32], rows: &[u32], accumulate: bool) {
-        let (width, height, mut pairs) = (self.width(), self.height(), PairStarts::default());
-        pairs.add(self.k, [0; 2], [left_stride as u32, width as u32]);
+    /// [`Panels::multiply`] with rows of `right` where they lie, in place of the one panel's.
+    pub fn multiply_with(&self, left: Pieces<'_>, right: &[f32], c: ResultMemory<'_>, rows: &[u32], accumulate: bool) {
+        let target = ResultRows { c, rows, columns: self.n, accumulate };
+        self.isa.multiply_rows(left, Panel { values: right, vectors: self.vectors, stride: self.width() }, target);
+    }
+
+    /// Writes or adds to rows of `c`, which start at `rows`, the sum of outer products of `left`, whose columns are side by side and go on for
+    /// whole tiles, with rows of the right side: those of each panel lie where `pairs` says.
+    pub fn multiply_columns(&self, left: &[f32], pairs: &PairStarts, mut c: ResultMemory<'_>, rows: &[u32], accumulate: bool) {
+        let (width, height) = (self.width(), self.height());
         for (panel, first) in (0..self.n).step_by(width).enumerate() {
             for (tile, rows) in rows.chunks(height).enumerate() {
-                let target = ResultRows { c: &mut c[first..], rows, columns: width.min(self.n - first), accumulate };
-                let outer = Outer { left: &left[tile * height..], right: self.panel(panel), pairs: &pairs, vectors: self.vectors };
+                let target = ResultRows { c: c.from(first), rows, columns: width.min(self.n - first), accumulate };
+                let outer = Outer { left: &left[tile * height..], right: self.panel(panel), pairs, vectors: self.vectors };
                 self.isa.add_outer(outer, target);
             }
         }
@@ -192,29 +217,45 @@ impl LeftTiles {
     pub fn pack(&mut self, values: &[f32], stride: usize, rows: Range<usize>, count: usize) {
         (self.rows, self.count) = (rows.len(), count);
         self.values.resize(rows.len().div_ceil(self.height) * self.height * count, 0.0);
-        for (tile, first) in rows.clone().step_by(self.height).enumerate() {
-            let to = &mut self.values[tile * self.height * count..][..self.height * count];
-            let from = || values[first..].chunks(stride).take(count);
-            match (self.height, rows.end - first) {
-                (6, 6..) => copy_columns::<6>(from(), to),
-                (8, 8..) => copy_columns::<8>(from(), to),
-                (12, 12..) => copy_columns::<12>(from(), to),
-                (16, 16..) => copy_columns::<16>(from(), to),
-                (height, width) => from().zip(to.chunks_mut(height)).for_each(|(from, to)| {
-                    let width = width.min(height);
-                    to[..width].copy_from_slice(&from[..width]);
-                    to[width..].fill(0.0);
-                }),
-            }
+        let (height, whole) = (self.height, rows.len() / self.height);
+        match height {
+            6 => copy_tiles::<6>(values, stride, rows.start, whole, count, &mut self.values),
+            8 => copy_tiles::<8>(values, stride, rows.start, whole, count, &mut self.values),
+            12 => copy_tiles::<12>(values, stride, rows.start, whole, count, &mut self.values),
+            16 => copy_tiles::<16>(values, stride, rows.start, whole, count, &mut self.values),
+            other => unreachable!("tiles are {other} high"),
+        }
+        let first = rows.start + whole * height;
+        if first < rows.end {
+            let from = values[first..].chunks(stride).take(count);
+            from.zip(self.values[whole * height * count..].chunks_mut(height))
+                .for_each(|(from, to)| copy_row(&from[..rows.end - first], to));
         }
     }
 
-    /// The tiles, each with where its rows start in a result.
-    fn tiles(&self, stride: usize) -> impl Iterator<Item = (&[f32], Vec<u32>)> {
-        (0..self.rows).step_by(self.height).map(move |row| {
-            let rows = row..self.rows.min(row + self.height);
-            (&self.values[row * self.count..][..self.height * self.count], rows.map(|row| (row * stride) as u32).collect())
-        })
+    /// Where rows start in a result.
+    fn starts(&self, stride: usize) -> Vec<u32> {
+        (0..self.rows).map(|row| (row * stride) as u32).collect()
+    }
+
+    /// The tiles, each with where its rows start.
+    fn tiles<'a>(&'a self, starts: &'a [u32]) -> impl Iterator<Item = (&'a [f32], &'a [u32])> {
+        self.values.chunks(self.height * self.count).zip(starts.chunks(self.height))
+    }
+}
+
+/// Columns `M` high of `whole` tiles, from rows of a matrix.
+fn copy_tiles<const M: usize>(values: &[f32], stride: usize, first: usize, whole: usize, count: usize, to: &mut [f32]) {
+    // Tiles side by side have lines of caches in common.
+    const SIDE_BY_SIDE: usize = 64;
+    for group in (0..whole).step_by(SIDE_BY_SIDE) {
+        let tiles = SIDE_BY_SIDE.min(whole - group);
+        let (from, to) = (&values[first + group * M..], &mut to[group * M * count..]);
+        for (at, row) in from.chunks(stride).take(count).enumerate() {
+            for (tile, column) in row.as_chunks::<M>().0.iter().take(tiles).enumerate() {
+                to[(tile * count + at) * M..][..M].copy_from_slice(column);
+            }
+        }
     }
 }
 
@@ -225,21 +266,12 @@ fn copy_row(from: &[f32], to: &mut [f32]) {
     // In pieces of a fixed size: a call would cost more than such a short row.
     let ((whole, from), (to, end)) = (from.as_chunks::<16>(), to.as_chunks_mut::<16>());
     to.iter_mut().zip(whole).for_each(|(to, from)| *to = *from);
-    end.copy_from_slice(from);
-}
-
-/// Whole tiles' columns of a fixed height, which is faster.
-fn copy_columns<'a, const M: usize>(from: impl Iterator<Item = &'a [f32]>, to: &mut [f32]) {
-    for (from, to) in from.zip(to.as_chunks_mut::<M>().0) {
-        if let Some(from) = from.first_chunk::<M>() {
-            *to = *from;
-        }
-    }
+    end.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }
 
 impl RightSide<'_> {
     /// Some columns as a panel.
-    fn copy(self, columns: Range<usize>, width: usize, to: &mut [f32]) {
+    fn copy(self, isa: Isa, columns: Range<usize>, width: usize, to: &mut [f32]) {
         let RightSide { values, offsets, length, k_stride, n_stride } = self;
         for (to, offset) in to.chunks_mut(length * width).zip(offsets) {
             let values = &values[offset + columns.start * n_stride..];
@@ -248,24 +280,21 @@ impl RightSide<'_> {
                     copy_row(&values[k * k_stride..][..columns.len()], to);
                 }
             } else {
-                transpose(columns.len(), values, n_stride, width, to);
+                transpose(isa, columns.len(), values, n_stride, width, to);
             }
         }
     }
 }
 
-/// Columns of a panel from rows that lie `stride` apart, in squares of four.
-fn transpose(columns: usize, values: &[f32], stride: usize, width: usize, to: &mut [f32]) {
+/// Columns of a panel from rows that lie `stride` apart, in squares as large as vectors are long.
+fn transpose(isa: Isa, columns: usize, values: &[f32], stride: usize, width: usize, to: &mut [f32]) {
+    let lanes = isa.lanes();
     // A few rows at a time, which stay in caches while columns are written.
-    const ROWS: usize = 16;
-    for (block, to) in to.chunks_mut(ROWS * width).enumerate() {
-        let (rows, values) = (to.len() / width, &values[block * ROWS..]);
-        let whole = if rows == ROWS { columns / 4 * 4 } else { 0 };
-        for j in (0..whole).step_by(4) {
-            let from: [&[f32; ROWS]; 4] = std::array::from_fn(|i| values[(j + i) * stride..].first_chunk().expect("rows are whole"));
-            for k in 0..ROWS {
-                to[k * width + j..][..4].copy_from_slice(&from.map(|from| from[k]));
-            }
+    for (block, to) in to.chunks_mut(lanes * width).enumerate() {
+        let (rows, values) = (to.len() / width, &values[block * lanes..]);
+        let whole = if rows == lanes { columns / lanes * lanes } else { 0 };
+        for j in (0..whole).step_by(lanes) {
+            isa.transpose(&values[j * stride..], stride, &mut to[j..], width);
         }
         for j in whole..columns {
             let column = &values[j * stride..][..rows];

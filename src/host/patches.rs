@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::microkernel::{PairStarts, Starts};
+use super::pixel_runs::PixelRun;
 use crate::core::layout::{Taps, Tensor};
 
 /// The same in both directions.
@@ -75,6 +76,25 @@ pub struct TapPhase {
     pub tap: u32,
 }
 
+/// What pixels see through the taps of a line of their patches: pairs of where that starts and of the pixel.
+#[derive(Default)]
+pub struct SeenPatchLine {
+    /// Pairs of those for which it lies side by side in the maps, from `base` on.
+    pub inside: PairStarts,
+    pub base: usize,
+    /// Pairs of the others, of which it is copied to `edge`, with zeros where it is outside of the maps.
+    pub outside: PairStarts,
+    pub edge: Vec<f32>,
+}
+
+impl SeenPatchLine {
+    fn clear(&mut self) {
+        self.inside.clear();
+        self.outside.clear();
+        self.edge.clear();
+    }
+}
+
 /// Patches of equal size; pixels of all images of a batch are numbered through.
 #[derive(Clone, Copy, Debug)]
 pub struct Patches {
@@ -128,18 +148,46 @@ impl Patches {
         })
     }
 
-    /// What some pixels see of the first `channels` channels: a column each, `stride` floats from one row to the next.
-    pub fn unfold(&self, pixels: Range<usize>, maps: &[f32], channels: usize, stride: usize, columns: &mut Vec<f32>) {
-        columns.clear();
-        columns.resize(self.count() * channels * stride, 0.0);
-        let maps = &maps[pixels.start / self.of_image() * self.source_image()..];
-        let step = self.stride as usize * self.depth;
-        self.each_line(pixels, |tap, of, first| {
-            for c in 0..channels {
-                let to = &mut columns[(tap * channels + c) * stride..][of.clone()];
-                to.iter_mut().zip(maps[first + c..].iter().step_by(step)).for_each(|(to, from)| *to = *from);
+    /// Makes `seen` what pixels, in runs, see of `maps` through the taps of line `line` of their patches, where `room` floats from its
+    /// start on are of the maps. `step`: from one pixel to the next on the other side.
+    pub fn line(&self, line: usize, runs: &[PixelRun], maps: &[f32], room: usize, step: usize, seen: &mut SeenPatchLine) {
+        let ([_, across], stride, depth) = (self.taps.map(|taps| taps as i64), i64::from(self.stride), self.depth);
+        let [height, width] = self.source.map(i64::from);
+        seen.clear();
+        seen.base = runs.first().map_or(0, |first| first.image * self.source_image());
+        let (maps, mut at) = (&maps[seen.base..], 0);
+        for run in runs {
+            let (first, count) = (at, run.count);
+            at += count;
+            let top = run.line as i64 * stride + i64::from(self.first[0]) + line as i64;
+            if !(0..height).contains(&top) {
+                continue;
             }
-        });
+            let left = run.column as i64 * stride + i64::from(self.first[1]);
+            let start = run.image * self.source_image() - seen.base + (top * width) as usize * depth;
+            // Of the last pixels that see a whole line, what is behind it may be outside of the maps.
+            let columns = (maps.len() - start).checked_sub(room).map_or(0, |last| width.min((last / depth) as i64 + across));
+            let from = ((-left).max(0) + stride - 1) / stride;
+            let until = (columns - across - left).div_euclid(stride) + 1;
+            let from = (from as usize).min(count);
+            let until = (until.max(0) as usize).clamp(from, count);
+            let place = |pixel: usize| left + pixel as i64 * stride;
+            if from < until {
+                let first = [start + place(from) as usize * depth, (first + from) * step];
+                seen.inside.add(until - from, first.map(|at| at as u32), [stride as usize * depth, step].map(|step| step as u32));
+            }
+            for pixel in (0..from).chain(until..count) {
+                let row = seen.edge.len();
+                seen.outside.add(1, [row, (first + pixel) * step].map(|at| at as u32), [0; 2]);
+                seen.edge.resize(row + room, 0.0);
+                let columns = place(pixel).max(0)..(place(pixel) + across).min(width);
+                if !columns.is_empty() {
+                    let to = row + (columns.start - place(pixel)) as usize * depth;
+                    let from = start + columns.start as usize * depth..start + columns.end as usize * depth;
+                    seen.edge[to..][..from.len()].copy_from_slice(&maps[from]);
+                }
+            }
+        }
     }
 
     /// Taps of a patch.
@@ -153,7 +201,7 @@ impl Patches {
     }
 
     /// Floats of an image that is seen.
-    fn source_image(&self) -> usize {
+    pub fn source_image(&self) -> usize {
         (self.source[0] * self.source[1]) as usize * self.depth
     }
 
@@ -199,6 +247,7 @@ impl Patches {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::pixel_runs::pixel_runs;
 
     fn geometries() -> Vec<Geometry> {
         let pixels = [(3, 1, 1), (3, 2, 1), (2, 2, 0), (5, 2, 2), (1, 2, 0), (1, 1, 0), (7, 3, 3)];
@@ -222,12 +271,11 @@ mod tests {
     }
 
     #[test]
-    fn starts_pairs_and_unfolding_see_what_seen_says() {
+    fn starts_and_pairs_see_what_seen_says() {
         for geometry in geometries() {
             let patches = forward(geometry, [7, 5]);
-            let maps: Vec<f32> = (0..2 * 7 * 5 * 2).map(|i| i as f32 + 1.0).collect();
             let (pixels, taps) = (2 * (patches.rows[0] * patches.rows[1]) as usize, patches.count());
-            let (mut starts, mut pairs, mut columns) = (Starts::default(), PairStarts::default(), vec![f32::NAN; 3]);
+            let (mut starts, mut pairs) = (Starts::default(), PairStarts::default());
             for pixels in [0..pixels, 1..pixels - 1, pixels - 1..pixels] {
                 let base = patches.starts(pixels.clone(), &mut starts);
                 let seen: Vec<_> = starts.list().into_iter().map(|start| Some((base + start? as usize) / 2)).collect();
@@ -240,17 +288,35 @@ mod tests {
                         pixels.clone().enumerate().filter_map(|(at, pixel)| Some([3 * at, 2 * patches.seen(pixel, tap)? - base]));
                     assert!(expected.eq(pairs.list()), "{geometry:?}, tap {tap}");
                 }
+            }
+        }
+    }
 
-                let stride = pixels.len() + 2;
-                for channels in [1, 2] {
-                    patches.unfold(pixels.clone(), &maps, channels, stride, &mut columns);
-                    let row = |row: usize| {
-                        let seen = &seen[row / channels * pixels.len()..][..pixels.len()];
-                        let values = seen.iter().map(|seen| seen.map_or(0.0, |seen| maps[2 * seen + row % channels]));
-                        values.chain([0.0; 2]).collect::<Vec<f32>>()
-                    };
-                    assert_eq!(columns, (0..taps * channels).flat_map(row).collect::<Vec<_>>(), "{geometry:?}");
-                }
+    #[test]
+    fn lines_see_what_seen_says() {
+        for geometry in geometries() {
+            let patches = forward(geometry, [7, 5]);
+            let maps: Vec<f32> = (0..2 * 7 * 5 * 2).map(|i| i as f32 + 1.0).collect();
+            let (all, [down, across]) = (2 * (patches.rows[0] * patches.rows[1]) as usize, patches.taps.map(|taps| taps as usize));
+            let mut line_seen = SeenPatchLine::default();
+            for (pixels, line) in
+                [0..all, 1..all - 1, all - 1..all].into_iter().flat_map(|pixels| (0..down).map(move |line| (pixels.clone(), line)))
+            {
+                let runs: Vec<_> = pixel_runs(patches.rows, pixels.clone()).collect();
+                let (length, room) = (2 * across, 2 * across + 3);
+                patches.line(line, &runs, &maps, room, 3, &mut line_seen);
+                let SeenPatchLine { inside, base, outside, edge } = &line_seen;
+                let rows = inside.list().map(|pair| (pair, &maps[*base..])).chain(outside.list().map(|pair| (pair, &edge[..])));
+                let mut rows: Vec<_> = rows.map(|([start, at], values)| (at, values[start..][..room][..length].to_vec())).collect();
+                rows.sort_by_key(|&(at, _)| at);
+                let expected = pixels.enumerate().filter_map(|(at, pixel)| {
+                    let seen = |tap: usize| patches.seen(pixel, line * across + tap);
+                    let value = |i: usize| seen(i / 2).map_or(0.0, |seen| maps[2 * seen + i % 2]);
+                    let values: Vec<f32> = (0..length).map(value).collect();
+                    values.iter().any(|&value| value > 0.0).then_some((3 * at, values))
+                });
+                rows.retain(|(_, values)| values.iter().any(|&value| value > 0.0));
+                assert_eq!(rows, expected.collect::<Vec<_>>(), "{geometry:?}, line {line}");
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Activations: GELU, tanh, sigmoid, SiLU, and the piecewise ones of networks for small machines. ReLU is a kernel of its own.
 
+use multiversion::multiversion;
+
 use super::{Cases, quads, row_quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
@@ -49,6 +51,7 @@ const SERIES: f64 = 0.25;
 
 /// exp(x) for x <= 0, in operations that compilers vectorise: 2^n exp(r), |r| <= ln 2 / 2, with Taylor's polynomial for the
 /// second factor. Relative error 2 · 2^-23; below -87 it is exp(-87).
+#[inline(always)]
 pub(super) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0; // 1.5 · 2^23: what is added to it loses its fraction
     let x = if x < -FAR { -FAR } else { x };
@@ -62,6 +65,7 @@ pub(super) fn exp(x: f32) -> f32 {
 }
 
 /// (min(|x|, 12.6), the normal density's exp(-u²/2), the distribution's tail) as in `normal_tail.wgsl`.
+#[inline(always)]
 pub(super) fn fast_tail(x: f32) -> (f32, f32, f32) {
     const FIT: [f32; 10] = [
         0.014_200_194,
@@ -81,11 +85,13 @@ pub(super) fn fast_tail(x: f32) -> (f32, f32, f32) {
     (u, bell, bell * t * FIT.iter().fold(0.0, |p, c| p * t + c))
 }
 
+#[inline(always)]
 fn fast_gelu(x: f32) -> f32 {
     let (u, _, tail) = fast_tail(x);
     (if x <= 0.0 { 0.0 } else { x }) - u * tail
 }
 
+#[inline(always)]
 fn fast_tanh(x: f32) -> f32 {
     let (e, s) = (exp(-2.0 * x.abs()), x * x);
     let large = ((1.0 - e) / (1.0 + e)).copysign(x);
@@ -93,17 +99,44 @@ fn fast_tanh(x: f32) -> f32 {
     if x.abs() < SERIES as f32 { small } else { large }
 }
 
+#[inline(always)]
 fn fast_sigmoid(x: f32) -> f32 {
     let e = exp(-x.abs());
     (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
 }
 
+#[inline(always)]
 fn fast_silu(x: f32) -> f32 {
     (if x < -FAR { -FAR } else { x }) * fast_sigmoid(x)
 }
 
+#[inline(always)]
 fn relu6(x: f32) -> f32 {
     x.clamp(0.0, 6.0)
+}
+
+/// Functions of slices that write a value for each number of another, with the widest vectors that there are.
+macro_rules! maps {
+    ($($name:ident($x:ident) = $value:expr;)*) => {
+        $(
+            #[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+            fn $name(y: &mut [f32], x: &[f32]) {
+                y.iter_mut().zip(x).for_each(|(y, &$x)| *y = $value);
+            }
+        )*
+    };
+}
+
+pub(super) use maps;
+
+maps! {
+    gelu(x) = fast_gelu(x);
+    tanh(x) = fast_tanh(x);
+    sigmoid(x) = fast_sigmoid(x);
+    silu(x) = fast_silu(x);
+    relu_to_six(x) = relu6(x);
+    hard_sigmoid(x) = relu6(x + 3.0) / 6.0;
+    hard_swish(x) = x * (relu6(x + 3.0) / 6.0);
 }
 
 impl Function {
@@ -174,13 +207,13 @@ impl Kernel for Activate {
             });
         };
         match self.function {
-            Function::Gelu => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = fast_gelu(*x))),
-            Function::Tanh => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = fast_tanh(*x))),
-            Function::Sigmoid => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = fast_sigmoid(*x))),
-            Function::Silu => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = fast_silu(*x))),
-            Function::Relu6 => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = relu6(*x))),
-            Function::HardSigmoid => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = relu6(*x + 3.0) / 6.0)),
-            Function::HardSwish => run(|y, x| y.iter_mut().zip(x).for_each(|(y, x)| *y = *x * (relu6(*x + 3.0) / 6.0))),
+            Function::Gelu => run(gelu),
+            Function::Tanh => run(tanh),
+            Function::Sigmoid => run(sigmoid),
+            Function::Silu => run(silu),
+            Function::Relu6 => run(relu_to_six),
+            Function::HardSigmoid => run(hard_sigmoid),
+            Function::HardSwish => run(hard_swish),
         }
     }
 

@@ -1,6 +1,8 @@
 //! The gradients of activations.
 
-use super::activation::{FAR, Function, exp, fast_tail, tail, tail_error};
+use multiversion::multiversion;
+
+use super::activation::{FAR, Function, exp, fast_tail, maps, tail, tail_error};
 use super::{Cases, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
@@ -21,6 +23,7 @@ fn bell_slope(x: f64) -> f64 {
     x * (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt()
 }
 
+#[inline(always)]
 fn fast_gelu(x: f32) -> f32 {
     let (u, bell, tail) = fast_tail(x);
     let slope = 0.398_942_3 * u * bell;
@@ -32,6 +35,7 @@ fn sigmoids(x: f64) -> [f64; 2] {
     [x, -x].map(|x| 1.0 / (1.0 + (-x).exp()))
 }
 
+#[inline(always)]
 fn fast_silu(x: f32) -> f32 {
     let x = x.clamp(-FAR, FAR);
     let e = exp(-x.abs());
@@ -83,8 +87,25 @@ impl Function {
 }
 
 /// One where a value is cut neither below nor above.
+#[inline(always)]
 fn open(value: f32, floor: f32, ceiling: f32) -> f32 {
     if (value > floor) & (value < ceiling) { 1.0 } else { 0.0 }
+}
+
+#[inline(always)]
+fn fast_hard_swish(x: f32) -> f32 {
+    let inside = if x >= 3.0 { 1.0 } else { (2.0 * x + 3.0) / 6.0 };
+    if x <= -3.0 { 0.0 } else { inside }
+}
+
+maps! {
+    gelu(x) = fast_gelu(x);
+    tanh(y) = (1.0 - y) * (1.0 + y);
+    sigmoid(y) = y * (1.0 - y);
+    silu(x) = fast_silu(x);
+    relu_to_six(y) = open(y, 0.0, 6.0);
+    hard_sigmoid(x) = open(x, -3.0, 3.0) / 6.0;
+    hard_swish(x) = fast_hard_swish(x);
 }
 
 impl Kernel for ActivationBackward {
@@ -126,18 +147,13 @@ impl Kernel for ActivationBackward {
             });
         };
         match self.function {
-            Function::Gelu => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, x)| *out = fast_gelu(*x))),
-            Function::Tanh => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, y)| *out = (1.0 - y) * (1.0 + y))),
-            Function::Sigmoid => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, y)| *out = y * (1.0 - y))),
-            Function::Silu => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, x)| *out = fast_silu(*x))),
-            Function::Relu6 => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, y)| *out = open(*y, 0.0, 6.0))),
-            Function::HardSigmoid => run(|out, kept| out.iter_mut().zip(kept).for_each(|(out, x)| *out = open(*x, -3.0, 3.0) / 6.0)),
-            Function::HardSwish => run(|out, kept| {
-                out.iter_mut().zip(kept).for_each(|(out, &x)| {
-                    let inside = if x >= 3.0 { 1.0 } else { (2.0 * x + 3.0) / 6.0 };
-                    *out = if x <= -3.0 { 0.0 } else { inside };
-                });
-            }),
+            Function::Gelu => run(gelu),
+            Function::Tanh => run(tanh),
+            Function::Sigmoid => run(sigmoid),
+            Function::Silu => run(silu),
+            Function::Relu6 => run(relu_to_six),
+            Function::HardSigmoid => run(hard_sigmoid),
+            Function::HardSwish => run(hard_swish),
         }
     }
 

@@ -153,7 +153,7 @@ pub(super) struct SequenceRows {
     pub(super) partners: usize,
 }
 
-const WG: u32 = 64;
+pub(super) const WG: u32 = 64;
 
 /// Σ a · b and Σ |a · b|.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> (f64, f64) {

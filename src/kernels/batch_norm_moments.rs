@@ -24,6 +24,7 @@ pub struct BatchNormMoments {
 }
 
 /// Of a column of the batch.
+#[derive(Clone)]
 struct ColumnMoments {
     mean: f64,
     /// Σ (x - mean)²
@@ -36,18 +37,25 @@ impl BatchNormMoments {
     fn columns(&self, m: &HostMem) -> Vec<ColumnMoments> {
         let (means, deviations) = (m.f32(self.means), m.f32(self.deviations));
         let rows = f64::from(self.rows);
-        let column = |c: usize| {
-            let parts = || {
-                let values = |p: usize| (part_of(self.rows, p).len() as f64, f64::from(means.row(p)[c]), f64::from(deviations.row(p)[c]));
-                (0..self.means.rows() as usize).map(values)
-            };
-            let first = f64::from(means.row(0)[c]);
-            let mean = parts().map(|(count, mean, _)| count * mean).sum::<f64>() / rows;
-            let distance = parts().map(|(count, mean, _)| count * (mean - first).abs()).sum::<f64>() / rows;
-            let squares = parts().map(|(count, of_part, squares)| squares + count * (of_part - mean).powi(2)).sum();
-            ColumnMoments { mean, squares, distance }
-        };
-        (0..self.means.cols() as usize).map(column).collect()
+        let none = ColumnMoments { mean: 0.0, squares: 0.0, distance: 0.0 };
+        let mut columns = vec![none; self.means.cols() as usize];
+        // Part by part, as they lie in memory.
+        let parts = || (0..self.means.rows() as usize).map(|p| (part_of(self.rows, p).len() as f64, means.row(p), deviations.row(p)));
+        for (count, of_part, _) in parts() {
+            for ((column, &mean), &first) in columns.iter_mut().zip(of_part).zip(means.row(0)) {
+                column.mean += count * f64::from(mean);
+                column.distance += count * (f64::from(mean) - f64::from(first)).abs();
+            }
+        }
+        for column in &mut columns {
+            (column.mean, column.distance) = (column.mean / rows, column.distance / rows);
+        }
+        for (count, of_part, squares) in parts() {
+            for ((column, &mean), &squares) in columns.iter_mut().zip(of_part).zip(squares) {
+                column.squares += f64::from(squares) + count * (f64::from(mean) - column.mean).powi(2);
+            }
+        }
+        columns
     }
 
     fn rate(&self, m: &HostMem) -> f64 {

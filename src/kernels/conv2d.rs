@@ -8,10 +8,11 @@ use rayon::prelude::*;
 use super::matmul::{Epilogue, Layout, parts, reference_part, row_stride, sum_bounds, tiles, whole};
 use super::{Cases, block_params, has, row_quads, runs_on};
 use crate::core::buffer::{Buf, Maps};
-use crate::host::microkernel::{Isa, Pieces, PairStarts, Starts};
 use crate::core::memory::HostMem;
 pub use crate::host::patches::{Geometry, Padding};
-use crate::host::panels::{LeftTiles, Panels, RightSide};
+use crate::host::microkernel::{Isa, Pieces, ResultMemory, Starts};
+use crate::host::panels::{Panels, RightSide};
+use crate::host::patch_products::{FEW, IN_PLANES, PatchProducts, multiply_few, starts_of};
 use crate::host::patches::{Patches, TapPhase};
 use crate::core::program::{Exp, Kernel, Tolerance};
 use crate::core::shader::{DeviceClass, Variant};
@@ -75,12 +76,6 @@ macro_rules! schemes {
 
 const VARIANTS: &[Variant] = schemes!("no_row_sums");
 const WITH_SUMS: &[Variant] = schemes!("row_sums");
-
-/// So many channels are unfolded on the CPU: what tells where they lie would be as long as they are.
-const FEW: usize = 4;
-
-/// Pixels whose part in the gradient of the weights the CPU computes at a time, for caches.
-const PIXELS: usize = 128;
 
 impl Conv2d {
     pub fn new(pass: ConvPass, geometry: Geometry, x: Maps, w: Buf, y: Maps) -> Self {
@@ -246,30 +241,29 @@ impl Conv2d {
         let (epilogue, n, stride) = (self.epilogue(m), self.sizes().1 as usize, row_stride(result));
         let taps = patches.count();
         // Rows of `c` for some pixels, each with where it starts.
-        let multiply = |pixels: Range<usize>, Unfolding { starts, columns }: &mut Unfolding, c: &mut [f32], to: &[u32], accumulate: bool| {
-            if channels > FEW {
-                let base = patches.starts(pixels, starts);
-                return panels.multiply(Pieces { values: &maps[base..], starts, count: taps, length: channels }, c, to, accumulate);
+        let multiply = |pixels: Range<usize>, starts: &mut Starts, c: &mut [f32], to: &[u32], accumulate: bool| {
+            if channels <= FEW {
+                return multiply_few(patches, pixels, (maps, channels), panels, c, to, accumulate);
             }
-            let stride = pixels.len().next_multiple_of(panels.height());
-            patches.unfold(pixels, maps, channels, stride, columns);
-            panels.multiply_columns(columns, stride, c, to, accumulate);
+            let base = patches.starts(pixels, starts);
+            panels.multiply(Pieces { values: &maps[base..], starts, count: taps, length: channels }, ResultMemory::of(c), to, accumulate);
         };
         let mut c = m.f32_mut(result);
-        let (threads, at_once) = (rayon::current_num_threads(), panels.rows_at_once());
-        let in_place = self.mask.is_none() && taps > 0;
+        let (threads, at_once) = (rayon::current_num_threads(), if channels > FEW { panels.rows_at_once() } else { IN_PLANES });
+        let in_place = epilogue.is_in_place() && taps > 0;
         // Computes some pixels, numbered as what sees; `to` says which ones of `c` they are, whose first one is pixel `base`.
-        let compute = |pixels: Range<usize>, seen: &mut Unfolding, c: &mut [f32], base: usize, to: &[u32]| {
+        let compute = |pixels: Range<usize>, starts: &mut Starts, c: &mut [f32], base: usize, to: &[u32]| {
             if in_place {
-                multiply(pixels, seen, c, to, self.accumulate);
-                if n == stride && self.bias.is_none() && !self.relu {
+                multiply(pixels, starts, c, to, self.accumulate);
+                if n == stride && self.mask.is_none() && self.bias.is_none() && !self.relu {
                     return;
                 }
-                return to.iter().for_each(|&start| epilogue.close(&mut c[start as usize..][..stride], n));
+                let close = |&start: &u32| epilogue.close(base + start as usize / stride, &mut c[start as usize..][..stride], n);
+                return to.iter().for_each(close);
             }
             let (mut product, rows) = (vec![0.0; to.len() * stride], starts_of(0..to.len(), stride));
             if taps > 0 {
-                multiply(pixels, seen, &mut product, &rows, false);
+                multiply(pixels, starts, &mut product, &rows, false);
             }
             for (&start, product) in to.iter().zip(product.chunks(stride)) {
                 epilogue.finish(base + start as usize / stride, &product[..n], &mut c[start as usize..][..stride]);
@@ -280,44 +274,47 @@ impl Conv2d {
             let share = (self.sizes().0 as usize).div_ceil(threads);
             let block = at_once.min(share.next_multiple_of(panels.height()));
             let to = starts_of(0..block, stride);
-            return c.padded_mut().par_chunks_mut(block * stride).enumerate().for_each_init(Unfolding::default, |seen, (number, c)| {
+            return c.padded_mut().par_chunks_mut(block * stride).enumerate().for_each_init(Starts::default, |starts, (number, c)| {
                 let (first, count) = (number * block, c.len() / stride);
-                compute(first..first + count, seen, c, first, &to[..count]);
+                compute(first..first + count, starts, c, first, &to[..count]);
             });
         }
         let (of_phase, image) = (self.of_phase(), (self.x.height * self.x.width) as usize);
         let images = at_once.div_ceil(of_phase.len().max(1)).min((self.x.batch as usize).div_ceil(threads));
         let to = starts_of((0..images).flat_map(|batch| of_phase.iter().map(move |pixel| batch * image + pixel)), stride);
-        c.padded_mut().par_chunks_mut(images * image * stride).enumerate().for_each_init(Unfolding::default, |seen, (block, c)| {
+        c.padded_mut().par_chunks_mut(images * image * stride).enumerate().for_each_init(Starts::default, |starts, (block, c)| {
             let (first, count) = (block * images, c.len() / (image * stride) * of_phase.len());
             for from in (0..count).step_by(at_once) {
                 let until = count.min(from + at_once);
                 let pixels = first * of_phase.len() + from..first * of_phase.len() + until;
-                compute(pixels, seen, c, first * image, &to[from..until]);
+                compute(pixels, starts, c, first * image, &to[from..until]);
             }
         });
     }
 
     /// Sums of a part are in the order of its pixels, by whichever thread.
     fn fast_weights(&self, m: &HostMem) {
-        let (outputs, unfolded, threads) = (self.y.channels() as usize, self.w.cols() as usize, rayon::current_num_threads());
+        let (outputs, unfolded) = (self.y.channels() as usize, self.w.cols() as usize);
         let (x, grad_y, epilogue) = (m.f32(self.x.buf), m.f32(self.y.buf), self.epilogue(m));
-        let (depth, channels) = (row_stride(self.x.buf), self.x.channels() as usize);
-        let height = Panels::room(Isa::best(), 0, depth).height();
-        let rows = if self.parts as usize >= threads { outputs } else { outputs.div_ceil(threads).next_multiple_of(height) };
-        let in_place = self.mask.is_none() && !self.relu && channels > FEW;
+        let (depth, channels, stride) = (row_stride(self.x.buf), self.x.channels() as usize, row_stride(self.y.buf));
+        let products = PatchProducts { patches: self.patches(), channels, x: x.padded(), grad_y: grad_y.padded(), stride };
+        let (few, isa) = (channels <= FEW, Isa::best());
+        // Outputs that fill vectors where they lie; inputs that do so too are as fast the other way around.
+        let in_vectors = outputs.is_multiple_of(isa.lanes()) && outputs <= isa.widest() * isa.lanes() && depth < isa.widest() * isa.lanes();
+        let height = if in_vectors { isa.lanes() } else { Panels::room(isa, 0, depth).height() };
+        let rows = outputs.div_ceil(blocks(self.parts as usize, rayon::current_num_threads())).next_multiple_of(height);
         m.f32_mut(self.w).padded_mut().par_chunks_mut(outputs * unfolded).enumerate().for_each(|(part, w)| {
             w.par_chunks_mut(rows * unfolded).enumerate().for_each(|(block, w)| {
-                let (first, count) = (block * rows, w.len() / unfolded);
+                let (first, count, pixels) = (block * rows, w.len() / unfolded, self.part(part));
                 let rows = first..first + count;
-                if in_place {
-                    return self.add_outer(part, rows, x.padded(), grad_y.padded(), w, self.accumulate);
+                if !few && !in_vectors && self.mask.is_none() && !self.relu {
+                    return products.add(pixels, rows, w, self.accumulate);
                 }
                 let mut product = vec![0.0; w.len()];
-                if channels > FEW {
-                    self.add_outer(part, rows, x.padded(), grad_y.padded(), &mut product, false);
-                } else {
-                    self.add_outer_of_few(part, rows, x.padded(), grad_y.padded(), &mut product);
+                match (few, in_vectors) {
+                    (true, _) => products.of_few(pixels, rows, &mut product),
+                    (false, true) => products.of_vectors(pixels, rows, &mut product),
+                    (false, false) => products.add(pixels, rows, &mut product, false),
                 }
                 for (i, (w, product)) in w.chunks_mut(unfolded).zip(product.chunks(unfolded)).enumerate() {
                     epilogue.finish(first + i, product, w);
@@ -325,67 +322,11 @@ impl Conv2d {
             });
         });
     }
-
-    /// [`Conv2d::add_outer`] to zeros, for few channels.
-    fn add_outer_of_few(&self, part: usize, rows: Range<usize>, x: &[f32], grad_y: &[f32], w: &mut [f32]) {
-        let (patches, channels, stride, count) = (self.patches(), self.x.channels() as usize, row_stride(self.y.buf), rows.len());
-        let seen = patches.count() * channels;
-        let mut panels = Panels::room(Isa::best(), PIXELS, count);
-        let (mut starts, mut columns, mut product) = (Starts::default(), Vec::new(), vec![0.0; seen * count]);
-        starts.clear(seen);
-        starts.say(0, seen, 0, PIXELS as u32);
-        let to = starts_of(0..seen, count);
-        let pixels = self.part(part);
-        for first in pixels.clone().step_by(PIXELS) {
-            let seeing = first..pixels.end.min(first + PIXELS);
-            panels.fill(&grad_y[first * stride + rows.start..], stride, seeing.len());
-            patches.unfold(seeing, x, channels, PIXELS, &mut columns);
-            panels.multiply(Pieces { values: &columns, starts: &starts, count: 1, length: PIXELS }, &mut product, &to, true);
-        }
-        let length = w.len() / count;
-        for (at, product) in product.chunks(count).enumerate() {
-            let column = at / channels * patches.depth + at % channels;
-            w[column..].iter_mut().step_by(length).zip(product).for_each(|(w, product)| *w = *product);
-        }
-    }
-
-    /// Rows `rows` of the gradient of the weights over the pixels of a part, as many at a time as caches hold.
-    fn add_outer(&self, part: usize, rows: Range<usize>, x: &[f32], grad_y: &[f32], w: &mut [f32], accumulate: bool) {
-        let (patches, stride, depth) = (self.patches(), row_stride(self.y.buf), row_stride(self.x.buf));
-        let mut panels = Panels::room(Isa::best(), PIXELS, depth);
-        let (height, one_panel, unfolded) = (panels.height() as u32, panels.width() == depth, self.w.cols() as usize);
-        let (mut left, mut pairs) = (LeftTiles::of(&panels), PairStarts::default());
-        let pixels = self.part(part);
-        if pixels.is_empty() && !accumulate {
-            w.fill(0.0);
-        }
-        for first in pixels.clone().step_by(PIXELS) {
-            let (seeing, accumulate) = (first..pixels.end.min(first + PIXELS), accumulate || first > pixels.start);
-            left.pack(&grad_y[first * stride..], stride, rows.clone(), seeing.len());
-            for tap in 0..self.taps() as usize {
-                let (base, w) = (patches.pairs(tap, seeing.clone(), height, &mut pairs), &mut w[tap * depth..]);
-                if one_panel {
-                    // Whole vectors of few lines of a cache lie well where they are.
-                    panels.add_outer_with(&left, &x[base..], &pairs, w, unfolded, accumulate);
-                } else {
-                    panels.gather(&x[base..], &mut pairs);
-                    panels.add_outer(&left, &pairs, w, unfolded, accumulate);
-                }
-            }
-        }
-    }
 }
 
-/// Where rows start, `stride` apart.
-fn starts_of(rows: impl IntoIterator<Item = usize>, stride: usize) -> Vec<u32> {
-    rows.into_iter().map(|row| (row * stride) as u32).collect()
-}
-
-/// Scratch of a thread: where what pixels see starts, and where there are few channels that itself.
-#[derive(Default)]
-struct Unfolding {
-    starts: Starts,
-    columns: Vec<f32>,
+/// Into how many blocks to cut each of `parts` equal parts of some work, so that threads have equally much to do.
+fn blocks(parts: usize, threads: usize) -> usize {
+    (1..threads).find(|blocks| (parts * blocks).is_multiple_of(threads) || parts * blocks >= 8 * threads).unwrap_or(threads)
 }
 
 impl Kernel for Conv2d {
@@ -545,6 +486,10 @@ pub fn cases(c: &mut Cases<'_>) {
         (geometry(7, 2, 3), 1, 13, 9, 3, 6),
         (geometry(3, 1, 0), 1, 3, 4, 33, 2),
         (geometry(3, 1, 1), 1, 8, 8, 1, 70),
+        // Outputs that fill vectors.
+        (geometry(3, 2, 1), 2, 9, 8, 3, 16),
+        (geometry(3, 2, 1), 2, 9, 7, 8, 32),
+        (geometry(5, 1, 2), 1, 6, 11, 12, 16),
         (Geometry { kernel: 3, stride: 2, padding: Padding::Same }, 2, 8, 5, 3, 6),
     ];
     for (geometry, batch, height, width, inputs, outputs) in sizes {

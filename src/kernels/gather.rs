@@ -1,6 +1,7 @@
 //! A batch of samples as floats: packed bytes divided by 255.
 
-use std::sync::LazyLock;
+use multiversion::multiversion;
+use rayon::prelude::*;
 
 use super::{Cases, has, row_quads};
 use crate::core::buffer::{Buf, Fill, shape};
@@ -28,6 +29,29 @@ impl Gather {
             let bytes: &[u8] = bytemuck::cast_slice(data.row(indices.row(0)[r / per_sample] as usize));
             f(&bytes[r % per_sample * cols..][..cols], x);
         });
+    }
+}
+
+/// Values of which a task has some at least: fewer cost more to hand out than to do.
+const LEAST: usize = 4096;
+
+/// Rows of `cols` bytes as rows of floats that begin `stride` apart, with zeros between them.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn spread(bytes: &[u8], cols: usize, x: &mut [f32], stride: usize) {
+    let float = |byte: &u8| f32::from(*byte) / 255.0;
+    match stride {
+        // So short a row is not worth a loop.
+        4 => {
+            for (x, bytes) in x.as_chunks_mut::<4>().0.iter_mut().zip(bytes.chunks(cols)) {
+                *x = std::array::from_fn(|i| bytes.get(i).map_or(0.0, float));
+            }
+        }
+        _ => {
+            for (x, bytes) in x.chunks_mut(stride).zip(bytes.chunks(cols)) {
+                x.iter_mut().zip(bytes).for_each(|(x, byte)| *x = float(byte));
+                x[bytes.len()..].fill(0.0);
+            }
+        }
     }
 }
 
@@ -59,9 +83,14 @@ impl Kernel for Gather {
     }
 
     fn fast(&self, m: &HostMem) {
-        static FLOATS: LazyLock<[f32; 256]> = LazyLock::new(|| std::array::from_fn(|byte| byte as f32 / 255.0));
-        let floats: &[f32; 256] = &FLOATS;
-        self.for_each_row(m, |bytes, x| x.iter_mut().zip(bytes).for_each(|(x, &byte)| *x = floats[usize::from(byte)]));
+        let (data, indices) = (m.u32(self.data), m.u32(self.indices));
+        let (stride, cols) = (self.x.shape.stride() as usize, self.x.cols() as usize);
+        let of_sample = self.rows_per_sample() as usize * stride;
+        let fill = |(sample, x): (usize, &mut [f32])| {
+            let bytes: &[u8] = bytemuck::cast_slice(data.row(indices.row(0)[sample] as usize));
+            spread(bytes, cols, x, stride);
+        };
+        m.f32_mut(self.x).padded_mut().par_chunks_mut(of_sample).with_min_len(LEAST.div_ceil(of_sample)).enumerate().for_each(fill);
     }
 
     /// WGSL's division is accurate to 2.5 units in the last place.

@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 use super::{Cases, block_params, has, row_quads, runs_on};
@@ -80,8 +81,12 @@ impl Matmul {
     /// With sums in f64, which cost little beside the product.
     fn fast_sums(&self, m: &HostMem, operands: &Operands<'_>) {
         let Some(sums) = self.sums else { return };
+        let stride = row_stride(self.a);
         m.f32_mut(sums).for_each_row(|part, out| {
-            for (out, sum) in out.iter_mut().zip(self.part_sums(operands, part, |a| a)) {
+            let mut all = vec![0.0; stride];
+            let ks = self.part(part);
+            add_rows(&operands.a.padded()[ks.start * stride..ks.end * stride], &mut all);
+            for (out, sum) in out.iter_mut().zip(all) {
                 *out = (sum + if self.accumulate { f64::from(*out) } else { 0.0 }) as f32;
             }
         });
@@ -106,6 +111,14 @@ impl Matmul {
 
     fn epilogue<'a>(&self, m: &'a HostMem) -> Epilogue<'a> {
         Epilogue { bias: self.bias.map(|b| m.f32(b)), mask: self.mask.map(|b| m.f32(b)), relu: self.relu, accumulate: self.accumulate }
+    }
+}
+
+/// Adds each of some rows.
+#[multiversion(targets("x86_64+avx512f", "x86_64+avx2"))]
+fn add_rows(rows: &[f32], sums: &mut [f64]) {
+    for row in rows.chunks(sums.len()) {
+        sums.iter_mut().zip(row).for_each(|(sum, &value)| *sum += f64::from(value));
     }
 }
 
@@ -248,10 +261,18 @@ impl Epilogue<'_> {
         self.shift(c);
     }
 
-    /// What is left to do with a row of which the first `n` values are the product, added to the old ones if that was asked for.
-    pub fn close(&self, row: &mut [f32], n: usize) {
-        let (c, pad) = row.split_at_mut(n);
+    /// Whether products may lie where the result is to be until [`close`](Self::close): not where they are masked before they are added.
+    pub fn is_in_place(&self) -> bool {
+        self.mask.is_none() || !self.accumulate
+    }
+
+    /// What is left to do with row `row`, of which the first `n` values are the product, added to the old ones if that was asked for.
+    pub fn close(&self, row: usize, c: &mut [f32], n: usize) {
+        let (c, pad) = c.split_at_mut(n);
         pad.fill(0.0);
+        if let Some(mask) = &self.mask {
+            c.iter_mut().zip(mask.row(row)).for_each(|(c, &mask)| *c = if mask > 0.0 { *c } else { 0.0 });
+        }
         self.shift(c);
     }
 
@@ -346,16 +367,15 @@ impl Kernel for Matmul {
         let (operands, epilogue) = (self.operands(mem), self.epilogue(mem));
         let (a, b) = (operands.a.padded(), operands.b.padded());
         let (a_stride, b_stride, c_stride) = (row_stride(self.a), row_stride(self.b), row_stride(self.c));
-        let gemm = Gemm { layout: self.layout, m, n, k, a_stride, b_stride, c_stride, accumulate: self.accumulate && self.mask.is_none() };
+        let gemm = Gemm { layout: self.layout, m, n, k, a_stride, b_stride, c_stride, accumulate: self.accumulate && epilogue.is_in_place() };
         let mut c = mem.f32_mut(self.c);
-        if self.mask.is_some() {
-            // A product that is masked before it is added goes elsewhere first.
+        if !epilogue.is_in_place() {
             let mut product = vec![0.0; m * n];
             Gemm { c_stride: n, ..gemm }.multiply_parallel(a, b, &mut product);
             c.for_each_row(|r, c| epilogue.finish(r, &product[r * n..][..n], c));
         } else {
             self.multiply(gemm, a, b, c.padded_mut());
-            c.for_each_row(|_, c| epilogue.shift(c));
+            c.for_each_row(|r, c| epilogue.close(r, c, n));
         }
         // Both may be gradients, which are one allocation.
         drop(c);

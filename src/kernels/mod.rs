@@ -117,6 +117,7 @@ kernels! {
     conv2d,
     copy,
     depthwise_conv2d,
+    dropout,
     embedding_backward,
     embedding_bag,
     fma_chain,
@@ -139,6 +140,7 @@ kernels! {
     l2_normalize_backward,
     layer_norm,
     layer_norm_backward,
+    mask_tokens,
     masked_mean,
     masked_mean_backward,
     matmul,
@@ -176,6 +178,7 @@ kernels! {
     vicreg_gram_backward,
     view_distances,
     weighted_mean,
+    wide_cross_entropy,
 }
 
 /// A registered kernel.

@@ -13,6 +13,7 @@ mod probe;
 mod regression;
 mod segmentation;
 mod table;
+mod tagging;
 mod tf_idf;
 
 pub use classification::{ClassScore, Classification, accuracy_and_loss, best, first_largest};
@@ -23,6 +24,7 @@ pub use out_of_scope::{InScope, ScopeScore, auroc, balanced_threshold, quantile_
 pub use probe::{Probe, ProbeSettings, probe_accuracy};
 pub use regression::{Regression, TargetScore};
 pub use segmentation::{RegionScore, Segmentation};
+pub use tagging::{SpanCounts, Tagging, TaggingCounts, TypeScore};
 pub use tf_idf::{SparseRows, TfIdf, sparse_probe_accuracy};
 
 /// Mean and standard deviation (n) of each column of `[samples, columns]`.

@@ -1,13 +1,12 @@
 //! BERT (Devlin et al., 2018): texts by attention among their tokens, in published weights' names and shapes.
 
-use super::encoder::{Encoder, Published, ShapeOf};
-use super::layers::{Place, constant_ids, dense, directions, embedded, row_norm};
+use super::encoder::{Encoder, Published, ShapeOf, TokenStates};
+use super::layers::{Place, constant_ids, directions, embedded, feed_forward, row_norm, self_attention};
 use super::{ModelSettings, Normalization, TransformerShape};
 use crate::core::buffer::Buf;
 use crate::core::tape::Tape;
 use crate::data::Resize;
-use crate::kernels::activation::Function;
-use crate::ops::{Activation, Form, Value, add, attention, masked_mean};
+use crate::ops::{Activation, Form, Value, add, masked_mean};
 
 pub(super) static ENCODER: Bert = Bert;
 
@@ -45,35 +44,24 @@ impl Encoder for Bert {
         format!("bert of {layers} layers, {width} wide, {heads} heads")
     }
 
-    /// Layers with layer norm behind them; the direction of the mean over the last one's tokens.
+    /// Its published weights were trained with a tenth; networks begun with those are fine-tuned without.
+    fn dropout(&self) -> Option<f32> {
+        Some(0.0)
+    }
+
+    /// The direction of the mean over the states of tokens.
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
-        let TransformerShape { width, layers, heads, inner, positions, types, eps, .. } = model.transformer();
-        let (group, (tokens, vocabulary)) = (place.group, x.tokens());
-        let all = [tokens.rows(), tokens.cols()];
-        let places = constant_ids(t, "positions", all, |_, at| at.min(positions - 1));
-        let kinds = constant_ids(t, "types of tokens", all, |_, _| 0);
-        let words = embedded(t, WORDS, group, tokens, [vocabulary, width]);
-        let places = embedded(t, POSITIONS, group, places, [positions, width]);
-        let kinds = embedded(t, TYPES, group, kinds, [types, width]);
-        let sum = add(t, "embeddings of words and types", words, kinds, Activation::None);
-        let sum = add(t, "embeddings", sum, places, Activation::None);
-        let mut x = row_norm(t, "embeddings.LayerNorm", group, sum, eps);
-        for layer in 0..layers {
-            let name = |part: &str| format!("encoder.layer.{layer}.{part}");
-            let linear =
-                |t: &mut Tape<'_>, part: &str, x: Buf, outputs: u32, activation| dense(t, &name(part), group, x, outputs, activation);
-            let [q, k, v] = ["query", "key", "value"].map(|of| linear(t, &format!("attention.self.{of}"), x, width, Activation::None));
-            let mixed = attention(t, &name("attention.self"), q, k, v, tokens, heads);
-            let mixed = linear(t, "attention.output.dense", mixed, width, Activation::None);
-            let sum = add(t, &name("attention.output"), x, mixed, Activation::None);
-            x = row_norm(t, &name("attention.output.LayerNorm"), group, sum, eps);
-            let wide = linear(t, "intermediate.dense", x, inner, Activation::Of(Function::Gelu));
-            let narrow = linear(t, "output.dense", wide, width, Activation::None);
-            let sum = add(t, &name("output"), x, narrow, Activation::None);
-            x = row_norm(t, &name("output.LayerNorm"), group, sum, eps);
-        }
-        let mean = masked_mean(t, "mean of tokens", x, tokens);
+        let states = layers(t, model, place, x);
+        let mean = masked_mean(t, "mean of tokens", states.rows, x.tokens().0);
         directions(t, "sentence", mean)
+    }
+
+    fn has_states(&self) -> bool {
+        true
+    }
+
+    fn states(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Option<TokenStates> {
+        Some(layers(t, model, place, x))
     }
 
     /// What tokens are is known well enough.
@@ -106,4 +94,34 @@ impl Encoder for Bert {
         });
         side(WORDS, 0)
     }
+}
+
+/// Layers with layer norm behind them.
+fn layers(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> TokenStates {
+    let TransformerShape { width, layers, heads, inner, positions, types, eps, .. } = model.transformer();
+    let (group, (tokens, vocabulary)) = (place.group, x.tokens());
+    let all = [tokens.rows(), tokens.cols()];
+    let places = constant_ids(t, "positions", all, |_, at| at.min(positions - 1));
+    let kinds = constant_ids(t, "types of tokens", all, |_, _| 0);
+    let [table, words] = embedded(t, WORDS, group, tokens, [vocabulary, width]);
+    let [_, places] = embedded(t, POSITIONS, group, places, [positions, width]);
+    let [_, kinds] = embedded(t, TYPES, group, kinds, [types, width]);
+    let sum = add(t, "embeddings of words and types", words, kinds, Activation::None);
+    let sum = add(t, "embeddings", sum, places, Activation::None);
+    let x = row_norm(t, "embeddings.LayerNorm", group, sum, eps);
+    let mut x = place.dropped(t, "embeddings.dropout", x);
+    for layer in 0..layers {
+        let name = |part: &str| format!("encoder.layer.{layer}.{part}");
+        let of_attention = ["attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"].map(name);
+        let mixed = self_attention(t, &name("attention.self"), of_attention.each_ref().map(|name| &**name), group, x, tokens, heads);
+        let mixed = place.dropped(t, &name("attention.output.dropout"), mixed);
+        let sum = add(t, &name("attention.output"), x, mixed, Activation::None);
+        x = row_norm(t, &name("attention.output.LayerNorm"), group, sum, eps);
+        let [first, second] = ["intermediate.dense", "output.dense"].map(name);
+        let narrow = feed_forward(t, [&first, &second], group, x, inner);
+        let narrow = place.dropped(t, &name("output.dropout"), narrow);
+        let sum = add(t, &name("output"), x, narrow, Activation::None);
+        x = row_norm(t, &name("output.LayerNorm"), group, sum, eps);
+    }
+    TokenStates { rows: x, table, eps }
 }

@@ -26,9 +26,24 @@ pub trait Encoder: Sync {
         Form::Maps
     }
 
+    /// Whether it wants of texts one token for each place, pieces of words in their order, not words with all their pieces.
+    fn takes_pieces(&self) -> bool {
+        false
+    }
+
+    /// The usual rate of dropout in its training; `None` where it drops nothing.
+    fn dropout(&self) -> Option<f32> {
+        None
+    }
+
     /// What it is, with its settings, for a sentence.
     fn describe(&self, _model: &ModelSettings) -> String {
         self.name().into()
+    }
+
+    /// Which of its settings do not go together.
+    fn problem(&self, _model: &ModelSettings) -> Option<String> {
+        None
     }
 
     /// Why it cannot take pictures of this size, if it cannot.
@@ -46,6 +61,17 @@ pub trait Encoder: Sync {
 
     /// Maps on its way to features, largest first, for a decoder that makes masks of them. `None` if it has none.
     fn stages(&self, _t: &mut Tape<'_>, _model: &ModelSettings, _place: Place, _x: Maps) -> Option<Vec<Maps>> {
+        None
+    }
+
+    /// Whether it has [`states`](Self::states).
+    fn has_states(&self) -> bool {
+        false
+    }
+
+    /// What it makes of each token of texts `x` on its way to features, by those around it: for a class of each word, or to predict
+    /// tokens. `None` if it has none.
+    fn states(&self, _t: &mut Tape<'_>, _model: &ModelSettings, _place: Place, _x: Value) -> Option<TokenStates> {
         None
     }
 
@@ -85,6 +111,17 @@ pub trait Encoder: Sync {
     fn published(&self) -> &'static [Published] {
         &[]
     }
+}
+
+/// What an encoder of texts makes of their tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenStates {
+    /// A token in each row, `[texts * length, state]`.
+    pub rows: Buf,
+    /// The embeddings that it begins with, `[vocabulary, width]`.
+    pub table: Buf,
+    /// What its layer norms add to variances.
+    pub eps: f32,
 }
 
 /// The shape of a tensor by our name of it; `None` if there is none.

@@ -1,12 +1,14 @@
 //! Layers with parameters, as models put them together.
 
+use super::TransformerShape;
 use crate::core::buffer::{Buf, Dtype, Fill, Maps, Role, Tensor, shape};
 use crate::core::layout::Taps;
 use crate::core::tape::Tape;
+use crate::kernels::activation::Function;
 use crate::kernels::conv2d::{Geometry, Padding};
 use crate::ops::{
-    Activation, BatchNormLayer, Statistics, Value, add, batch_norm, channel_scale, conv2d, depthwise_conv2d, embedding, embedding_bag,
-    flatten, layer_norm, linear, normalize, project,
+    Activation, BatchNormLayer, DropoutStep, Statistics, Value, add, attention, batch_norm, channel_scale, conv2d, depthwise_conv2d,
+    dropout, embedding, embedding_bag, flatten, layer_norm, linear, normalize, project,
 };
 
 /// Where a layer stands: whose parameters it has, and by which statistics its batch norm normalises.
@@ -16,12 +18,22 @@ pub struct Place {
     pub statistics: Statistics,
     /// What batch norm adds to variances.
     pub eps: f32,
+    /// Of a step of training, where values are dropped.
+    pub dropout: Option<DropoutStep>,
 }
 
 impl Place {
     /// With PyTorch's epsilon.
     pub fn new(group: u8, statistics: Statistics) -> Self {
-        Place { group, statistics, eps: BatchNormLayer::EPS }
+        Place { group, statistics, eps: BatchNormLayer::EPS, dropout: None }
+    }
+
+    /// `x`, or `x` after dropout. Layers that are not trained, and come before all that are, run as in evaluation.
+    pub fn dropped(self, t: &mut Tape<'_>, name: &str, x: Buf) -> Buf {
+        match self.dropout {
+            Some(of) if of.rate > 0.0 && t.wants(x) => dropout(t, name, x, of),
+            _ => x,
+        }
     }
 
     /// Normalises by the batch; running statistics follow.
@@ -57,18 +69,58 @@ pub fn embedded_bag(t: &mut Tape<'_>, name: &str, group: u8, x: Value, cols: u32
     embedding_bag(t, name, tokens, table)
 }
 
-/// The embedding of each of `tokens`, a row each: a table of `vocabulary` rows, normal with a deviation of 0.02 as BERT's begins.
-pub fn embedded(t: &mut Tape<'_>, name: &str, group: u8, tokens: Buf, [vocabulary, cols]: [u32; 2]) -> Buf {
+/// A table and the embedding of each of `tokens` by it, a row each: a table of `vocabulary` rows, normal with a deviation of 0.02 as BERT's begins.
+pub fn embedded(t: &mut Tape<'_>, name: &str, group: u8, tokens: Buf, [vocabulary, cols]: [u32; 2]) -> [Buf; 2] {
     /// Uniform numbers deviate as much.
     const BOUND: f32 = 0.02 * 1.732_050_8;
     let table = t.param(&format!("{name}.weight"), group, shape(vocabulary, cols), Fill::Uniform(BOUND));
-    embedding(t, name, tokens, table)
+    [table, embedding(t, name, tokens, table)]
 }
 
 /// Ids that are the same whatever the samples are, `[rows, cols]`, by row and place. Batches may differ in size: so do the names.
 pub fn constant_ids(t: &mut Tape<'_>, name: &str, [rows, cols]: [u32; 2], id: impl Fn(u32, u32) -> u32) -> Buf {
     let ids = (0..rows * cols).map(|i| id(i / cols, i % cols)).collect();
     t.arena.buffer(&format!("{name} of {rows}x{cols}"), Role::Input, Dtype::U32, shape(rows, cols), Fill::U32(ids))
+}
+
+/// Attention of several heads within sequences (see [`attention`]): queries, keys and values of `x` by linear layers of these names, and one
+/// more for what the heads find.
+pub fn self_attention(t: &mut Tape<'_>, name: &str, layers: [&str; 4], group: u8, x: Buf, tokens: Buf, heads: u32) -> Buf {
+    let [query, key, value, output] = layers;
+    let [q, k, v] = [query, key, value].map(|of| dense(t, of, group, x, x.cols(), Activation::None));
+    let mixed = attention(t, name, q, k, v, tokens, heads);
+    dense(t, output, group, mixed, x.cols(), Activation::None)
+}
+
+/// Two linear layers of these names with GELU between them, `inner` wide there.
+pub fn feed_forward(t: &mut Tape<'_>, [first, second]: [&str; 2], group: u8, x: Buf, inner: u32) -> Buf {
+    let wide = dense(t, first, group, x, inner, Activation::Of(Function::Gelu));
+    dense(t, second, group, wide, x.cols(), Activation::None)
+}
+
+/// A layer of a transformer with layer norm before its two parts, in timm's names. `adjust` makes of each part, called `ls1` and `ls2`, what
+/// is added.
+pub fn pre_norm_block(
+    t: &mut Tape<'_>,
+    name: &str,
+    group: u8,
+    x: Buf,
+    tokens: Buf,
+    shape: TransformerShape,
+    adjust: &dyn Fn(&mut Tape<'_>, &str, Buf) -> Buf,
+) -> Buf {
+    let TransformerShape { heads, inner, eps, .. } = shape;
+    let part = |part: &str| format!("{name}.{part}");
+    let h = row_norm(t, &part("norm1"), group, x, eps);
+    let layers = ["attn.q", "attn.k", "attn.v", "attn.proj"].map(part);
+    let h = self_attention(t, &part("attn"), layers.each_ref().map(|name| &**name), group, h, tokens, heads);
+    let h = adjust(t, &part("ls1"), h);
+    let x = add(t, &part("attention"), x, h, Activation::None);
+    let h = row_norm(t, &part("norm2"), group, x, eps);
+    let layers = ["mlp.fc1", "mlp.fc2"].map(part);
+    let h = feed_forward(t, layers.each_ref().map(|name| &**name), group, h, inner);
+    let h = adjust(t, &part("ls2"), h);
+    add(t, name, x, h, Activation::None)
 }
 
 /// Rows in their direction, whose numbers are 1 in size on average: of length sqrt(cols). What follows them begins as it does behind a

@@ -17,21 +17,24 @@ mod resnet18;
 mod resnet34;
 mod resnet50;
 mod static_embeddings;
+mod transformer;
 mod vit;
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-pub use encoder::{Encoder, Published, ShapeOf};
+pub use encoder::{Encoder, Published, ShapeOf, TokenStates};
 pub use layers::{Place, residual_block};
-use layers::{dense, dense_norm};
+use layers::{dense, dense_norm, row_norm};
 
-use crate::core::buffer::{Arena, Buf, Dtype, Role, is_of, shape};
+use crate::core::buffer::{Arena, Buf, Dtype, Fill, Role, Tensor, is_of, shape};
 use crate::core::sample::{Image, SampleType};
 use crate::core::settings::{Settable, SettingForm, Settings, beyond};
 use crate::core::tape::Tape;
-use crate::ops::{Activation, Batch, Form, Statistics, Value, batch_samples, normalize_pixels};
+use crate::ops::{
+    Activation, Batch, Form, Function, Statistics, Value, batch_samples, embedding, normalize_pixels, vocabulary_cross_entropy,
+};
 use crate::{choice, settings};
 
 choice! {
@@ -48,6 +51,7 @@ choice! {
     VIT = vit::ENCODER,
     DINOV2 = vit::DINOV2,
     BAG = bag::ENCODER,
+    TRANSFORMER = transformer::ENCODER,
     BERT = bert::ENCODER,
     STATIC = static_embeddings::ENCODER,
 }
@@ -87,9 +91,11 @@ impl ModelKind {
         }
     }
 
-    /// The first encoder to which a setting means something.
-    pub fn with(setting: &str) -> Option<Self> {
-        ENCODERS.iter().copied().find(|kind| kind.settings().contains(&setting))
+    /// The first encoder to which all of these settings mean something, else the first to which one of them does.
+    pub fn with(settings: &[&str]) -> Option<Self> {
+        let (first, _) = settings.split_first()?;
+        let all = |kind: &Self| settings.iter().all(|setting| kind.settings().contains(setting));
+        ENCODERS.iter().copied().find(all).or_else(|| ENCODERS.iter().copied().find(|kind| kind.settings().contains(first)))
     }
 }
 
@@ -174,6 +180,7 @@ impl Settable for TransformerShape {
 /// Of the first convolution; later ones have four times as many.
 const MOST_CHANNELS: f64 = 1024.0;
 const MOST_FEATURES: f64 = 16384.0;
+const MOST_LAYERS: f64 = 64.0;
 
 /// In files alone.
 impl Settable for Normalization {
@@ -193,6 +200,12 @@ settings! {
         /// Features that it ends in: more of them serve a linear probe with many labels
         #[serde(default = "ModelSettings::default_features")]
         features: u32 = 128 => at_least(1.0).at_most(MOST_FEATURES).idle(),
+        /// Layers of attention
+        #[serde(default = "ModelSettings::default_layers")]
+        layers: u32 = 4 => at_least(1.0).at_most(MOST_LAYERS).idle(),
+        /// Heads of attention; they share the features evenly
+        #[serde(default = "ModelSettings::default_heads")]
+        heads: u32 = 4 => at_least(1.0).at_most(MOST_FEATURES).idle(),
         /// What the encoder does to images first; none leaves values 0 to 1
         normalize: Option<Normalization> = None,
         /// How large a transformer is; of published weights their own
@@ -211,6 +224,14 @@ impl ModelSettings {
         Self::default().features
     }
 
+    fn default_layers() -> u32 {
+        Self::default().layers
+    }
+
+    fn default_heads() -> u32 {
+        Self::default().heads
+    }
+
     /// A multi-layer perceptron with these hidden layers.
     pub fn mlp(hidden: Vec<u32>) -> Self {
         ModelSettings { kind: ModelKind::MLP, hidden, ..Self::default() }
@@ -219,7 +240,10 @@ impl ModelSettings {
     /// The first setting that makes no sense.
     pub fn problem(&self) -> Option<String> {
         let shape = || self.shape.and_then(|shape| shape.problem());
-        beyond(self).or_else(|| self.normalize.and_then(|normalization| normalization.problem())).or_else(shape)
+        beyond(self)
+            .or_else(|| self.normalize.and_then(|normalization| normalization.problem()))
+            .or_else(shape)
+            .or_else(|| self.kind.problem(self))
     }
 
     /// How large a transformer is.
@@ -262,7 +286,7 @@ pub fn features(t: &mut Tape<'_>, model: &ModelSettings, batch: Batch) -> Buf {
 /// Names of the layers that have parameters, in the order of the program, of what `output` makes of a sample. Panics where the
 /// encoder does not take samples of this type.
 pub fn layers(model: &ModelSettings, kind: SampleType, output: &dyn Fn(&mut Tape<'_>, Value)) -> Vec<String> {
-    let mut arena = Arena::new(0, u64::MAX);
+    let mut arena = Arena::outline();
     record_sample(&mut arena, model, kind, output);
     let params = arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. }));
     let mut names: Vec<String> = params.filter_map(|b| Some(b.name.rsplit_once('.')?.0.to_string())).collect();
@@ -304,6 +328,19 @@ pub fn projection_head(t: &mut Tape<'_>, model: &ModelSettings, statistics: Stat
     })
 }
 
+/// The mean loss of predicting the tokens `targets`, `[1, n]`, that are at `places` among those of texts, which see others there: as in
+/// BERT a layer with GELU and layer norm, and products with the embeddings that the encoder begins with. So a rare token's embedding learns
+/// where it is predicted too, and there is no second matrix of that size. Panics where the encoder does not tell tokens apart, which
+/// callers have ruled out by [`Encoder::has_states`].
+pub fn predicted_tokens(t: &mut Tape<'_>, model: &ModelSettings, encoder: Place, x: Value, [places, targets]: [Buf; 2]) -> Buf {
+    let TokenStates { rows, table, eps } = model.kind.states(t, model, encoder, x).expect("an encoder of states");
+    let chosen = embedding(t, "chosen tokens", places, rows);
+    let h = dense(t, "prediction.dense", HEAD, chosen, rows.cols(), Activation::Of(Function::Gelu));
+    let h = row_norm(t, "prediction.norm", HEAD, h, eps);
+    let bias = t.param("prediction.bias", HEAD, Tensor::Vector(table.rows()), Fill::Zero);
+    vocabulary_cross_entropy(t, "loss", h, table, bias, targets)
+}
+
 /// Logits `[batch, classes]`; for regression, numbers.
 pub fn classifier(t: &mut Tape<'_>, model: &ModelSettings, classes: u32, features: Buf) -> Buf {
     dense(t, model.kind.classifier(), HEAD, features, classes, Activation::None)
@@ -316,6 +353,13 @@ pub fn segmenter(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Plac
     let stages = model.kind.stages(t, model, encoder, x).expect("an encoder of maps");
     let decoded = decoder::unet(t, head, &stages, [x.height, x.width]);
     dense(t, "head", head.group, decoded.buf, classes, Activation::None)
+}
+
+/// Logits of a class for each token, `[texts * width, classes]`, by the encoder's states. Panics if the encoder has none, which callers
+/// have ruled out by [`Encoder::has_states`].
+pub fn tagger(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Place; 2], classes: u32, x: Value) -> Buf {
+    let states = model.kind.states(t, model, encoder, x).expect("an encoder of states");
+    dense(t, "head", head.group, states.rows, classes, Activation::None)
 }
 
 /// Images that an autoencoder makes of features, a pixel a row.
@@ -359,6 +403,11 @@ mod tests {
                 let mut tape = Tape::new(&mut arena, "stages", &[]);
                 let stages = kind.stages(&mut tape, &model, Place::evaluation(ENCODER), x.maps()).expect("an encoder of maps has stages");
                 assert!(stages.windows(2).all(|two| two[0].height >= two[1].height), "{kind:?}: largest first");
+            }
+            if kind.has_states() {
+                let mut tape = Tape::new(&mut arena, "states", &[]);
+                let states = kind.states(&mut tape, &model, Place::evaluation(ENCODER), x).expect("an encoder of states has some");
+                assert!(states.rows.rows() == x.tokens().0.rows() * x.tokens().0.cols(), "{kind:?}: one for each token");
             }
             let layers = encoder_layers(&model, sample);
             assert!(!layers.is_empty(), "{kind:?}");

@@ -58,7 +58,7 @@ impl Encoder for StaticEmbeddings {
 
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
         let (tokens, vocabulary) = x.tokens();
-        let words = embedded(t, TABLE, place.group, tokens, [vocabulary, model.features]);
+        let [_, words] = embedded(t, TABLE, place.group, tokens, [vocabulary, model.features]);
         let mean = masked_mean(t, "mean of tokens", words, tokens);
         directions(t, "sentence", mean)
     }

@@ -2,14 +2,13 @@
 //! queries, keys and values, which are apart here.
 
 use super::encoder::{Encoder, Published, ShapeOf};
-use super::layers::{Place, constant_ids, dense, patches, row_norm};
+use super::layers::{Place, constant_ids, patches, pre_norm_block, row_norm};
 use super::{ModelSettings, Normalization, TransformerShape};
 use crate::core::buffer::{Buf, Fill, Maps, Tensor, shape};
 use crate::core::sample::{Image, NO_TOKEN};
 use crate::core::tape::Tape;
 use crate::data::{Interpolation, Resize};
-use crate::kernels::activation::Function;
-use crate::ops::{Activation, Value, add, attention, channel_scale, embedding, embedding_bag};
+use crate::ops::{Activation, Value, add, channel_scale, embedding, embedding_bag};
 
 /// What layer norm adds to variances.
 const EPS: f32 = 1e-6;
@@ -137,24 +136,14 @@ impl Encoder for Vit {
 
     /// Layers with layer norm before them; the class token after the last one.
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
-        let TransformerShape { width, layers, heads, inner, patch, eps, .. } = self.shape(model);
+        let shape @ TransformerShape { width, layers, patch, eps, .. } = self.shape(model);
         let (group, x) = (place.group, x.maps());
         let x = patches(t, "patch_embed.proj", group, x, width, patch);
         let [mut rows, there] = self.with_class(t, group, x);
         let (batch, room) = (there.rows(), there.cols());
         for block in 0..layers {
-            let name = |part: &str| format!("blocks.{block}.{part}");
-            let h = row_norm(t, &name("norm1"), group, rows, eps);
-            let [q, k, v] = ["q", "k", "v"].map(|of| dense(t, &name(&format!("attn.{of}")), group, h, width, Activation::None));
-            let h = attention(t, &name("attn"), q, k, v, there, heads);
-            let h = dense(t, &name("attn.proj"), group, h, width, Activation::None);
-            let h = self.layer_scale(t, &name("ls1"), group, h);
-            rows = add(t, &name("attention"), rows, h, Activation::None);
-            let h = row_norm(t, &name("norm2"), group, rows, eps);
-            let h = dense(t, &name("mlp.fc1"), group, h, inner, Activation::Of(Function::Gelu));
-            let h = dense(t, &name("mlp.fc2"), group, h, width, Activation::None);
-            let h = self.layer_scale(t, &name("ls2"), group, h);
-            rows = add(t, &format!("blocks.{block}"), rows, h, Activation::None);
+            let scaled = |t: &mut Tape<'_>, name: &str, x: Buf| self.layer_scale(t, name, group, x);
+            rows = pre_norm_block(t, &format!("blocks.{block}"), group, rows, there, shape, &scaled);
         }
         let rows = row_norm(t, "norm", group, rows, eps);
         let first = constant_ids(t, "class tokens", [batch, 4], |picture, at| if at == 0 { picture * room } else { NO_TOKEN });

@@ -64,3 +64,24 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
         },
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::buffer::Arena;
+
+    #[test]
+    fn memory_grows_with_the_length_alone() {
+        const LENGTH: u32 = 4096;
+        let mut arena = Arena::new(1, u64::MAX);
+        let mut t = Tape::new(&mut arena, "case", &[]);
+        let [q, k, v, dy] = ["q", "k", "v", "dy"].map(|name| case_input(&mut t, name, LENGTH, 384));
+        let tokens = t.arena.buffer("tokens", Role::Input, Dtype::U32, shape(1, LENGTH), Fill::Zero);
+        let inputs = t.arena.bytes();
+        let y = attention(&mut t, "y", q, k, v, tokens, 6);
+        t.backward(y, dy);
+        t.finish().expect("the case is valid");
+        let more = arena.bytes() - inputs;
+        assert!(more <= 64 << 20, "{more} bytes beyond its inputs; all logits of one head alone are {}", 4 * LENGTH * LENGTH);
+    }
+}

@@ -1,6 +1,7 @@
 //! From packed data to the batch of a step: order, gathering, augmentation. Nothing here has a gradient.
 
 use super::value::{Form, Value};
+use super::vocabulary_cross_entropy::predicting_rows;
 use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
 use crate::core::sample::{Image, SampleType};
 use crate::core::tape::Tape;
@@ -13,6 +14,7 @@ use crate::kernels::gather_frames::GatherFrames;
 use crate::kernels::gather_labels::GatherLabels;
 use crate::kernels::gather_rows::GatherRows;
 use crate::kernels::gather_tokens::GatherTokens;
+use crate::kernels::mask_tokens::MaskTokens;
 use crate::kernels::normalize_pixels::{CHANNELS, NormalizePixels};
 use crate::kernels::shuffle::{Order, Shuffle};
 
@@ -27,6 +29,8 @@ pub struct DataBufs {
     pub targets: Option<Buf>,
     /// A packed byte per pixel, `[samples, pixels / 4]`.
     pub masks: Option<Buf>,
+    /// A class per token, `[samples, longest]`; of those that are not to be learnt, one that there is not.
+    pub tags: Option<Buf>,
     /// Of sequences, `[1, samples]`.
     pub lengths: Option<Buf>,
     /// The type of the samples.
@@ -65,7 +69,7 @@ pub fn samples_of(t: &mut Tape<'_>, name: &str, batch: Batch, form: Form) -> Val
     let Batch { data: DataBufs { samples: data, kind, lengths, .. }, indices } = batch;
     let x = t.scratch_of(name, form.dtype(), form.shape(indices.cols(), kind));
     match (kind, form) {
-        (SampleType::Tokens { .. }, Form::Tokens) => gather_tokens(t, name, batch, None, x, Augmentation::NONE),
+        (SampleType::Tokens { .. }, Form::Tokens) => gather_tokens(t, name, batch, data, None, x, Augmentation::NONE),
         (SampleType::Image(_), _) => t.call(name, Gather { data, indices, x }),
         (SampleType::Frames { .. }, Form::Sequence) => t.call(name, GatherFrames { data, indices, x }),
         (SampleType::Row(_) | SampleType::Frames { .. }, _) => t.call(name, GatherRows { data, indices, x }),
@@ -79,12 +83,31 @@ pub fn samples_of(t: &mut Tape<'_>, name: &str, batch: Batch, form: Form) -> Val
     form.value(x, kind, lengths)
 }
 
-/// Tokens into rows of `tokens`: those of the samples, then of their second views, and so on. Without a clock nothing may be left out.
-fn gather_tokens(t: &mut Tape<'_>, name: &str, batch: Batch, clock: Option<Buf>, tokens: Buf, Augmentation { ranges, key }: Augmentation) {
-    let Batch { data, indices } = batch;
-    let lengths = data.lengths.expect("texts have lengths");
+/// Tokens of `data` into rows of `tokens`: those of the samples, then of their second views, and so on. Without a clock nothing may be
+/// left out.
+fn gather_tokens(
+    t: &mut Tape<'_>,
+    name: &str,
+    batch: Batch,
+    data: Buf,
+    clock: Option<Buf>,
+    tokens: Buf,
+    Augmentation { ranges, key }: Augmentation,
+) {
+    let indices = batch.indices;
+    let lengths = batch.data.lengths.expect("texts have lengths");
     let clock = clock.unwrap_or(indices);
-    t.call(name, GatherTokens { clock, data: data.samples, lengths, indices, tokens, span: ranges.span, drop: ranges.words, key });
+    t.call(name, GatherTokens { clock, data, lengths, indices, tokens, span: ranges.span, drop: ranges.words, key });
+}
+
+/// The class of each token, `[1, batch * width]`, of texts as they are; of those that are not to be learnt, and behind the last one of a
+/// text, one that there is not. Panics if the data have none, which callers have ruled out.
+pub fn batch_tags(t: &mut Tape<'_>, batch: Batch) -> Buf {
+    let tags = batch.data.tags.expect("data with tags");
+    let targets = t.scratch_of("targets", Dtype::U32, Form::Tokens.shape(batch.indices.cols(), batch.data.kind));
+    gather_tokens(t, "tags", batch, tags, None, targets, Augmentation::NONE);
+    // Rows of whole quads lie one behind the other.
+    Buf { shape: shape(1, targets.rows() * targets.cols()), ..targets }
 }
 
 /// Images of one channel or three by the mean and the standard deviation of each of three channels, which they have from now on.
@@ -143,7 +166,7 @@ pub fn augmented_views(t: &mut Tape<'_>, batch: Batch, clock: Buf, number: u32, 
     let kind = batch.data.kind;
     if matches!(kind, SampleType::Tokens { .. }) {
         let tokens = t.scratch_of("views", form.dtype(), form.shape(number * batch.indices.cols(), kind));
-        gather_tokens(t, "views", batch, Some(clock), tokens, augmentation);
+        gather_tokens(t, "views", batch, batch.data.samples, Some(clock), tokens, augmentation);
         return form.value(tokens, kind, None);
     }
     let draws = draw_views(t, number * batch.indices.cols(), batch.data.image(), clock, augmentation);
@@ -156,4 +179,29 @@ pub fn batch_labels(t: &mut Tape<'_>, batch: Batch) -> Buf {
     let targets = t.scratch_of("targets", Dtype::U32, shape(1, batch.indices.cols()));
     t.call("labels", GatherLabels { labels, indices: batch.indices, targets });
     targets
+}
+
+/// How tokens are hidden that are to be predicted.
+#[derive(Clone, Copy, Debug)]
+pub struct MaskedTokens {
+    /// `[1, n]`, of which the first number is the step.
+    pub clock: Buf,
+    /// The token that stands for those that are hidden.
+    pub mask: u32,
+    /// Special tokens at the beginning and the end of each text, which stay.
+    pub before: u32,
+    pub after: u32,
+    pub key: [u32; 2],
+}
+
+/// Texts of which some tokens are hidden; with where these are among all, and what, `[1, n]` each (see [`MaskTokens`]).
+pub fn mask_tokens(t: &mut Tape<'_>, x: Value, by: MaskedTokens) -> (Value, [Buf; 2]) {
+    let MaskedTokens { clock, mask, before, after, key } = by;
+    let (tokens, vocabulary) = x.tokens();
+    let count = predicting_rows(tokens.rows().saturating_mul(MaskTokens::slots(tokens.cols())), vocabulary);
+    let masked = t.scratch_of("texts with hidden tokens", Dtype::U32, tokens.shape);
+    let [places, targets] = ["places of hidden tokens", "hidden tokens"].map(|name| t.scratch_of(name, Dtype::U32, shape(1, count)));
+    let shares = MaskTokens::SHARES;
+    t.call("hide tokens", MaskTokens { clock, tokens, masked, places, targets, mask, before, after, vocabulary, shares, key });
+    (x.with(masked, 1), [places, targets])
 }

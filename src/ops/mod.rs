@@ -12,6 +12,7 @@ mod contrastive;
 mod conv2d;
 mod cross_entropy;
 mod depthwise_conv2d;
+mod dropout;
 mod embedding;
 mod input;
 mod layer_norm;
@@ -27,6 +28,7 @@ mod truth;
 mod update;
 mod value;
 mod vicreg;
+mod vocabulary_cross_entropy;
 
 pub use activation::{Activation, Function, apply, gelu, sigmoid, tanh};
 pub use add::add;
@@ -39,10 +41,11 @@ pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_wi
 pub use conv2d::conv2d;
 pub use cross_entropy::cross_entropy;
 pub use depthwise_conv2d::depthwise_conv2d;
+pub use dropout::{DropoutStep, dropout};
 pub use embedding::{embedding, embedding_bag};
 pub use input::{
-    Augmentation, Batch, DataBufs, Draws, augmented_views, batch_indices, batch_labels, batch_samples, draw_views, normalize_pixels,
-    samples_of, views,
+    Augmentation, Batch, DataBufs, Draws, MaskedTokens, augmented_views, batch_indices, batch_labels, batch_samples, batch_tags,
+    draw_views, mask_tokens, normalize_pixels, samples_of, views,
 };
 pub use layer_norm::{LAYER_NORM_EPS, layer_norm};
 pub use linear::{flatten, linear, project, unflatten};
@@ -57,6 +60,7 @@ pub use truth::{OUTSIDE, batch_masks, batch_targets};
 pub use update::{Clock, Optimizer, StepSettings, report, start_step, update};
 pub use value::{Form, Value};
 pub use vicreg::vicreg;
+pub use vocabulary_cross_entropy::{predicting_rows, vocabulary_cross_entropy};
 
 use crate::core::buffer::{Buf, Dtype, Fill, Role, Shape, Tensor, shape};
 use crate::core::tape::{GradTarget, Tape};
@@ -204,6 +208,7 @@ pub fn gradient_cases() -> Vec<GradientCase> {
         channel_scale::gradient_cases(),
         conv2d::gradient_cases(),
         depthwise_conv2d::gradient_cases(),
+        dropout::gradient_cases(),
         embedding::gradient_cases(),
         linear::gradient_cases(),
         relu::gradient_cases(),
@@ -221,6 +226,7 @@ pub fn gradient_cases() -> Vec<GradientCase> {
         regression::gradient_cases(),
         resample::gradient_cases(),
         vicreg::gradient_cases(),
+        vocabulary_cross_entropy::gradient_cases(),
     ]
     .into_iter()
     .flatten()

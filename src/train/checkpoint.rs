@@ -276,7 +276,7 @@ impl Checkpoint {
         if let Some(why) = self.record.model.kind.refuses(&self.record.model, *image) {
             return Err(UsageError(format!("{}: {why}", self.source)).into());
         }
-        let mut arena = Arena::new(0, u64::MAX);
+        let mut arena = Arena::outline();
         models::record_encoder(&mut arena, &self.record.model, self.record.samples);
         let kind = self.record.model.kind;
         let fits = |b: &NamedBuf| {

@@ -31,13 +31,14 @@ pub(super) struct LengthParts {
 
 impl LengthParts {
     pub fn of(samples: &Split) -> Self {
-        const SHORTEST: u32 = 8;
         let (SampleType::Tokens { longest, .. }, Some(lengths)) = (samples.kind(), samples.samples.lengths()) else {
             return LengthParts { splits: vec![samples.clone()], rows: vec![(0..samples.len()).collect()] };
         };
+        // Each part is recorded for itself, so that there should not be many.
+        let room = |length: u32| length.max(1).next_multiple_of((length.next_power_of_two() / 4).max(4)).min(longest);
         let mut parts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         for (row, length) in (0..).zip(lengths) {
-            parts.entry(length.max(SHORTEST).next_power_of_two().min(longest)).or_default().push(row);
+            parts.entry(room(length)).or_default().push(row);
         }
         let split = |(most, rows): (&u32, &Vec<u32>)| {
             let part = samples.select(rows);
@@ -46,14 +47,17 @@ impl LengthParts {
         LengthParts { splits: parts.iter().map(split).collect(), rows: parts.into_values().collect() }
     }
 
-    /// What was computed for the samples of each part, equally many numbers for each, in the order of all samples; with how many.
+    /// What was computed for the samples of each part, in the order of all samples; with how many numbers each has. Of texts, those of a
+    /// part may have fewer than those of another, a few for each token that there is room for: zeros follow them.
     pub fn in_order(&self, found: Vec<Vec<f32>>) -> (Vec<f32>, usize) {
         let count: usize = self.rows.iter().map(Vec::len).sum();
-        let columns = found.iter().map(Vec::len).sum::<usize>() / count.max(1);
+        let of_part = |(rows, found): (&Vec<u32>, &Vec<f32>)| found.len() / rows.len().max(1);
+        let columns = self.rows.iter().zip(&found).map(of_part).max().unwrap_or(0);
         let mut values = vec![0.0; count * columns];
         for (rows, found) in self.rows.iter().zip(found) {
-            for (&row, found) in rows.iter().zip(found.chunks(columns.max(1))) {
-                values[row as usize * columns..][..columns].copy_from_slice(found);
+            let own = of_part((rows, &found));
+            for (&row, found) in rows.iter().zip(found.chunks(own.max(1))) {
+                values[row as usize * columns..][..own].copy_from_slice(found);
             }
         }
         (values, columns)
@@ -89,6 +93,11 @@ impl Checkpoint {
     pub fn features(&self, device: &Device, images: &Split) -> Result<Features> {
         if self.record.task.is_some_and(|task| task.of_maps()) {
             let text = "this run segments: its encoder ends in maps, not in features; the run that it began with may have them";
+            return Err(UsageError(text.into()).into());
+        }
+        if self.record.task.is_some_and(|task| task.of_states()) {
+            let text =
+                "this run tags words: its encoder ends in states of tokens, not in features; the run that it began with may have them";
             return Err(UsageError(text.into()).into());
         }
         let parts = LengthParts::of(images);

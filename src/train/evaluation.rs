@@ -50,7 +50,7 @@ impl Pass {
     ) -> Result<Self, RecordError> {
         let batch = batch_of(samples, data.kind);
         let clock = Clock::of_pass(&mut r.arena, &format!("{name} "), 1);
-        let order = Order { samples, repeats: 1, batch_stride: batch, steps_per_epoch: samples.div_ceil(batch), shuffle_key: None };
+        let order = Order::as_they_lie(samples, batch, samples.div_ceil(batch));
         let mut work = Vec::new();
         for (part, size, times) in [("", batch, samples / batch), (" tail", samples % batch, 1)] {
             if size == 0 {
@@ -157,7 +157,7 @@ impl Recalibration {
         let batch = batch_of(samples, data.kind);
         let batches = (samples / batch).min(Self::BATCHES);
         let clock = Clock::of_pass(&mut r.arena, "recalibration ", batches);
-        let order = Order { samples, repeats: 1, batch_stride: batch, steps_per_epoch: batches, shuffle_key: None };
+        let order = Order::as_they_lie(samples, batch, batches);
         let mut tape = Tape::new(&mut r.arena, "recalibration", &[]);
         let t = &mut tape;
         start_step(t, clock);

@@ -24,7 +24,7 @@ use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
 use crate::metrics::{InScope, ScopeScore};
 use crate::models::{self, ModelSettings, Place};
-use crate::ops::{Clock, DataBufs, Form, Statistics, batch_samples};
+use crate::ops::{Clock, DataBufs, DropoutStep, Form, Statistics, batch_samples};
 
 /// A fine-tuning run, recorded for one device.
 pub struct Finetune {
@@ -164,11 +164,14 @@ impl Finetune {
         };
         // Frozen layers are those of evaluation.
         let place = |group, statistics| Place::new(group, if options.trained.contains(&group) { statistics } else { Statistics::Running });
+        let rate = run.dropout_of(&settings.model, None);
         let training = Training::record(&mut r, &options, &|t, batch, clock| {
+            let dropout = Some(DropoutStep { clock: clock.clock, rate });
             let augmentation = methods::augmentation(settings.augment, run.seed);
             let statistics = if settings.freeze_norm { Statistics::Running } else { Statistics::batch(t.arena) };
             let x = images(t, batch, clock, augmentation, &settings.model);
-            let output = objective.output(t, &settings.model, both.map(|group| place(group, statistics)), x);
+            let places = both.map(|group| Place { dropout, ..place(group, statistics) });
+            let output = objective.output(t, &settings.model, places, x);
             objective.loss(t, batch, settings.augment, output)
         })?;
         if settings.head_steps >= training.total_steps && settings.head_steps > 0 {
@@ -287,8 +290,10 @@ fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
         other => other.to_string(),
     };
     let refused = kind.image().and_then(|image| settings.model.kind.refuses(&settings.model, image));
+    let undropped = settings.run.dropout_problem(&settings.model);
     let wrong = [
         (refused.is_some(), refused.unwrap_or_default()),
+        (undropped.is_some(), undropped.unwrap_or_default()),
         (!data.knows(settings.task.truth()), format!("{} has no {} to fine-tune on", data.name, settings.task.truth().name())),
         (
             settings.task.of_maps() && mapless,
@@ -298,6 +303,19 @@ fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
                 settings.model,
                 settings.task.default_model()
             ),
+        ),
+        (
+            settings.task.of_states() && !settings.model.kind.has_states(),
+            format!(
+                "--task {} needs a network that sees words beside each other, {} does not: try --model {}, or --from published weights of one",
+                settings.task,
+                settings.model,
+                settings.task.default_model()
+            ),
+        ),
+        (
+            settings.task.of_states() && !settings.augment.is_none(),
+            format!("--task {} needs every word, --augment leaves some out: say --augment none", settings.task),
         ),
         (is_text && form != Form::Tokens, format!("{} does not take texts: try --model bag", settings.model)),
         (imageless && !mapless, format!("{} is for images; {what} needs --model mlp", settings.model)),

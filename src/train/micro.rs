@@ -2,6 +2,7 @@
 //! micro-batch by micro-batch, then the loss and its gradient with respect to each, then every micro-batch once more with its
 //! backward pass, which begins with its share of that gradient. The sum is the gradient of the whole batch.
 
+use super::buckets::Buckets;
 use super::recording::Recording;
 use super::training::{Training, TrainingOptions};
 use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
@@ -40,15 +41,15 @@ impl Training {
     ///
     /// Batch norm normalises by the statistics of each micro-batch; its running statistics follow once, in the replay.
     pub fn record_cached(r: &mut Recording, options: &TrainingOptions<'_>, cached: &Cached<'_>) -> Result<Self, RecordError> {
-        let (mut training, order) = Training::begin(r, options, u64::from(VIEWS * cached.micro))?;
+        let mut training = Training::begin(r, options, u64::from(VIEWS * cached.micro), &Buckets::whole)?;
         let (clock, size, micro) = (training.clock, options.batch, cached.micro);
-        let batches = size / micro;
+        let (batches, (data, order)) = (size / micro, training.bucket(0));
 
         let mut tape = Tape::new(&mut r.arena, "draw", &[]);
         let t = &mut tape;
         start_step(t, clock);
-        let batch = batch_indices(t, training.data, clock.clock, order, size);
-        let draws = draw_views(t, VIEWS * size, training.data.image(), clock.clock, cached.augmentation);
+        let batch = batch_indices(t, data, clock.clock, order, size);
+        let draws = draw_views(t, VIEWS * size, data.image(), clock.clock, cached.augmentation);
         let whole = Whole { batch, draws };
         let program = tape.finish()?;
         training.then(r, program, 1);

@@ -1,5 +1,6 @@
 //! Training runs: what they are asked to do, the programs they record, the loop that drives them, and what they leave.
 
+mod buckets;
 mod checkpoint;
 mod driver;
 mod embed;

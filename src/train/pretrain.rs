@@ -16,7 +16,7 @@ use super::windows::watched;
 use crate::core::buffer::{Buf, Role};
 use crate::core::sample::SampleType;
 use crate::core::tape::Tape;
-use crate::data::{Dataset, Split};
+use crate::data::{Dataset, Split, Tokenizer};
 use crate::error::UsageError;
 use crate::exec::{Executor, Programs};
 use crate::metrics::{embedding_std, knn_accuracy, unit_rows};
@@ -41,8 +41,8 @@ pub struct Pretrain {
 pub struct Pretrained {
     pub outcome: Outcome,
     pub knn_accuracy: Option<f64>,
-    /// Over held-out images, of a method that has one.
-    pub held_out_loss: Option<f64>,
+    /// Over held-out samples, of a method that has one; with its name.
+    pub held_out_loss: Option<(&'static str, f64)>,
     pub embedding_std: f64,
 }
 
@@ -110,7 +110,7 @@ impl Pretrain {
         if settings.method.needs_labels() && train.truth.labels.is_none() {
             return Err(UsageError(format!("{} has no labels, --method {} needs them", data.name, settings.method)).into());
         }
-        let (method, pretext) = (settings.method, settings.pretext(data.classes));
+        let (method, pretext) = (settings.method, settings.pretext(data.classes, data.tokenizer.as_ref().and_then(Tokenizer::masking)));
         let mut r = Recording::new(run.seed, binding_limit);
         let options = TrainingOptions {
             samples: &train,
@@ -129,7 +129,7 @@ impl Pretrain {
                     micro,
                     augmentation: pretext.augmentation,
                     form: settings.model.kind.form(),
-                    embed: &|t, x, statistics| pretext.embed(t, statistics, x),
+                    embed: &|t, x, statistics| pretext.embed(t, Place::new(models::ENCODER, statistics), x),
                     loss: &compare,
                 };
                 Training::record_cached(&mut r, &options, &cached)?
@@ -189,7 +189,7 @@ impl Pretrain {
         let value = |name: &str| last.values.iter().find(|(n, _)| n == name).map(|(_, v)| *v);
         Ok(Pretrained {
             knn_accuracy: value("knn_accuracy"),
-            held_out_loss: self.monitor.loss.as_ref().and_then(|(name, _)| value(name)),
+            held_out_loss: self.monitor.loss.as_ref().and_then(|(name, _)| Some((*name, value(name)?))),
             embedding_std: value("embedding_std").unwrap_or(0.0),
             outcome,
         })
@@ -203,11 +203,22 @@ fn suits(settings: &PretrainSettings, data: &Dataset) -> Result<(), UsageError> 
     let is_image = kind.image().is_some();
     let is_text = matches!(kind, SampleType::Tokens { .. });
     let refused = data.train.kind().image().and_then(|image| settings.model.kind.refuses(&settings.model, image));
+    let undropped = settings.run.dropout_problem(model);
+    let views_alike =
+        method.dropout().is_some() && (model.kind.dropout().is_none() || settings.run.dropout_of(model, method.dropout()) == 0.0);
+    let maskless = method.masks() && !(model.kind.has_states() && data.tokenizer.as_ref().is_some_and(|of| of.masking().is_some()));
     let wrong = [
         (refused.is_some(), refused.unwrap_or_default()),
+        (undropped.is_some(), undropped.unwrap_or_default()),
+        (is_image && !method.takes_images(), format!("--method {method} is for texts, {} has images: try simclr", data.name)),
+        (is_text && !method.takes_texts(), format!("--method {method} is for images, {} has texts: try simclr", data.name)),
+        (views_alike, format!("--method {method} needs dropout, of which {model} has none here: try --model transformer --dropout 0.1")),
+        (
+            is_text && maskless,
+            format!("--method {method} needs a network that tells tokens apart, and a tokenizer with a mask: try --model transformer"),
+        ),
         (!(is_image || is_text), format!("{} has samples of {kind}, images or texts are wanted here", data.name)),
         (!model.kind.form().suits(kind), format!("{model} does not take {} ({kind})", kind.called())),
-        (is_text && method.comparison().is_none(), format!("--method {method} is for images, {} has texts: try simclr", data.name)),
         (is_text && settings.micro_batch.is_some(), "--micro-batch is for images".into()),
         (is_text && model.normalize.is_some(), "[model.normalize] is for images, not for texts".into()),
         (is_text && varies_others, "--augment of images means nothing to texts: try words".into()),

@@ -33,7 +33,7 @@ pub fn augmentation_sheet(device: &Device, images: &Split, ranges: Ranges, model
     let mut tape = Tape::new(&mut r.arena, "preview", &[]);
     let t = &mut tape;
     start_step(t, clock);
-    let order = Order { samples, repeats: 1, batch_stride: samples, steps_per_epoch: 1, shuffle_key: None };
+    let order = Order::as_they_lie(samples, samples, 1);
     let batch = batch_indices(t, data, clock.clock, order, samples);
     let augmentation = methods::augmentation(ranges, seed);
     let views = augmented_views(t, batch, clock.clock, VERSIONS, augmentation, model.kind.form()).buf();

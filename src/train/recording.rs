@@ -9,7 +9,7 @@ use super::weights::{Fitted, Weights};
 use crate::core::buffer::{Arena, Buf, Dtype, pad_rows, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::Program;
-use crate::data::{RIGHT, Samples, SharedRows, Split, Truth, UNKNOWN};
+use crate::data::{RIGHT, Samples, SharedRows, Split, Tags, Truth, UNKNOWN};
 use crate::error::DeviceError;
 use crate::exec::{Device, Executor, Programs};
 use crate::ops::DataBufs;
@@ -36,7 +36,8 @@ impl Recording {
         let targets = numbers(truth, count).map(|(columns, _)| input("targets", Dtype::F32, shape(count, columns)));
         let masks = truth.masks.as_ref().map(|masks| input("masks", Dtype::U32, masks.packed_shape()));
         let lengths = kind.is_sequence().then(|| input("lengths", Dtype::U32, shape(1, count)));
-        let bufs = DataBufs { samples, labels, targets, masks, lengths, kind };
+        let tags = truth.tags.as_ref().map(|_| input("tags", Dtype::U32, shape(count, words)));
+        let bufs = DataBufs { samples, labels, targets, masks, tags, lengths, kind };
         self.contents.extend(contents(bufs, split));
         bufs
     }
@@ -79,6 +80,7 @@ pub(super) enum Contents {
     Samples(Samples),
     /// Packed.
     Bytes(SharedRows<u8>),
+    Tags(Tags),
 }
 
 impl Contents {
@@ -92,6 +94,7 @@ impl Contents {
         match self {
             Contents::Samples(samples) => each(&|rows| samples.words(rows)),
             Contents::Bytes(bytes) => each(&|rows| bytes.packed(rows)),
+            Contents::Tags(tags) => each(&|rows| tags.of_tokens(rows, buf.cols())),
             Contents::Words(words) => write(buf, words),
         }
     }
@@ -135,14 +138,15 @@ fn numbers(truth: &Truth, samples: u32) -> Option<(u32, Cow<'_, [f32]>)> {
 
 /// What is in the buffers of a data set that has room for exactly these samples.
 pub(super) fn contents(bufs: DataBufs, split: &Split) -> Vec<(Buf, Contents)> {
-    let Truth { labels, masks, .. } = &split.truth;
+    let Truth { labels, masks, tags, .. } = &split.truth;
     let labels = bufs.labels.zip(labels.as_ref()).map(|(buf, labels)| (buf, Contents::Words(pad_rows(buf.shape, labels))));
     let targets = bufs.targets.zip(numbers(&split.truth, split.len())).map(|(buf, (_, targets))| {
         let words: Vec<u32> = targets.iter().map(|value| value.to_bits()).collect();
         (buf, Contents::Words(pad_rows(buf.shape, &words)))
     });
     let masks = bufs.masks.zip(masks.as_ref()).map(|(buf, masks)| (buf, Contents::Bytes(masks.clone())));
+    let tags = bufs.tags.zip(tags.as_ref()).map(|(buf, tags)| (buf, Contents::Tags(tags.clone())));
     let lengths = bufs.lengths.zip(split.samples.lengths()).map(|(buf, lengths)| (buf, Contents::Words(pad_rows(buf.shape, &lengths))));
     let samples = (bufs.samples, Contents::Samples(split.samples.clone()));
-    std::iter::once(samples).chain(labels).chain(targets).chain(masks).chain(lengths).collect()
+    std::iter::once(samples).chain(labels).chain(targets).chain(masks).chain(tags).chain(lengths).collect()
 }

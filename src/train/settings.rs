@@ -12,7 +12,7 @@ use super::tasks::{ClassWeights, RegressionLoss, TASKS, Task, TaskSettings};
 use super::weights::beginning;
 use crate::core::sample::SampleType;
 use crate::core::settings::{self, Settings};
-use crate::data::{MOST_SIDE, ReadOptions, Resize, Split, TruthKind};
+use crate::data::{MOST_SIDE, Masking, ReadOptions, Resize, Split, TruthKind};
 use crate::error::UsageError;
 use crate::exec::DeviceSpec;
 use crate::kernels::adam::AdamSettings;
@@ -36,7 +36,7 @@ settings! {
     /// Settings that all training shares. Defaults are the reference recipe.
     pub struct RunSettings {
         /// Images: a folder of PNG and JPEG files, a .tar.gz of one, MNIST's IDX or CIFAR-10's binary files. Texts: a CSV, TSV or JSON
-        /// Lines file, plain lines, or a folder of .txt files for each class
+        /// Lines file, plain lines, a folder of .txt files for each class, or CoNLL files of words with tags
         data: Option<PathBuf> = None => value("PATH").absent("the embedded digits; of a run folder, its own"),
         /// Column that is to be predicted: of texts, of a table, or of the index.csv of an image folder
         target: Option<String> = None => value("COLUMN").absent("of texts, the one that is called label, class or the like"),
@@ -76,6 +76,8 @@ settings! {
         nesterov: bool = false,
         /// How much of its two moments Adam keeps from step to step, separated by a comma
         betas: [f32; 2] = [0.9, 0.999] => value("BETA1,BETA2").at_least(0.0).below(1.0),
+        /// Share of the values that dropout makes zero in training, for --model transformer and bert
+        dropout: Option<f32> = None => value("SHARE").absent("0.1 of a transformer, and of --method simcse; else 0").at_least(0.0).below(1.0),
         /// L2 penalty, added to gradients; with adamw, the share of the weights that a step takes away, times --lr
         weight_decay: f32 = 0.0 => at_least(0.0),
         /// How the learning rate goes on after the warm-up
@@ -193,6 +195,9 @@ pub const COLOUR_AUGMENTATION: &str = "photos-strong";
 const TEXT_STEPS: u32 = 1000;
 const TEXT_FEATURES: u32 = 256;
 
+/// Learning rate of states of tokens that are learnt from scratch.
+const STATES_LR: f32 = 5e-4;
+
 fn preset(name: &str) -> Ranges {
     augment_preset(name).expect("a preset")
 }
@@ -208,8 +213,8 @@ impl<T> Checked<T> {
 }
 
 /// The encoder of texts that nobody chose another for.
-fn of_texts(model: ModelSettings) -> ModelSettings {
-    ModelSettings { kind: ModelKind::BAG, features: TEXT_FEATURES, ..model }
+fn of_texts(kind: ModelKind, model: ModelSettings) -> ModelSettings {
+    ModelSettings { kind, features: TEXT_FEATURES, ..model }
 }
 
 /// The first of the checks that found something wrong.
@@ -234,6 +239,17 @@ impl RunSettings {
         }
         self.bits = self.bits.or(record.bits);
         self.resize = self.resize.or(Some(record.resize).filter(|resize| *resize != Resize::Letterbox));
+    }
+
+    /// The rate of dropout in training such a model, where `usual` is another than its own.
+    pub fn dropout_of(&self, model: &ModelSettings, usual: Option<f32>) -> f32 {
+        self.dropout.or(usual).or(model.kind.dropout()).unwrap_or(0.0)
+    }
+
+    /// What is wrong where a network is to drop values that has no dropout.
+    pub fn dropout_problem(&self, model: &ModelSettings) -> Option<String> {
+        (self.dropout.is_some() && model.kind.dropout().is_none())
+            .then(|| format!("--dropout means nothing to {model}, which drops nothing"))
     }
 
     /// Settings that do not go together.
@@ -311,9 +327,21 @@ impl PretrainSettings {
         let run =
             RunSettings { batch: 256, steps: Some(TEXT_STEPS), optimizer: OptimizerKind::Adamw, lr: 0.002, weight_decay: 0.0, ..self.run };
         let published = self.init_from.is_some() && !self.model.kind.published().is_empty();
-        let run = RunSettings { lr: if published { 5e-5 } else { run.lr }, ..run };
-        let model = if self.init_from.is_some() { self.model } else { of_texts(self.model) };
-        PretrainSettings { augment: preset("words"), projection: Vec::new(), model, run, ..self }
+        let recipe = self.method.recipe();
+        let ordered = self.method.encoder_of_texts() != ModelKind::BAG;
+        let run = RunSettings {
+            lr: if published {
+                5e-5
+            } else if ordered {
+                recipe.lr
+            } else {
+                run.lr
+            },
+            ..run
+        };
+        let model = if self.init_from.is_some() { self.model } else { of_texts(self.method.encoder_of_texts(), self.model) };
+        let augment = if self.method.unaugmented().is_some() { Ranges::NONE } else { preset("words") };
+        PretrainSettings { augment, projection: Vec::new(), model, run, ..self }
     }
 
     /// The defaults of a method.
@@ -329,9 +357,10 @@ impl PretrainSettings {
     }
 
     /// What its method knows of a run over so many classes.
-    pub fn pretext(&self, classes: u32) -> Pretext<'_> {
+    pub fn pretext(&self, classes: u32, masking: Option<Masking>) -> Pretext<'_> {
         let augmentation = methods::augmentation(self.augment, self.run.seed);
-        Pretext { model: &self.model, projection: &self.projection, augmentation, corrupt: self.corrupt, classes }
+        let dropout = self.run.dropout_of(&self.model, self.method.dropout());
+        Pretext { model: &self.model, projection: &self.projection, augmentation, corrupt: self.corrupt, dropout, masking, classes }
     }
 
     /// The first setting that makes no sense.
@@ -390,8 +419,12 @@ impl FinetuneSettings {
     /// With what was best for sentences.
     fn of_texts(self) -> Self {
         let begun = self.from != "scratch" || self.init_from.is_some();
-        let model = if begun { self.model } else { of_texts(self.model) };
         let run = RunSettings { optimizer: OptimizerKind::Adamw, lr: 0.002, schedule: Schedule::Cosine, ..self.run };
+        if self.task.of_states() {
+            // Each word is wanted.
+            return FinetuneSettings { augment: Ranges::NONE, run: RunSettings { lr: STATES_LR, batch: 32, ..run }, ..self };
+        }
+        let model = if begun { self.model } else { of_texts(ModelKind::BAG, self.model) };
         FinetuneSettings { augment: preset("words-light"), model, run, ..self }
     }
 

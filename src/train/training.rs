@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::buckets::Buckets;
 use super::checkpoint::Record;
 use super::recording::{Contents, Recording, load, memory};
 use super::settings::RunSettings;
@@ -10,6 +11,7 @@ use crate::core::buffer::{Arena, Buf, Dtype, TooLarge, shape};
 use crate::core::memory::HostMem;
 use crate::core::program::{Program, RecordError};
 use crate::core::random;
+use crate::core::sample::SampleType;
 use crate::core::tape::Tape;
 use crate::data::Split;
 use crate::error::{DeviceError, UsageError};
@@ -94,7 +96,9 @@ pub struct Training {
     pub total_steps: u32,
     /// Parameter groups that are trained.
     pub trained: Vec<u8>,
-    full: Vec<Phase>,
+    pub(super) buckets: Buckets,
+    /// Of a full batch of each bucket.
+    full: Vec<Vec<Phase>>,
     /// Of the last step of each epoch, if it is shorter.
     tail: Vec<Phase>,
 }
@@ -122,11 +126,16 @@ impl TrainingOptions<'_> {
 }
 
 impl Training {
-    /// Samples, clock, ring and number of steps of a run, before any of its programs is recorded, and the order in which steps
-    /// see what is on the device.
+    /// Samples, clock, ring and number of steps of a run, before any of its programs is recorded. `divide` makes buckets of the samples
+    /// and of the order of all.
     ///
     /// Fails if `at_once` views, which one program makes, have more pixels than rows can be counted.
-    pub(super) fn begin(r: &mut Recording, options: &TrainingOptions<'_>, at_once: u64) -> Result<(Self, Order), RecordError> {
+    pub(super) fn begin(
+        r: &mut Recording,
+        options: &TrainingOptions<'_>,
+        at_once: u64,
+        divide: &dyn Fn(&Split, Order) -> Buckets,
+    ) -> Result<Self, RecordError> {
         let TrainingOptions { samples: split, batch, trained, .. } = *options;
         let rows = at_once * u64::from(split.kind().places());
         if u32::try_from(rows).is_err() {
@@ -142,38 +151,48 @@ impl Training {
         let steps_per_epoch = positions / batch + u32::from(tail_size > 0);
         let total_steps = (options.total_steps)(steps_per_epoch);
         let shuffle_key = Some(random::key(options.seed, SHUFFLE_STREAM));
-        let order = Order { samples, repeats, batch_stride: batch, steps_per_epoch, shuffle_key };
+        let order = Order { samples, repeats, batch_stride: batch, steps_per_epoch, shuffle_key, bucket: None };
+        let buckets = divide(split, order);
         let fitting = r.fitting(split);
         let steps = (fitting / batch).clamp(1, total_steps.max(1));
-        let windows = (samples > fitting).then(|| Windows::new(split.clone(), order, batch, steps));
-        let (data, order) = match &windows {
-            None => (r.data("training", split), order),
-            Some(windows) => (r.data("training", &windows.samples(0)), windows.order()),
+        let windows = (samples > fitting).then(|| Windows::new(buckets.clone(), batch, steps));
+        let data = match &windows {
+            None => r.data("training", &buckets.samples),
+            Some(windows) => r.data("training", &windows.samples(0)),
         };
         let clock = Clock::of_training(&mut r.arena, RING);
         let ring = r.arena.input("metrics", Dtype::F32, shape(RING, 4));
         let (full, tail) = (Vec::new(), Vec::new());
-        let windows = windows.map(Arc::new);
-        Ok((Training { data, windows, clock, ring, batch, steps_per_epoch, total_steps, trained: trained.to_vec(), tail, full }, order))
+        let (windows, trained) = (windows.map(Arc::new), trained.to_vec());
+        Ok(Training { data, windows, clock, ring, batch, steps_per_epoch, total_steps, trained, buckets, tail, full })
+    }
+
+    /// For a bucket: what is on the device, and the order in which steps see it.
+    pub(super) fn bucket(&self, number: usize) -> (DataBufs, Order) {
+        let (kind, order) = self.buckets.parts[number];
+        (DataBufs { kind, ..self.data }, self.windows.as_ref().map_or(order, |windows| windows.order()))
     }
 
     /// The first `count` of the samples that this is recorded for: where all are, if they all are on the device.
     pub(super) fn first_samples(&self, r: &mut Recording, name: &str, split: &Split, count: u32) -> DataBufs {
-        match self.windows {
-            None => self.data,
-            Some(_) => r.data(name, &split.first(count).bare()),
+        match (&self.windows, &self.buckets.parts[..]) {
+            (None, [_]) => self.data,
+            _ => r.data(name, &split.first(count).bare()),
         }
     }
 
-    /// Records one step of training: `step` builds the maths from a batch to the loss.
+    /// Records one step of training: `step` builds the maths from a batch to the loss. Texts have batches of like length.
     pub fn record(
         r: &mut Recording,
         options: &TrainingOptions<'_>,
         step: &dyn Fn(&mut Tape<'_>, Batch, Clock) -> Buf,
     ) -> Result<Self, RecordError> {
-        let (mut training, order) = Self::begin(r, options, MOST_VIEWS * u64::from(options.batch))?;
-        let (clock, trained, data) = (training.clock, options.trained, training.data);
-        let mut whole = |name: &str, batch: u32| -> Result<Phase, RecordError> {
+        let at_once = MOST_VIEWS * u64::from(options.batch);
+        let mut training = Self::begin(r, options, at_once, &|split, order| Buckets::by_length(split, order, options.drop_tail))?;
+        let (clock, trained, ring) = (training.clock, options.trained, training.ring);
+        let buckets = training.buckets.parts.len();
+        let mut whole = |name: &str, (data, order): (DataBufs, Order), batch: u32| -> Result<Program, RecordError> {
+            // Programs of all buckets have their scratch in the same places.
             let mut tape = Tape::new(&mut r.arena, name, trained);
             let t = &mut tape;
             start_step(t, clock);
@@ -181,26 +200,42 @@ impl Training {
             let loss = step(t, batch, clock);
             t.backward(loss, loss);
             let norm = update(t, clock, trained, options.optimizer);
-            report(t, clock, loss, norm, training.ring);
+            report(t, clock, loss, norm, ring);
             let program = tape.finish()?;
-            Ok(r.phase(program, 1))
+            let name = if buckets > 1 { format!("{name} of up to {}", data.kind) } else { program.name.clone() };
+            Ok(Program { name, ..program })
         };
-        training.full.push(whole("train", options.batch)?);
-        if options.tail_size() > 0 {
-            training.tail.push(whole("tail", options.tail_size())?);
-        }
+        let full = (0..buckets).map(|number| whole("train", training.bucket(number), options.batch)).collect::<Result<Vec<_>, _>>()?;
+        let tail = match options.tail_size() {
+            0 => None,
+            size => Some(whole("tail", training.bucket(buckets - 1), size)?),
+        };
+        training.full = full.into_iter().map(|program| vec![r.phase(program, 1)]).collect();
+        training.tail = tail.into_iter().map(|program| r.phase(program, 1)).collect();
         Ok(training)
     }
 
-    /// Adds a phase to a step.
+    /// Adds a phase to a step of whatever bucket.
     pub(super) fn then(&mut self, r: &mut Recording, program: Program, times: u32) {
-        self.full.push(r.phase(program, times));
+        let phase = r.phase(program, times);
+        self.full.resize(self.buckets.parts.len(), Vec::new());
+        self.full.iter_mut().for_each(|phases| phases.push(phase));
     }
 
     /// What makes up a step, in order.
     pub fn phases(&self, step: u32) -> &[Phase] {
         let last_of_epoch = step % self.steps_per_epoch + 1 == self.steps_per_epoch;
-        if last_of_epoch && !self.tail.is_empty() { &self.tail } else { &self.full }
+        if last_of_epoch && !self.tail.is_empty() { &self.tail } else { &self.full[self.buckets.of_step(step)] }
+    }
+
+    /// The type of the samples that a step's batch is of.
+    pub fn kind_of(&self, step: u32) -> SampleType {
+        self.buckets.parts[self.buckets.of_step(step)].0
+    }
+
+    /// The types of the samples that batches are of: of texts, one for each width.
+    pub fn kinds(&self) -> Vec<SampleType> {
+        self.buckets.parts.iter().map(|(kind, _)| *kind).collect()
     }
 
     /// The words of a schedule that is to serve steps from `from` on, as many as it has rows.

@@ -137,7 +137,7 @@ impl Checkpoint {
         let Some(kind) = kind else { return Ok((Self::of((tensors, record), file)?, Vec::new())) };
         let PublishedNetwork { mut model, samples, tokenizer, notes: beside } = PublishedNetwork::of(kind, &tensors, file)?;
         let weights = Weights::named(tensors, None, file, &mut model, samples)?;
-        let mut arena = Arena::new(0, u64::MAX);
+        let mut arena = Arena::outline();
         models::record_encoder(&mut arena, &model, samples);
         let resize = weights.resize.unwrap_or_default();
         let record = Record { resize, tokenizer, ..Record::new(None, &model, samples, 0, 0) };

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::buckets::Buckets;
 use super::recording::{Recording, contents};
 use super::tasks::BatchOutput;
 use crate::data::Split;
@@ -26,23 +27,22 @@ fn write(exec: &mut dyn Executor, bufs: DataBufs, split: &Split) -> Result<(), D
 /// step gets what it would get if all samples were there.
 #[derive(Clone, Debug)]
 pub(super) struct Windows {
-    samples: Split,
-    order: Order,
+    buckets: Buckets,
     batch: u32,
     /// In each window.
     steps: u32,
 }
 
 impl Windows {
-    /// `order`: that of all `samples`; `steps`: in each window.
-    pub fn new(samples: Split, order: Order, batch: u32, steps: u32) -> Self {
-        Windows { samples, order, batch, steps }
+    /// `steps`: in each window.
+    pub fn new(buckets: Buckets, batch: u32, steps: u32) -> Self {
+        Windows { buckets, batch, steps }
     }
 
     /// The order of the samples of a window as they lie on the device.
     pub fn order(&self) -> Order {
         let Windows { batch, steps, .. } = *self;
-        Order { samples: steps * batch, repeats: 1, batch_stride: batch, steps_per_epoch: steps, shuffle_key: None }
+        Order::as_they_lie(steps * batch, batch, steps)
     }
 
     /// The window that a step belongs to.
@@ -58,8 +58,8 @@ impl Windows {
     pub fn samples(&self, window: u32) -> Split {
         // The last window may go on after the last step that can be counted.
         let steps = (0..self.steps).map(|step| (window * self.steps).saturating_add(step));
-        let indices = steps.flat_map(|step| (0..self.batch).map(move |i| self.order.sample(step, i)));
-        self.samples.select(&indices.collect::<Vec<_>>())
+        let indices = steps.flat_map(|step| (0..self.batch).map(move |i| self.buckets.sample(step, i)));
+        self.buckets.samples.select(&indices.collect::<Vec<_>>())
     }
 
     pub fn load(&self, exec: &mut dyn Executor, bufs: DataBufs, window: u32) -> Result<(), DeviceError> {

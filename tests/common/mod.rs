@@ -3,6 +3,7 @@
 
 pub mod binary;
 pub mod files;
+pub mod keep;
 pub mod weights;
 
 use std::sync::{Arc, OnceLock};

@@ -2,7 +2,9 @@
 
 mod autoencoder;
 mod barlow;
+mod masked_tokens;
 mod simclr;
+mod simcse;
 mod supcon;
 mod supervised;
 mod vicreg;
@@ -14,9 +16,10 @@ use crate::choice;
 use crate::core::buffer::Buf;
 use crate::core::random;
 use crate::core::tape::Tape;
+use crate::data::Masking;
 use crate::host::views::Ranges;
-use crate::models::{self, ModelSettings, Place};
-use crate::ops::{Augmentation, Batch, Clock, Statistics, Value, augmented_views, batch_samples};
+use crate::models::{self, ModelKind, ModelSettings, Place};
+use crate::ops::{Augmentation, Batch, Clock, DropoutStep, Value, augmented_views, batch_samples};
 
 /// The loss of embeddings `[2 * batch, width]`: of the first views of a batch, then of the second ones.
 pub type ViewLoss = fn(&mut Tape<'_>, Batch, Buf, Clock) -> Buf;
@@ -50,6 +53,30 @@ pub trait PretrainMethod: Sync {
         Recipe { optimizer: OptimizerKind::Sgd, lr: 0.2 }
     }
 
+    /// Whether it learns from texts, and whether from images.
+    fn takes_texts(&self) -> bool {
+        self.comparison().is_some()
+    }
+
+    fn takes_images(&self) -> bool {
+        true
+    }
+
+    /// Whether it hides tokens, which takes a tokenizer that has something to put in their place.
+    fn masks(&self) -> bool {
+        false
+    }
+
+    /// The rate of dropout that it needs, where that is another than the encoder's own.
+    fn dropout(&self) -> Option<f32> {
+        None
+    }
+
+    /// The encoder of texts that nobody chose another for.
+    fn encoder_of_texts(&self) -> ModelKind {
+        ModelKind::BAG
+    }
+
     /// How it compares the images of a batch, if it does so by two views of each.
     fn comparison(&self) -> Option<ViewLoss> {
         None
@@ -59,8 +86,8 @@ pub trait PretrainMethod: Sync {
     fn step(&self, t: &mut Tape<'_>, pretext: &Pretext<'_>, batch: Batch, clock: Clock) -> Buf {
         let compare = self.comparison().expect("what compares no views has a step of its own");
         let x = augmented_views(t, batch, clock.clock, 2, pretext.augmentation, pretext.model.kind.form());
-        let statistics = Statistics::batch(t.arena);
-        let embeddings = pretext.embed(t, statistics, x);
+        let place = pretext.place(t, clock);
+        let embeddings = pretext.embed(t, place, x);
         compare(t, batch, embeddings, clock)
     }
 
@@ -90,15 +117,25 @@ pub struct Pretext<'a> {
     pub projection: &'a [u32],
     pub augmentation: Augmentation,
     pub corrupt: Corruption,
+    /// Share of the values that are dropped.
+    pub dropout: f32,
+    /// How tokens are hidden; `None` where they cannot be.
+    pub masking: Option<Masking>,
     /// Of the training data.
     pub classes: u32,
 }
 
 impl Pretext<'_> {
+    /// Where the encoder stands in a step of training.
+    pub fn place(&self, t: &mut Tape<'_>, clock: Clock) -> Place {
+        let dropout = Some(DropoutStep { clock: clock.clock, rate: self.dropout });
+        Place { dropout, ..Place::training(t, models::ENCODER) }
+    }
+
     /// From samples to embeddings.
-    pub fn embed(&self, t: &mut Tape<'_>, statistics: Statistics, x: Value) -> Buf {
-        let features = models::encoder(t, self.model, Place::new(models::ENCODER, statistics), x);
-        models::projection_head(t, self.model, statistics, self.projection, features)
+    pub fn embed(&self, t: &mut Tape<'_>, encoder: Place, x: Value) -> Buf {
+        let features = models::encoder(t, self.model, encoder, x);
+        models::projection_head(t, self.model, encoder.statistics, self.projection, features)
     }
 }
 
@@ -121,11 +158,13 @@ choice! {
     /// A method of pretraining.
     Method of dyn PretrainMethod, METHODS:
     SIMCLR = simclr::METHOD,
+    SIMCSE = simcse::METHOD,
     VICREG = vicreg::METHOD,
     BARLOW = barlow::METHOD,
     SUPCON = supcon::METHOD,
     SUPERVISED = supervised::METHOD,
     AUTOENCODER = autoencoder::METHOD,
+    MASKED_TOKENS = masked_tokens::METHOD,
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{Pretext, PretrainMethod, images};
 use crate::core::buffer::Buf;
 use crate::core::tape::Tape;
-use crate::models::{self, Place};
+use crate::models;
 use crate::ops::{Batch, Clock, batch_labels, cross_entropy};
 
 pub(super) static METHOD: Supervised = Supervised;
@@ -30,7 +30,7 @@ impl PretrainMethod for Supervised {
     fn step(&self, t: &mut Tape<'_>, pretext: &Pretext<'_>, batch: Batch, clock: Clock) -> Buf {
         let targets = batch_labels(t, batch);
         let x = images(t, batch, clock, pretext.augmentation, pretext.model);
-        let place = Place::training(t, models::ENCODER);
+        let place = pretext.place(t, clock);
         let features = models::encoder(t, pretext.model, place, x);
         let logits = models::classifier(t, pretext.model, pretext.classes, features);
         cross_entropy(t, "loss", logits, targets, 0.0)

@@ -5,6 +5,7 @@ mod multilabel;
 mod objective;
 mod regress;
 mod segment;
+mod tag;
 mod task;
 
 pub use objective::{BatchOutput, Details, Objective, Prediction, Scores};
@@ -13,23 +14,18 @@ pub use segment::ClassWeights;
 pub use task::{FinetuneTask, TaskSettings};
 
 use crate::choice;
-use crate::models::ModelKind;
 
 choice! {
     /// A task of fine-tuning.
     Task of dyn FinetuneTask, TASKS:
     CLASSIFY = classify::TASK,
-    MULTILABEL = multilabel::TASK,
     REGRESS = regress::TASK,
+    MULTILABEL = multilabel::TASK,
     SEGMENT = segment::TASK,
+    TAG = tag::TASK,
 }
 
 impl Task {
-    /// The encoder that learns it from scratch, unless told otherwise.
-    pub fn default_model(self) -> ModelKind {
-        if self.of_maps() { ModelKind::CNN } else { ModelKind::MLP }
-    }
-
     /// Names of the tasks that are so, for a sentence.
     pub fn which(are: impl Fn(&Task) -> bool) -> String {
         let names: Vec<&str> = TASKS.iter().filter(|task| are(task)).map(|task| task.name()).collect();

@@ -57,6 +57,8 @@ pub enum Prediction {
     Numbers(Vec<(String, f32)>),
     /// A class for each pixel.
     Mask(Vec<u8>),
+    /// A class for each token, with its probability; it counts where a word begins.
+    Tags(Vec<(usize, f64)>),
 }
 
 /// What a run learns, with what it knows of its training data.

@@ -10,7 +10,7 @@ use crate::core::tape::Tape;
 use crate::data::{Dataset, Truth, TruthKind};
 use crate::host::views::Ranges;
 use crate::metrics::{Confusion, Segmentation, first_largest};
-use crate::models::{self, ModelSettings, Place};
+use crate::models::{self, ModelKind, ModelSettings, Place};
 use crate::ops::{Batch, OUTSIDE, Value, batch_masks, pixel_cross_entropy};
 use crate::variants;
 
@@ -55,6 +55,10 @@ impl FinetuneTask for Segment {
 
     fn of_maps(&self) -> bool {
         true
+    }
+
+    fn default_model(&self) -> ModelKind {
+        ModelKind::CNN
     }
 
     fn begin(&self, settings: &TaskSettings<'_>, data: &Dataset, train: &Truth, outputs: &mut Outputs) -> Result<Box<dyn Objective>> {

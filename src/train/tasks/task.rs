@@ -6,6 +6,7 @@ use super::super::outputs::Outputs;
 use super::objective::Objective;
 use super::{ClassWeights, RegressionLoss};
 use crate::data::{Dataset, Truth, TruthKind};
+use crate::models::ModelKind;
 
 /// The settings that only some tasks have.
 #[derive(Clone, Debug)]
@@ -40,6 +41,16 @@ pub trait FinetuneTask: Sync {
     /// Whether it is learnt from the maps on an encoder's way, not from its features.
     fn of_maps(&self) -> bool {
         false
+    }
+
+    /// Whether it is learnt from an encoder's states of tokens, not from its features.
+    fn of_states(&self) -> bool {
+        false
+    }
+
+    /// The encoder that learns it from scratch, unless told otherwise.
+    fn default_model(&self) -> ModelKind {
+        ModelKind::MLP
     }
 
     /// Whether fine-tuning a pretrained encoder has defaults of its own, chosen on held-out samples.
