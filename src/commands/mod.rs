@@ -34,9 +34,9 @@ use crate::cache;
 use crate::cli::{Command, implied_kind};
 use crate::core;
 use crate::core::program::RecordError;
-use crate::core::sample::SampleType;
+use crate::core::sample::{SampleType, Subject};
 use crate::core::settings::Settings;
-use crate::data::{Dataset, Format, ReadOptions, Split, Tokenizer, TruthKind, recognise};
+use crate::data::{Dataset, Format, ReadOptions, Spectrogram, Split, Tokenizer, TruthKind, recognise};
 use crate::error::{DeviceError, UsageError};
 use crate::exec::Device;
 use crate::kernels::augment_draw::Ranges;
@@ -136,8 +136,8 @@ impl Said {
     }
 
     /// What nobody said becomes the default for samples of this type. Fails where what was said goes with none.
-    fn suit<T: Settings>(&self, settings: &mut T, kind: SampleType) -> Result<()> {
-        let Some(suited) = settings.suited_to(kind).filter(|_| !self.repeats) else { return Ok(()) };
+    fn suit<T: Settings>(&self, settings: &mut T, kind: SampleType, subject: Subject) -> Result<()> {
+        let Some(suited) = settings.suited_to(kind, subject).filter(|_| !self.repeats) else { return Ok(()) };
         let said = |key: &str| {
             let file = self.file.as_ref().map_or(&Value::Null, |(_, file)| &file["run"][key]);
             if self.flags["run"][key].is_null() { file } else { &self.flags["run"][key] }
@@ -156,7 +156,7 @@ impl Said {
         let Err(error) = check(settings) else { return Ok(()) };
         // Texts have defaults of their own.
         let mut of_texts = self.over(settings)?;
-        let suited = self.suit(&mut of_texts, TEXTS).is_ok() && check(&of_texts).is_ok();
+        let suited = self.suit(&mut of_texts, TEXTS, Subject::default()).is_ok() && check(&of_texts).is_ok();
         if suited { Ok(()) } else { Err(error.into()) }
     }
 }
@@ -213,15 +213,36 @@ impl LabelSource {
     }
 }
 
-/// What makes tokens of texts for a run that begins with the weights in a file: those are of tokens that they were trained on.
-fn tokenizer_to_begin_with(init_from: Option<&Path>) -> Result<Option<Tokenizer>> {
-    init_from.map_or(Ok(None), tokenizer_of)
+/// What makes samples for a run that knows: tokens of texts, pictures of sounds.
+#[derive(Clone, Default)]
+struct Makers {
+    tokenizer: Option<Tokenizer>,
+    spectrogram: Option<Spectrogram>,
+    subject: Option<Subject>,
 }
 
-/// Reads the data of a run, texts as `tokenizer` makes tokens of them, and says what a user must know about them.
-fn load_data(run: &RunSettings, labels: LabelSource, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
-    let options = run.read_options(labels == LabelSource::Data);
-    let options = ReadOptions { cache: cache::folder(), tokenizer, labels_given: labels == LabelSource::File, ..options };
+impl Makers {
+    /// Those of a run that begins with the weights in a file: those are of tokens that they were trained on.
+    fn to_begin_with(init_from: Option<&Path>) -> Result<Self> {
+        Ok(Makers { tokenizer: init_from.map_or(Ok(None), tokenizer_of)?, ..Makers::default() })
+    }
+
+    /// Those that a checkpoint was trained with. Published weights take pictures of anything.
+    fn of(checkpoint: &Checkpoint) -> Self {
+        let record = &checkpoint.record;
+        let subject = (!checkpoint.is_published()).then_some(record.subject());
+        Makers { tokenizer: record.tokenizer.clone(), spectrogram: record.spectrogram, subject }
+    }
+
+    fn over(self, options: ReadOptions) -> ReadOptions {
+        ReadOptions { tokenizer: self.tokenizer, spectrogram: self.spectrogram, subject: self.subject, ..options }
+    }
+}
+
+/// Reads the data of a run, as `makers` make samples, and says what a user must know about them.
+fn load_data(run: &RunSettings, labels: LabelSource, makers: Makers) -> Result<Dataset> {
+    let options = makers.over(run.read_options(labels == LabelSource::Data));
+    let options = ReadOptions { cache: cache::folder(), labels_given: labels == LabelSource::File, ..options };
     let data = match &run.data {
         Some(path) => Dataset::load_unlabelled(path, &options)?,
         None => Dataset::embedded().conform(&options)?,
@@ -236,8 +257,8 @@ fn say_of(data: &Dataset) {
 }
 
 /// Reads the data of a task; says which task they are for where it is another one.
-fn load_task_data(run: &RunSettings, task: Task, tokenizer: Option<Tokenizer>) -> Result<Dataset> {
-    let data = read_known_data(run, task, ReadOptions { tokenizer, ..run.read_options(true) }, Ok)?;
+fn load_task_data(run: &RunSettings, task: Task, makers: Makers) -> Result<Dataset> {
+    let data = read_known_data(run, task, makers.over(run.read_options(true)), Ok)?;
     say_of(&data);
     Ok(data)
 }

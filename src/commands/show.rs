@@ -1,6 +1,6 @@
 use anyhow::Result;
 
-use super::{LabelSource, finetune, load_data, pretrain, resolve, start_threads, tokenizer_to_begin_with};
+use super::{LabelSource, Makers, finetune, load_data, pretrain, resolve, start_threads};
 use crate::cli::{OutputArgs, PretrainArgs, ShowArgs, ShowWhat, suits};
 use crate::error::UsageError;
 use crate::say;
@@ -15,8 +15,8 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             refuse_outputs(&args.output)?;
             suits(&args.settings.given["model"], &settings.model, "the encoder")?;
             start_threads(settings.run.threads)?;
-            let tokenizer = tokenizer_to_begin_with(settings.init_from.as_deref())?;
-            let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), tokenizer)?;
+            let makers = Makers::to_begin_with(settings.init_from.as_deref())?;
+            let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), makers)?;
             pretrain::suit(&mut settings, &said, &data)?;
             print_plan(&Pretrain::prepare(settings.checked()?, &data, u64::MAX)?.plan);
         }
@@ -30,8 +30,8 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             suits(&args.settings.given["model"], model, "the encoder")?;
             pretrained.iter().filter_map(|checkpoint| settings.read_as(&checkpoint.record)).for_each(|note| say!("{note}"));
             let data = finetune::labelled_data(&settings, pretrained.as_ref())?;
-            said.suit(&mut settings, data.train.kind())?;
-            finetune::announce(&settings, &args, data.train.kind())?;
+            said.suit(&mut settings, data.train.kind(), data.subject())?;
+            finetune::announce(&settings, &args, data.train.kind(), data.subject())?;
             print_plan(&Finetune::prepare(settings.checked()?, &data, pretrained, u64::MAX)?.plan);
         }
     }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{LabelSource, load_data, resolve, tokenizer_to_begin_with};
+use super::{LabelSource, Makers, load_data, resolve};
 use crate::cli::{StepArgs, Verb, suits};
 use crate::core::memory::HostMem;
 use crate::error::UsageError;
@@ -44,8 +44,8 @@ impl TimedStep {
                 let (mut settings, said): (PretrainSettings, _) = resolve("pretrain", config.as_deref(), &flags)?;
                 said.check_early(&settings, PretrainSettings::check)?;
                 suits(&flags["model"], &settings.model, "the encoder")?;
-                let tokenizer = tokenizer_to_begin_with(settings.init_from.as_deref())?;
-                let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), tokenizer)?;
+                let makers = Makers::to_begin_with(settings.init_from.as_deref())?;
+                let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), makers)?;
                 super::pretrain::suit(&mut settings, &said, &data)?;
                 let pretrain = Pretrain::prepare(settings.checked()?, &data, limit)?;
                 (pretrain.plan, pretrain.settings.model, "pretrain")
@@ -61,7 +61,7 @@ impl TimedStep {
                 let pretrained = super::finetune::load_pretrained(&settings.from, settings.run.size)?;
                 pretrained.iter().filter_map(|checkpoint| settings.read_as(&checkpoint.record)).for_each(|note| say!("{note}"));
                 let data = super::finetune::labelled_data(&settings, pretrained.as_ref())?;
-                said.suit(&mut settings, data.train.kind())?;
+                said.suit(&mut settings, data.train.kind(), data.subject())?;
                 let finetune = Finetune::prepare(settings.checked()?, &data, pretrained, limit)?;
                 (finetune.plan, finetune.settings.model, "finetune")
             }

@@ -56,7 +56,8 @@ pub use pretrain::{Pretrain, Pretrained};
 pub use preview::augmentation_sheet;
 pub use recording::Recording;
 pub use settings::{
-    COLOUR_AUGMENTATION, Checked, DATA_SETTINGS, FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, PretrainSettings, RunSettings, Schedule,
+    COLOUR_AUGMENTATION, Checked, DATA_SETTINGS, FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, PretrainSettings, RunSettings,
+    SOUND_AUGMENTATION, Schedule,
 };
 pub use tasks::{ClassWeights, Details, FinetuneTask, Objective, Prediction, RegressionLoss, Scores, TASKS, Task};
 pub use training::{Phase, Plan, RING, Training, TrainingOptions};
