@@ -13,7 +13,8 @@ struct Params {
     scale: f32,       // tanh(largest log scale / 2)
     aspect: f32,      // tanh(largest log aspect / 2)
     shear: f32,
-    shift: f32,       // share of half the image
+    shift_x: f32,     // share of half the image
+    shift_y: f32,
     crop: f32,        // largest share of the area that is cut away
     crop_aspect: f32, // tanh(largest log aspect of a crop / 4)
     elastic: f32,     // share of half the image
@@ -72,7 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let scale_y = spread(r0.y, params.scale);
     let mirrored = select(1.0, -1.0, (r6.x >> 8u) < params.flip);
     let scale_x = scale_y * spread(r1.x, params.aspect) * mirrored;
-    let shift = params.shift * vec2(signed_unit(r2.x), signed_unit(r2.y)) * reach;
+    let shift = vec2(params.shift_x, params.shift_y) * vec2(signed_unit(r2.x), signed_unit(r2.y)) * reach;
     let shear = params.shear * signed_unit(r1.y);
     let contrast = 1.0 + params.contrast * signed_unit(r3.x);
     let first = part.x * vec3(rotation.x * scale_x, shear - rotation.y * scale_y, shift.x) + vec3(0.0, 0.0, place.x);

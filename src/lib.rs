@@ -21,8 +21,8 @@
 //! | [`verify`] | kernels against their twins, devices against the CPU path, and mistakes that must be noticed |
 //! | [`kernels`] | the registry: a file per kernel with its twin, its tolerance and its cases |
 //! | [`exec`] | what runs programs: CPU, GPU, and choosing variants |
-//! | [`host`] | mathematics over slices: products, patches, neighbours, views of images |
-//! | [`data`] | samples, what is known of them, a reader for each file format, and how text in files becomes numbers |
+//! | [`data`] | samples, what is known of them, a reader for each file format, and how text and sound in files become numbers |
+//! | [`host`] | mathematics over slices: products, patches, neighbours, views of images, spectra of sounds |
 //! | [`cache`] | what is kept between runs and can be made anew |
 //! | [`mod@core`] | building and being a list of calls: buffers, programs, the tape, WGSL text read through naga, random numbers; how settings are declared |
 //! | [`files`], [`error`] | files that appear whole or not at all; exit codes |

@@ -221,3 +221,63 @@ fn presets_are_sound_and_paths_agree_on_them() {
     assert!(augment_preset("loud").is_err_and(|text| text.contains("photos-strong")));
     assert!(Ranges { flip: 1.5, ..Ranges::NONE }.problem().is_some_and(|text| text.contains("flip is 1.5")));
 }
+
+#[test]
+fn curves_are_added_to_whole_lines_and_differ_from_view_to_view() {
+    let image = Image { height: 16, width: 5, channels: 1 };
+    each(image, Ranges { curve: 0.2, ..Ranges::NONE }, |views| {
+        let added = |(original, view): &(Vec<f32>, Vec<f32>)| original.iter().zip(view).map(|(a, b)| b - a).collect::<Vec<f32>>();
+        let lines: Vec<Vec<f32>> = views.iter().map(|pair| added(pair).chunks(5).map(|line| line[0]).collect()).collect();
+        for (pair, lines) in views.iter().zip(&lines) {
+            assert!(added(pair).chunks(5).zip(lines).all(|(line, first)| line.iter().all(|value| (value - first).abs() < 1e-5)));
+            assert!(lines.windows(2).all(|pair| (pair[0] - pair[1]).abs() < 0.35), "smooth: {lines:?}");
+        }
+        let all: Vec<f32> = lines.iter().flat_map(|lines| [lines[0], lines[5], lines[10], lines[15]]).collect();
+        let spread = (all.iter().map(|value| value * value).sum::<f32>() / all.len() as f32).sqrt();
+        assert!((0.15..0.25).contains(&spread), "knots have the standard deviation that was asked for: {spread}");
+    });
+}
+
+#[test]
+fn stripes_leave_out_moments_and_pitches_next_to_each_other() {
+    let image = Image { height: 20, width: 40, channels: 1 };
+    each(image, Ranges { stripes: 0.25, ..Ranges::NONE }, |views| {
+        let mut sides = [Vec::new(), Vec::new()];
+        for (original, view) in views {
+            let black = |line: usize, column: usize| view[line * 40 + column] == 0.0;
+            let columns: Vec<usize> = (0..40).filter(|&column| (0..20).all(|line| black(line, column))).collect();
+            let lines: Vec<usize> = (0..20).filter(|&line| (0..40).all(|column| black(line, column))).collect();
+            for (stripe, sides) in [columns.clone(), lines.clone()].iter().zip(&mut sides) {
+                assert!(stripe.windows(2).all(|pair| pair[1] == pair[0] + 1), "one stripe: {stripe:?}");
+                sides.push(stripe.len());
+            }
+            let kept = (0..800).filter(|i| !lines.contains(&(i / 40)) && !columns.contains(&(i % 40)));
+            assert!(kept.clone().all(|i| (original[i] - view[i]).abs() < 1e-5));
+        }
+        for (sides, most) in sides.iter().zip([10, 5]) {
+            assert!((0..=most).all(|side| most > 5 || sides.contains(&side)) && sides.iter().all(|side| *side <= most), "{sides:?}");
+            assert!(sides.contains(&most) || most > 5, "{sides:?}");
+        }
+    });
+}
+
+#[test]
+fn sounds_move_further_in_time_than_in_pitch() {
+    let image = Image { height: 40, width: 40, channels: 1 };
+    let far = |ranges| {
+        let found = std::cell::RefCell::new([0.0_f32; 2]);
+        each(image, ranges, |views| {
+            for (_, view) in views {
+                // Beyond the edge there is nothing: what is black tells how far a view was moved.
+                let black = |at: &dyn Fn(usize) -> usize| (0..40).filter(|&i| view[at(i)] == 0.0).count() as f32;
+                let [across, down] = [black(&|i| 20 * 40 + i), black(&|i| i * 40 + 20)];
+                let mut most = found.borrow_mut();
+                (most[0], most[1]) = (most[0].max(across), most[1].max(down));
+            }
+        });
+        found.into_inner()
+    };
+    assert_eq!(far(Ranges { sway: 0.5, ..Ranges::NONE })[1], 0.0);
+    let [across, down] = far(Ranges { sway: 0.25, shift: 0.25, ..Ranges::NONE });
+    assert!((8.0..=10.0).contains(&across) && (3.0..=5.0).contains(&down), "{across}, {down}");
+}

@@ -8,7 +8,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use wgraft::core::sample::{Image, SampleType};
 use wgraft::data::{
-    Dataset, DividedText, Interpolation, LoadedTexts, PictureOptions, ReadOptions, Resize, Split, Table, TruthKind, load_picture, look_at,
+    Dataset, DividedText, Interpolation, LoadedTexts, PictureOptions, ReadOptions, Resize, Spectrogram, Split, Table, TruthKind,
+    load_picture, look_at,
 };
 use wgraft::models::ModelSettings;
 use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Task, Weights, overlay};
@@ -27,7 +28,7 @@ pub struct Target {
     pub read: fn(&Path, &Input) -> bool,
 }
 
-pub static ALL: [Target; 23] = [
+pub static ALL: [Target; 24] = [
     Target { name: "idx", seeds: idx, mutate: files, read: images },
     Target { name: "cifar", seeds: cifar, mutate: files, read: images },
     Target { name: "pixels", seeds: pixels, mutate: text, read: read_pixels },
@@ -41,6 +42,8 @@ pub static ALL: [Target; 23] = [
     Target { name: "gif", seeds: || pictures(ImageFormat::Gif), mutate: files, read: picture },
     Target { name: "bmp", seeds: || pictures(ImageFormat::Bmp), mutate: files, read: picture },
     Target { name: "tiff", seeds: || pictures(ImageFormat::Tiff), mutate: files, read: picture },
+    Target { name: "wav", seeds: wavs, mutate: files, read: sound },
+    Target { name: "sounds", seeds: sounds, mutate: files, read: sound },
     Target { name: "masks", seeds: masks, mutate: pngs, read: read_masks },
     Target { name: "tar", seeds: || archives("data.tar", tarred), mutate: tars, read: read_archive },
     Target { name: "tar.gz", seeds: || archives("data.tar.gz", |files| gzipped(&tarred(files))), mutate: files, read: read_archive },
@@ -123,6 +126,13 @@ fn picture(root: &Path, input: &Input) -> bool {
     look_at(&path).is_ok() & load_picture(&path, &bordered).is_ok() & load_picture(&path, &cropped).is_ok()
 }
 
+fn sound(root: &Path, input: &Input) -> bool {
+    let image = Image { height: 40, width: 32, channels: 1 };
+    let spectrogram = Some(Spectrogram::of_rate(8000));
+    let options = PictureOptions { spectrogram, most_bytes: MOST_PICTURE_BYTES, ..PictureOptions::plain(image) };
+    load_picture(&first(root, input), &options).is_ok()
+}
+
 fn read_masks(root: &Path, _: &Input) -> bool {
     Dataset::load(root, &ReadOptions { truth: Some(TruthKind::Masks), ..options() }).is_ok()
 }
@@ -182,6 +192,7 @@ fn read_labels(root: &Path, input: &Input) -> bool {
         notes: Vec::new(),
         encoding: None,
         tokenizer: None,
+        spectrogram: None,
         mask_values: Vec::new(),
         mask_palette: Vec::new(),
     };
@@ -419,6 +430,30 @@ fn stored(record: Option<String>) -> Vec<Input> {
 
 fn weights() -> Vec<Input> {
     stored(None)
+}
+
+/// Of 16 bits, floating point, and mu-law, with a chunk before the samples.
+fn wavs() -> Vec<Input> {
+    let chunk = |id: &[u8], data: &[u8]| [id, &(data.len() as u32).to_le_bytes(), data].concat();
+    let wav = |tag: u16, channels: u16, bits: u16| {
+        let align = channels * bits / 8;
+        let rates = [8000_u32.to_le_bytes(), (8000 * u32::from(align)).to_le_bytes()].concat();
+        let format = [&tag.to_le_bytes()[..], &channels.to_le_bytes(), &rates, &align.to_le_bytes(), &bits.to_le_bytes(), &[0, 0]].concat();
+        let data: Vec<u8> = (0..1200 * u32::from(align)).map(|i| (i * i / 7 % 64) as u8).collect();
+        let chunks = [chunk(b"fmt ", &format), chunk(b"LIST", b"INFOISFT\x04\0\0\0me\0\0"), chunk(b"data", &data)].concat();
+        Input::of(&[("a.wav", chunk(b"RIFF", &[b"WAVE", &chunks[..]].concat()))])
+    };
+    vec![wav(1, 1, 16), wav(3, 2, 32), wav(7, 1, 8), wav(1, 8, 24)]
+}
+
+/// The same tone in other formats, as libsndfile writes them.
+fn sounds() -> Vec<Input> {
+    vec![
+        Input::of(&[("a.flac", include_bytes!("../../tests/sound/jump.flac").to_vec())]),
+        Input::of(&[("a.ogg", include_bytes!("../../tests/sound/jump.ogg").to_vec())]),
+        Input::of(&[("a.mp3", include_bytes!("../../tests/sound/jump.mp3").to_vec())]),
+        Input::of(&[("a.aiff", include_bytes!("../../tests/sound/jump.aiff").to_vec())]),
+    ]
 }
 
 /// Two tensors, one of them a view by columns, as PyTorch saves them: in a zip, and in the stream of older versions.

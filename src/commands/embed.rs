@@ -5,7 +5,7 @@ use super::inputs;
 use super::opened_run::Finished;
 use super::{LabelSource, name_of, open_device, print_json};
 use crate::cli::{EmbedArgs, Flags};
-use crate::data::{Dataset, PictureOptions};
+use crate::data::Dataset;
 use crate::error::UsageError;
 use crate::files;
 use crate::report::{write_csv, write_npy};
@@ -31,14 +31,13 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
     // NumPy's format has no place for names: they go beside it, a line for each row.
     let names_file = (ending == "npy").then(|| args.out.with_extension("files.csv"));
     let outputs = || [Some(&args.out), names_file.as_ref()].into_iter().flatten();
-    let (features, images, device, failed) = if inputs::are_pictures(&args.images) {
-        let (pictures, unreadable) = inputs::pictures(std::slice::from_ref(&args.images))?;
+    let (features, images, device, failed) = if inputs::are_samples(&args.images) {
+        let (pictures, unreadable) = inputs::samples(std::slice::from_ref(&args.images), finished.checkpoint.record.subject())?;
         finished
             .inputs(&images, &pictures.iter().map(|picture| Some(picture.path.as_path())).collect::<Vec<_>>())
             .declare(outputs(), args.overwrite)?;
         finished.look(&images)?;
-        let record = &finished.checkpoint.record;
-        let options = PictureOptions { bits: record.bits, resize: record.resize, ..PictureOptions::plain(record.image()?) };
+        let options = finished.checkpoint.record.picture_options(false)?;
         let (read, samples) = inputs::read(&pictures, &options);
         if read.is_empty() {
             anyhow::bail!("there is nothing to embed");
@@ -83,7 +82,7 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
         })
     });
     if failed > 0 {
-        say!("{failed} pictures could not be read");
+        say!("{failed} {} could not be read", finished.checkpoint.record.subject().many());
     }
     Ok(u8::from(failed > 0))
 }

@@ -7,16 +7,16 @@ use super::opened_run::open_checkpoint;
 use super::output::Inputs;
 use super::start::open_settings;
 use super::{
-    LabelSource, Said, TokenSource, catch_interrupts, describe, duration, ensure_fit, explain_too_large, interrupted, load_data,
-    load_task_data, open_device, preview, print_json, session, start_threads,
+    LabelSource, Makers, Said, catch_interrupts, describe, duration, ensure_fit, explain_too_large, interrupted, load_data, load_task_data,
+    open_device, preview, print_json, session, start_threads,
 };
 use crate::cli::{FinetuneArgs, suits};
-use crate::core::sample::SampleType;
+use crate::core::sample::{SampleType, Subject};
 use crate::core::settings::Settings;
 use crate::data::{Dataset, TruthKind, implied_truth};
 use crate::error::UsageError;
 use crate::say;
-use crate::train::{Checkpoint, Finetune, FinetuneSettings, Finetuned, RunSettings, TASKS, find_checkpoint, scope_text, tokenizer_of};
+use crate::train::{Checkpoint, Finetune, FinetuneSettings, Finetuned, RunSettings, TASKS, find_checkpoint, scope_text};
 
 const COMMAND: &str = "finetune";
 
@@ -31,14 +31,15 @@ pub(super) fn load_pretrained(from: &str, size: Option<[u32; 2]>) -> Result<Opti
 }
 
 /// Says what was left to the defaults of a pretrained encoder, or was not.
-pub(super) fn announce(settings: &FinetuneSettings, args: &FinetuneArgs, kind: SampleType) -> Result<()> {
+pub(super) fn announce(settings: &FinetuneSettings, args: &FinetuneArgs, kind: SampleType, subject: Subject) -> Result<()> {
     if settings.from == "scratch" || !settings.task.has_gentle_defaults() || args.output.settles("command") {
         return Ok(());
     }
     let defaults = settings.suited()?;
-    let defaults = defaults.suited_to(kind).unwrap_or(defaults);
+    let defaults = defaults.suited_to(kind, subject).unwrap_or(defaults);
     let by_default = match settings.freeze_norm {
         _ if matches!(kind, SampleType::Tokens { .. }) => "some words left out (--augment)",
+        true if subject == Subject::Sounds => "augmentation for sounds (--augment)",
         true => "augmentation for photographs (--augment none for what has no mirror image)",
         false => "the augmentation of its own training, half as strong if that was pretraining",
     };
@@ -58,15 +59,15 @@ pub(super) fn announce(settings: &FinetuneSettings, args: &FinetuneArgs, kind: S
 
 /// The data of a run, with the labels that it is to train on. Where nobody chose the task, the data may; what was `said` must fit it.
 pub(super) fn labelled_data(settings: &mut FinetuneSettings, said: Option<&Said>, pretrained: Option<&Checkpoint>) -> Result<Dataset> {
-    let tokenizer = match (pretrained, &settings.init_from) {
-        (None, Some(file)) => tokenizer_of(file)?,
-        (pretrained, _) => pretrained.and_then(|checkpoint| checkpoint.record.tokenizer.clone()),
+    let makers = match pretrained {
+        Some(checkpoint) => Makers::of(checkpoint),
+        None => Makers::to_begin_with(settings.init_from.as_deref())?,
     };
-    let tokens = TokenSource::of_run(tokenizer, settings, said, |settings| settings.model.kind)?;
+    let makers = makers.wanted(settings, said, |settings| settings.model.kind)?;
     let open = said.is_some_and(|said| !said.chose("task"));
     let data = match settings.pseudo_labels.clone() {
-        Some(path) => given_data(settings, open, &path, tokens)?,
-        None => load_task_data(&settings.run, settings.task, open, tokens)?,
+        Some(path) => given_data(settings, open, &path, makers)?,
+        None => load_task_data(&settings.run, settings.task, open, makers)?,
     };
     let fitting = TASKS.iter().find(|task| data.knows(task.truth())).filter(|_| open && !data.knows(settings.task.truth()));
     if let Some(&fitting) = fitting {
@@ -88,8 +89,8 @@ pub(super) fn labelled_data(settings: &mut FinetuneSettings, said: Option<&Said>
 }
 
 /// The data of a run with labels from a file in the place of their own.
-fn given_data(settings: &FinetuneSettings, open: bool, path: &Path, tokens: TokenSource) -> Result<Dataset> {
-    let data = load_data(&settings.run, LabelSource::File, tokens)?;
+fn given_data(settings: &FinetuneSettings, open: bool, path: &Path, makers: Makers) -> Result<Dataset> {
+    let data = load_data(&settings.run, LabelSource::File, makers)?;
     let sets = settings.task.truth() == TruthKind::LabelSets;
     if let Some(given) = data.given_sets(path, settings.min_confidence, if open { None } else { Some(sets) })? {
         given.notes.iter().for_each(|note| say!("{}: {note}", data.name));
@@ -179,8 +180,8 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
             data.name
         );
     }
-    opened.suit(data.train.kind(), FinetuneSettings::check)?;
-    announce(&opened.settings, args, data.train.kind())?;
+    opened.suit(data.train.kind(), data.subject(), FinetuneSettings::check)?;
+    announce(&opened.settings, args, data.train.kind(), data.subject())?;
     if pretrained.is_none() {
         suits(model, &opened.settings.model, "the encoder")?;
     }

@@ -1,4 +1,4 @@
-//! Pictures as a user names them: files, folders, patterns, or a list on stdin.
+//! Pictures and sounds as a user names them: files, folders, patterns, or a list on stdin.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::data::{PictureOptions, Split, leads_above, load_picture, looks_like_picture};
+use crate::core::sample::Subject;
+use crate::data::{PictureOptions, Split, leads_above, load_picture, subject_of};
 use crate::error::{UsageError, chain};
 use crate::say;
 
@@ -16,9 +17,9 @@ pub(super) struct Input {
     pub rest: PathBuf,
 }
 
-/// Whether that names pictures one by one, not a data set: a picture, a pattern, or `-`.
-pub(super) fn are_pictures(given: &Path) -> bool {
-    given.as_os_str() == "-" || is_pattern(given) || (given.is_file() && looks_like_picture(given))
+/// Whether that names pictures or sounds one by one, not a data set: one of them, a pattern, or `-`.
+pub(super) fn are_samples(given: &Path) -> bool {
+    given.as_os_str() == "-" || is_pattern(given) || (given.is_file() && subject_of(given).is_some())
 }
 
 fn is_pattern(path: &Path) -> bool {
@@ -82,9 +83,9 @@ fn below_what_they_share(paths: Vec<PathBuf>) -> Vec<Input> {
     paths.iter().map(|path| Input { rest: rest(path), path: path.clone() }).collect()
 }
 
-/// Files as they are named, and of each folder all pictures below it, by name; and how much there could not be read, which is
+/// Files as they are named, and of each folder all pictures, or sounds, below it, by name; and how much there could not be read, which is
 /// said.
-pub(super) fn pictures(given: &[PathBuf]) -> Result<(Vec<Input>, usize)> {
+pub(super) fn samples(given: &[PathBuf], subject: Subject) -> Result<(Vec<Input>, usize)> {
     let (mut found, mut unreadable) = (Vec::new(), 0);
     for input in named(given)? {
         if !input.path.is_dir() {
@@ -111,17 +112,18 @@ pub(super) fn pictures(given: &[PathBuf]) -> Result<(Vec<Input>, usize)> {
                 if entry.file_type().is_dir() {
                     entries.skip_current_dir();
                 }
-            } else if entry.file_type().is_file() && looks_like_picture(entry.path()) {
+            } else if entry.file_type().is_file() && subject_of(entry.path()) == Some(subject) {
                 let rest = entry.path().strip_prefix(&input.path).unwrap_or(entry.path()).to_path_buf();
                 pictures.push(Input { path: entry.into_path(), rest });
             } else if !entry.file_type().is_dir() {
                 others += 1;
             }
         }
-        let left_out = [(hidden, "hidden"), (others, "that are no pictures")];
+        let no_samples = format!("that are no {}", subject.many());
+        let left_out = [(hidden, "hidden"), (others, &no_samples)];
         let left_out: String =
             left_out.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what} left out")).collect();
-        say!("{}: {} pictures{left_out}", input.path.display(), pictures.len());
+        say!("{}: {} {}{left_out}", input.path.display(), pictures.len(), subject.many());
         found.extend(pictures);
     }
     Ok((found, unreadable))
@@ -139,7 +141,7 @@ pub(super) fn apart(inputs: &[Input], of: impl Fn(&Input) -> PathBuf) -> Result<
     Ok(())
 }
 
-/// The pictures that can be read, as `options` want them; says which cannot.
+/// The pictures or sounds that can be read, as `options` want them; says which cannot.
 pub(super) fn read<'a>(inputs: &'a [Input], options: &PictureOptions) -> (Vec<&'a Input>, Split) {
     let (mut kept, mut pixels) = (Vec::new(), Vec::new());
     for input in inputs {

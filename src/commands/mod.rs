@@ -34,9 +34,9 @@ use crate::cache;
 use crate::cli::{Command, implied_kind};
 use crate::core;
 use crate::core::program::RecordError;
-use crate::core::sample::SampleType;
+use crate::core::sample::{SampleType, Subject};
 use crate::core::settings::Settings;
-use crate::data::{Dataset, Format, ReadOptions, Split, Tokenizer, TruthKind, recognise};
+use crate::data::{Dataset, Format, ReadOptions, Spectrogram, Split, Tokenizer, TruthKind, recognise};
 use crate::error::{DeviceError, UsageError};
 use crate::exec::Device;
 use crate::kernels::augment_draw::Ranges;
@@ -141,8 +141,8 @@ impl Said {
     }
 
     /// What nobody said becomes the default for samples of this type. Fails where what was said goes with none.
-    fn suit<T: Settings>(&self, settings: &mut T, kind: SampleType) -> Result<()> {
-        let Some(suited) = settings.suited_to(kind).filter(|_| !self.repeats) else { return Ok(()) };
+    fn suit<T: Settings>(&self, settings: &mut T, kind: SampleType, subject: Subject) -> Result<()> {
+        let Some(suited) = settings.suited_to(kind, subject).filter(|_| !self.repeats) else { return Ok(()) };
         let said = |key: &str| {
             let file = self.file.as_ref().map_or(&Value::Null, |(_, file)| &file["run"][key]);
             if self.flags["run"][key].is_null() { file } else { &self.flags["run"][key] }
@@ -160,7 +160,7 @@ impl Said {
         let Err(error) = check(settings) else { return Ok(()) };
         // Texts have defaults of their own.
         let mut of_texts = self.over(settings)?;
-        let suited = self.suit(&mut of_texts, TEXTS).is_ok() && check(&of_texts).is_ok();
+        let suited = self.suit(&mut of_texts, TEXTS, Subject::default()).is_ok() && check(&of_texts).is_ok();
         if suited { Ok(()) } else { Err(error.into()) }
     }
 }
@@ -217,38 +217,51 @@ impl LabelSource {
     }
 }
 
-/// What makes tokens of texts for a run that begins with the weights in a file: those are of tokens that they were trained on.
-fn tokenizer_to_begin_with(init_from: Option<&Path>) -> Result<Option<Tokenizer>> {
-    init_from.map_or(Ok(None), tokenizer_of)
-}
-
-/// What makes tokens of the texts of a run.
-struct TokenSource {
+/// What makes samples for a run that knows: tokens of texts, pictures of sounds.
+#[derive(Clone, Default)]
+struct Makers {
     /// Learned from the training texts if absent.
     tokenizer: Option<Tokenizer>,
     /// Whether pieces of words are learned: see [`ReadOptions::pieces`].
     pieces: bool,
+    spectrogram: Option<Spectrogram>,
+    subject: Option<Subject>,
 }
 
-impl TokenSource {
-    /// Of a run over whatever data: what the encoder wants that it would have with texts. `kind` tells the encoder of settings.
-    fn of_run<T: Settings>(tokenizer: Option<Tokenizer>, settings: &T, said: Option<&Said>, kind: fn(&T) -> ModelKind) -> Result<Self> {
-        let Some(said) = said else { return Ok(TokenSource { tokenizer, pieces: kind(settings).takes_pieces() }) };
+impl Makers {
+    /// Those of a run that begins with the weights in a file: those are of tokens that they were trained on.
+    fn to_begin_with(init_from: Option<&Path>) -> Result<Self> {
+        Ok(Makers { tokenizer: init_from.map_or(Ok(None), tokenizer_of)?, ..Makers::default() })
+    }
+
+    /// Those that a checkpoint was trained with. Published weights take pictures of anything.
+    fn of(checkpoint: &Checkpoint) -> Self {
+        let record = &checkpoint.record;
+        let subject = (!checkpoint.is_published()).then_some(record.subject());
+        Makers { tokenizer: record.tokenizer.clone(), pieces: false, spectrogram: record.spectrogram, subject }
+    }
+
+    /// With what the encoder of a run over whatever data wants that it would have with texts. `kind` tells the encoder of settings.
+    fn wanted<T: Settings>(self, settings: &T, said: Option<&Said>, kind: fn(&T) -> ModelKind) -> Result<Self> {
+        let Some(said) = said else { return Ok(Makers { pieces: kind(settings).takes_pieces(), ..self }) };
         let mut of_texts = said.over(settings)?;
         // What makes no sense of texts may make sense of these data.
-        let suited = said.suit(&mut of_texts, TEXTS).is_ok();
-        Ok(TokenSource { tokenizer, pieces: kind(if suited { &of_texts } else { settings }).takes_pieces() })
+        let suited = said.suit(&mut of_texts, TEXTS, Subject::Pictures).is_ok();
+        Ok(Makers { pieces: kind(if suited { &of_texts } else { settings }).takes_pieces(), ..self })
+    }
+
+    fn over(self, options: ReadOptions) -> ReadOptions {
+        ReadOptions { tokenizer: self.tokenizer, pieces: self.pieces, spectrogram: self.spectrogram, subject: self.subject, ..options }
     }
 }
 
 /// Texts of no data in particular.
 const TEXTS: SampleType = SampleType::Tokens { vocabulary: 1, longest: 1 };
 
-/// Reads the data of a run and says what a user must know about them.
-fn load_data(run: &RunSettings, labels: LabelSource, TokenSource { tokenizer, pieces }: TokenSource) -> Result<Dataset> {
-    let options = run.read_options(labels == LabelSource::Data);
-    let labels_given = labels == LabelSource::File;
-    let options = ReadOptions { cache: cache::folder(), tokenizer, pieces, labels_given, guess_sets: true, ..options };
+/// Reads the data of a run, as `makers` make samples, and says what a user must know about them.
+fn load_data(run: &RunSettings, labels: LabelSource, makers: Makers) -> Result<Dataset> {
+    let options = makers.over(run.read_options(labels == LabelSource::Data));
+    let options = ReadOptions { cache: cache::folder(), labels_given: labels == LabelSource::File, guess_sets: true, ..options };
     let data = match &run.data {
         Some(path) => Dataset::load_unlabelled(path, &options)?,
         None => Dataset::embedded().conform(&options)?,
@@ -273,8 +286,8 @@ fn say_of(data: &Dataset) {
 
 /// Reads the data of a task; says which task they are for where it is another one. `open`: nobody chose the task, so that data whose
 /// cells are sets of labels may.
-fn load_task_data(run: &RunSettings, task: Task, open: bool, TokenSource { tokenizer, pieces }: TokenSource) -> Result<Dataset> {
-    let data = read_known_data(run, task, ReadOptions { tokenizer, pieces, guess_sets: open, ..run.read_options(true) }, Ok)?;
+fn load_task_data(run: &RunSettings, task: Task, open: bool, makers: Makers) -> Result<Dataset> {
+    let data = read_known_data(run, task, ReadOptions { guess_sets: open, ..makers.over(run.read_options(true)) }, Ok)?;
     say_of(&data);
     Ok(data)
 }

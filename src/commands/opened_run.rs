@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use super::output::Inputs;
-use super::{LabelSource, TokenSource, load_data, read_known_data, say_of};
+use super::{LabelSource, Makers, load_data, read_known_data, say_of};
 use crate::cache;
 use crate::cli::{DataFlags, Flags};
 use crate::core::sample::SampleType;
@@ -69,7 +69,7 @@ impl Finished {
     /// What makes another run read the data that this one does: it takes pictures as it was trained on.
     pub fn data_of_another(&self, args: &Flags<DataFlags>) -> Flags<DataFlags> {
         let mut flags = args.clone();
-        let of_pictures = ["size", "grey", "bits", "resize"];
+        let of_pictures = ["size", "grey", "bits", "resize", "rate"];
         of_pictures.iter().for_each(|key| flags.given[key] = Value::Null);
         if let Some(path) = self.data_path(args) {
             flags.given["data"] = serde_json::json!(path);
@@ -84,7 +84,7 @@ impl Finished {
             return Err(UsageError(format!("{} is no run with data of its own: name some with --data", self.path.display())).into());
         }
         self.look_as(&mut run)?;
-        load_data(&run, labels, TokenSource { tokenizer: self.checkpoint.record.tokenizer.clone(), pieces: false })
+        load_data(&run, labels, Makers::of(&self.checkpoint))
     }
 
     /// How it read its texts, as far as that was said: in a column of this name; whether blank lines separated them.
@@ -106,7 +106,12 @@ impl Finished {
         self.checkpoint.record.resize = run.resize.unwrap_or_default();
         let image = self.checkpoint.record.image()?;
         if run.size != Some([image.height, image.width]) {
-            return Err(UsageError(format!("{} takes pictures of {image}: leave out --size", self.path.display())).into());
+            return Err(UsageError(format!(
+                "{} takes {} of {image}: leave out --size",
+                self.path.display(),
+                self.checkpoint.record.subject().many()
+            ))
+            .into());
         }
         Ok(())
     }
@@ -131,8 +136,7 @@ impl Finished {
             known_classes: known_classes.clone(),
             known_values: record.outputs.mask_values.clone(),
             known_palette: record.outputs.mask_palette.clone(),
-            tokenizer: record.tokenizer.clone(),
-            ..run.read_options(true)
+            ..Makers::of(&self.checkpoint).over(run.read_options(true))
         };
         if truth != TruthKind::Numbers && record.outputs.class_names.is_empty() {
             say!("the checkpoint has no names of classes: they are taken by their numbers");

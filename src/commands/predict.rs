@@ -10,9 +10,9 @@ use super::opened_run::Finished;
 use super::output::Inputs;
 use super::{open_device, print, print_json};
 use crate::cli::{PredictArgs, Rejection};
+use crate::core::sample::Subject;
 use crate::data::{
-    DividedText, Encoding, LoadedTexts, Look, PictureOptions, Samples, Split, Tokenizer, Truth, TruthKind, look_at, mark_spans, paint,
-    restore, spans,
+    DividedText, Encoding, LoadedTexts, Look, Samples, Split, Tokenizer, Truth, TruthKind, look_at, mark_spans, paint, restore, spans,
 };
 use crate::error::UsageError;
 use crate::exec::Device;
@@ -42,8 +42,10 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
     }
     let Record { encoding, tokenizer, samples: kind, .. } = &checkpoint.record;
     let of_pictures = kind.image().is_some();
-    if !of_pictures && args.invert {
-        return Err(UsageError(format!("--invert is for pictures, this run predicts for {}", kind.called())).into());
+    let subject = checkpoint.record.subject();
+    if args.invert && (!of_pictures || subject == Subject::Sounds) {
+        let called = if of_pictures { subject.many() } else { kind.called() };
+        return Err(UsageError(format!("--invert is for pictures, this run predicts for {called}")).into());
     }
     let of_texts_alone = args.text.as_ref().map(|_| "--text").or(args.documents.map(|_| "--documents"));
     if let Some(flag) = of_texts_alone.filter(|_| tokenizer.is_none()) {
@@ -52,7 +54,7 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
     if let Some(tokenizer) = tokenizer {
         return of_texts(args, &finished, tokenizer);
     }
-    let (inputs, mut failed) = if of_pictures { inputs::pictures(&args.files)? } else { (inputs::named(&args.files)?, 0) };
+    let (inputs, mut failed) = if of_pictures { inputs::samples(&args.files, subject)? } else { (inputs::named(&args.files)?, 0) };
     let all = inputs.len() + failed;
     if inputs.is_empty() {
         return Err(anyhow::anyhow!("there is nothing to predict"));
@@ -329,9 +331,7 @@ impl Wanted<'_> {
 
 /// The pictures that can be read; says which cannot.
 fn pictures<'a>(inputs: &'a [Input], args: &PredictArgs, checkpoint: &Checkpoint) -> Result<Wanted<'a>> {
-    let record = &checkpoint.record;
-    let (bits, resize) = (record.bits, record.resize);
-    let options = PictureOptions { invert: args.invert, bits, resize, ..PictureOptions::plain(record.image()?) };
+    let options = checkpoint.record.picture_options(args.invert)?;
     let (inputs, samples) = inputs::read(inputs, &options);
     let names = inputs.iter().map(|input| input.path.display().to_string()).collect();
     Ok(Wanted { names, inputs, ..Wanted::of(samples) })

@@ -6,22 +6,27 @@ use serde_json::json;
 use super::output::Inputs;
 use super::start::open_settings;
 use super::{
-    LabelSource, Said, TokenSource, catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, preview,
-    print_json, session, start_threads, tokenizer_to_begin_with,
+    LabelSource, Makers, Said, catch_interrupts, describe, duration, explain_too_large, interrupted, load_data, open_device, preview,
+    print_json, session, start_threads,
 };
 use crate::cli::{PretrainArgs, suits};
+use crate::core::sample::Subject;
 use crate::data::Dataset;
 use crate::say;
-use crate::train::{COLOUR_AUGMENTATION, Pretrain, PretrainSettings};
+use crate::train::{COLOUR_AUGMENTATION, Pretrain, PretrainSettings, SOUND_AUGMENTATION};
 
 const COMMAND: &str = "pretrain";
 
 /// Gives what nobody chose the defaults for these samples, and says which.
 pub(super) fn suit(settings: &mut PretrainSettings, said: &Said, data: &Dataset) -> Result<()> {
     let before = settings.augment;
-    said.suit(settings, data.train.kind())?;
+    said.suit(settings, data.train.kind(), data.subject())?;
     if settings.augment != before && data.train.kind().image().is_some() {
-        say!("augmentation: {COLOUR_AUGMENTATION}, as the images are in colour (--augment names another)");
+        let why = match data.subject() {
+            Subject::Sounds => format!("{SOUND_AUGMENTATION}, as they are sounds"),
+            Subject::Pictures => format!("{COLOUR_AUGMENTATION}, as the images are in colour"),
+        };
+        say!("augmentation: {why} (--augment names another)");
     }
     Ok(())
 }
@@ -37,13 +42,12 @@ pub fn run(args: &PretrainArgs) -> Result<u8> {
     let inputs = [&opened.settings.run.data, &opened.settings.init_from, &args.output.config].into_iter().flatten();
     opened.claim(&args.output, &Inputs::of(inputs))?;
     start_threads(opened.settings.run.threads)?;
-    // Weights of tokens are of those that they were trained on.
-    let tokenizer = match (&opened.resume, &opened.settings.init_from) {
-        (Some(checkpoint), _) => checkpoint.record.tokenizer.clone(),
-        (None, file) => tokenizer_to_begin_with(file.as_deref())?,
+    let makers = match (&opened.resume, &opened.settings.init_from) {
+        (Some(checkpoint), _) => Makers::of(checkpoint),
+        (None, file) => Makers::to_begin_with(file.as_deref())?,
     };
-    let tokens = TokenSource::of_run(tokenizer, &opened.settings, opened.said.as_ref(), |settings| settings.model.kind)?;
-    let data = load_data(&opened.settings.run, LabelSource::needed(opened.settings.method.needs_labels()), tokens)?;
+    let makers = makers.wanted(&opened.settings, opened.said.as_ref(), |settings| settings.model.kind)?;
+    let data = load_data(&opened.settings.run, LabelSource::needed(opened.settings.method.needs_labels()), makers)?;
     opened.same_data(&data)?;
     if let Some(said) = &opened.said {
         suit(&mut opened.settings, said, &data)?;

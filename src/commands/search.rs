@@ -5,7 +5,8 @@ use super::embed::all_samples;
 use super::opened_run::Finished;
 use super::{LabelSource, open_device, print, print_json};
 use crate::cli::{Flags, SearchArgs};
-use crate::data::{Dataset, PictureOptions, Samples, Split, Truth, load_picture};
+use crate::core::sample::Subject;
+use crate::data::{Dataset, Samples, Split, Truth, load_picture};
 use crate::error::UsageError;
 use crate::host::neighbours::nearest;
 use crate::metrics::unit_rows;
@@ -36,6 +37,9 @@ pub fn run(args: &SearchArgs) -> Result<u8> {
     let of_texts = finished.checkpoint.record.tokenizer.is_some();
     if let Some(flag) = args.invert.then_some("--invert").or(args.out.as_ref().map(|_| "--out")).filter(|_| of_texts) {
         return Err(UsageError(format!("{flag} is for pictures, {} was trained on texts", args.run.display())).into());
+    }
+    if args.invert && finished.checkpoint.record.subject() == Subject::Sounds {
+        return Err(UsageError(format!("--invert is for pictures, {} was trained on sounds", args.run.display())).into());
     }
     let flags = Flags::of(args.images.as_deref(), &args.look);
     // Words are no file, though one may be called so.
@@ -101,8 +105,7 @@ fn query(args: &SearchArgs, finished: &Finished, searched: &Searched) -> Result<
         }
         Some(at) => searched.split(searched.samples[at].0).samples.as_images()?.0.row(searched.samples[at].1).to_vec(),
         None if args.query.exists() => {
-            let options =
-                PictureOptions { invert: args.invert, bits: record.bits, resize: record.resize, ..PictureOptions::plain(record.image()?) };
+            let options = record.picture_options(args.invert)?;
             let (pixels, remarks) = load_picture(&args.query, &options)?;
             remarks.said(options.bits).iter().for_each(|said| say!("{text}: {said}"));
             pixels

@@ -1,6 +1,6 @@
 use anyhow::Result;
 
-use super::{LabelSource, TokenSource, finetune, load_data, pretrain, resolve, start_threads, tokenizer_to_begin_with};
+use super::{LabelSource, Makers, finetune, load_data, pretrain, resolve, start_threads};
 use crate::cli::{OutputArgs, PretrainArgs, ShowArgs, ShowWhat, suits};
 use crate::error::UsageError;
 use crate::say;
@@ -15,9 +15,9 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             refuse_outputs(&args.output)?;
             suits(&args.settings.given["model"], &settings.model, "the encoder")?;
             start_threads(settings.run.threads)?;
-            let tokenizer = tokenizer_to_begin_with(settings.init_from.as_deref())?;
-            let tokens = TokenSource::of_run(tokenizer, &settings, Some(&said), |settings| settings.model.kind)?;
-            let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), tokens)?;
+            let makers =
+                Makers::to_begin_with(settings.init_from.as_deref())?.wanted(&settings, Some(&said), |settings| settings.model.kind)?;
+            let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), makers)?;
             pretrain::suit(&mut settings, &said, &data)?;
             print_plan(&Pretrain::prepare(settings.checked()?, &data, u64::MAX)?.plan);
         }
@@ -31,8 +31,8 @@ pub fn run(args: &ShowArgs) -> Result<u8> {
             suits(&args.settings.given["model"], model, "the encoder")?;
             pretrained.iter().filter_map(|checkpoint| settings.read_as(&checkpoint.record)).for_each(|note| say!("{note}"));
             let data = finetune::labelled_data(&mut settings, Some(&said), pretrained.as_ref())?;
-            said.suit(&mut settings, data.train.kind())?;
-            finetune::announce(&settings, &args, data.train.kind())?;
+            said.suit(&mut settings, data.train.kind(), data.subject())?;
+            finetune::announce(&settings, &args, data.train.kind(), data.subject())?;
             print_plan(&Finetune::prepare(settings.checked()?, &data, pretrained, u64::MAX)?.plan);
         }
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::output::Inputs;
 use super::{Said, resolve};
 use crate::cli::OutputArgs;
-use crate::core::sample::SampleType;
+use crate::core::sample::{SampleType, Subject};
 use crate::core::settings::Settings;
 use crate::core::settings::typed;
 use crate::data::Dataset;
@@ -113,9 +113,9 @@ impl<T: Settings> Opened<T> {
     }
 
     /// Settles, once the type of samples is known, what nobody said. Fails where what was said makes no sense of them.
-    pub fn suit(&mut self, kind: SampleType, check: impl Fn(&T) -> Result<(), UsageError>) -> Result<()> {
+    pub fn suit(&mut self, kind: SampleType, subject: Subject, check: impl Fn(&T) -> Result<(), UsageError>) -> Result<()> {
         if let Some(said) = &self.said {
-            said.suit(&mut self.settings, kind)?;
+            said.suit(&mut self.settings, kind, subject)?;
             check(&self.settings)?;
         }
         Ok(())

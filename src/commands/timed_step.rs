@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{LabelSource, TokenSource, load_data, resolve, tokenizer_to_begin_with};
+use super::{LabelSource, Makers, load_data, resolve};
 use crate::cli::{StepArgs, Verb, suits};
 use crate::core::memory::HostMem;
 use crate::error::UsageError;
@@ -44,9 +44,9 @@ impl TimedStep {
                 let (mut settings, said): (PretrainSettings, _) = resolve("pretrain", config.as_deref(), &flags)?;
                 said.check_early(&settings, PretrainSettings::check)?;
                 suits(&flags["model"], &settings.model, "the encoder")?;
-                let tokenizer = tokenizer_to_begin_with(settings.init_from.as_deref())?;
-                let tokens = TokenSource::of_run(tokenizer, &settings, Some(&said), |settings| settings.model.kind)?;
-                let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), tokens)?;
+                let makers =
+                    Makers::to_begin_with(settings.init_from.as_deref())?.wanted(&settings, Some(&said), |settings| settings.model.kind)?;
+                let data = load_data(&settings.run, LabelSource::needed(settings.method.needs_labels()), makers)?;
                 super::pretrain::suit(&mut settings, &said, &data)?;
                 let pretrain = Pretrain::prepare(settings.checked()?, &data, limit)?;
                 (pretrain.plan, pretrain.settings.model, "pretrain")
@@ -62,7 +62,7 @@ impl TimedStep {
                 let pretrained = super::finetune::load_pretrained(&settings.from, settings.run.size)?;
                 pretrained.iter().filter_map(|checkpoint| settings.read_as(&checkpoint.record)).for_each(|note| say!("{note}"));
                 let data = super::finetune::labelled_data(&mut settings, Some(&said), pretrained.as_ref())?;
-                said.suit(&mut settings, data.train.kind())?;
+                said.suit(&mut settings, data.train.kind(), data.subject())?;
                 let finetune = Finetune::prepare(settings.checked()?, &data, pretrained, limit)?;
                 (finetune.plan, finetune.settings.model, "finetune")
             }

@@ -107,6 +107,34 @@ impl std::fmt::Display for SampleType {
     }
 }
 
+/// What images are pictures of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// What is seen.
+    #[default]
+    Pictures,
+    /// What is heard: rows are pitches, columns are moments.
+    Sounds,
+}
+
+impl Subject {
+    /// One of them, for people.
+    pub fn one(self) -> &'static str {
+        match self {
+            Subject::Pictures => "picture",
+            Subject::Sounds => "sound",
+        }
+    }
+
+    /// Some of them, for people.
+    pub fn many(self) -> &'static str {
+        match self {
+            Subject::Pictures => "pictures",
+            Subject::Sounds => "sounds",
+        }
+    }
+}
+
 /// Size of one picture, stored line by line, channels innermost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::sample::SampleType;
+use super::sample::{SampleType, Subject};
 
 /// One of the few values of a setting, by name.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -90,8 +90,8 @@ pub trait Settings: Settable + Default + DeserializeOwned {
         Ok(Self::default())
     }
 
-    /// These, with defaults for samples of this type in the place of others; `None` where they have none.
-    fn suited_to(&self, _kind: SampleType) -> Option<Self> {
+    /// These, with defaults for samples of this type, images of such a subject, in the place of others; `None` where they have none.
+    fn suited_to(&self, _kind: SampleType, _subject: Subject) -> Option<Self> {
         None
     }
 }

@@ -17,9 +17,10 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::kinds::{HEAD, foreign, misnamed};
+use super::kinds::{HEAD, foreign, foreign_sound, is_sound, misnamed};
 use super::resize::{Interpolation, Resize};
 use super::samples::{Samples, SharedRows};
+use super::spectrogram::Spectrogram;
 use super::tiff::Directory;
 use crate::core::sample::Image;
 
@@ -53,6 +54,8 @@ pub struct PictureOptions {
     pub bits: Option<u32>,
     /// How it gets its size.
     pub resize: Resize,
+    /// Of sounds: how they become pictures.
+    pub spectrogram: Option<Spectrogram>,
     /// A picture may take this much memory when decoded.
     pub most_bytes: u64,
 }
@@ -60,7 +63,7 @@ pub struct PictureOptions {
 impl PictureOptions {
     /// As it is, as `image`.
     pub fn plain(image: Image) -> Self {
-        PictureOptions { image, invert: false, bits: None, resize: Resize::Letterbox, most_bytes: MOST_BYTES }
+        PictureOptions { image, invert: false, bits: None, resize: Resize::Letterbox, spectrogram: None, most_bytes: MOST_BYTES }
     }
 }
 
@@ -70,7 +73,7 @@ pub(super) struct Seen {
     pub remarks: Remarks,
 }
 
-/// What a user should know of a decoded picture.
+/// What a user should know of a decoded picture or sound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Remarks {
     /// The file ends early; what is missing is grey.
@@ -86,6 +89,18 @@ pub struct Remarks {
     /// Bits of a value, and of those that nearly all values need: 0 where they are no whole numbers.
     pub depth: u32,
     pub needed: u32,
+    /// Of a sound: it ends early.
+    pub ends_early: bool,
+    /// All of its samples are alike.
+    pub silent: bool,
+    /// It is shorter than a window.
+    pub short: bool,
+    /// It has samples that are NaN or infinite.
+    pub no_numbers: bool,
+    /// It has another rate than pictures of sounds are made at.
+    pub resampled: bool,
+    /// It has several channels.
+    pub mixed: bool,
 }
 
 /// Whether a remark is of a kind, and what is said of pictures with such.
@@ -93,12 +108,18 @@ type RemarkKind = (fn(&Remarks) -> bool, &'static str);
 
 impl Remarks {
     /// Each kind of remark, and what is said of pictures that it fits.
-    pub(super) const KINDS: [RemarkKind; 5] = [
+    pub(super) const KINDS: [RemarkKind; 11] = [
         (|r| r.cut, "ends early or is damaged and is used as far as it goes (what is missing is grey)"),
         (|r| r.more_frames, "has several frames or pages, of which the first is read"),
         (|r| r.on_white, "is dark on transparent ground: it lies on white, others on black"),
         (|r| r.constant, "is of one even colour"),
         (|r| r.clipped, "has values beyond --bits, which became the largest"),
+        (|r| r.ends_early, "ends early or is damaged and is used as far as it goes"),
+        (|r| r.silent, "is silent"),
+        (|r| r.short, "is shorter than one window of a spectrogram"),
+        (|r| r.no_numbers, "has samples that are no numbers, which became silence"),
+        (|r| r.resampled, "has another rate and is resampled"),
+        (|r| r.mixed, "has several channels, which are mixed into one"),
     ];
 
     /// What is to be said of a picture of which `bits` are read.
@@ -124,6 +145,9 @@ fn open(bytes: &[u8], most: u64) -> Result<(ImageFormat, Box<dyn ImageDecoder + 
             bail!("{}", misnamed(&bytes[..bytes.len().min(HEAD)]).unwrap_or_default())
         }
         (None, _) if bytes.is_empty() => bail!("is empty, not a PNG or JPEG"),
+        (None, _) if is_sound(&bytes[..bytes.len().min(HEAD)]) || foreign_sound(&bytes[..bytes.len().min(HEAD)]).is_some() => {
+            bail!("is a sound or a video, not a picture")
+        }
         (None, _) => bail!("is not a PNG or JPEG, nor in another format that is read"),
     };
     if let (Tiff, Some(directory)) = (format, Directory::first(bytes)) {
@@ -409,6 +433,18 @@ fn scaled(
     let below = top - first;
     resizer.resize(&lines, &mut small, &options.crop(0.0, below, image.width.into(), high.min(end - first - below)))?;
     Ok(small.into_vec())
+}
+
+/// A grey picture as `image`, each direction scaled for itself; in colour, all channels are alike.
+pub(super) fn stretched(pixels: Vec<u8>, height: u32, width: u32, image: Image) -> Result<Vec<u8>> {
+    let grey = Image { channels: 1, ..image };
+    let all = [0.0, 0.0, width.into(), height.into()];
+    let small = if (height, width) == (image.height, image.width) {
+        pixels
+    } else {
+        scaled(pixels, [height, width], all, grey, Interpolation::Bilinear)?
+    };
+    Ok(small.into_iter().flat_map(|value| std::iter::repeat_n(value, image.channels as usize)).collect())
 }
 
 /// Images of a format without files of their own, in another size, grey or in colour.

@@ -5,10 +5,13 @@ use std::path::Path;
 
 use anyhow::Result;
 use rayon::prelude::*;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::ReadOptions;
-use super::decode::{Look, MOST_BYTES, PictureOptions, Remarks, Seen};
+use super::decode::{MOST_BYTES, PictureOptions, Remarks, Seen};
+use super::excerpt::Excerpt;
+use super::spectrogram::Spectrogram;
 use super::tree::{Entry, Stamp};
 use crate::cache;
 use crate::core::sample::Image;
@@ -18,25 +21,47 @@ use crate::error::chain;
 const MOST_KEPT: usize = 4 << 30;
 
 /// Grows when the meaning of kept bytes changes.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// How one kind of file is read.
-pub(super) struct Codec {
-    pub kind: &'static str,
-    pub look: fn(&[u8], u64) -> Result<Look>,
-    pub decode: fn(&[u8], &PictureOptions) -> Result<Seen>,
+pub(super) trait Codec {
+    /// What the head of a file tells.
+    type Look: Copy + Send + Sync + Serialize + DeserializeOwned;
+    /// For people.
+    const KIND: &'static str;
+
+    /// A look at a file that may take so many bytes when decoded.
+    fn look(entry: &Entry, most: u64) -> Result<Self::Look>;
+
+    /// A file, or a part of it.
+    fn decode(entry: &Entry, excerpt: Option<Excerpt>, options: &PictureOptions) -> Result<Seen>;
+}
+
+/// What becomes a sample: a file, or a part of it.
+pub(super) struct FilePart<'a> {
+    /// That of the file, and where it is a part, of that.
+    pub name: String,
+    pub entry: &'a Entry,
+    pub excerpt: Option<Excerpt>,
+}
+
+impl<'a> FilePart<'a> {
+    pub fn whole(entry: &'a Entry) -> Self {
+        FilePart { name: entry.name.clone(), entry, excerpt: None }
+    }
 }
 
 /// A file that was read.
-pub(super) struct Read {
-    pub look: Look,
+pub(super) struct Read<L> {
+    pub look: L,
     pub seen: Seen,
 }
 
-/// Files that were read, in the order asked for; a reason in place of each that could not be.
-pub(super) struct Decoded {
-    pub image: Image,
-    pub files: Vec<Result<Read, String>>,
+/// Pieces that were read, in the order asked for; a reason in place of each that could not be.
+pub(super) struct Decoded<L> {
+    /// What they were read as.
+    pub options: PictureOptions,
+    pub files: Vec<Result<Read<L>, String>>,
     /// What a user must be told.
     pub note: Option<String>,
 }
@@ -46,16 +71,18 @@ pub(super) struct Store(cache::CacheFile);
 
 /// The head of a store; the decoded files follow, one after the other.
 #[derive(Serialize, Deserialize)]
-struct Head {
+struct Head<L> {
     image: Image,
-    files: Vec<Kept>,
+    /// How sounds became pictures.
+    spectrogram: Option<Spectrogram>,
+    files: Vec<Kept<L>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct Kept<L> {
     name: String,
     stamp: Stamp,
-    look: Look,
+    look: L,
     remarks: Remarks,
 }
 
@@ -66,66 +93,69 @@ impl Store {
     }
 
     /// What is there, whole and undamaged.
-    fn load(&self) -> Option<(Head, Vec<u8>)> {
-        let (head, contents): (Head, _) = self.0.load()?;
+    fn load<L: DeserializeOwned>(&self) -> Option<(Head<L>, Vec<u8>)> {
+        let (head, contents): (Head<L>, _) = self.0.load()?;
         (contents.len() == head.files.len() * head.image.len() as usize).then_some((head, contents))
     }
 
-    fn save(&self, entries: &[&Entry], decoded: &Decoded) -> Result<()> {
-        let whole = || entries.iter().zip(&decoded.files).filter_map(|(entry, file)| Some((entry, file.as_ref().ok()?)));
+    fn save<L: Copy + Serialize>(&self, pieces: &[FilePart<'_>], decoded: &Decoded<L>) -> Result<()> {
+        let whole = || pieces.iter().zip(&decoded.files).filter_map(|(piece, file)| Some((piece, file.as_ref().ok()?)));
         let contents: Vec<&[u8]> = whole().map(|(_, read)| read.seen.bytes.as_slice()).collect();
-        let kept =
-            whole().map(|(entry, read)| Kept { name: entry.name.clone(), stamp: entry.stamp, look: read.look, remarks: read.seen.remarks });
-        self.0.save(Head { image: decoded.image, files: kept.collect() }, &contents)
+        let kept = |(piece, read): (&FilePart<'_>, &Read<L>)| Kept {
+            name: piece.name.clone(),
+            stamp: piece.entry.stamp,
+            look: read.look,
+            remarks: read.seen.remarks,
+        };
+        let PictureOptions { image, spectrogram, .. } = decoded.options;
+        self.0.save(Head { image, spectrogram, files: whole().map(kept).collect() }, &contents)
     }
 }
 
-/// Reads files in parallel, from the store where they have not changed since. `choose` gives the size and the channels of all,
-/// by a look at each.
-pub(super) fn decode_all(
-    entries: &[&Entry],
-    codec: &Codec,
+/// Reads pieces in parallel, from the store where their files have not changed since. `choose` says by a look at each what all become.
+pub(super) fn decode_all<C: Codec>(
+    pieces: &[FilePart<'_>],
     store: Option<&Store>,
     asked: &ReadOptions,
-    choose: impl FnOnce(&[Look]) -> Image,
-) -> Decoded {
-    let kept = store.and_then(Store::load);
+    choose: impl FnOnce(&[C::Look]) -> PictureOptions,
+) -> Decoded<C::Look> {
+    let kept = store.and_then(Store::load::<C::Look>);
     let files = kept.iter().flat_map(|(head, _)| head.files.iter().enumerate());
-    let known: HashMap<(&str, Stamp), (&Kept, usize)> =
-        files.map(|(index, file)| ((file.name.as_str(), file.stamp), (file, index))).collect();
-    let find = |entry: &Entry| known.get(&(entry.name.as_str(), entry.stamp)).copied();
+    let known: HashMap<(&str, Stamp), _> = files.map(|(index, file)| ((file.name.as_str(), file.stamp), (file, index))).collect();
+    let find = |piece: &FilePart<'_>| known.get(&(piece.name.as_str(), piece.entry.stamp)).copied();
     let most = asked.most_picture_bytes.unwrap_or(MOST_BYTES);
     let said = |error: anyhow::Error| chain(&error);
-    let look = |entry: &&Entry| match find(entry) {
+    let look = |piece: &FilePart<'_>| match find(piece) {
         Some((kept, _)) => Ok(kept.look),
-        None => entry.read().and_then(|bytes| (codec.look)(&bytes, most)).map_err(said),
+        None => C::look(piece.entry, most).map_err(said),
     };
-    let looks: Vec<Result<Look, String>> = entries.par_iter().map(look).collect();
-    let image = choose(&looks.iter().filter_map(|look| look.as_ref().ok().copied()).collect::<Vec<_>>());
-    let size = image.len() as usize;
-    let options = PictureOptions { bits: asked.bits, resize: asked.resize, most_bytes: most, ..PictureOptions::plain(image) };
-    let usable = kept.as_ref().filter(|(head, _)| head.image == image).map(|(_, contents)| contents);
-    let decode = |(entry, look): (&&Entry, Result<Look, String>)| {
+    let looks: Vec<Result<C::Look, String>> = pieces.par_iter().map(look).collect();
+    let options = choose(&looks.iter().filter_map(|look| look.as_ref().ok().copied()).collect::<Vec<_>>());
+    let options = PictureOptions { bits: asked.bits, resize: asked.resize, most_bytes: most, ..options };
+    let size = options.image.len() as usize;
+    let same = |head: &Head<C::Look>| (head.image, head.spectrogram) == (options.image, options.spectrogram);
+    let usable = kept.as_ref().filter(|(head, _)| same(head)).map(|(_, contents)| contents);
+    let decode = |(piece, look): (&FilePart<'_>, Result<C::Look, String>)| {
         let look = look?;
         let kept = usable.and_then(|contents| {
-            let (kept, index) = find(entry)?;
+            let (kept, index) = find(piece)?;
             Some(Seen { bytes: contents[index * size..(index + 1) * size].to_vec(), remarks: kept.remarks })
         });
         let seen = match kept {
             Some(seen) => seen,
-            None => entry.read().and_then(|bytes| (codec.decode)(&bytes, &options)).map_err(said)?,
+            None => C::decode(piece.entry, piece.excerpt, &options).map_err(said)?,
         };
         Ok(Read { look, seen })
     };
-    let files: Vec<_> = entries.par_iter().zip(looks).map(decode).collect();
-    let mut decoded = Decoded { image, files, note: None };
+    let files: Vec<_> = pieces.par_iter().zip(looks).map(decode).collect();
+    let mut decoded = Decoded { options, files, note: None };
     let unchanged = usable.is_some_and(|_| {
-        let whole = entries.iter().zip(&decoded.files).filter(|(_, file)| file.is_ok());
-        whole.clone().count() == known.len() && whole.clone().all(|(entry, _)| find(entry).is_some())
+        let whole = pieces.iter().zip(&decoded.files).filter(|(_, file)| file.is_ok());
+        whole.clone().count() == known.len() && whole.clone().all(|(piece, _)| find(piece).is_some())
     });
-    if let Some(store) = store.filter(|_| !unchanged && entries.len() * size <= MOST_KEPT) {
-        let failed = store.save(entries, &decoded).err();
-        decoded.note = failed.map(|e| format!("decoded {} were not kept for the next run: {e:#}", codec.kind));
+    if let Some(store) = store.filter(|_| !unchanged && pieces.len() * size <= MOST_KEPT) {
+        let failed = store.save(pieces, &decoded).err();
+        decoded.note = failed.map(|e| format!("decoded {} were not kept for the next run: {e:#}", C::KIND));
     }
     decoded
 }

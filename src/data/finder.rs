@@ -28,8 +28,11 @@ pub(super) struct Finder<'a> {
     odd: BTreeMap<By, (usize, String)>,
 }
 
-/// Endings that pictures have before and after they were converted.
-const ENDINGS: [&str; 14] = ["png", "jpg", "jpeg", "jpe", "jfif", "bmp", "gif", "tif", "tiff", "webp", "heic", "avif", "jp2", "dcm"];
+/// Endings that pictures and sounds have before and after they were converted.
+const ENDINGS: [&str; 23] = [
+    "wav", "flac", "mp3", "ogg", "aif", "aiff", "opus", "m4a", "mp4", "png", "jpg", "jpeg", "jpe", "jfif", "bmp", "gif", "tif", "tiff",
+    "webp", "heic", "avif", "jp2", "dcm",
+];
 
 /// Without its ending.
 fn stem(path: &str) -> &str {

@@ -1,10 +1,10 @@
-//! Image folders, on disk or in an archive: pictures by class, by an `index.csv`, with masks, or just so.
+//! Folders of samples, on disk or in an archive: a file for each, by class, by an `index.csv`, with masks, or just so.
 
 use anyhow::{Context, Result, ensure};
 
-use super::decode::{Remarks, Seen};
-use super::decode_cache::{Codec, Decoded, Read, Store, decode_all};
-use super::kinds::Kind;
+use super::decode::{Look, PictureOptions, Remarks, Seen};
+use super::decode_cache::{Codec, Decoded, FilePart, Read, Store, decode_all};
+use super::excerpt::Excerpt;
 use super::layout::{FolderLayout, Placed};
 use super::names::some_of;
 use super::picture_truth::{self, PictureTruth, Sample};
@@ -13,19 +13,46 @@ use super::sheet::Sheet;
 use super::split::Part;
 use super::tree::{self, Entry, Tree};
 use super::{Dataset, ReadOptions, Resize, Samples, SharedRows, Split, Truth, decode, index, mask};
-use crate::core::sample::Image;
+use crate::core::sample::{Image, Subject};
 
 /// The size of pictures that have no size in common, unless the user names one.
 const USUAL_SIDE: u32 = 32;
 /// Pictures with sides longer than this are not trained on as they are, unless the user says so.
 const LONGEST_SIDE: u32 = 256;
 
-const PICTURE: Codec = Codec { kind: "pictures", look: decode::look, decode: decode::decode };
-const MASK: Codec = Codec {
-    kind: "masks",
-    look: mask::look,
-    decode: |bytes, options| Ok(Seen { bytes: mask::decode(bytes, options.image, options.most_bytes)?, remarks: Remarks::default() }),
-};
+/// What files of folders are, each of which is a sample or several.
+pub(super) trait Medium: Codec {
+    const SUBJECT: Subject;
+
+    /// What all become, by looks at each.
+    fn choose(looks: &[Self::Look], options: &ReadOptions, notes: &mut Vec<String>) -> PictureOptions;
+
+    /// Fails where options make no sense of it; `name` is that of the data.
+    fn check(_name: &str, _options: &ReadOptions) -> Result<()> {
+        Ok(())
+    }
+
+    /// Says what is remarkable beyond [`Remarks::KINDS`].
+    fn remark(_remarks: &[Remarks], _options: &ReadOptions, _notes: &mut Vec<String>) {}
+
+    /// Of what can be seen: size and kind.
+    fn seen(look: Self::Look) -> Option<Look>;
+}
+
+struct Mask;
+
+impl Codec for Mask {
+    type Look = Look;
+    const KIND: &'static str = "masks";
+
+    fn look(entry: &Entry, most: u64) -> Result<Look> {
+        mask::look(&entry.read()?, most)
+    }
+
+    fn decode(entry: &Entry, _: Option<Excerpt>, options: &PictureOptions) -> Result<Seen> {
+        Ok(Seen { bytes: mask::decode(&entry.read()?, options.image, options.most_bytes)?, remarks: Remarks::default() })
+    }
+}
 
 pub(super) static READER: Pictures = Pictures;
 
@@ -40,19 +67,35 @@ impl Reader for Pictures {
         "PNG, JPEG, WebP, GIF, BMP or TIFF: a folder for each class, an index.csv, or folders images and masks."
     }
 
+    /// Where there are more sounds than pictures, these are about them.
     fn is_in(&self, tree: &Tree) -> bool {
-        tree.files.iter().any(|file| file.kind == Kind::Picture)
+        let pictures = tree.count(Subject::Pictures);
+        pictures > 0 && pictures >= tree.count(Subject::Sounds)
     }
 
     fn read(&self, tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
-        read(tree, options)
+        read::<Pictures>(tree, options)
     }
 }
 
-/// Reads everything below the root of `tree`.
-fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
-    let name = tree.root.display().to_string();
-    let layout = FolderLayout::of(tree)?;
+impl Codec for Pictures {
+    type Look = Look;
+    const KIND: &'static str = "pictures";
+
+    fn look(entry: &Entry, most: u64) -> Result<Look> {
+        decode::look(&entry.read()?, most)
+    }
+
+    fn decode(entry: &Entry, _: Option<Excerpt>, options: &PictureOptions) -> Result<Seen> {
+        decode::decode(&entry.read()?, options)
+    }
+}
+
+/// Reads everything below the root of `tree` that is of a medium.
+pub(super) fn read<M: Medium>(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
+    let (name, many) = (tree.root.display().to_string(), M::SUBJECT.many());
+    M::check(&name, options)?;
+    let layout = FolderLayout::of(tree, M::SUBJECT)?;
     let mut notes = layout.notes.clone();
     let (samples, sets) = samples(&name, &layout, options, &mut notes)?;
     let mut truth = picture_truth::of(&name, &layout, &samples, sets, options, &mut notes)?;
@@ -61,31 +104,39 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         "masks are of whole pictures, of which --resize {} leaves the edges out: say --resize letterbox",
         options.resize
     );
-    let store = |codec: &Codec| {
+    let store = |kind: &str| {
         let resize = if options.resize == Resize::Letterbox { String::new() } else { format!(", resize {}", options.resize) };
         let asked = format!("size {:?}, grey {:?}, bits {:?}{resize}", options.size, options.grey, options.bits);
-        options.cache.as_ref().map(|folder| Store::new(folder, &tree.root, codec.kind, &asked))
+        let asked = options.rate.map_or(asked.clone(), |rate| format!("{asked}, rate {rate}"));
+        options.cache.as_ref().map(|folder| Store::new(folder, &tree.root, kind, &asked))
     };
-    let entries: Vec<&Entry> = samples.iter().map(|sample| sample.placed.entry).collect();
-    let pictures = decode_all(&entries, &PICTURE, store(&PICTURE).as_ref(), options, |looks| choose(looks, options, &mut notes));
+    let pieces: Vec<FilePart<'_>> = samples.iter().map(Sample::piece).collect();
+    let pictures = decode_all::<M>(&pieces, store(M::KIND).as_ref(), options, |looks| M::choose(looks, options, &mut notes));
+    let image = pictures.options.image;
     let mut masks = None;
-    let mut bad: Vec<(&str, String)> = failures(&entries, &pictures);
+    let of_masks: Vec<FilePart<'_>> = match &truth {
+        PictureTruth::Masks(entries) => entries.iter().map(|entry| FilePart::whole(entry)).collect(),
+        _ => Vec::new(),
+    };
+    let mut bad: Vec<(&str, String)> = failures(&pieces, &pictures);
     if let PictureTruth::Masks(entries) = &truth {
-        let frame = Image { channels: 1, ..pictures.image };
-        let decoded = decode_all(entries, &MASK, store(&MASK).as_ref(), options, |_| frame);
-        bad.extend(failures(entries, &decoded));
-        let turned = pictures.files.iter().filter(|file| file.as_ref().is_ok_and(|read| read.look.turned)).count();
+        let frame = PictureOptions::plain(Image { channels: 1, ..image });
+        let decoded = decode_all::<Mask>(&of_masks, store(Mask::KIND).as_ref(), options, |_| frame);
+        bad.extend(failures(&of_masks, &decoded));
+        let seen = |file: &Result<Read<M::Look>, String>| file.as_ref().ok().and_then(|read| M::seen(read.look));
+        let turned = pictures.files.iter().filter_map(seen).filter(|look| look.turned).count();
         if turned > 0 {
             notes.push(format!(
                 "{turned} pictures are turned or mirrored by their EXIF orientation: their masks are taken to be for them upright"
             ));
         }
-        fit_each_other(&samples, &pictures, entries, &decoded)?;
+        let looks: Vec<Option<Look>> = pictures.files.iter().map(seen).collect();
+        fit_each_other(&samples, &looks, entries, &decoded)?;
         masks = Some(decoded);
     }
-    leave_out(&name, &bad, samples.len(), &mut notes)?;
+    leave_out(&name, many, &bad, samples.len(), &mut notes)?;
     notes.extend(pictures.note.clone());
-    remark(&entries, &pictures, options, &mut notes);
+    remark::<M>(&pieces, &pictures, options, &mut notes);
 
     let whole = |i: &usize| pictures.files[*i].is_ok() && masks.as_ref().is_none_or(|masks| masks.files[*i].is_ok());
     let kept: Vec<usize> = (0..samples.len()).filter(whole).collect();
@@ -106,7 +157,8 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         let lost = (0..names.len()).find(|&class| !trained(class as u32));
         ensure!(
             lost.is_none() || options.known_classes.is_some(),
-            "no training picture of class `{}` in {name} can be read",
+            "no training {} of class `{}` in {name} can be read",
+            M::SUBJECT.one(),
             names[lost.unwrap_or(0)]
         );
         classes = std::mem::take(names);
@@ -116,11 +168,10 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     }
     let split = |part: Part| {
         let of_part: Vec<usize> = kept.iter().copied().filter(|&i| samples[i].part == part).collect();
-        let bytes = |decoded: &Decoded| {
+        fn bytes<L>(decoded: &Decoded<L>, of_part: &[usize]) -> Vec<u8> {
             let parts: Vec<&[u8]> = of_part.iter().filter_map(|&i| Some(decoded.files[i].as_ref().ok()?.seen.bytes.as_slice())).collect();
             parts.concat()
-        };
-        let image = pictures.image;
+        }
         let truth = Truth {
             labels: match &truth {
                 PictureTruth::Classes(labels, _) => of_part.iter().map(|&i| labels[i]).collect(),
@@ -134,40 +185,45 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
                 PictureTruth::Numbers(targets) => Some(of_part.iter().map(|&i| targets[i]).collect()),
                 _ => None,
             },
-            masks: masks.as_ref().map(|masks| SharedRows::new(bytes(masks), image.height * image.width)),
+            masks: masks.as_ref().map(|masks| SharedRows::new(bytes(masks, &of_part), image.height * image.width)),
             ..Truth::default()
         };
-        let names = of_part.iter().map(|&i| samples[i].placed.entry.name.as_str().into()).collect();
-        Split { names, ..Split::new(Samples::images(bytes(&pictures), image), truth) }
+        let names = of_part.iter().map(|&i| pieces[i].name.as_str().into()).collect();
+        Split { names, ..Split::new(Samples::images(bytes(&pictures, &of_part), image), truth) }
     };
     let test = Some(split(Part::Test)).filter(|test| !test.is_empty());
     let mut data = Dataset::new(tree::name_of(&tree.root), split(Part::Train), test).context(name)?;
     (data.classes, data.class_names, data.notes) = (classes.len() as u32, classes, notes);
-    (data.mask_values, data.mask_palette) = (values, palette);
+    (data.mask_values, data.mask_palette, data.spectrogram) = (values, palette, pictures.options.spectrogram);
     Ok(data)
 }
 
-/// The pictures that are used, each with its part, and whether what is to be predicted of them are sets of labels.
+/// The samples that are used, each with its part, and whether what is to be predicted of them are sets of labels.
 fn samples<'a>(name: &str, layout: &FolderLayout<'a>, options: &ReadOptions, notes: &mut Vec<String>) -> Result<(Vec<Sample<'a>>, bool)> {
+    let many = layout.subject.many();
     let index::IndexRows { rows, sets } = match layout.index {
         Some(entry) => {
             let sheet = Sheet::parse(&entry.read().with_context(|| entry.name.clone())?, &entry.name)?;
-            index::rows(&sheet, &layout.pictures, options, name, notes).context(name.to_string())?
+            index::rows(&sheet, &layout.pictures, layout.subject, options, name, notes).context(name.to_string())?
         }
         None => {
             let target = options.target.as_deref().unwrap_or_default();
             ensure!(options.target.is_none(), "{name} has no index.csv that could have a column `{target}` (--target)");
-            index::IndexRows { rows: vec![None; layout.pictures.len()], sets: false }
+            index::IndexRows { rows: vec![Vec::new(); layout.pictures.len()], sets: false }
         }
     };
-    let mut listed: Vec<(Placed<'a>, Option<index::IndexRow>)> = layout.pictures.iter().copied().zip(rows).collect();
+    let each = |(picture, rows): (&Placed<'a>, Vec<index::IndexRow>)| -> Vec<(Placed<'a>, Option<index::IndexRow>)> {
+        let none = rows.is_empty().then_some((*picture, None));
+        rows.into_iter().map(|row| (*picture, Some(row))).chain(none).collect()
+    };
+    let mut listed: Vec<(Placed<'a>, Option<index::IndexRow>)> = layout.pictures.iter().zip(rows).flat_map(each).collect();
     if layout.index.is_some() {
         let unlisted: Vec<&str> = listed.iter().filter(|(_, row)| row.is_none()).map(|(p, _)| p.entry.name.as_str()).collect();
         if !unlisted.is_empty() {
-            notes.push(format!("{} pictures that index.csv does not name are left out: {}", unlisted.len(), some_of(&unlisted)));
+            notes.push(format!("{} {many} that index.csv does not name are left out: {}", unlisted.len(), some_of(&unlisted)));
         }
         listed.retain(|(_, row)| row.is_some());
-        ensure!(!listed.is_empty(), "{name}: index.csv names none of the pictures");
+        ensure!(!listed.is_empty(), "{name}: index.csv names none of the {many}");
     }
     // Where nothing will ever be tested, everything may be trained on.
     let plain = layout.index.is_none() && layout.masks.is_empty();
@@ -176,7 +232,7 @@ fn samples<'a>(name: &str, layout: &FolderLayout<'a>, options: &ReadOptions, not
     let mostly_classed = 2 * strays.len() <= listed.len();
     if plain && !strays.is_empty() && mostly_classed && !options.want_labels {
         // A picture too many must not take the labels from all others.
-        notes.push(format!("{} pictures lie outside of the class folders and are left out: {}", strays.len(), some_of(&strays)));
+        notes.push(format!("{} {many} lie outside of the class folders and are left out: {}", strays.len(), some_of(&strays)));
         listed.retain(|(picture, _)| !stray(picture));
     }
     let bare = plain && !mostly_classed;
@@ -187,7 +243,7 @@ fn samples<'a>(name: &str, layout: &FolderLayout<'a>, options: &ReadOptions, not
         }
         let paths: Vec<&str> = listed.iter().map(|(picture, _)| picture.rest).collect();
         let divided = Part::divide(&strata(&listed), &paths);
-        notes.push(divided.note("picture"));
+        notes.push(divided.note(layout.subject.one()));
         divided.parts
     };
     let parts = match given {
@@ -195,13 +251,14 @@ fn samples<'a>(name: &str, layout: &FolderLayout<'a>, options: &ReadOptions, not
             notes.extend(Part::settle(&mut parts));
             if parts.contains(&Part::Test) { parts } else { divide(notes) }
         }
-        Some(_) => anyhow::bail!("{name} has test pictures, but none to train on"),
+        Some(_) => anyhow::bail!("{name} has test {many}, but none to train on"),
         None if bare && !options.want_labels => vec![Part::Train; listed.len()],
         None => divide(notes),
     };
     let sample = |((placed, row), part): ((Placed<'a>, Option<index::IndexRow>), Part)| Sample {
         placed,
         part,
+        excerpt: row.as_ref().and_then(|row| row.excerpt),
         target: row.and_then(|row| Some((row.target?, row.line))),
     };
     let mut samples: Vec<Sample<'a>> = listed.into_iter().zip(parts).map(sample).filter(|s| s.part != Part::Val).collect();
@@ -210,7 +267,7 @@ fn samples<'a>(name: &str, layout: &FolderLayout<'a>, options: &ReadOptions, not
         samples.retain(|sample| sample.target.is_some());
         ensure!(!samples.is_empty(), "{name}: column `{column}` of index.csv is empty");
         if samples.len() < all {
-            notes.push(format!("{} pictures without a value in column `{column}` are left out", all - samples.len()));
+            notes.push(format!("{} {many} without a value in column `{column}` are left out", all - samples.len()));
         }
     }
     Ok((samples, sets))
@@ -229,18 +286,23 @@ fn strata<'a>(listed: &'a [(Placed<'_>, Option<index::IndexRow>)]) -> Vec<&'a st
     if by_index && 2 * distinct > strata.len() { vec![""; listed.len()] } else { strata }
 }
 
-/// Says what is remarkable about pictures that could be read.
-fn remark(entries: &[&Entry], pictures: &Decoded, options: &ReadOptions, notes: &mut Vec<String>) {
+/// Says what is remarkable about what could be read.
+fn remark<M: Medium>(pieces: &[FilePart<'_>], decoded: &Decoded<M::Look>, options: &ReadOptions, notes: &mut Vec<String>) {
     let read =
-        || entries.iter().zip(&pictures.files).filter_map(|(entry, file)| Some((entry.name.as_str(), file.as_ref().ok()?.seen.remarks)));
+        || pieces.iter().zip(&decoded.files).filter_map(|(piece, file)| Some((piece.name.as_str(), file.as_ref().ok()?.seen.remarks)));
     for (of_kind, what) in Remarks::KINDS {
         let names: Vec<&str> = read().filter(|(_, remarks)| of_kind(remarks)).map(|(name, _)| name).collect();
         if !names.is_empty() {
-            notes.push(format!("{} pictures of which each {what}: {}", names.len(), some_of(&names)));
+            notes.push(format!("{} {} of which each {what}: {}", names.len(), M::SUBJECT.many(), some_of(&names)));
         }
     }
+    M::remark(&read().map(|(_, remarks)| remarks).collect::<Vec<_>>(), options, notes);
+}
+
+/// Says so of pictures that are nearly black, and of those that lose bits.
+fn remark_on_depth(read: &[Remarks], options: &ReadOptions, notes: &mut Vec<String>) {
     for depth in [8, 16] {
-        let of_depth: Vec<Remarks> = read().map(|(_, remarks)| remarks).filter(|remarks| remarks.depth == depth).collect();
+        let of_depth: Vec<Remarks> = read.iter().copied().filter(|remarks| remarks.depth == depth).collect();
         let bits = of_depth.iter().map(|remarks| remarks.needed).max().unwrap_or(0);
         if options.bits.is_none() && (Remarks { depth, needed: bits, ..Remarks::default() }).nearly_black() {
             notes.push(format!(
@@ -256,7 +318,7 @@ fn remark(entries: &[&Entry], pictures: &Decoded, options: &ReadOptions, notes: 
 }
 
 /// The size and the channels that all pictures get.
-fn choose(looks: &[decode::Look], options: &ReadOptions, notes: &mut Vec<String>) -> Image {
+fn choose(looks: &[Look], options: &ReadOptions, notes: &mut Vec<String>) -> Image {
     let sizes: std::collections::BTreeSet<(u32, u32)> = looks.iter().map(|look| (look.height, look.width)).collect();
     let common = sizes.first().filter(|_| sizes.len() == 1).copied();
     let usable = common.filter(|&(height, width)| height.max(width) <= LONGEST_SIDE);
@@ -284,27 +346,43 @@ fn choose(looks: &[decode::Look], options: &ReadOptions, notes: &mut Vec<String>
     image
 }
 
-/// Names and reasons of files that could not be read.
-fn failures<'a>(entries: &[&'a Entry], decoded: &Decoded) -> Vec<(&'a str, String)> {
-    let failed = |(entry, file): (&&'a Entry, &Result<_, String>)| Some((entry.name.as_str(), file.as_ref().err()?.clone()));
-    entries.iter().zip(&decoded.files).filter_map(failed).collect()
+impl Medium for Pictures {
+    const SUBJECT: Subject = Subject::Pictures;
+
+    fn choose(looks: &[Look], options: &ReadOptions, notes: &mut Vec<String>) -> PictureOptions {
+        PictureOptions::plain(choose(looks, options, notes))
+    }
+
+    fn remark(remarks: &[Remarks], options: &ReadOptions, notes: &mut Vec<String>) {
+        remark_on_depth(remarks, options, notes);
+    }
+
+    fn seen(look: Look) -> Option<Look> {
+        Some(look)
+    }
+}
+
+/// Names and reasons of what could not be read.
+fn failures<'a, L>(pieces: &'a [FilePart<'_>], decoded: &Decoded<L>) -> Vec<(&'a str, String)> {
+    let failed = |(piece, file): (&'a FilePart<'_>, &Result<_, String>)| Some((piece.name.as_str(), file.as_ref().err()?.clone()));
+    pieces.iter().zip(&decoded.files).filter_map(failed).collect()
 }
 
 /// Says which files could not be read; fails if they are too many.
-fn leave_out(name: &str, bad: &[(&str, String)], count: usize, notes: &mut Vec<String>) -> Result<()> {
+fn leave_out(name: &str, many: &str, bad: &[(&str, String)], count: usize, notes: &mut Vec<String>) -> Result<()> {
     if bad.is_empty() {
         return Ok(());
     }
     let said: Vec<String> = bad.iter().map(|(file, why)| format!("{file} {why}")).collect();
-    ensure!(2 * bad.len() <= count && bad.len() < count, "{} of {count} pictures in {name} cannot be read: {}", bad.len(), some_of(&said));
-    notes.push(format!("{} of {count} pictures cannot be read and are left out: {}", bad.len(), some_of(&said)));
+    ensure!(2 * bad.len() <= count && bad.len() < count, "{} of {count} {many} in {name} cannot be read: {}", bad.len(), some_of(&said));
+    notes.push(format!("{} of {count} {many} cannot be read and are left out: {}", bad.len(), some_of(&said)));
     Ok(())
 }
 
 /// Fails unless each mask is as large as its picture.
-fn fit_each_other(samples: &[Sample<'_>], pictures: &Decoded, entries: &[&Entry], masks: &Decoded) -> Result<()> {
+fn fit_each_other(samples: &[Sample<'_>], pictures: &[Option<Look>], entries: &[&Entry], masks: &Decoded<Look>) -> Result<()> {
     for (i, sample) in samples.iter().enumerate() {
-        if let (Ok(Read { look: picture, .. }), Ok(Read { look: mask, .. })) = (&pictures.files[i], &masks.files[i]) {
+        if let (Some(picture), Ok(Read { look: mask, .. })) = (&pictures[i], &masks.files[i]) {
             ensure!(
                 (picture.height, picture.width) == (mask.height, mask.width),
                 "{} is {}x{}, its picture {} is {}x{}{}",
@@ -322,7 +400,7 @@ fn fit_each_other(samples: &[Sample<'_>], pictures: &Decoded, entries: &[&Entry]
 }
 
 /// The palette of masks that have one. Fails where a class has other colours in some: then its value is not what tells it.
-fn common_palette(entries: &[&Entry], masks: &Decoded, values: &[u8], known: &[u8]) -> Result<Vec<u8>> {
+fn common_palette(entries: &[&Entry], masks: &Decoded<Look>, values: &[u8], known: &[u8]) -> Result<Vec<u8>> {
     let mut first = (known.to_vec(), "the run");
     for (entry, _) in entries.iter().zip(&masks.files).filter(|(_, file)| file.is_ok()) {
         let Some(palette) = entry.read().ok().and_then(|bytes| mask::palette(&bytes)) else { continue };
@@ -348,7 +426,7 @@ fn common_palette(entries: &[&Entry], masks: &Decoded, values: &[u8], known: &[u
 
 /// Values of the classes in masks, which must be numbered from 0 without a gap; 0 and 255 are two classes too. Beside others, 255
 /// is none: such pixels do not count.
-fn number_masks(masks: &mut Decoded, entries: &[&Entry], notes: &mut Vec<String>) -> Result<Vec<u8>> {
+fn number_masks(masks: &mut Decoded<Look>, entries: &[&Entry], notes: &mut Vec<String>) -> Result<Vec<u8>> {
     let mut first: [Option<usize>; 256] = [None; 256];
     for (i, read) in masks.files.iter().enumerate().filter_map(|(i, file)| Some((i, file.as_ref().ok()?))) {
         let mut has = [false; 256];
@@ -356,7 +434,7 @@ fn number_masks(masks: &mut Decoded, entries: &[&Entry], notes: &mut Vec<String>
         (0..256).filter(|&value| has[value]).for_each(|value| first[value] = first[value].or(Some(i)));
     }
     let mut seen: Vec<usize> = (0..256).filter(|&value| first[value].is_some()).collect();
-    let holds = |read: &&Read, value: u8| read.seen.bytes.contains(&value);
+    let holds = |read: &&Read<Look>, value: u8| read.seen.bytes.contains(&value);
     if seen == [0, 1, 255] && !masks.files.iter().flatten().any(|read| holds(&read, 1) && holds(&read, 255)) {
         let [one, other] = [1, 255].map(|value: usize| first[value].map_or("", |i| entries[i].name.as_str()));
         anyhow::bail!("some masks have the values 0 and 1 ({one}), others 0 and 255 ({other}): write all in one way");

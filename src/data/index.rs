@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use super::excerpt::Excerpt;
 use super::finder::Finder;
 use super::label_sets::are_sets;
 use super::layout::Placed;
@@ -13,6 +14,7 @@ use super::number::{Guess, Notation, is_missing};
 use super::sheet::Sheet;
 use super::split::Part;
 use super::{ReadOptions, TruthKind};
+use crate::core::sample::Subject;
 
 /// Columns that may name the picture, the usual one first.
 const FILE_COLUMNS: [&str; 16] = [
@@ -37,12 +39,18 @@ const FILE_COLUMNS: [&str; 16] = [
 /// Columns that often hold what is to be predicted.
 const LABEL_COLUMNS: [&str; 5] = ["label", "labels", "class", "category", "target"];
 
+/// Columns that may say where in a recording a sample begins and ends, in seconds.
+const START_COLUMNS: [&str; 4] = ["start", "start_time", "begin", "onset"];
+const END_COLUMNS: [&str; 4] = ["end", "end_time", "stop", "offset"];
+
 /// What the index says about a picture.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct IndexRow {
     pub part: Option<Part>,
     /// As it is written, numbers as programs write them; `None` where nothing is, or no column is asked for.
     pub target: Option<String>,
+    /// Of a sound, the part of it that is meant.
+    pub excerpt: Option<Excerpt>,
     pub line: u32,
 }
 
@@ -54,8 +62,8 @@ pub(super) fn file_column(sheet: &Sheet, besides: Option<usize>) -> Option<usize
 /// What an index says of pictures.
 #[derive(Default)]
 pub(super) struct IndexRows {
-    /// Of each picture; `None` for those it does not name.
-    pub rows: Vec<Option<IndexRow>>,
+    /// Of each picture: nothing for those it does not name, more for a sound of which it names several parts.
+    pub rows: Vec<Vec<IndexRow>>,
     /// Whether what is to be predicted are sets of labels.
     pub sets: bool,
 }
@@ -65,14 +73,15 @@ pub(super) struct IndexRows {
 pub(super) fn rows(
     sheet: &Sheet,
     pictures: &[Placed<'_>],
+    subject: Subject,
     options: &ReadOptions,
     root: &str,
     notes: &mut Vec<String>,
 ) -> Result<IndexRows> {
-    let name = &sheet.name;
+    let (name, one, many) = (&sheet.name, subject.one(), subject.many());
     let target = options.target.as_deref().map(|column| sheet.target(Some(column))).transpose()?;
     let file = file_column(sheet, target)
-        .with_context(|| format!("{name} has no column `file` that names the pictures; its columns are {}", sheet.columns.join(", ")))?;
+        .with_context(|| format!("{name} has no column `file` that names the {many}; its columns are {}", sheet.columns.join(", ")))?;
     let label = LABEL_COLUMNS.iter().filter_map(|column| sheet.find(column)).find(|column| *column != file);
     if let (None, Some(label)) = (target, label) {
         notes.push(format!("{name} has a column `{0}`, which `--target {0}` would predict", sheet.columns[label]));
@@ -82,15 +91,32 @@ pub(super) fn rows(
     let targets = target.map(|column| targets(sheet, column, truth, notes)).transpose()?;
     let parts = sheet.parts()?;
     if let Some((column, _)) = &parts {
-        notes.push(format!("column `{}` of {name} says which pictures are for training and which for testing", sheet.columns[*column]));
+        notes.push(format!("column `{}` of {name} says which {many} are for training and which for testing", sheet.columns[*column]));
     }
+    let [start, end] = [START_COLUMNS, END_COLUMNS].map(|names| sheet.find_any(&names).filter(|_| subject == Subject::Sounds));
+    let noted = |column: Option<usize>| -> Result<Option<(usize, Notation)>> {
+        let Some(column) = column else { return Ok(None) };
+        Ok(Some((column, sheet.notation(column, sheet.guesses()[column])?.unwrap_or_default())))
+    };
+    let (start, end) = (noted(start)?, noted(end)?);
+    for (column, what) in [(start, "begins"), (end, "ends")].into_iter().filter_map(|(column, what)| Some((column?.0, what))) {
+        notes.push(format!("column `{}` of {name} says at which second of its sound a sample {what}", sheet.columns[column]));
+    }
+    let excerpt = |row: usize| -> Result<Option<Excerpt>> {
+        let second = |column: Option<(usize, Notation)>| match column {
+            Some((column, notation)) => sheet.number(row, column, notation),
+            None => Ok(None),
+        };
+        let (start, end) = (second(start)?, second(end)?);
+        if start.is_none() && end.is_none() { Ok(None) } else { Ok(Some(Excerpt::new(start.unwrap_or(0.0), end)?)) }
+    };
     let mut finder = Finder::new(pictures.iter().map(|picture| [picture.entry.name.as_str(), picture.rest]), Path::new(root));
-    let mut found: Vec<Option<IndexRow>> = vec![None; pictures.len()];
+    let mut found: Vec<Vec<IndexRow>> = vec![Vec::new(); pictures.len()];
     let (mut absent, mut twice) = (Vec::new(), 0);
     for row in 0..sheet.len() {
         let (cell, line) = (sheet.cell(row, file), sheet.line(row));
         if cell.is_empty() {
-            ensure!((0..sheet.columns.len()).all(|column| sheet.cell(row, column).is_empty()), "{name}, line {line} names no picture");
+            ensure!((0..sheet.columns.len()).all(|column| sheet.cell(row, column).is_empty()), "{name}, line {line} names no {one}");
             continue;
         }
         let Some(index) = finder.find(cell).with_context(|| format!("{name}, line {line}"))? else {
@@ -98,16 +124,18 @@ pub(super) fn rows(
             continue;
         };
         let target = targets.as_ref().and_then(|targets| targets[row].clone());
-        let said = IndexRow { part: parts.as_ref().map(|(_, parts)| parts[row]), target, line };
-        if let Some(earlier) = &found[index] {
+        let excerpt = excerpt(row).with_context(|| format!("{name}, line {line}"))?;
+        let said = IndexRow { part: parts.as_ref().map(|(_, parts)| parts[row]), target, excerpt, line };
+        if let Some(earlier) = found[index].iter().find(|earlier| earlier.excerpt == said.excerpt) {
             let picture = &pictures[index].entry.name;
             let agree = (earlier.part, &earlier.target) == (said.part, &said.target);
             ensure!(agree, "{name} names {picture} twice, in lines {} and {line}, and does not say the same of it", earlier.line);
             twice += 1;
+        } else {
+            found[index].push(said);
         }
-        found[index].get_or_insert(said);
     }
-    ensure!(absent.is_empty(), "{name} names {} pictures that are not there, of {}: {}", absent.len(), sheet.len(), some_of(&absent));
+    ensure!(absent.is_empty(), "{name} names {} {many} that are not there, of {}: {}", absent.len(), sheet.len(), some_of(&absent));
     notes.extend(finder.notes(name));
     if twice > 0 {
         notes.push(format!("{twice} lines of {name} repeat others"));

@@ -10,6 +10,7 @@ use super::kinds::Kind;
 use super::names::some_of;
 use super::split::Part;
 use super::tree::{Entry, Tree};
+use crate::core::sample::Subject;
 
 /// Names of folders side by side, the usual ones first.
 const IMAGES: [&str; 7] = ["images", "image", "imgs", "img", "pictures", "photos", "inputs"];
@@ -41,6 +42,8 @@ impl<'a> Placed<'a> {
 }
 
 pub(super) struct FolderLayout<'a> {
+    /// What the samples are.
+    pub subject: Subject,
     /// In order of names.
     pub pictures: Vec<Placed<'a>>,
     pub masks: Vec<Placed<'a>>,
@@ -75,6 +78,8 @@ struct Folder<'a> {
 }
 
 struct Rules<'a> {
+    /// What counts as a picture here.
+    subject: Subject,
     /// By path; the root's is empty.
     folders: HashMap<&'a str, Folder<'a>>,
     roles: RefCell<HashMap<String, Rc<FolderRole<'a>>>>,
@@ -87,6 +92,14 @@ struct InPath<'a> {
     /// It lies beside the folders that have a meaning.
     outside: bool,
     rest: &'a str,
+}
+
+/// What is said of a folder without samples.
+pub(super) fn nothing(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Pictures => "no PNG or JPEG, nor a picture in another format that is read",
+        Subject::Sounds => "no WAV, FLAC or MP3, nor a sound in another format that is read",
+    }
 }
 
 fn below(folder: &str, name: &str) -> String {
@@ -106,7 +119,7 @@ fn among<'a>(names: &BTreeSet<&'a str>, wanted: &[&str]) -> Option<&'a str> {
 }
 
 impl<'a> Rules<'a> {
-    fn new(tree: &'a Tree) -> Self {
+    fn new(tree: &'a Tree, subject: Subject) -> Self {
         let split = |path: &'a str| path.rsplit_once('/').unwrap_or(("", path));
         let mut folders: HashMap<&str, Folder<'_>> = HashMap::from([("", Folder::default())]);
         for path in &tree.folders {
@@ -117,10 +130,10 @@ impl<'a> Rules<'a> {
         for entry in &tree.files {
             let (above, name) = split(&entry.name);
             let folder = folders.entry(above).or_default();
-            folder.pictures += usize::from(entry.kind == Kind::Picture);
+            folder.pictures += usize::from(entry.kind == Kind::Sample(subject));
             folder.index = folder.index.or((name == INDEX).then_some(entry));
         }
-        Rules { folders, roles: RefCell::default() }
+        Rules { subject, folders, roles: RefCell::default() }
     }
 
     fn folder(&self, path: &str) -> &Folder<'a> {
@@ -145,8 +158,9 @@ impl<'a> Rules<'a> {
         let Folder { folders, pictures, index } = self.folder(path);
         let names: Vec<&str> = folders.iter().copied().collect();
         let side = |wanted: &[&str]| among(folders, wanted).filter(|name| self.holds_pictures(&below(path, name)));
-        // Only the plain names mean something where they stand alone.
+        // Only the plain names mean something where they stand alone. Sounds have no masks.
         let (images, masks) = match (side(&IMAGES), side(&MASKS)) {
+            _ if self.subject == Subject::Sounds => (None, None),
             (Some(images), Some(masks)) => (Some(images), Some(masks)),
             (images, masks) => {
                 let alone =
@@ -316,19 +330,20 @@ impl<'a> Rules<'a> {
 }
 
 impl<'a> FolderLayout<'a> {
-    pub fn of(tree: &'a Tree) -> Result<Self> {
-        let rules = Rules::new(tree);
+    /// Of the files in a tree that are samples of a subject.
+    pub fn of(tree: &'a Tree, subject: Subject) -> Result<Self> {
+        let (rules, many) = (Rules::new(tree, subject), subject.many());
         let (mut pictures, mut masks, mut classes) = (Vec::new(), Vec::new(), BTreeSet::new());
         let (mut outside, mut foreign) = (Vec::new(), BTreeMap::new());
         let (mut others, index) = (Vec::new(), rules.index());
         for entry in &tree.files {
             match entry.kind {
-                Kind::Picture => {}
-                Kind::Foreign(format, how) => {
+                Kind::Sample(kind) if kind == subject => {}
+                Kind::Foreign(kind, format, how) if kind == subject => {
                     foreign.entry((format, how)).or_insert_with(Vec::new).push(entry.name.as_str());
                     continue;
                 }
-                Kind::Data | Kind::Other => {
+                Kind::Sample(_) | Kind::Foreign(..) | Kind::Data | Kind::Other => {
                     others.extend(index.is_none_or(|index| index.name != entry.name).then_some(entry.name.as_str()));
                     continue;
                 }
@@ -351,20 +366,21 @@ impl<'a> FolderLayout<'a> {
         notes.extend(rules.said());
         if !outside.is_empty() {
             let found = some_of(&outside);
-            notes.push(format!("{} pictures beside the folders of the data are left out: {found}", outside.len()));
+            notes.push(format!("{} {many} beside the folders of the data are left out: {found}", outside.len()));
         }
         for ((format, how), names) in foreign {
-            notes.push(format!("{} pictures in {format} are left out ({how}): {}", names.len(), some_of(&names)));
+            notes.push(format!("{} {many} in {format} are left out ({how}): {}", names.len(), some_of(&names)));
         }
         if !others.is_empty() {
-            notes.push(format!("{} files that are no pictures are left out: {}", others.len(), some_of(&others)));
+            notes.push(format!("{} files that are no {many} are left out: {}", others.len(), some_of(&others)));
         }
         ensure!(
             !pictures.is_empty(),
-            "{} holds no PNG or JPEG, nor a picture in another format that is read{}",
+            "{} holds {}{}",
             tree.root.display(),
+            nothing(subject),
             notes.iter().map(|note| format!("; {note}")).collect::<String>()
         );
-        Ok(FolderLayout { pictures, masks, index, classes, notes })
+        Ok(FolderLayout { subject, pictures, masks, index, classes, notes })
     }
 }

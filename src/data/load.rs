@@ -8,13 +8,13 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::reader::Reader;
 use super::{Dataset, MOST_SAMPLE_BYTES, ReadOptions, Resize, Samples, Split, Table, TableRows, Truth, TruthKind};
-use super::{cifar, decode, folder, idx, kinds, layout, names, pixel_table, table, tagged, texts, tree};
-use crate::core::sample::Image;
+use super::{cifar, decode, folder, idx, kinds, layout, names, pixel_table, sounds, table, tagged, texts, tree};
+use crate::core::sample::{Image, Subject};
 
 /// The registry of formats: a file each, and a line here. The first one that finds what it reads is taken: where there are
-/// pictures, they are meant, whatever lies beside them.
-static READERS: [&dyn Reader; 7] =
-    [&folder::READER, &idx::READER, &cifar::READER, &pixel_table::READER, &tagged::READER, &texts::READER, &table::READER];
+/// pictures, or more sounds than those, they are meant, whatever lies beside them.
+static READERS: [&dyn Reader; 8] =
+    [&folder::READER, &sounds::READER, &idx::READER, &cifar::READER, &pixel_table::READER, &tagged::READER, &texts::READER, &table::READER];
 
 /// Name and description of each format that is read.
 pub fn formats() -> impl Iterator<Item = [&'static str; 2]> {
@@ -24,7 +24,7 @@ pub fn formats() -> impl Iterator<Item = [&'static str; 2]> {
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A folder of pictures, or with the files of MNIST, CIFAR or their kin, or tables of pixels.
+    /// A folder of pictures or of sounds, or with the files of MNIST, CIFAR or their kin, or tables of pixels.
     Folder,
     /// A `.tar`, `.tar.gz` or `.zip` of such a folder.
     Archive,
@@ -36,7 +36,7 @@ pub enum Format {
     Table,
 }
 
-const WANTED: &str = "no PNG or JPEG, no train-images-idx3-ubyte (MNIST's format), no data_batch_1.bin (CIFAR-10's), no archive or table";
+const WANTED: &str = "no PNG or JPEG, no WAV, FLAC or MP3, no train-images-idx3-ubyte (MNIST's format), no data_batch_1.bin (CIFAR-10's), no archive or table";
 
 /// What `path` holds, and the file or folder that holds it: a folder with nothing but one archive or table means that.
 pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
@@ -109,10 +109,10 @@ fn reader_of(tree: &tree::Tree) -> Option<&'static dyn Reader> {
 /// Whether a file in a folder may be one of those that are read: not such as `embed` writes beside pictures.
 pub fn may_be_read(folder: &Path, file: &Path) -> bool {
     let name = file.file_name().map_or(String::new(), |name| name.to_string_lossy().to_lowercase());
-    let picture = |file: &tree::Entry| file.kind == kinds::Kind::Picture;
-    let of_pictures = || tree::Tree::of_folder(folder).is_ok_and(|tree| tree.files.iter().any(picture));
+    let sample = |file: &tree::Entry| matches!(file.kind, kinds::Kind::Sample(_));
+    let of_samples = || tree::Tree::of_folder(folder).is_ok_and(|tree| tree.files.iter().any(sample));
     let index = [layout::INDEX, "train.csv", "test.csv", "val.csv"].contains(&name.as_str());
-    !(name.ends_with(".npy") || name.ends_with(".csv") && !index && of_pictures())
+    !(name.ends_with(".npy") || name.ends_with(".csv") && !index && of_samples())
 }
 
 /// The format of a file.
@@ -178,6 +178,13 @@ impl Dataset {
         if let Some(flag) = options.of_texts().filter(|_| reader.name() != texts::READER.name()) {
             bail!("{flag} is for texts, {} holds {}", path.display(), reader.name());
         }
+        let of_sounds = reader.name() == sounds::READER.name();
+        if let Some(subject) = options.subject.filter(|subject| (*subject == Subject::Sounds) != of_sounds) {
+            bail!("{} holds {}, the run takes {}", path.display(), reader.name(), subject.many());
+        }
+        if options.rate.is_some() && !of_sounds {
+            bail!("--rate is for sounds, {} holds {}", path.display(), reader.name());
+        }
         let mut data = reader.read(&tree, options)?;
         data.root = path;
         data.note_repeated();
@@ -202,7 +209,7 @@ impl Dataset {
         let equal: Vec<String> = (0..test.len()).filter_map(equal).collect();
         if !equal.is_empty() {
             let (count, all) = (equal.len(), test.len());
-            let what = self.train.kind().called();
+            let what = self.called();
             self.notes.push(format!(
                 "{count} of {all} test {what} are equal to training {what}, so that results look too good: {}",
                 names::some_of(&equal)
@@ -230,6 +237,7 @@ impl Dataset {
             bail!("{flag} is for texts, {} has pictures", self.name);
         }
         ensure!(options.bits.is_none(), "--bits is for files of pictures, {} has none", self.name);
+        ensure!(options.rate.is_none(), "--rate is for sounds, {} has none", self.name);
         let image = self.train.kind().image();
         let Image { height, width, channels } = image.with_context(|| format!("{} has no images to resize", self.name))?;
         let [wanted_height, wanted_width] = options.size.unwrap_or([height, width]);

@@ -16,6 +16,8 @@ mod decode;
 mod decode_cache;
 mod divided_text;
 #[cfg(feature = "files")]
+mod excerpt;
+#[cfg(feature = "files")]
 mod finder;
 mod fingerprint;
 #[cfg(feature = "files")]
@@ -49,7 +51,12 @@ mod reader;
 mod resize;
 mod samples;
 mod sheet;
+#[cfg(feature = "files")]
+mod sound;
+#[cfg(feature = "files")]
+mod sounds;
 mod spans;
+mod spectrogram;
 mod split;
 mod table;
 #[cfg(feature = "files")]
@@ -73,6 +80,8 @@ use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
 
+use crate::core::sample::Subject;
+
 pub use divided_text::DividedText;
 pub use fingerprint::Fingerprint;
 #[cfg(feature = "files")]
@@ -86,10 +95,11 @@ pub use load::{Format, formats, implied_truth, may_be_read, recognise};
 pub use mask::{paint, restore};
 pub use names::beginning_of;
 #[cfg(feature = "files")]
-pub use picture::{Look, PictureOptions, Remarks, load_picture, look_at, looks_like_picture};
+pub use picture::{Look, PictureOptions, Remarks, load_picture, look_at, subject_of};
 pub use resize::{CenterCrop, Interpolation, Resize};
 pub use samples::{Samples, SharedRows};
 pub use spans::{TaggedSpan, mark_spans, spans};
+pub use spectrogram::Spectrogram;
 pub use split::{Split, Truth};
 pub use table::{Encoding, Scale, Table, TableRows};
 pub use tags::Tags;
@@ -170,6 +180,12 @@ pub struct ReadOptions {
     pub bits: Option<u32>,
     /// How pictures of other proportions get their size.
     pub resize: Resize,
+    /// Samples per second that sounds get. Without it, as many as most have, at most [`Spectrogram::USUAL_RATE`].
+    pub rate: Option<u32>,
+    /// How sounds become pictures for a run that knows.
+    pub spectrogram: Option<Spectrogram>,
+    /// Images of another subject than this are an error.
+    pub subject: Option<Subject>,
     /// Without it the data decide: masks, a column of numbers, classes.
     pub truth: Option<TruthKind>,
     /// Nobody said that labels are classes: they are sets where a share of the cells has `|`.
@@ -234,9 +250,24 @@ pub struct Dataset {
     pub encoding: Option<Encoding>,
     /// Of texts: how others become samples.
     pub tokenizer: Option<Tokenizer>,
+    /// Of sounds: how others become samples.
+    pub spectrogram: Option<Spectrogram>,
 }
 
 impl Dataset {
+    /// What its images are pictures of.
+    pub fn subject(&self) -> Subject {
+        if self.spectrogram.is_some() { Subject::Sounds } else { Subject::Pictures }
+    }
+
+    /// What people call its samples.
+    pub fn called(&self) -> &'static str {
+        match self.subject() {
+            Subject::Sounds => Subject::Sounds.many(),
+            Subject::Pictures => self.train.kind().called(),
+        }
+    }
+
     /// Whether this is known of its training samples, and there is something to learn.
     pub fn knows(&self, truth: TruthKind) -> bool {
         let least = match truth {
@@ -296,6 +327,7 @@ impl Dataset {
             notes: Vec::new(),
             encoding: None,
             tokenizer: None,
+            spectrogram: None,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! A user's picture as the training data were.
+//! A user's picture or sound as the training data were.
 
 use std::path::Path;
 
@@ -7,12 +7,20 @@ use anyhow::{Context, Result};
 use super::decode;
 pub use super::decode::{Look, PictureOptions, Remarks};
 use super::kinds::{self, Kind};
-use super::tree;
+use super::sound;
+use super::tree::{self, FileBytes};
+use crate::core::sample::Subject;
 
-/// Reads a picture of any size as `options` say: upright, keeping its proportions.
+/// Reads a picture of any size as `options` say: upright, keeping its proportions; or a sound, where they say how it becomes a picture.
 pub fn load_picture(path: &Path, options: &PictureOptions) -> Result<(Vec<u8>, Remarks)> {
-    let bytes = read(path)?;
-    let seen = decode::decode(&bytes, options).with_context(|| path.display().to_string())?;
+    let seen = if options.spectrogram.is_some() {
+        tree::ensure_file(path)?;
+        let source = FileBytes::of_file(path).with_context(|| path.display().to_string())?;
+        sound::decode(source, None, options)
+    } else {
+        decode::decode(&read(path)?, options)
+    };
+    let seen = seen.with_context(|| path.display().to_string())?;
     Ok((seen.bytes, seen.remarks))
 }
 
@@ -27,7 +35,10 @@ pub fn look_at(path: &Path) -> Result<Look> {
     decode::look(&bytes, decode::MOST_BYTES).with_context(|| path.display().to_string())
 }
 
-/// Whether a file is a picture, in a format that is read or not, by its name or by how it begins.
-pub fn looks_like_picture(path: &Path) -> bool {
-    matches!(kinds::kind(&path.to_string_lossy(), || tree::head_of(path)), Kind::Picture | Kind::Foreign(..))
+/// What a file is a sample of, in a format that is read or not, by its name or by how it begins.
+pub fn subject_of(path: &Path) -> Option<Subject> {
+    match kinds::kind(&path.to_string_lossy(), || tree::head_of(path)) {
+        Kind::Sample(subject) | Kind::Foreign(subject, ..) => Some(subject),
+        Kind::Data | Kind::Other => None,
+    }
 }

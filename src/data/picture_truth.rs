@@ -4,21 +4,34 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::decode_cache::FilePart;
+use super::excerpt::Excerpt;
 use super::label_sets::{LabelSets, SetCell};
-use super::layout::{FolderLayout, Placed};
+use super::layout::{FolderLayout, Placed, nothing};
 use super::names::{in_order, some_of};
 use super::number::number;
 use super::split::Part;
 use super::tree::Entry;
 use super::{ReadOptions, TruthKind};
+use crate::core::sample::Subject;
 
 /// A picture with its part.
 #[derive(Clone)]
 pub(super) struct Sample<'a> {
     pub placed: Placed<'a>,
     pub part: Part,
+    /// Of a sound, the part of it that is meant.
+    pub excerpt: Option<Excerpt>,
     /// What the index says, and in which line.
     pub target: Option<(String, u32)>,
+}
+
+impl<'a> Sample<'a> {
+    pub fn piece(&self) -> FilePart<'a> {
+        let (entry, excerpt) = (self.placed.entry, self.excerpt);
+        let name = excerpt.map_or(entry.name.clone(), |excerpt| format!("{}, {excerpt}", entry.name));
+        FilePart { name, entry, excerpt }
+    }
 }
 
 /// One for each sample.
@@ -41,18 +54,21 @@ pub(super) fn of<'a>(
     notes: &mut Vec<String>,
 ) -> Result<PictureTruth<'a>> {
     let targets: Option<Vec<&(String, u32)>> = samples.iter().map(|sample| sample.target.as_ref()).collect();
+    let many = layout.subject.many();
     match (options.truth, targets) {
         (_, Some(targets)) if sets => {
             let cells: Vec<SetCell<'_>> =
                 targets.iter().zip(samples).map(|((text, _), sample)| (text.as_str(), sample.part == Part::Train)).collect();
             let column = options.target.as_deref().unwrap_or_default();
-            Ok(LabelSets::of(name, ("picture", column), &cells, options, notes)?.map_or(PictureTruth::Nothing, PictureTruth::Sets))
+            Ok(LabelSets::of(name, (layout.subject.one(), column), &cells, options, notes)?
+                .map_or(PictureTruth::Nothing, PictureTruth::Sets))
         }
         (Some(TruthKind::LabelSets), _) => match options.want_labels {
             true => Err(anyhow::anyhow!("{name} has no sets of labels: it needs an index.csv, and --target names a column of it")),
             false => Ok(PictureTruth::Nothing),
         },
-        (Some(TruthKind::Tags), _) => bail!("{name} has pictures, which have no words to tag"),
+        (Some(TruthKind::Masks), _) if layout.subject != Subject::Pictures => bail!("{name} has {many}, which have no masks"),
+        (Some(TruthKind::Tags), _) => bail!("{name} has {many}, which have no words to tag"),
         (Some(TruthKind::Masks), _) => masks(name, layout, samples),
         (None, None) if options.want_labels && !layout.masks.is_empty() => masks(name, layout, samples),
         (Some(TruthKind::Numbers), Some(targets)) => numbers(options, &targets),
@@ -62,18 +78,18 @@ pub(super) fn of<'a>(
             let distinct = classes.iter().flatten().collect::<BTreeSet<_>>().len();
             ensure!(
                 options.known_classes.is_some() || 2 * distinct <= samples.len().max(4),
-                "column `{}` of index.csv has {distinct} different values for {} pictures: that is a number or a name, not a class",
+                "column `{}` of index.csv has {distinct} different values for {} {many}: that is a number or a name, not a class",
                 options.target.as_deref().unwrap_or_default(),
                 samples.len()
             );
-            numbered(name, samples, &classes, options)
+            numbered(name, many, samples, &classes, options)
         }
         (Some(TruthKind::Numbers), None) => match options.want_labels {
             true => Err(anyhow::anyhow!("{name} has no numbers to learn: it needs an index.csv, and --target names a column of it")),
             false => Ok(PictureTruth::Nothing),
         },
         (Some(TruthKind::Classes) | None, None) => {
-            match folders(name, layout, samples, options, notes).and_then(|c| numbered(name, samples, &c, options)) {
+            match folders(name, layout, samples, options, notes).and_then(|c| numbered(name, many, samples, &c, options)) {
                 Ok(truth) => Ok(truth),
                 Err(error) if options.want_labels => Err(error),
                 Err(error) => {
@@ -104,7 +120,8 @@ fn folders<'a>(
     options: &ReadOptions,
     notes: &mut Vec<String>,
 ) -> Result<Vec<Option<&'a str>>> {
-    let how = "put the pictures of each class into a folder of its own, or name a column of an index.csv with --target";
+    let many = layout.subject.many();
+    let how = format!("put the {many} of each class into a folder of its own, or name a column of an index.csv with --target");
     let mut classes: Vec<Option<&str>> = samples.iter().map(|sample| sample.placed.class()).collect();
     ensure!(classes.iter().any(Option::is_some), "{name} has no class folders: {how}");
     let of = |part| move |i: &usize| samples[*i].part == part;
@@ -113,15 +130,15 @@ fn folders<'a>(
     let train_classed = all.clone().filter(of(Part::Train)).all(|i| classes[i].is_some());
     if !(bare_test && train_classed) {
         let outside: Vec<&str> = all.clone().filter(|&i| classes[i].is_none()).map(|i| samples[i].placed.entry.name.as_str()).collect();
-        ensure!(outside.is_empty(), "{name} has class folders, but {} pictures lie outside of them: {}", outside.len(), some_of(&outside));
+        ensure!(outside.is_empty(), "{name} has class folders, but {} {many} lie outside of them: {}", outside.len(), some_of(&outside));
     } else if samples.iter().any(|sample| sample.part == Part::Test) {
-        notes.push("the test pictures have no classes".to_string());
+        notes.push(format!("the test {many} have no classes"));
         all.filter(of(Part::Test)).for_each(|i| classes[i] = None);
     }
     let used: BTreeSet<&str> = classes.iter().flatten().copied().collect();
     let empty: Vec<&&str> = layout.classes.iter().filter(|class| !used.contains(**class)).collect();
     if !empty.is_empty() {
-        let found = format!("the class folder `{}` in {name} holds no PNG or JPEG, nor another picture", empty[0]);
+        let found = format!("the class folder `{}` in {name} holds {}", empty[0], nothing(layout.subject));
         ensure!(!options.want_labels, "{found}: fill it or remove it");
         notes.push(format!("{found}: it is no class"));
     }
@@ -129,14 +146,20 @@ fn folders<'a>(
 }
 
 /// Numbers classes in order.
-fn numbered(name: &str, samples: &[Sample<'_>], classes: &[Option<&str>], options: &ReadOptions) -> Result<PictureTruth<'static>> {
+fn numbered(
+    name: &str,
+    many: &str,
+    samples: &[Sample<'_>],
+    classes: &[Option<&str>],
+    options: &ReadOptions,
+) -> Result<PictureTruth<'static>> {
     let names = in_order(classes.iter().flatten().copied().collect());
     let known = options.known_classes.is_some();
     ensure!(known || names.len() > 1, "{name} has one class, `{}`; there is nothing to tell apart", names.concat());
     let number: HashMap<&str, u32> = names.iter().zip(0..).map(|(name, i)| (*name, i)).collect();
     let trained: BTreeSet<&str> = classes.iter().zip(samples).filter(|(_, s)| s.part == Part::Train).filter_map(|(c, _)| *c).collect();
     let untrained: Vec<&&str> = names.iter().filter(|name| !trained.contains(**name)).collect();
-    ensure!(known || untrained.is_empty(), "{name} has no training pictures of class `{}`", untrained.first().map_or("", |name| name));
+    ensure!(known || untrained.is_empty(), "{name} has no training {many} of class `{}`", untrained.first().map_or("", |name| name));
     Ok(PictureTruth::Classes(
         classes.iter().map(|class| class.map(|class| number[class])).collect(),
         names.iter().map(|n| n.to_string()).collect(),

@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 use super::kinds;
-use super::names::{beginning_of, some_of};
 use super::names::in_order;
+use super::names::{beginning_of, some_of};
 use super::reader::Reader;
 use super::sheet::text_of;
 use super::spans::{TagScheme, has_type, is_of_spans, spans};

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
@@ -13,6 +13,7 @@ use flate2::read::MultiGzDecoder;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::kinds::{self, HEAD, Kind};
+use crate::core::sample::Subject;
 use crate::files::{RUN_CONFIG, RUN_CONFIG_START, is_run_folder};
 
 const GZIP: [u8; 2] = [0x1F, 0x8B];
@@ -124,6 +125,14 @@ impl Entry {
         }
     }
 
+    /// Its contents, to be read from any place.
+    pub fn source(&self) -> Result<FileBytes> {
+        match &self.contents {
+            Origin::Memory(bytes) => Ok(FileBytes::Memory(Cursor::new(bytes.clone()))),
+            Origin::Disk(path) => FileBytes::of_file(path),
+        }
+    }
+
     /// Its contents from the beginning, unpacked.
     pub fn reader(&self) -> Result<Box<dyn Read + '_>> {
         Ok(match &self.contents {
@@ -140,6 +149,36 @@ impl Entry {
     /// The last part of its name.
     pub fn file_name(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or(&self.name)
+    }
+}
+
+/// Bytes that can be read from any place, of which not all need to be in memory.
+pub(super) enum FileBytes {
+    Disk(File),
+    Memory(Cursor<Arc<[u8]>>),
+}
+
+impl FileBytes {
+    pub fn of_file(path: &Path) -> Result<Self> {
+        Ok(FileBytes::Disk(File::open(path).context("cannot be read")?))
+    }
+}
+
+impl Read for FileBytes {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            FileBytes::Disk(file) => file.read(into),
+            FileBytes::Memory(bytes) => bytes.read(into),
+        }
+    }
+}
+
+impl Seek for FileBytes {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        match self {
+            FileBytes::Disk(file) => file.seek(to),
+            FileBytes::Memory(bytes) => bytes.seek(to),
+        }
     }
 }
 
@@ -166,15 +205,20 @@ struct Found {
     folders: BTreeSet<String>,
     /// Names with reasons.
     left_out: Vec<String>,
-    /// Pictures in hidden places.
+    /// Pictures and sounds in hidden places.
     hidden: Vec<String>,
     /// Folders whose names differ in Unicode form only.
     merged: Vec<String>,
 }
 
 impl Tree {
+    /// How many files are samples that are read.
+    pub fn count(&self, subject: Subject) -> usize {
+        self.files.iter().filter(|file| file.kind == Kind::Sample(subject)).count()
+    }
+
     /// Everything below a folder. Links are followed. What cannot be read is left out and named, as is what is hidden and would
-    /// be a picture.
+    /// be a sample.
     pub fn of_folder(root: &Path) -> Result<Self> {
         let mut found = Found::default();
         let within = |path: &Path| {
@@ -208,7 +252,7 @@ impl Tree {
                 continue;
             }
             if name.split('/').any(hidden) {
-                if entry.file_type().is_file() && kinds::PICTURES.contains(&kinds::extension(&name).as_str()) {
+                if entry.file_type().is_file() && kinds::is_called_sample(&name) {
                     found.hidden.push(name);
                 }
             } else if entry.file_type().is_dir() {
@@ -242,7 +286,7 @@ impl Tree {
         matches!(&self.files[..], [Entry { contents: Origin::Disk(path), .. }] if *path == self.root)
     }
 
-    /// The files in a `.tar`, `.tar.gz` or `.zip`; pictures and [data](Kind::Data) in memory.
+    /// The files in a `.tar`, `.tar.gz` or `.zip`; pictures, sounds and [data](Kind::Data) in memory.
     pub fn of_archive(path: &Path) -> Result<Self> {
         let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
         let stamp = Stamp::of(&file.metadata()?);
@@ -302,7 +346,9 @@ impl Found {
             }
         };
         say(&self.left_out, "files or folders are left out");
-        say(&self.hidden, "pictures in hidden places, or in folders that systems make, are left out");
+        let sounds = !self.hidden.is_empty() && self.hidden.iter().all(|name| !kinds::PICTURES.contains(&kinds::extension(name).as_str()));
+        let what = if sounds { "sounds" } else { "pictures" };
+        say(&self.hidden, &format!("{what} in hidden places, or in folders that systems make, are left out"));
         say(&self.merged, "folders are there in two Unicode forms and are taken for one");
         let results = self.take_results();
         say(&results, "results of wgraft are left out");
@@ -394,7 +440,7 @@ impl Unpacking {
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
         let name = parts.join("/");
         if parts.iter().any(|part| hidden(part)) {
-            if is_file && kinds::PICTURES.contains(&kinds::extension(&name).as_str()) {
+            if is_file && kinds::is_called_sample(&name) {
                 self.found.hidden.push(name);
             }
             return None;
@@ -411,7 +457,7 @@ impl Unpacking {
         let mut bytes = Vec::new();
         contents.take(HEAD as u64).read_to_end(&mut bytes)?;
         let kind = kinds::kind(&name, || bytes.clone());
-        if matches!(kind, Kind::Picture | Kind::Data) {
+        if matches!(kind, Kind::Sample(_) | Kind::Data) {
             self.total = self.total.saturating_add(size);
             ensure!(self.total <= MOST_UNPACKED_BYTES, "holds more than {} GiB: unpack it, and name the folder", MOST_UNPACKED_BYTES >> 30);
             contents.take(size.saturating_sub(bytes.len() as u64)).read_to_end(&mut bytes)?;

@@ -22,6 +22,8 @@ pub struct Ranges {
     pub shear: f32,
     /// Share of half the image's side.
     pub shift: f32,
+    /// The same to the left and to the right, beyond that.
+    pub sway: f32,
     /// Largest share of the area that cropping cuts away; what is left fills the view, and beyond the edge there is more of the
     /// edge, where there is black otherwise.
     pub crop: f32,
@@ -47,6 +49,10 @@ pub struct Ranges {
     pub noise: f32,
     /// Side of the erased square, pixels.
     pub erase: u32,
+    /// Of sounds: standard deviation of the knots of a curve over pitches, which is added.
+    pub curve: f32,
+    /// Of sounds: up to this share of the moments next to each other is silent, and as many of the pitches.
+    pub stripes: f32,
     /// Of texts: probability of leaving out each word.
     pub words: f32,
     /// Of texts with more words, so many next to each other are a view; 0 is all.
@@ -60,6 +66,7 @@ impl Ranges {
         aspect: 0.0,
         shear: 0.0,
         shift: 0.0,
+        sway: 0.0,
         crop: 0.0,
         crop_aspect: 0.0,
         elastic: 0.0,
@@ -73,6 +80,8 @@ impl Ranges {
         grey: 0.0,
         noise: 0.0,
         erase: 0,
+        curve: 0.0,
+        stripes: 0.0,
         words: 0.0,
         span: 0,
     };
@@ -101,6 +110,11 @@ impl Ranges {
         self.thickness > 0.0 || self.blur > 0.0
     }
 
+    /// Whether there is what is for sounds, over pitches and moments.
+    pub fn bands(&self) -> bool {
+        self.curve > 0.0 || self.stripes > 0.0
+    }
+
     /// Without what comes last, noise and the erased square: for a pass that another one follows.
     pub fn unfinished(self) -> Ranges {
         Ranges { noise: 0.0, erase: 0, ..self }
@@ -114,6 +128,7 @@ impl Ranges {
             aspect: self.aspect / 2.0,
             shear: self.shear / 2.0,
             shift: self.shift / 2.0,
+            sway: self.sway / 2.0,
             crop: self.crop / 2.0,
             crop_aspect: self.crop_aspect / 2.0,
             elastic: self.elastic / 2.0,
@@ -127,6 +142,8 @@ impl Ranges {
             grey: self.grey / 2.0,
             noise: self.noise / 2.0,
             erase: self.erase / 2,
+            curve: self.curve / 2.0,
+            stripes: self.stripes / 2.0,
             words: self.words / 2.0,
             span: 0,
         }
@@ -140,6 +157,7 @@ impl Ranges {
             ("aspect", self.aspect, 3.0),
             ("shear", self.shear, 3.0),
             ("shift", self.shift, 2.0),
+            ("sway", self.sway, 2.0),
             ("crop", self.crop, 0.99),
             ("crop_aspect", self.crop_aspect, 3.0),
             ("elastic", self.elastic, 1.0),
@@ -152,6 +170,8 @@ impl Ranges {
             ("hue", self.hue, 170.0),
             ("grey", self.grey, 1.0),
             ("noise", self.noise, 1.0),
+            ("curve", self.curve, 1.0),
+            ("stripes", self.stripes, 1.0),
             ("words", self.words, 0.95),
         ];
         let wrong = numbers.iter().find(|(_, value, most)| !(0.0..=*most).contains(value));

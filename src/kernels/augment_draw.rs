@@ -65,7 +65,8 @@ impl AugmentDraw {
             [sine * scale_x, cosine * scale_y, contrast],
         ];
         for (axis, [along, across, last]) in lines.into_iter().enumerate() {
-            let middle = part[axis] * f64::from(r.shift) * shift[axis] + (1.0 - part[axis]) * place[axis];
+            let reached = [f64::from(r.shift + r.sway), f64::from(r.shift)][axis];
+            let middle = part[axis] * reached * shift[axis] + (1.0 - part[axis]) * place[axis];
             let quad = [part[axis] * along, part[axis] * across, middle * reach[axis], last];
             out[4 * axis..][..4].copy_from_slice(&quad.map(|value| value as f32));
         }
@@ -113,7 +114,8 @@ impl Kernel for AugmentDraw {
             scale: scale,
             aspect: aspect,
             shear: r.shear,
-            shift: r.shift,
+            shift_x: r.shift + r.sway,
+            shift_y: r.shift,
             crop: r.crop,
             crop_aspect: crop_aspect,
             elastic: r.elastic,
@@ -160,7 +162,7 @@ impl Kernel for AugmentDraw {
         let side = 0.5 * f64::from(self.width.max(self.height));
         let largest = f64::from(r.scale + r.aspect).exp() + f64::from(r.shear);
         let columns = (0..DrawColumn::COUNT as usize).map(|column| match column {
-            2 | 6 => side * (1.0 + f64::from(r.shift)),
+            2 | 6 => side * (1.0 + f64::from(r.shift + r.sway)),
             DrawColumn::BRIGHTNESS | DrawColumn::CONTRAST | DrawColumn::THICKNESS | DrawColumn::BLUR => 1.0,
             0..8 => largest,
             8..DrawColumn::DISPLACEMENTS => 2.0 * f64::from((1.0 + r.contrast) * (1.0 + r.saturation)),
@@ -179,6 +181,7 @@ pub(super) const CASE_RANGES: [Ranges; 4] = [
         aspect: 0.25,
         shear: 0.4,
         shift: 0.25,
+        sway: 0.1,
         crop: 0.8,
         crop_aspect: 0.3,
         elastic: 0.12,
@@ -192,6 +195,8 @@ pub(super) const CASE_RANGES: [Ranges; 4] = [
         grey: 0.2,
         noise: 0.05,
         erase: 7,
+        curve: 0.1,
+        stripes: 0.2,
         words: 0.0,
         span: 0,
     },

@@ -97,6 +97,7 @@ kernels! {
     attention_backward,
     attention_deltas,
     augment,
+    augment_bands,
     augment_draw,
     augment_local,
     barlow,

@@ -7,6 +7,7 @@ use crate::core::sample::{Image, SampleType};
 use crate::core::tape::Tape;
 use crate::host::views::DrawColumn;
 use crate::kernels::augment::Augment;
+use crate::kernels::augment_bands::AugmentBands;
 use crate::kernels::augment_draw::{AugmentDraw, Ranges};
 use crate::kernels::augment_local::AugmentLocal;
 use crate::kernels::gather::Gather;
@@ -150,14 +151,22 @@ pub fn draw_views(t: &mut Tape<'_>, rows: u32, image: Image, clock: Buf, Augment
 /// The views that were drawn: all first versions of the samples, then all second ones, and so on.
 pub fn views(t: &mut Tape<'_>, batch: Batch, Draws { draws, keys }: Draws, ranges: Ranges, form: Form) -> Value {
     let (data, kind, image, indices) = (batch.data.samples, batch.data.kind, batch.data.image(), batch.indices);
-    let x = t.scratch("views", form.shape(draws.rows(), kind));
-    if !ranges.local() {
-        t.call("augment", Augment { data, indices, draws, keys, x, image, ranges });
-        return form.value(x, kind, None);
+    let (local, bands) = (ranges.local(), ranges.bands());
+    let shape = form.shape(draws.rows(), kind);
+    // What is not the last step leaves its views to the next one.
+    let step = |t: &mut Tape<'_>, name: &str, last: bool| t.scratch(if last { "views" } else { name }, shape);
+    let mut x = step(t, "resampled views", !local && !bands);
+    t.call("augment", Augment { data, indices, draws, keys, x, image, ranges: if local { ranges.unfinished() } else { ranges } });
+    if local {
+        let y = step(t, "changed views", !bands);
+        t.call("augment, neighbours", AugmentLocal { x, draws, keys, y, image, ranges });
+        x = y;
     }
-    let resampled = t.scratch("resampled views", x.shape);
-    t.call("augment", Augment { data, indices, draws, keys, x: resampled, image, ranges: ranges.unfinished() });
-    t.call("augment, neighbours", AugmentLocal { x: resampled, draws, keys, y: x, image, ranges });
+    if bands {
+        let y = step(t, "", true);
+        t.call("augment, bands", AugmentBands { x, keys, y, image, ranges });
+        x = y;
+    }
     form.value(x, kind, None)
 }
 

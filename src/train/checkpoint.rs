@@ -22,8 +22,10 @@ use super::outputs::Outputs;
 use super::pth;
 use super::tasks::{Objective, Task, stage};
 use crate::core::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
-use crate::core::sample::{Image, SampleType};
-use crate::data::{Encoding, Fingerprint, MOST_SIDE, Resize, Tokenizer};
+use crate::core::sample::{Image, SampleType, Subject};
+#[cfg(feature = "files")]
+use crate::data::PictureOptions;
+use crate::data::{Encoding, Fingerprint, MOST_SIDE, Resize, Spectrogram, Tokenizer};
 use crate::error::UsageError;
 use crate::exec::Executor;
 use crate::models::{self, ModelSettings};
@@ -111,6 +113,9 @@ pub struct Record {
     /// How its pictures got their size; files of earlier versions do not say.
     #[serde(default, skip_serializing_if = "is_letterbox")]
     pub resize: Resize,
+    /// Of sounds: how they become pictures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spectrogram: Option<Spectrogram>,
     /// Of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
@@ -153,6 +158,18 @@ impl Record {
         self.samples.image().with_context(|| format!("images are wanted here, this run takes samples of {}", self.samples))
     }
 
+    /// What the images that it takes are pictures of.
+    pub fn subject(&self) -> Subject {
+        if self.spectrogram.is_some() { Subject::Sounds } else { Subject::Pictures }
+    }
+
+    /// How it takes single files. Fails where it takes other samples than images.
+    #[cfg(feature = "files")]
+    pub fn picture_options(&self, invert: bool) -> Result<PictureOptions> {
+        let Record { bits, resize, spectrogram, .. } = *self;
+        Ok(PictureOptions { invert, bits, resize, spectrogram, ..PictureOptions::plain(self.image()?) })
+    }
+
     /// The objective that it was trained for. Fails with a [`UsageError`] of a pretrained encoder.
     pub fn objective(&self) -> Result<Box<dyn Objective>> {
         let task = self
@@ -180,12 +197,14 @@ impl Record {
         let named = class_names.is_empty() || self.task.is_none() || class_names.len() == *classes as usize;
         let checks = [
             (!sound || !self.model.kind.form().suits(self.samples), format!("samples of {}", self.samples)),
+            (self.spectrogram.is_some() && self.samples.image().is_none(), "a spectrogram of what is no image".into()),
             (!named, format!("{} names for {classes} classes", class_names.len())),
             (!self.bits.is_none_or(|bits| (1..=16).contains(&bits)), "bits of pictures".into()),
         ];
         let found = checks.into_iter().find(|(wrong, _)| *wrong).map(|(_, what)| what);
         found
             .or_else(|| self.outputs.problem())
+            .or_else(|| self.spectrogram.as_ref().and_then(Spectrogram::problem))
             .or_else(|| self.encoding.as_ref().and_then(Encoding::problem))
             .or_else(|| self.tokenizer.as_ref().and_then(Tokenizer::problem))
             .or_else(|| self.model.problem())
@@ -342,6 +361,7 @@ impl Record {
             outputs: Outputs::classes(classes),
             bits: None,
             resize: Resize::Letterbox,
+            spectrogram: None,
             encoding: None,
             tokenizer: None,
             data: None,

@@ -134,7 +134,7 @@ impl Finetune {
         let objective = settings.task.begin(&settings.of_task(), data, &train.truth, &mut record.outputs)?;
         (record.encoding, record.tokenizer) = (data.encoding.clone(), data.tokenizer.clone());
         (record.data, record.bits) = (Some(data.fingerprint()), run.bits);
-        record.resize = run.resize.unwrap_or_default();
+        (record.resize, record.spectrogram) = (run.resize.unwrap_or_default(), data.spectrogram);
         record.outputs.out_of_scope.clone_from(&settings.out_of_scope);
         let mut r = Recording::new(run.seed, binding_limit);
         let both = [models::ENCODER, models::HEAD];

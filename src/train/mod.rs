@@ -58,7 +58,8 @@ pub use preview::augmentation_sheet;
 pub use recording::Recording;
 pub use scope::{Threshold, scope_text};
 pub use settings::{
-    COLOUR_AUGMENTATION, Checked, DATA_SETTINGS, FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, PretrainSettings, RunSettings, Schedule,
+    COLOUR_AUGMENTATION, Checked, DATA_SETTINGS, FinetuneSettings, MICRO_UNIT, MIN_FEW_LABEL_STEPS, PretrainSettings, RunSettings,
+    SOUND_AUGMENTATION, Schedule,
 };
 pub use tasks::{ClassWeights, Details, FinetuneTask, Objective, Prediction, RegressionLoss, Scores, TASKS, Task};
 pub use training::{Phase, Plan, RING, Training, TrainingOptions};

@@ -47,6 +47,26 @@ pub static AUGMENTATIONS: &[AugmentPreset] = &[
     ),
     preset("photos-medium", "Photographs in colour, less than `photos-strong`.", photos(0.5, 0.2, 0.1, 0.1)),
     preset("photos-strong", "Photographs in colour: crops, mirrors, other colours, blur.", photos(0.8, 0.4, 0.2, 0.3)),
+    preset(
+        "sounds",
+        "Sounds: moved and stretched in time and a little in pitch, other loudness of pitches, noise, parts left out.",
+        SOUNDS,
+    ),
+    preset(
+        "sounds-light",
+        "The same, half as far.",
+        Ranges {
+            scale: 0.04,
+            aspect: 0.065,
+            shift: 0.04,
+            sway: 0.06,
+            contrast: 0.15,
+            noise: 0.02,
+            curve: 0.065,
+            stripes: 0.075,
+            ..Ranges::NONE
+        },
+    ),
     preset("words", "Texts: half of the words are left out.", Ranges { words: 0.5, ..Ranges::NONE }),
     preset(
         "spans",
@@ -55,6 +75,10 @@ pub static AUGMENTATIONS: &[AugmentPreset] = &[
     ),
     preset("words-light", "Texts: a quarter of the words is left out.", Ranges { words: 0.25, ..Ranges::NONE }),
 ];
+
+/// Sounds are stretched by up to e^0.15 in time and e^0.08 in pitch, and shifted by up to a tenth and 4 % of the whole.
+const SOUNDS: Ranges =
+    Ranges { scale: 0.08, aspect: 0.13, shift: 0.08, sway: 0.12, contrast: 0.3, noise: 0.04, curve: 0.13, stripes: 0.15, ..Ranges::NONE };
 
 const fn preset(name: &'static str, help: &'static str, ranges: Ranges) -> AugmentPreset {
     AugmentPreset { name, help, ranges }

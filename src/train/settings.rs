@@ -10,9 +10,9 @@ use super::optimizer::OptimizerKind;
 use super::presets::augment_preset;
 use super::tasks::{ClassWeights, RegressionLoss, TASKS, Task, TaskSettings};
 use super::weights::beginning;
-use crate::core::sample::SampleType;
+use crate::core::sample::{SampleType, Subject};
 use crate::core::settings::{self, Settings};
-use crate::data::{MOST_SIDE, Masking, ReadOptions, Resize, Split, TruthKind};
+use crate::data::{MOST_SIDE, Masking, ReadOptions, Resize, Spectrogram, Split, TruthKind};
 use crate::error::UsageError;
 use crate::exec::DeviceSpec;
 use crate::kernels::adam::AdamSettings;
@@ -35,7 +35,8 @@ variants! {
 settings! {
     /// Settings that all training shares. Defaults are the reference recipe.
     pub struct RunSettings {
-        /// Images: a folder of PNG and JPEG files, a .tar.gz of one, MNIST's IDX or CIFAR-10's binary files. Texts: a CSV, TSV or JSON
+        /// Images: a folder of PNG and JPEG files, a .tar.gz of one, MNIST's IDX or CIFAR-10's binary files. Sounds: a folder of WAV, FLAC
+        /// or MP3 files. Texts: a CSV, TSV or JSON
         /// Lines file, plain lines, a folder of .txt files for each class, or CoNLL files of words with tags
         data: Option<PathBuf> = None => value("PATH").absent("the embedded digits; of a run folder, its own"),
         /// Column that is to be predicted: of texts, of a table, or of the index.csv of an image folder
@@ -44,9 +45,9 @@ settings! {
         text: Option<String> = None => value("COLUMN").absent("the one that is called text or the like, or has most words"),
         /// Lines of plain text up to a blank one are one text
         documents: Option<bool> = None => absent("if they are three or more on average"),
-        /// Size that images get
+        /// Size that images get; of sounds, pitches and moments
         size: Option<[u32; 2]> = None
-            => value("SIDE|HEIGHTxWIDTH").absent("that of the weights that are begun with, else the one that all have and that is no larger than 256, else 32").at_least(1.0).at_most(MOST_SIDE as f64),
+            => value("SIDE|HEIGHTxWIDTH").absent("that of the weights that are begun with, else the one that all have and that is no larger than 256, else 32; of sounds, 40x32").at_least(1.0).at_most(MOST_SIDE as f64),
         /// Read images as grey, or with `false` as colour
         grey: Option<bool> = None => absent("as most are"),
         /// Bits of each value of a picture that are used, for instance 12 of a microscope's 16; stretched over the whole range
@@ -54,6 +55,9 @@ settings! {
         /// How pictures of other proportions get their size: letterbox has borders, crop takes the middle; crop:SHARE:FILTER takes that share
         /// of what the size would hold and scales by a filter, bilinear or bicubic
         resize: Option<Resize> = None => value("letterbox|crop").absent("as for the weights that are begun with, else letterbox"),
+        /// Samples per second that sounds get
+        rate: Option<u32> = None
+            => value("HERTZ").absent("that of the run that is begun with, else that of most sounds, at most 16000").at_least(*Spectrogram::RATES.start() as f64).at_most(*Spectrogram::RATES.end() as f64),
         /// auto, cpu, an index, or BACKEND:NAME, for instance vulkan:llvmpipe (see `devices`)
         device: String = "auto".into() => read_by(|word| word.parse::<DeviceSpec>().map(|_| word.into())),
         /// Threads of the CPU path; 0 is all cores
@@ -177,7 +181,7 @@ settings! {
 }
 
 /// Settings of a run that say how data are read.
-pub const DATA_SETTINGS: &[&str] = &["data", "target", "text", "documents", "size", "grey", "bits", "resize"];
+pub const DATA_SETTINGS: &[&str] = &["data", "target", "text", "documents", "size", "grey", "bits", "resize", "rate"];
 
 /// Micro-batches are multiples of this many samples: so parts of buffers begin where bindings may.
 pub const MICRO_UNIT: u32 = 16;
@@ -191,9 +195,15 @@ pub const MIN_PUBLISHED_STEPS: u32 = 200;
 /// The augmentation of pretraining on images in colour, where nobody chose another.
 pub const COLOUR_AUGMENTATION: &str = "photos-strong";
 
+/// The augmentation of pretraining on sounds, where nobody chose another.
+pub const SOUND_AUGMENTATION: &str = "sounds";
+
 /// Steps of pretraining on texts, and features of the encoder, by default.
 const TEXT_STEPS: u32 = 1000;
 const TEXT_FEATURES: u32 = 256;
+
+/// Steps of pretraining on sounds, by default.
+const SOUND_STEPS: u32 = 400;
 
 /// Learning rate of states of tokens that are learnt from scratch.
 const STATES_LR: f32 = 5e-4;
@@ -228,7 +238,8 @@ impl RunSettings {
         let truth = want_labels.then_some(TruthKind::Classes);
         let (target, text, size, grey, bits) = (self.target.clone(), self.text.clone(), self.size, self.grey, self.bits);
         let resize = self.resize.unwrap_or_default();
-        ReadOptions { target, text, documents: self.documents, size, grey, bits, resize, truth, want_labels, ..ReadOptions::default() }
+        let (documents, rate) = (self.documents, self.rate);
+        ReadOptions { target, text, documents, size, grey, bits, resize, rate, truth, want_labels, ..ReadOptions::default() }
     }
 
     /// Reads images as those that a checkpoint was trained on, unless told otherwise.
@@ -238,6 +249,7 @@ impl RunSettings {
             self.grey.get_or_insert(image.channels == 1);
         }
         self.bits = self.bits.or(record.bits);
+        self.rate = self.rate.or(record.spectrogram.map(|spectrogram| spectrogram.rate));
         self.resize = self.resize.or(Some(record.resize).filter(|resize| *resize != Resize::Letterbox));
     }
 
@@ -310,8 +322,9 @@ impl Settings for PretrainSettings {
     }
 
     /// The default augmentation is for what is drawn in strokes.
-    fn suited_to(&self, kind: SampleType) -> Option<Self> {
+    fn suited_to(&self, kind: SampleType, subject: Subject) -> Option<Self> {
         match kind {
+            SampleType::Image(_) if subject == Subject::Sounds => Some(self.clone().of_sounds()),
             SampleType::Image(image) if image.channels > 1 && self.method.unaugmented().is_none() => {
                 Some(PretrainSettings { augment: preset(COLOUR_AUGMENTATION), ..self.clone() })
             }
@@ -322,6 +335,15 @@ impl Settings for PretrainSettings {
 }
 
 impl PretrainSettings {
+    /// With what was best for spoken digits.
+    fn of_sounds(self) -> Self {
+        let plain = self.method.unaugmented().is_some();
+        let recipe = self.method.recipe();
+        let lr = if recipe.optimizer == OptimizerKind::Sgd { recipe.lr / 2.0 } else { recipe.lr };
+        let run = RunSettings { steps: Some(SOUND_STEPS), lr, ..self.run };
+        PretrainSettings { augment: if plain { Ranges::NONE } else { preset(SOUND_AUGMENTATION) }, run, ..self }
+    }
+
     /// With what was best for sentences: half of the words left out of each view, no head between features and loss.
     fn of_texts(self) -> Self {
         let run =
@@ -408,9 +430,13 @@ impl Settings for FinetuneSettings {
         Ok(FinetuneSettings { model, run: RunSettings { resize, ..settings.run }, ..settings })
     }
 
-    fn suited_to(&self, kind: SampleType) -> Option<Self> {
+    fn suited_to(&self, kind: SampleType, subject: Subject) -> Option<Self> {
         let begun = self.from != "scratch" || self.init_from.is_some();
         let published = begun && !self.model.kind.published().is_empty();
+        if subject == Subject::Sounds && (!begun || published || self.init_from.is_some()) {
+            // A pretrained run of ours has an augmentation of its own.
+            return Some(FinetuneSettings { augment: preset("sounds-light"), ..self.clone() });
+        }
         matches!(kind, SampleType::Tokens { .. }).then(|| if published { self.clone().of_language() } else { self.clone().of_texts() })
     }
 }

@@ -161,7 +161,7 @@ fn settings(args: &CurveArgs, of: &Contender, arm: Arm, budget: Budget, lr: f32)
     let Contender { checkpoint, testing, .. } = of;
     let (kind, defaults) = (testing.train.kind(), FinetuneSettings::default());
     let in_colour = kind.channels() > 1;
-    let of_kind = defaults.suited_to(kind).unwrap_or_else(|| FinetuneSettings {
+    let of_kind = defaults.suited_to(kind, testing.subject()).unwrap_or_else(|| FinetuneSettings {
         augment: augment_preset(AUGMENTATION[usize::from(in_colour)]).expect("a preset"),
         ..defaults
     });
