@@ -28,7 +28,7 @@ pub struct Target {
     pub read: fn(&Path, &Input) -> bool,
 }
 
-pub static ALL: [Target; 24] = [
+pub static ALL: [Target; 25] = [
     Target { name: "idx", seeds: idx, mutate: files, read: images },
     Target { name: "cifar", seeds: cifar, mutate: files, read: images },
     Target { name: "pixels", seeds: pixels, mutate: text, read: read_pixels },
