@@ -39,7 +39,7 @@ pub enum Command {
     Label(LabelArgs),
     /// Write the embeddings of images or texts to a file, for other programs
     Embed(EmbedArgs),
-    /// Find the images most like a picture, or the texts most like some words
+    /// Find the images most like a picture, the sounds most like a sound, or the texts most like some words
     Search(SearchArgs),
     /// Does pretraining pay? Fine-tune and train from scratch side by side, for several label budgets
     Curve(CurveArgs),
@@ -291,7 +291,7 @@ pub struct EvalArgs {
 pub struct PredictArgs {
     /// A run folder (its best checkpoint), a checkpoint file, or weights that others published
     pub run: PathBuf,
-    /// Pictures of any size, folders of them, quoted patterns, or - for a list of paths on stdin; for a run that was trained on a
+    /// Pictures of any size or sounds, folders of them, quoted patterns, or - for a list of paths on stdin; for a run that was trained on a
     /// table, tables with its columns; for one that was trained on texts, files of texts, or - for lines of text on stdin;
     /// for one that tags words, also CoNLL files
     #[arg(required = true)]
@@ -393,7 +393,7 @@ pub struct LabelArgs {
 pub struct EmbedArgs {
     /// A run folder (its best checkpoint), a checkpoint file, or weights that others published
     pub run: PathBuf,
-    /// Images, in any format that --data of `pretrain` takes (training images come first, then test images); or a picture, a pattern
+    /// Images, in any format that --data of `pretrain` takes (training images come first, then test images); or a picture, a sound, a pattern
     /// such as 'photos/*.jpg', or - for a list of files on stdin
     #[arg(value_name = "DATA")]
     pub images: PathBuf,
@@ -413,7 +413,7 @@ pub struct EmbedArgs {
 pub struct SearchArgs {
     /// A run folder (its best checkpoint), a checkpoint file, or weights that others published
     pub run: PathBuf,
-    /// A PNG or JPEG picture, or the name of one of the images: a file, or without files, train:INDEX or test:INDEX; of texts, any words
+    /// A PNG or JPEG picture, or a sound, or the name of one of the images: a file, or without files, train:INDEX or test:INDEX; of texts, any words
     #[arg(value_name = "IMAGE|WORDS")]
     pub query: PathBuf,
     /// Where to look, in any format that --data of `pretrain` takes [default: the data of the run]

@@ -428,6 +428,19 @@ fn a_run_on_sounds_goes_all_the_way() {
         let output = wgraft(root, &[args, &cpu].concat());
         assert!(!output.status.success() && stderr(&output).contains(part), "{args:?}: {}", stderr(&output));
     }
+    // Parts of a recording are labelled, but no files to be sorted.
+    let high: Vec<f64> = (0..10).flat_map(|i| jump(RATE, [[300.0, 2000.0][i % 2]; 2], 0.5)).collect();
+    put(root, "day/day.wav", wav(PCM16, RATE, 1, &high));
+    let row = |i: usize| format!("day.wav,{},{},{}\n", i as f64 / 2.0, (i + 1) as f64 / 2.0, ["low", "high"][i % 2]);
+    put(root, "day/index.csv", format!("file,start,end,label\n{}", (0..10).map(row).collect::<String>()));
+    let label = ["label", "pre", "--data", "day", "--target", "label", "--labels-per-class", "1", "--out", "day-labels"];
+    ran(&label);
+    let labels = fs::read_to_string(root.join("day-labels/labels.csv")).expect("it is written");
+    assert!(labels.contains("\"day.wav, 0 to 0.5 s\",low"), "{labels}");
+    let output = wgraft(root, &[&label[..], &["--overwrite", "--sort", "sorted"], &cpu].concat());
+    assert!(stderr(&output).contains("is a part of one"), "{}", stderr(&output));
+    let given = ["label", "pre", "--data", "day", "--labels", "day-labels/labels.csv", "--out", "again"];
+    ran(&given);
     // As an archive, they are the same.
     let mut archive = tar::Builder::new(Vec::new());
     archive.append_dir_all("tones", root.join("tones")).expect("it takes all");

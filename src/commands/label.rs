@@ -139,6 +139,9 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     let start = KnownLabels::of(args, &data)?;
     if args.sort.is_some() {
         ensure!(!data.train.names.is_empty(), UsageError(format!("--sort copies pictures, {} has none in files of their own", data.name)));
+        if let Some(part) = (0..data.train.len()).map(|row| data.train.name(row)).find(|name| !data.root.join(name).is_file()) {
+            return Err(UsageError(format!("--sort copies files, `{part}` of {} is a part of one", data.name)).into());
+        }
         let folders: HashSet<String> = start.class_names.iter().map(|class| folder_of(class)).collect();
         ensure!(folders.len() == start.class_names.len(), UsageError("--sort: two labels would have one folder: rename one".into()));
     }

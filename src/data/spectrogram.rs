@@ -41,7 +41,7 @@ impl Spectrogram {
 
     /// The usual one, of sounds of a rate.
     pub fn of_rate(rate: u32) -> Self {
-        Spectrogram { rate, window: 32.0, hop: 10.0, scale: MelScale::Htk, low: 60.0, high: f64::from(rate) / 2.0, range: 50.0, trim: 30.0 }
+        Spectrogram { rate, window: 32.0, hop: 10.0, scale: MelScale::Htk, low: 60.0, high: f64::from(rate) / 2.0, range: 50.0, trim: 40.0 }
     }
 
     /// Samples of a window: an even number.
