@@ -439,8 +439,6 @@ fn a_run_on_sounds_goes_all_the_way() {
     assert!(labels.contains("\"day.wav, 0 to 0.5 s\",low"), "{labels}");
     let output = wgraft(root, &[&label[..], &["--overwrite", "--sort", "sorted"], &cpu].concat());
     assert!(stderr(&output).contains("is a part of one"), "{}", stderr(&output));
-    let given = ["label", "pre", "--data", "day", "--labels", "day-labels/labels.csv", "--out", "again"];
-    ran(&given);
     // As an archive, they are the same.
     let mut archive = tar::Builder::new(Vec::new());
     archive.append_dir_all("tones", root.join("tones")).expect("it takes all");
