@@ -136,6 +136,25 @@ fn only_an_empty_cell_is_no_class() {
 }
 
 #[test]
+fn few_whole_numbers_are_classes_where_nobody_says_what_they_are() {
+    let dir = folder();
+    let mut index = "file,digit,age\n".to_string();
+    for i in 0..8_u8 {
+        put(dir.path(), &format!("{i}.png"), even(10 * i));
+        index += &format!("{i}.png,{},{}\n", 7 + i % 2, 30 + i);
+    }
+    put(dir.path(), "index.csv", index);
+    let unsaid = |column| ReadOptions { want_labels: false, ..target(column) };
+    let digits = load(dir.path(), &unsaid("digit"));
+    assert_eq!((&digits.class_names[..], digits.train.truth.targets.is_none()), (&["7".to_string(), "8".to_string()][..], true));
+    noted(&digits, "column `digit` of index.csv has few whole numbers: they are taken for classes");
+    let ages = load(dir.path(), &unsaid("age"));
+    assert!(ages.class_names.is_empty() && ages.train.truth.targets.is_some());
+    let asked = load(dir.path(), &ReadOptions { truth: Some(TruthKind::Numbers), ..target("digit") });
+    assert!(asked.train.truth.targets.is_some(), "who asks for numbers has them");
+}
+
+#[test]
 fn unknown_classes_are_listed() {
     let dir = folder();
     common::files::two_classes(dir.path());

@@ -28,7 +28,7 @@ pub struct Target {
     pub read: fn(&Path, &Input) -> bool,
 }
 
-pub static ALL: [Target; 24] = [
+pub static ALL: [Target; 25] = [
     Target { name: "idx", seeds: idx, mutate: files, read: images },
     Target { name: "cifar", seeds: cifar, mutate: files, read: images },
     Target { name: "pixels", seeds: pixels, mutate: text, read: read_pixels },
@@ -43,6 +43,7 @@ pub static ALL: [Target; 24] = [
     Target { name: "bmp", seeds: || pictures(ImageFormat::Bmp), mutate: files, read: picture },
     Target { name: "tiff", seeds: || pictures(ImageFormat::Tiff), mutate: files, read: picture },
     Target { name: "wav", seeds: wavs, mutate: files, read: sound },
+    Target { name: "sounds", seeds: sounds, mutate: files, read: sound },
     Target { name: "masks", seeds: masks, mutate: pngs, read: read_masks },
     Target { name: "tar", seeds: || archives("data.tar", tarred), mutate: tars, read: read_archive },
     Target { name: "tar.gz", seeds: || archives("data.tar.gz", |files| gzipped(&tarred(files))), mutate: files, read: read_archive },
@@ -443,6 +444,16 @@ fn wavs() -> Vec<Input> {
         Input::of(&[("a.wav", chunk(b"RIFF", &[b"WAVE", &chunks[..]].concat()))])
     };
     vec![wav(1, 1, 16), wav(3, 2, 32), wav(7, 1, 8), wav(1, 8, 24)]
+}
+
+/// The same tone in other formats, as libsndfile writes them.
+fn sounds() -> Vec<Input> {
+    vec![
+        Input::of(&[("a.flac", include_bytes!("../../tests/sound/jump.flac").to_vec())]),
+        Input::of(&[("a.ogg", include_bytes!("../../tests/sound/jump.ogg").to_vec())]),
+        Input::of(&[("a.mp3", include_bytes!("../../tests/sound/jump.mp3").to_vec())]),
+        Input::of(&[("a.aiff", include_bytes!("../../tests/sound/jump.aiff").to_vec())]),
+    ]
 }
 
 /// Two tensors, one of them a view by columns, as PyTorch saves them: in a zip, and in the stream of older versions.

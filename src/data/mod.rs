@@ -25,6 +25,8 @@ mod folder;
 #[cfg(feature = "files")]
 mod given_labels;
 #[cfg(feature = "files")]
+mod guard;
+#[cfg(feature = "files")]
 mod idx;
 #[cfg(feature = "files")]
 mod index;

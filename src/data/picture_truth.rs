@@ -72,8 +72,14 @@ pub(super) fn of<'a>(
         (Some(TruthKind::Masks), _) => masks(name, layout, samples),
         (None, None) if options.want_labels && !layout.masks.is_empty() => masks(name, layout, samples),
         (Some(TruthKind::Numbers), Some(targets)) => numbers(options, &targets),
-        (None, Some(targets)) if targets.iter().all(|(text, _)| number(text).is_some()) => numbers(options, &targets),
-        (Some(TruthKind::Classes) | None, Some(targets)) => {
+        (None, Some(targets)) if targets.iter().all(|(text, _)| number(text).is_some()) && !number_classes(&targets) => {
+            numbers(options, &targets)
+        }
+        (truth @ (Some(TruthKind::Classes) | None), Some(targets)) => {
+            if truth.is_none() && number_classes(&targets) {
+                let column = options.target.as_deref().unwrap_or_default();
+                notes.push(format!("column `{column}` of index.csv has few whole numbers: they are taken for classes"));
+            }
             let classes: Vec<Option<&str>> = targets.iter().map(|(text, _)| Some(text.as_str())).collect();
             let distinct = classes.iter().flatten().collect::<BTreeSet<_>>().len();
             ensure!(
@@ -101,6 +107,14 @@ pub(super) fn of<'a>(
             }
         }
     }
+}
+
+/// Whether numbers are names, as digits are: whole, few, and of many samples each.
+fn number_classes(targets: &[&(String, u32)]) -> bool {
+    const MOST: usize = 100;
+    let distinct: BTreeSet<&str> = targets.iter().map(|(text, _)| text.as_str()).collect();
+    let whole = |text: &&str| number(text).is_some_and(|value| value >= 0.0 && value.fract() == 0.0);
+    distinct.len() <= MOST && 4 * distinct.len() <= targets.len() && distinct.iter().all(whole)
 }
 
 fn numbers(options: &ReadOptions, targets: &[&(String, u32)]) -> Result<PictureTruth<'static>> {

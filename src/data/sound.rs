@@ -14,6 +14,7 @@ use symphonia::core::units::Time;
 
 use super::decode::{PictureOptions, Remarks, Seen, stretched};
 use super::excerpt::Excerpt;
+use super::guard::guarded;
 use super::kinds::{HEAD, foreign_sound, is_picture, misnamed};
 use super::spectrogram::Spectrogram;
 use super::tree::FileBytes;
@@ -33,7 +34,9 @@ pub(super) struct SoundLook {
 const SILENCE: f64 = 1e-15;
 /// What is weaker is nothing.
 const LEAST_POWER: f64 = 1e-30;
-/// Where a excerpt begins later than this, what is before it is skipped rather than decoded.
+/// A decoder keeps a block of each.
+const MOST_CHANNELS: u32 = 255;
+/// Where an excerpt begins later than this, what is before it is skipped rather than decoded.
 const SEEK_FROM_SECONDS: f64 = 2.0;
 /// Lengths in headers from here on stand for unknown ones, as programs write them that do not know the end yet.
 const UNKNOWN_LENGTH: u32 = 0x7FFF_F000;
@@ -151,9 +154,8 @@ impl OpenedSound<'_> {
         }
         let stream = MediaSourceStream::new(Box::new(mended), MediaSourceStreamOptions::default());
         let unreadable = "is not a WAV, AIFF, FLAC, MP3 or Ogg Vorbis that can be read";
-        let reader = symphonia::default::get_probe()
-            .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
-            .map_err(|error| anyhow::anyhow!("{unreadable} ({error})"))?;
+        let probe = || symphonia::default::get_probe().probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default());
+        let reader = guarded(probe).context(unreadable)?.map_err(|error| anyhow::anyhow!("{unreadable} ({error})"))?;
         let track = reader.default_track(TrackType::Audio).or_else(|| reader.first_track(TrackType::Audio)).context("has no sound")?;
         let parameters = track.codec_params.as_ref().and_then(|parameters| parameters.audio()).context(unreadable)?;
         let rate = parameters.sample_rate.context("does not say how many samples it has per second")?;
@@ -163,11 +165,13 @@ impl OpenedSound<'_> {
             Spectrogram::RATES.start(),
             Spectrogram::RATES.end()
         );
-        let decoder =
-            symphonia::default::get_codecs().make_audio_decoder(parameters, &AudioDecoderOptions::default()).map_err(|error| {
+        let channels = parameters.channels.as_ref().map_or(1, |channels| channels.count() as u32);
+        ensure!(channels <= MOST_CHANNELS, "has {channels} channels; at most {MOST_CHANNELS} are read");
+        let decoder = guarded(|| symphonia::default::get_codecs().make_audio_decoder(parameters, &AudioDecoderOptions::default()))
+            .context(unreadable)?
+            .map_err(|error| {
                 anyhow::anyhow!("is written in a way that is not read ({error}): `ffmpeg -i FILE FILE.wav` makes WAV of it")
             })?;
-        let channels = parameters.channels.as_ref().map_or(1, |channels| channels.count() as u32);
         let by_samples = track.time_base.is_some_and(|base| base.numer.get() == 1 && base.denom.get() == rate);
         let (track, length) = (track.id, track.num_frames);
         let remarks = Remarks { ends_early: cut, ..Remarks::default() };
@@ -182,17 +186,17 @@ impl OpenedSound<'_> {
         if start > SEEK_FROM_SECONDS && self.by_samples {
             let to = SeekTo::Time { time: Time::try_from_secs_f64(start - 1.0).unwrap_or(Time::ZERO), track_id: Some(self.track) };
             // What cannot be skipped is decoded.
-            if self.reader.seek(SeekMode::Accurate, to).is_ok() {
+            if guarded(|| self.reader.seek(SeekMode::Accurate, to))?.is_ok() {
                 self.decoder.reset();
                 at = None;
             }
         }
         let (mut interleaved, mut mixed, mut taken) = (Vec::<f32>::new(), Vec::new(), 0);
         loop {
-            let packet = match self.reader.next_packet() {
-                Ok(Some(packet)) => packet,
-                Ok(None) => break,
-                Err(_) => {
+            let packet = match guarded(|| self.reader.next_packet()) {
+                Ok(Ok(Some(packet))) => packet,
+                Ok(Ok(None)) => break,
+                Ok(Err(_)) | Err(_) => {
                     self.remarks.ends_early = true;
                     break;
                 }
@@ -201,13 +205,13 @@ impl OpenedSound<'_> {
                 continue;
             }
             let begin = at.unwrap_or_else(|| packet.pts.get().max(0) as u64);
-            let decoded = match self.decoder.decode(&packet) {
-                Ok(decoded) => decoded,
-                Err(Error::DecodeError(_)) => {
+            let decoded = match guarded(|| self.decoder.decode(&packet)) {
+                Ok(Ok(decoded)) => decoded,
+                Ok(Err(Error::DecodeError(_))) => {
                     self.remarks.ends_early = true;
                     continue;
                 }
-                Err(_) => {
+                Ok(Err(_)) | Err(_) => {
                     self.remarks.ends_early = true;
                     break;
                 }
