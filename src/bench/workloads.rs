@@ -61,6 +61,7 @@ pub fn train_step(hidden: u32, batch: u32, binding_limit: u64) -> Result<Workloa
         samples: &split,
         batch,
         drop_tail: true,
+        by_length: false,
         trained: &[models::ENCODER, models::HEAD],
         optimizer,
         seed: 0,

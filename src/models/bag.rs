@@ -37,6 +37,10 @@ impl Encoder for Bag {
         row_norm(t, "encoder.norm", place.group, sum, LAYER_NORM_EPS)
     }
 
+    fn pays_for_padding(&self) -> bool {
+        false
+    }
+
     fn has_batch_norm(&self) -> bool {
         false
     }

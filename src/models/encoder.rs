@@ -31,6 +31,11 @@ pub trait Encoder: Sync {
         false
     }
 
+    /// Whether what it computes of a text grows with the longest one of its batch, so that batches of like length spare time.
+    fn pays_for_padding(&self) -> bool {
+        true
+    }
+
     /// The usual rate of dropout in its training; `None` where it drops nothing.
     fn dropout(&self) -> Option<f32> {
         None

@@ -116,6 +116,7 @@ impl Pretrain {
             samples: &train,
             batch: run.batch,
             drop_tail: true,
+            by_length: settings.model.kind.pays_for_padding(),
             trained: &[models::ENCODER, models::HEAD],
             optimizer: run.update_rule(),
             seed: run.seed,

@@ -109,6 +109,8 @@ pub struct TrainingOptions<'a> {
     pub batch: u32,
     /// Leave the samples that do not fill a batch for another epoch: contrastive losses want one batch size.
     pub drop_tail: bool,
+    /// Batches of texts of about the same length.
+    pub by_length: bool,
     /// Parameter groups to train.
     pub trained: &'a [u8],
     pub optimizer: Optimizer,
@@ -181,14 +183,17 @@ impl Training {
         }
     }
 
-    /// Records one step of training: `step` builds the maths from a batch to the loss. Texts have batches of like length.
+    /// Records one step of training: `step` builds the maths from a batch to the loss.
     pub fn record(
         r: &mut Recording,
         options: &TrainingOptions<'_>,
         step: &dyn Fn(&mut Tape<'_>, Batch, Clock) -> Buf,
     ) -> Result<Self, RecordError> {
         let at_once = MOST_VIEWS * u64::from(options.batch);
-        let mut training = Self::begin(r, options, at_once, &|split, order| Buckets::by_length(split, order, options.drop_tail))?;
+        let mut training = Self::begin(r, options, at_once, &|split, order| match options.by_length {
+            true => Buckets::by_length(split, order, options.drop_tail),
+            false => Buckets::whole(split, order),
+        })?;
         let (clock, trained, ring) = (training.clock, options.trained, training.ring);
         let buckets = training.buckets.parts.len();
         let mut whole = |name: &str, (data, order): (DataBufs, Order), batch: u32| -> Result<Program, RecordError> {
