@@ -54,7 +54,7 @@ pub use masked_mean::masked_mean;
 pub use normalize::normalize;
 pub use pixel_cross_entropy::pixel_cross_entropy;
 pub use pool::{global_avg_pool, max_pool2d};
-pub use recurrent::{RecurrentLayer, RecurrentStates, recurrent};
+pub use recurrent::{Cell, MOST_UNITS, RecurrentLayer, RecurrentStates, recurrent};
 pub use regression::{huber, mse};
 pub use relu::relu;
 pub use resample::{concat, upsample_nearest, upsample_to};
@@ -70,7 +70,6 @@ use crate::kernels::column_sums::ColumnSums;
 use crate::kernels::matmul::{Layout, Matmul};
 use crate::kernels::norm_sums::NormSums;
 use crate::kernels::parts;
-pub use crate::kernels::recurrent::Cell;
 use crate::kernels::sum_parts::SumParts;
 use linear::before_activation;
 

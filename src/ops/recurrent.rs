@@ -6,7 +6,8 @@ use crate::core::sample::NO_TOKEN;
 use crate::core::tape::Tape;
 use crate::kernels::copy::Copy;
 use crate::kernels::matmul::{Layout, Matmul};
-use crate::kernels::recurrent::{Cell, Recurrent};
+use crate::kernels::recurrent::Recurrent;
+pub use crate::kernels::recurrent::{Cell, MOST_UNITS};
 use crate::kernels::recurrent_backward::{CellGradients, RecurrentBackward};
 
 /// Parameters of a layer in one direction, called as PyTorch calls them: `w_ih`: `[gates * width, inputs]`; `w_hh`:
