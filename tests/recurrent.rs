@@ -79,6 +79,26 @@ fn pretrained_runs_go_on_to_labels() {
 }
 
 #[test]
+fn words_are_tagged_by_those_behind_them() {
+    let dir = folder();
+    let dir = dir.path();
+    let names = ["Ashby", "Corby", "Derby", "Selby", "Whitby", "Rugby"];
+    let sentence = |i: usize| {
+        let (verb, tag) = [("sings", "B-PER"), ("burns", "B-LOC")][i % 2];
+        let more = if i.is_multiple_of(3) { "again O\n" } else { "" };
+        format!("{} {tag}\n{verb} O\n{more}\n", names[i / 2 % 6])
+    };
+    put(dir, "words.conll", (0..60).map(sentence).collect::<String>());
+    let f1 = |more: &[&str], out: &str| {
+        let train = ["finetune", "--task", "tag", "--data", "words.conll", "--model", "gru", "--steps", "80", "--lr", "0.01", "--out", out];
+        json(dir, &[&train[..], &SMALL, more].concat())["test_f1"].as_f64().expect("it is measured")
+    };
+    assert!(f1(&[], "both") > 0.9);
+    // The control: what goes forward alone has not seen what tells.
+    assert!(f1(&["--bidirectional", "false"], "forward") < 0.8);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     let dir = folder();
     let dir = dir.path();

@@ -240,7 +240,7 @@ impl Rough {
 }
 
 /// What a step of one unit leaves: its state, the second one if it has one, and what is kept.
-struct Step {
+struct UnitStep {
     h: Rough,
     c: Rough,
     kept: Vec<Rough>,
@@ -248,19 +248,19 @@ struct Step {
 
 impl Cell {
     /// Of one unit, from what inputs say to its gates, the sums over states, and its states.
-    fn step(self, x: &[f32], sums: &[Rough], [h, c]: [Rough; 2], exp: Exp) -> Step {
+    fn step(self, x: &[f32], sums: &[Rough], [h, c]: [Rough; 2], exp: Exp) -> UnitStep {
         let gate = |gate: usize| Rough::exact(x[gate]).plus(sums[gate]);
         match self {
             Cell::Gru => {
                 let [r, z] = [0, 1].map(|i| gate(i).sigmoid(exp));
                 let n = Rough::exact(x[2]).plus(r.times(sums[2])).tanh(exp);
-                Step { h: z.one_less().times(n).plus(z.times(h)), c, kept: vec![r, z, n, sums[2]] }
+                UnitStep { h: z.one_less().times(n).plus(z.times(h)), c, kept: vec![r, z, n, sums[2]] }
             }
             Cell::Lstm => {
                 let [i, f, o] = [0, 1, 3].map(|i| gate(i).sigmoid(exp));
                 let g = gate(2).tanh(exp);
                 let c = f.times(c).plus(i.times(g));
-                Step { h: o.times(c.tanh(exp)), c, kept: vec![i, f, g, o, c] }
+                UnitStep { h: o.times(c.tanh(exp)), c, kept: vec![i, f, g, o, c] }
             }
         }
     }

@@ -42,7 +42,7 @@ pub struct RecurrentBackward {
 }
 
 /// What is read, as rows.
-struct Read<'a> {
+struct RecurrentRows<'a> {
     grad_y: Rows<'a, f32>,
     grad_last: Rows<'a, f32>,
     kept: Rows<'a, f32>,
@@ -114,17 +114,17 @@ impl RecurrentBackward {
         (AT_ONCE / self.w.cols().div_ceil(4)).clamp(1, 16)
     }
 
-    fn read<'a>(&self, m: &'a HostMem) -> Read<'a> {
+    fn read<'a>(&self, m: &'a HostMem) -> RecurrentRows<'a> {
         let [grad_y, grad_last, kept, w] = [self.grad_y, self.grad_last, self.kept, self.w].map(|buf| m.f32(buf));
         let before = match self.of {
             CellGradients::Gru { before, .. } => Some(m.f32(before)),
             CellGradients::Lstm => None,
         };
-        Read { grad_y, grad_last, kept, before, w }
+        RecurrentRows { grad_y, grad_last, kept, before, w }
     }
 
     /// By gates themselves and through products, by place.
-    fn trace(&self, from: &Read<'_>, tokens: &Rows<u32>, sequence: usize, exp: Exp) -> [Vec<Vec<Rough>>; 2] {
+    fn trace(&self, from: &RecurrentRows<'_>, tokens: &Rows<u32>, sequence: usize, exp: Exp) -> [Vec<Vec<Rough>>; 2] {
         let (walk, cell) = (self.walk(), self.cell());
         let (width, gates) = (walk.width, cell.gates() as usize);
         let [mut grad, mut hidden] = [(); 2].map(|()| vec![vec![Rough::exact(0.0); gates * width]; walk.length]);

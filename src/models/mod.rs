@@ -4,6 +4,7 @@
 mod bag;
 mod bert;
 mod cnn;
+mod crnn;
 mod decoder;
 mod efficientnet_lite0;
 mod encoder;
@@ -43,6 +44,7 @@ choice! {
     ModelKind of dyn encoder::Encoder, ENCODERS:
     MLP = mlp::ENCODER,
     CNN = cnn::ENCODER,
+    CRNN = crnn::ENCODER,
     RESNET18 = resnet18::ENCODER,
     RESNET34 = resnet34::ENCODER,
     RESNET50 = resnet50::ENCODER,

@@ -9,19 +9,19 @@ use crate::core::tape::Tape;
 use crate::ops::{Cell, Form, LAYER_NORM_EPS, MOST_UNITS, Value, embedding, masked_mean};
 
 /// Embeddings, recurrent layers and a layer norm.
-pub(super) struct Recurrent {
+pub(super) struct RecurrentNetwork {
     name: &'static str,
     help: &'static str,
     cell: Cell,
 }
 
-pub(super) static GRU: Recurrent = Recurrent {
+pub(super) static GRU: RecurrentNetwork = RecurrentNetwork {
     name: "gru",
     help: "Texts token after token by gated recurrent units, averaged: a small one that begins without weights.",
     cell: Cell::Gru,
 };
 
-pub(super) static LSTM: Recurrent = Recurrent {
+pub(super) static LSTM: RecurrentNetwork = RecurrentNetwork {
     name: "lstm",
     help: "Texts token after token by long short-term memory, averaged: a small one that begins without weights.",
     cell: Cell::Lstm,
@@ -30,7 +30,7 @@ pub(super) static LSTM: Recurrent = Recurrent {
 /// Embeddings begin uniform within it, as large as states are.
 const EMBEDDING_SCALE: f32 = 0.5;
 
-impl Encoder for Recurrent {
+impl Encoder for RecurrentNetwork {
     fn name(&self) -> &'static str {
         self.name
     }
@@ -62,11 +62,7 @@ impl Encoder for Recurrent {
     }
 
     fn problem(&self, model: &ModelSettings) -> Option<String> {
-        let ModelSettings { features, bidirectional, .. } = *model;
-        let most = MOST_UNITS * directions(model).len() as u32;
-        let uneven = || format!("{features} features cannot be shared by two directions: try --features {}", features + 1);
-        let wide = || format!("{features} features are too many for a recurrent layer: try --features {most}");
-        (bidirectional && !features.is_multiple_of(2)).then(uneven).or_else(|| (features > most).then(wide))
+        units_problem(model)
     }
 
     /// The mean over tokens.
@@ -88,12 +84,21 @@ impl Encoder for Recurrent {
     }
 }
 
+/// What makes no sense of the features of recurrent layers, if anything.
+pub(super) fn units_problem(model: &ModelSettings) -> Option<String> {
+    let ModelSettings { features, bidirectional, .. } = *model;
+    let most = MOST_UNITS * directions(model).len() as u32;
+    let uneven = || format!("{features} features cannot be shared by two directions: try --features {}", features + 1);
+    let wide = || format!("{features} features are too many for a recurrent layer: try --features {most}");
+    (bidirectional && !features.is_multiple_of(2)).then(uneven).or_else(|| (features > most).then(wide))
+}
+
 /// Whether a layer goes in reverse, for each of its directions.
-fn directions(model: &ModelSettings) -> &'static [bool] {
+pub(super) fn directions(model: &ModelSettings) -> &'static [bool] {
     if model.bidirectional { &[false, true] } else { &[false] }
 }
 
-impl Recurrent {
+impl RecurrentNetwork {
     /// What layer norm makes of the last layer.
     fn layers(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> TokenStates {
         let (group, (tokens, vocabulary), width) = (place.group, x.tokens(), model.features);
