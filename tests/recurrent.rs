@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::binary::{json, refused as fails, stdout_of};
-use common::files::{folder, put};
+use common::files::{folder, mask, put};
 use wgraft::core::buffer::{Arena, Buf, Dtype, Fill, NamedBuf, Role, pad_rows, shape};
 use wgraft::core::memory::HostMem;
 use wgraft::core::program::Exp;
@@ -93,9 +93,43 @@ fn words_are_tagged_by_those_behind_them() {
         let train = ["finetune", "--task", "tag", "--data", "words.conll", "--model", "gru", "--steps", "80", "--lr", "0.01", "--out", out];
         json(dir, &[&train[..], &SMALL, more].concat())["test_f1"].as_f64().expect("it is measured")
     };
-    assert!(f1(&[], "both") > 0.9);
+    let both = f1(&[], "both");
+    assert!(both > 0.9, "{both}");
     // The control: what goes forward alone has not seen what tells.
-    assert!(f1(&["--bidirectional", "false"], "forward") < 0.8);
+    let forward = f1(&["--bidirectional", "false"], "forward");
+    assert!(forward < 0.8, "{forward}");
+}
+
+#[test]
+fn columns_of_pictures_are_learnt_in_their_order() {
+    const SIDE: u32 = 16;
+    let dir = folder();
+    let dir = dir.path();
+    // A line that goes up or down, somewhere.
+    for i in 0..40 {
+        let rises = i % 2 == 0;
+        let bright = |at: u32| {
+            let (line, column) = (at / SIDE, at % SIDE);
+            let along = if rises { SIDE - 1 - column } else { column };
+            if line == (along / 2 + i / 2 % 8) % SIDE { 255 } else { (at * 7 + i) as u8 % 32 }
+        };
+        let name = format!("{}/{i:02}.png", if rises { "rising" } else { "falling" });
+        put(dir, &format!("lines/{name}"), mask(SIDE, SIDE, &(0..SIDE * SIDE).map(bright).collect::<Vec<u8>>()));
+    }
+    let train = ["finetune", "--data", "lines", "--model", "crnn", "--width", "4", "--batch", "16", "--augment", "none", "--steps", "60"];
+    let found = json(dir, &[&train[..], &SMALL, &["--lr", "0.01", "--optimizer", "adamw", "--out", "tuned"]].concat());
+    assert!(found["test_accuracy"].as_f64() > Some(0.9), "{found}");
+    let line = |rises: bool| {
+        let along = move |column: u32| if rises { SIDE - 1 - column } else { column };
+        (0..SIDE * SIDE).map(|at| if at / SIDE == along(at % SIDE) / 2 + 4 { 255 } else { 10 }).collect::<Vec<u8>>()
+    };
+    put(dir, "new/up.png", mask(SIDE, SIDE, &line(true)));
+    put(dir, "new/down.png", mask(SIDE, SIDE, &line(false)));
+    let found = json(dir, &["predict", "tuned", "new", "--device", "cpu"]);
+    // The control: the same rows of other columns are the other class.
+    let names: Vec<_> = (0..2).map(|i| found["predictions"][i]["name"].as_str()).collect();
+    assert_eq!(names, [Some("falling"), Some("rising")], "{found}");
+    fails(dir, &["finetune", "--data", "lines", "--model", "crnn", "--width", "6", "--device", "cpu", "--steps", "2"], 2, &["--width 8"]);
 }
 
 #[test]
@@ -106,7 +140,12 @@ fn what_makes_no_sense_is_refused() {
     let of_texts = |more: &[&'static str]| [&["pretrain", "--data", "topics.csv", "--device", "cpu", "--steps", "2"], more].concat();
     fails(dir, &of_texts(&["--model", "gru", "--features", "25"]), 2, &["two directions", "--features 26"]);
     fails(dir, &of_texts(&["--model", "lstm", "--features", "600", "--bidirectional", "false"]), 2, &["too many", "--features 512"]);
-    fails(dir, &of_texts(&["--model", "bag", "--recurrent-layers", "2"]), 2, &["--recurrent-layers, which is for --model gru or lstm"]);
+    fails(
+        dir,
+        &of_texts(&["--model", "bag", "--recurrent-layers", "2"]),
+        2,
+        &["--recurrent-layers, which is for --model crnn, gru or lstm"],
+    );
 }
 
 /// A step that learns to tell classes of texts apart, with everything it is made of.

@@ -121,9 +121,9 @@ impl Walk {
         if self.reverse { count - 1 - step } else { step }
     }
 
-    /// Sequences that the CPU takes at a time: a tile of products, or less where there are more threads.
+    /// Sequences that the CPU takes at a time: whole tiles of products, or less where there are more threads.
     pub(super) fn at_once(self) -> usize {
-        const MOST: usize = 16;
+        const MOST: usize = 24;
         self.batch.div_ceil(rayon::current_num_threads()).clamp(1, MOST)
     }
 

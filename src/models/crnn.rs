@@ -32,7 +32,8 @@ impl Encoder for Crnn {
     }
 
     fn problem(&self, model: &ModelSettings) -> Option<String> {
-        let near = || format!("crnn has a width that is a multiple of 4, not {}: try --width {}", model.width, model.width.next_multiple_of(4));
+        let near =
+            || format!("crnn has a width that is a multiple of 4, not {}: try --width {}", model.width, model.width.next_multiple_of(4));
         (!model.width.is_multiple_of(4)).then(near).or_else(|| units_problem(model))
     }
 
