@@ -29,7 +29,7 @@ use wgraft::kernels::shuffle::Order;
 use wgraft::kernels::weighted_mean::WeightedMean;
 use wgraft::kernels::wide_cross_entropy::WideCrossEntropy;
 use wgraft::models::{self, ModelKind, ModelSettings, Place, TransformerShape};
-use wgraft::ops::{self, Activation, Clock, DataBufs, Function, Optimizer, Similarities};
+use wgraft::ops::{self, Activation, Cell, Clock, DataBufs, Function, Optimizer, Similarities};
 
 /// The ops of golden cases, some in several forms.
 const OPS: &[(&str, Op)] = &[
@@ -54,6 +54,9 @@ const OPS: &[(&str, Op)] = &[
     ("attention", attention),
     ("multi_head_attention", multi_head_attention),
     ("masked_mean_pool", masked_mean),
+    ("gru", |case, engine| recurrent(case, engine, Cell::Gru)),
+    ("gru_lengths", |case, engine| recurrent(case, engine, Cell::Gru)),
+    ("lstm_lengths", |case, engine| recurrent(case, engine, Cell::Lstm)),
     ("softmax_cross_entropy", softmax_cross_entropy),
     ("binary_cross_entropy", binary_cross_entropy),
     ("nt_xent", |case, engine| nt_xent(case, engine, Similarities::Stored)),
@@ -563,6 +566,67 @@ fn masked_mean(case: &Case, engine: &Engine) -> Vec<Found> {
         t.backward(y, dy);
         with_gradients(t, ("out.y", y), &[("grad.x", x)])
     })
+}
+
+/// In one direction or in both, whose states lie side by side in `out.y` and one after the other in `out.h` and `out.c`; without
+/// lengths all sequences are full, and without gradients of the last states there are none.
+fn recurrent(case: &Case, engine: &Engine, cell: Cell) -> Vec<Found> {
+    const PARAMS: [&str; 4] = ["w_ih", "w_hh", "b_ih", "b_hh"];
+    const GRADS: [[&str; 4]; 2] = [
+        ["grad.w_ih", "grad.w_hh", "grad.b_ih", "grad.b_hh"],
+        ["grad.w_ih_reverse", "grad.w_hh_reverse", "grad.b_ih_reverse", "grad.b_hh_reverse"],
+    ];
+    const LAST: [&str; 2] = ["last", "last_reverse"];
+    let [batch, length, _] = <[usize; 3]>::try_from(&*case.tensor("in.x").shape).expect("three dimensions");
+    let has = |name: &str| case.tensors.contains_key(name);
+    let (directions, width) = (1 + usize::from(has("in.w_hh_reverse")), case.tensor("in.w_hh").shape[1]);
+    let lengths = if has("in.lengths") { case.u32s("in.lengths") } else { vec![length as u32; batch] };
+    let found = computed(engine, |t| {
+        let (x, dy, tokens) = (case.input(t, "x"), case.input(t, "dy"), tokens(case, t, &lengths, length as u32));
+        let mut grads = Vec::new();
+        let layers: Vec<_> = (0..directions)
+            .map(|direction| {
+                let suffix = if direction == 0 { "" } else { "_reverse" };
+                let params = PARAMS.map(|name| case.input(t, &format!("{name}{suffix}")));
+                let [w_ih, w_hh, b_ih, b_hh] = params;
+                let layer = ops::RecurrentLayer { cell, reverse: direction == 1, w_ih, w_hh, b_ih, b_hh };
+                grads.extend(GRADS[direction].into_iter().zip(params));
+                let found = ops::recurrent(t, &format!("layer{suffix}"), x, tokens, layer);
+                if has("in.dh") {
+                    let given: Vec<Vec<f32>> =
+                        ["in.dh", "in.dc"].into_iter().filter(|name| has(name)).map(|name| case.f32s(name)).collect();
+                    let row = |sequence: usize| {
+                        let at = (direction * batch + sequence) * width;
+                        given.iter().flat_map(move |states| states[at..at + width].to_vec())
+                    };
+                    let fill = Fill::F32((0..batch).flat_map(row).collect());
+                    let grad = t.arena.buffer(&format!("dlast{suffix}"), Role::Input, Dtype::F32, found.last.shape, fill);
+                    assert!(t.share(found.last, grad), "it is the only gradient");
+                }
+                found
+            })
+            .collect();
+        let of_steps = |steps: Buf| Maps::new(steps, 1, steps.rows(), 1);
+        let y = match *layers {
+            [one] => one.steps,
+            [ref one, ref other] => ops::concat(t, "y", of_steps(one.steps), of_steps(other.steps)).buf,
+            _ => unreachable!("there are two directions"),
+        };
+        t.backward(y, dy);
+        let last = LAST.into_iter().zip(layers.iter().map(|layer| layer.last));
+        with_gradients(t, ("out.y", y), &[&[("grad.x", x)], &*grads].concat()).into_iter().chain(last).collect()
+    });
+    let (last, mut all): (Vec<Found>, Vec<Found>) =
+        found.into_iter().map(|(found, _)| found).partition(|found| LAST.contains(&&*found.tensor));
+    for (block, tensor) in ["out.h", "out.c"].into_iter().enumerate().filter(|(_, tensor)| has(tensor)) {
+        let of = |values: &dyn Fn(&Found) -> Vec<f64>| {
+            let states =
+                last.iter().flat_map(|last| values(last).chunks(values(last).len() / batch).map(<[f64]>::to_vec).collect::<Vec<_>>());
+            states.flat_map(|row| row[block * width..(block + 1) * width].to_vec()).collect::<Vec<f64>>()
+        };
+        all.push(Found { tensor: tensor.into(), values: of(&|last| last.values.clone()), bounds: of(&|last| last.bounds.clone()) });
+    }
+    all
 }
 
 fn relu(case: &Case, engine: &Engine) -> Vec<Found> {

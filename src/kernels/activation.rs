@@ -92,7 +92,7 @@ fn fast_gelu(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn fast_tanh(x: f32) -> f32 {
+pub(super) fn fast_tanh(x: f32) -> f32 {
     let (e, s) = (exp(-2.0 * x.abs()), x * x);
     let large = ((1.0 - e) / (1.0 + e)).copysign(x);
     let small = x + x * s * (s * (s * (s * 0.021_869_488 - 0.053_968_254) + 0.133_333_33) - 0.333_333_33);
@@ -100,7 +100,7 @@ fn fast_tanh(x: f32) -> f32 {
 }
 
 #[inline(always)]
-fn fast_sigmoid(x: f32) -> f32 {
+pub(super) fn fast_sigmoid(x: f32) -> f32 {
     let e = exp(-x.abs());
     (if x < 0.0 { e } else { 1.0 }) / (1.0 + e)
 }

@@ -156,6 +156,8 @@ kernels! {
     pixel_cross_entropy,
     pixel_cross_entropy_backward,
     positive_offsets,
+    recurrent,
+    recurrent_backward,
     relu,
     relu_backward,
     root_sum,

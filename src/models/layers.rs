@@ -7,8 +7,8 @@ use crate::core::tape::Tape;
 use crate::kernels::activation::Function;
 use crate::kernels::conv2d::{Geometry, Padding};
 use crate::ops::{
-    Activation, BatchNormLayer, DropoutStep, Statistics, Value, add, attention, batch_norm, channel_scale, conv2d, depthwise_conv2d,
-    dropout, embedding, embedding_bag, flatten, layer_norm, linear, normalize, project,
+    Activation, BatchNormLayer, Cell, DropoutStep, RecurrentLayer, Statistics, Value, add, attention, batch_norm, channel_scale, concat,
+    conv2d, depthwise_conv2d, dropout, embedding, embedding_bag, flatten, layer_norm, linear, normalize, project, recurrent,
 };
 
 /// Where a layer stands: whose parameters it has, and by which statistics its batch norm normalises.
@@ -90,6 +90,35 @@ pub fn self_attention(t: &mut Tape<'_>, name: &str, layers: [&str; 4], group: u8
     let [q, k, v] = [query, key, value].map(|of| dense(t, of, group, x, x.cols(), Activation::None));
     let mixed = attention(t, name, q, k, v, tokens, heads);
     dense(t, output, group, mixed, x.cols(), Activation::None)
+}
+
+/// Layer number `layer` of the recurrent network called `name`, in PyTorch's names, with `units` in all directions together; each of
+/// `directions` says whether it goes in reverse. Returns their states side by side, a token's in each row.
+pub fn recurrent_layer(
+    t: &mut Tape<'_>,
+    name: &str,
+    layer: u32,
+    group: u8,
+    (cell, directions): (Cell, &[bool]),
+    (x, tokens): (Buf, Buf),
+    units: u32,
+) -> Buf {
+    let width = units / directions.len() as u32;
+    let (rows, fill) = (cell.gates() * width, Fill::Uniform(1.0 / (width as f32).sqrt()));
+    let in_direction = |t: &mut Tape<'_>, reverse: bool| {
+        let suffix = if reverse { "_reverse" } else { "" };
+        let mut param = |what: &str, tensor: Tensor| t.param(&format!("{name}.{what}_l{layer}{suffix}"), group, tensor, fill.clone());
+        let (w_ih, w_hh) = (param("weight_ih", shape(rows, x.cols()).into()), param("weight_hh", shape(rows, width).into()));
+        let [b_ih, b_hh] = ["bias_ih", "bias_hh"].map(|what| param(what, Tensor::Vector(rows)));
+        let of = RecurrentLayer { cell, reverse, w_ih, w_hh, b_ih, b_hh };
+        recurrent(t, &format!("{name}.{layer}{suffix}"), x, tokens, of).steps
+    };
+    let states = directions.iter().map(|&reverse| in_direction(t, reverse)).collect::<Vec<_>>();
+    let side_by_side = |x: Buf, y: Buf| {
+        let [x, y] = [x, y].map(|steps| Maps::new(steps, 1, steps.rows(), 1));
+        concat(t, &format!("{name}.{layer} in both directions"), x, y).buf
+    };
+    states.into_iter().reduce(side_by_side).expect("a layer has a direction")
 }
 
 /// Two linear layers of these names with GELU between them, `inner` wide there.

@@ -4,6 +4,7 @@
 mod bag;
 mod bert;
 mod cnn;
+mod crnn;
 mod decoder;
 mod efficientnet_lite0;
 mod encoder;
@@ -12,6 +13,7 @@ mod layers;
 mod mlp;
 mod mobilenet_v2;
 mod mobilenet_v3_small;
+mod recurrent;
 mod resnet;
 mod resnet18;
 mod resnet34;
@@ -42,6 +44,7 @@ choice! {
     ModelKind of dyn encoder::Encoder, ENCODERS:
     MLP = mlp::ENCODER,
     CNN = cnn::ENCODER,
+    CRNN = crnn::ENCODER,
     RESNET18 = resnet18::ENCODER,
     RESNET34 = resnet34::ENCODER,
     RESNET50 = resnet50::ENCODER,
@@ -52,6 +55,8 @@ choice! {
     DINOV2 = vit::DINOV2,
     BAG = bag::ENCODER,
     TRANSFORMER = transformer::ENCODER,
+    GRU = recurrent::GRU,
+    LSTM = recurrent::LSTM,
     BERT = bert::ENCODER,
     STATIC = static_embeddings::ENCODER,
 }
@@ -206,6 +211,12 @@ settings! {
         /// Heads of attention; they share the features evenly
         #[serde(default = "ModelSettings::default_heads")]
         heads: u32 = 4 => at_least(1.0).at_most(MOST_FEATURES).idle(),
+        /// Recurrent layers, each over what the one before has made of the tokens
+        #[serde(default = "ModelSettings::default_recurrent_layers")]
+        recurrent_layers: u32 = 1 => value("LAYERS").at_least(1.0).at_most(MOST_LAYERS).idle(),
+        /// Recurrent layers go through texts in both directions, which share the features evenly
+        #[serde(default = "ModelSettings::default_bidirectional")]
+        bidirectional: bool = true => idle(),
         /// What the encoder does to images first; none leaves values 0 to 1
         normalize: Option<Normalization> = None,
         /// How large a transformer is; of published weights their own
@@ -230,6 +241,14 @@ impl ModelSettings {
 
     fn default_heads() -> u32 {
         Self::default().heads
+    }
+
+    fn default_recurrent_layers() -> u32 {
+        Self::default().recurrent_layers
+    }
+
+    fn default_bidirectional() -> bool {
+        Self::default().bidirectional
     }
 
     /// A multi-layer perceptron with these hidden layers.

@@ -21,6 +21,7 @@ mod masked_mean;
 mod normalize;
 mod pixel_cross_entropy;
 mod pool;
+mod recurrent;
 mod regression;
 mod relu;
 mod resample;
@@ -53,6 +54,7 @@ pub use masked_mean::masked_mean;
 pub use normalize::normalize;
 pub use pixel_cross_entropy::pixel_cross_entropy;
 pub use pool::{global_avg_pool, max_pool2d};
+pub use recurrent::{Cell, MOST_UNITS, RecurrentLayer, RecurrentStates, recurrent};
 pub use regression::{huber, mse};
 pub use relu::relu;
 pub use resample::{concat, upsample_nearest, upsample_to};
@@ -223,6 +225,7 @@ pub fn gradient_cases() -> Vec<GradientCase> {
         contrastive::gradient_cases(),
         pixel_cross_entropy::gradient_cases(),
         pool::gradient_cases(),
+        recurrent::gradient_cases(),
         regression::gradient_cases(),
         resample::gradient_cases(),
         vicreg::gradient_cases(),

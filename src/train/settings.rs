@@ -80,8 +80,8 @@ settings! {
         nesterov: bool = false,
         /// How much of its two moments Adam keeps from step to step, separated by a comma
         betas: [f32; 2] = [0.9, 0.999] => value("BETA1,BETA2").at_least(0.0).below(1.0),
-        /// Share of the values that dropout makes zero in training, for --model transformer and bert
-        dropout: Option<f32> = None => value("SHARE").absent("0.1 of a transformer, and of --method simcse; else 0").at_least(0.0).below(1.0),
+        /// Share of the values that dropout makes zero in training, for --model transformer, gru, lstm and bert
+        dropout: Option<f32> = None => value("SHARE").absent("0.1 of a transformer, of gru and of lstm, and of --method simcse; else 0").at_least(0.0).below(1.0),
         /// L2 penalty, added to gradients; with adamw, the share of the weights that a step takes away, times --lr
         weight_decay: f32 = 0.0 => at_least(0.0),
         /// How the learning rate goes on after the warm-up
