@@ -249,7 +249,7 @@ impl RunSettings {
             self.grey.get_or_insert(image.channels == 1);
         }
         self.bits = self.bits.or(record.bits);
-        self.rate = self.rate.or(record.spectrogram.map(|spectrogram| spectrogram.rate));
+        self.rate = self.rate.or(record.spectrogram.map(|form| form.rate()));
         self.resize = self.resize.or(Some(record.resize).filter(|resize| *resize != Resize::Letterbox));
     }
 
@@ -433,6 +433,9 @@ impl Settings for FinetuneSettings {
     fn suited_to(&self, kind: SampleType, subject: Subject) -> Option<Self> {
         let begun = self.from != "scratch" || self.init_from.is_some();
         let published = begun && !self.model.kind.published().is_empty();
+        if matches!(kind, SampleType::Frames { .. }) {
+            return Some(FinetuneSettings { augment: Ranges::NONE, ..self.clone() });
+        }
         if subject == Subject::Sounds && (!begun || published || self.init_from.is_some()) {
             // A pretrained run of ours has an augmentation of its own.
             return Some(FinetuneSettings { augment: preset("sounds-light"), ..self.clone() });
