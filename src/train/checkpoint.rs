@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::foreign::{self, StoredTensors};
+use super::onnx;
 use super::outputs::Outputs;
 #[cfg(feature = "files")]
 use super::pth;
@@ -28,7 +29,7 @@ use crate::data::PictureOptions;
 use crate::data::{Encoding, Fingerprint, MOST_SIDE, Resize, SoundForm, Tokenizer};
 use crate::error::UsageError;
 use crate::exec::Executor;
-use crate::models::{self, ModelSettings};
+use crate::models::{self, ModelKind, ModelSettings};
 
 /// safetensors writes its metadata in random order: one key keeps files equal.
 const KEY: &str = "wgraft";
@@ -65,6 +66,12 @@ fn tensors_in(bytes: &[u8], path: &Path) -> Result<(StoredTensors, Option<Record
     if pth::is_one(bytes) {
         let tensors = pth::tensors(bytes).with_context(|| format!("{source} is a file of PyTorch's that cannot be read"))?;
         return Ok((tensors, None));
+    }
+    if onnx::is_one(bytes) && bytes.get(8) != Some(&b'{') {
+        let tensors = onnx::tensors(bytes).with_context(|| format!("{source} is an ONNX model that cannot be read"))?;
+        if ModelKind::of_weights(tensors.keys().map(String::as_str)).is_some() {
+            return Ok((tensors, None));
+        }
     }
     // The length of the header, then the header, an object of JSON.
     let promised = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
