@@ -330,7 +330,7 @@ fn log_mel(recording: &mut OpenedSound<'_>, excerpt: Option<Excerpt>, form: &Log
     let fits = |samples: &[f64]| {
         ensure!(
             samples.len() as u64 <= most,
-            "is longer than {:.0} s, which is the most: cut it into parts, or name parts by columns start and end of an index.csv",
+            "is longer than {:.1} s, which is the most: cut it into parts, or name parts by columns start and end of an index.csv",
             most as f64 / rate
         );
         Ok(())

@@ -434,7 +434,7 @@ impl Settings for FinetuneSettings {
         let begun = self.from != "scratch" || self.init_from.is_some();
         let published = begun && !self.model.kind.published().is_empty();
         if matches!(kind, SampleType::Frames { .. }) {
-            return Some(FinetuneSettings { augment: Ranges::NONE, ..self.clone() });
+            return Some(self.clone().of_frames(begun));
         }
         if subject == Subject::Sounds && (!begun || published || self.init_from.is_some()) {
             // A pretrained run of ours has an augmentation of its own.
@@ -455,6 +455,14 @@ impl FinetuneSettings {
         }
         let model = if begun { self.model } else { of_texts(ModelKind::BAG, self.model) };
         FinetuneSettings { augment: preset("words-light"), model, run, ..self }
+    }
+
+    /// With what was best for a published network of sounds, of a few tried on held-out recordings of digits; frames are not varied.
+    fn of_frames(self, begun: bool) -> Self {
+        let freeze_until = if self.freeze || !begun { None } else { self.model.kind.trained_from(self.has_few_labels()) };
+        let run = RunSettings { optimizer: OptimizerKind::Adamw, lr: 1e-3, schedule: Schedule::Cosine, batch: 32, ..self.run };
+        let encoder_lr_scale = if begun { 0.3 } else { self.encoder_lr_scale };
+        FinetuneSettings { augment: Ranges::NONE, encoder_lr_scale, freeze_norm: false, freeze_until, run, ..self }
     }
 
     /// With what was best for a published language network.
