@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::core::sample::SampleType;
+#[cfg(feature = "files")]
 use crate::host::mel::{MelBank, MelScale};
+#[cfg(feature = "files")]
 use crate::host::stft::Stft;
 
 /// The decibels of mel bands, frame after frame, as published networks were trained on them.
@@ -32,8 +34,10 @@ pub struct LogMel {
 }
 
 /// Of samples from -1 to 1.
+#[cfg(feature = "files")]
 const FULL_SCALE: f64 = 32768.0;
 /// What is weaker is as strong.
+#[cfg(feature = "files")]
 const LEAST_POWER: f64 = 1e-10;
 
 impl LogMel {
@@ -52,16 +56,19 @@ impl LogMel {
     }
 
     /// Samples of silence before a sound, and after it.
+    #[cfg(feature = "files")]
     fn silence(&self) -> usize {
         (self.around * self.hop) as usize
     }
 
     /// Samples that a sound has at most.
+    #[cfg(feature = "files")]
     pub fn most_samples(&self) -> usize {
         ((Self::MOST_FRAMES - 1) * self.hop + self.fft) as usize - 2 * self.silence()
     }
 
     /// The frames of a sound at its rate, one after the other. `samples`: from -1 to 1.
+    #[cfg(feature = "files")]
     pub fn frames(&self, samples: &[f64]) -> Vec<f32> {
         let corners = MelScale::Slaney.corners(self.bands, [self.low, self.high]);
         let bank = MelBank::new(&corners, self.rate, self.fft as usize).of_area_one(&corners);
@@ -101,7 +108,7 @@ impl LogMel {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "files"))]
 mod tests {
     use super::*;
 

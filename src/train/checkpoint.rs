@@ -67,7 +67,7 @@ fn tensors_in(bytes: &[u8], path: &Path) -> Result<(StoredTensors, Option<Record
         let tensors = pth::tensors(bytes).with_context(|| format!("{source} is a file of PyTorch's that cannot be read"))?;
         return Ok((tensors, None));
     }
-    if onnx::is_one(bytes) && bytes.get(8) != Some(&b'{') {
+    if foreign::is_onnx(bytes) && bytes.get(8) != Some(&b'{') {
         let tensors = onnx::tensors(bytes).with_context(|| format!("{source} is an ONNX model that cannot be read"))?;
         if ModelKind::of_weights(tensors.keys().map(String::as_str)).is_some() {
             return Ok((tensors, None));

@@ -6,11 +6,13 @@ use std::path::Path;
 
 use safetensors::tensor::Dtype as TensorType;
 
-use super::onnx;
 use crate::data::misnamed;
 
-/// Tensors of a file by name: shape, type, bytes.
-pub(super) type StoredTensors = BTreeMap<String, (Vec<usize>, TensorType, Vec<u8>)>;
+/// A tensor of a file: shape, type, bytes.
+pub(super) type StoredTensor = (Vec<usize>, TensorType, Vec<u8>);
+
+/// Tensors of a file by name.
+pub(super) type StoredTensors = BTreeMap<String, StoredTensor>;
 
 /// Of the beginning of a file, what is searched for names of members.
 const BEGINNING: usize = 4096;
@@ -39,11 +41,16 @@ pub(super) fn described(bytes: &[u8], path: &Path) -> Option<String> {
         () if begins(b"\x89HDF\r\n\x1a\n") => "is an HDF5 file, as Keras writes".into(),
         () if begins(b"GGUF") => "is a GGUF file, which is for language models".into(),
         () if text.starts_with('{') => "is a JSON text, perhaps the index of weights in several files: one file is needed".into(),
-        () if onnx::is_one(head) => {
+        () if is_onnx(head) => {
             "is an ONNX model, of none of the networks that are known so: weights are needed as PyTorch names them".into()
         }
         () => return misnamed(head).map(String::from),
     })
+}
+
+/// Whether a file begins as an ONNX model does: with a version, then a field that models have beside it: producer, domain, graph, operators.
+pub(super) fn is_onnx(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x08, 1..=31, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..])
 }
 
 /// Whether the list at the end of a zip archive names what TorchScript alone has.

@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use safetensors::tensor::Dtype as TensorType;
 
-use super::foreign::StoredTensors;
+use super::foreign::{StoredTensor, StoredTensors};
 
 const MOST_TENSORS: usize = 20_000;
 const MOST_AXES: usize = 16;
@@ -18,11 +18,6 @@ const FLOAT_DATA: u64 = 4;
 const NAME: u64 = 8;
 const RAW_DATA: u64 = 9;
 const DATA_LOCATION: u64 = 14;
-
-/// Whether a file begins as a model does: with a version, then a field that models have beside it: producer, domain, graph, operators.
-pub(super) fn is_one(bytes: &[u8]) -> bool {
-    matches!(bytes, [0x08, 1..=31, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..])
-}
 
 /// The constants of the graph that are floating point numbers. Fails where the file is damaged, or has them in other files.
 pub(super) fn tensors(bytes: &[u8]) -> Result<StoredTensors> {
@@ -98,7 +93,7 @@ fn messages(bytes: &[u8], wanted: u64) -> Result<Vec<&[u8]>> {
 }
 
 /// A tensor with its name; `None` if its numbers are of a type that weights are not of.
-fn tensor(bytes: &[u8]) -> Result<Option<(String, (Vec<usize>, TensorType, Vec<u8>))>> {
+fn tensor(bytes: &[u8]) -> Result<Option<(String, StoredTensor)>> {
     let (mut name, mut shape, mut kind, mut contents) = (String::new(), Vec::new(), 0, Vec::new());
     let mut fields = Fields(bytes);
     let axis =
