@@ -1,4 +1,4 @@
-// y = f(x): GELU x Φ(x), tanh, sigmoid σ, SiLU x σ(x); ReLU6, and the piecewise linear σ and x σ(x). The smooth ones come from exp of
+// y = f(x): GELU x Φ(x), tanh, sigmoid σ, SiLU x σ(x); ReLU6, the piecewise linear σ and x σ(x); and a leaky ReLU with an end. The smooth ones come from exp of
 // what is not positive, which cannot overflow: WGSL has no erf, and its tanh is good to 1e-5 only.
 const GELU = 0u;
 const TANH = 1u;
@@ -7,6 +7,7 @@ const SILU = 3u;
 const RELU6 = 4u;
 const HARD_SIGMOID = 5u;
 const HARD_SWISH = 6u;
+const LEAKY_FLOOR = 7u;
 struct Params {
     size: u32,
     cols: u32,
@@ -37,6 +38,9 @@ fn f(x: vec4<f32>) -> vec4<f32> {
     }
     if (FUNCTION == HARD_SWISH) {
         return x * (clamp(x + 3.0, vec4(0.0), vec4(6.0)) / 6.0);
+    }
+    if (FUNCTION == LEAKY_FLOOR) {
+        return max(select(0.2 * x, x, x > vec4(0.0)), vec4(-0.4));
     }
     let e = exp(-abs(x));
     let large = 1.0 / (1.0 + e);

@@ -8,6 +8,7 @@ const SILU = 3u;
 const RELU6 = 4u;
 const HARD_SIGMOID = 5u;
 const HARD_SWISH = 6u;
+const LEAKY_FLOOR = 7u;
 struct Params {
     size: u32,
     accumulate: u32,
@@ -44,6 +45,9 @@ fn derivative(v: vec4<f32>) -> vec4<f32> {
     if (FUNCTION == HARD_SWISH) {
         let inside = select((2.0 * v + 3.0) / 6.0, vec4(1.0), v >= vec4(3.0));
         return select(inside, vec4(0.0), v <= vec4(-3.0));
+    }
+    if (FUNCTION == LEAKY_FLOOR) {
+        return select(vec4(0.0), select(vec4(0.2), vec4(1.0), v > vec4(0.0)), v > vec4(-0.4));
     }
     return v * (1.0 - v);
 }

@@ -5,7 +5,7 @@
 // FORWARD: y = patches(x) · wᵀ, WEIGHTS: grad_w = grad_yᵀ · patches(x), INPUT: grad_x = patches(grad_y) · w
 // with w as [(tap, output), input].
 // With a stride, pixels of grad_x had parts in outputs through few of the taps: those of one phase, every STRIDE-th in both
-// directions, through the same, so a call computes one phase. PASS, KERNEL (taps a side), STRIDE, TAPS (that a patch has
+// directions, through the same, so a call computes one phase. PASS, KERNEL_TAPS, KERNEL_ACROSS (taps in a line), STRIDE, TAPS (that a patch has
 // across), PATCH_STRIDE (from one pixel's patch to the next), SOURCE_QUADS (in a pixel that patches are taken from), HEIGHT and
 // WIDTH (of the pixels that have a patch) are constants of the call: divisions by them are cheap.
 const FORWARD = 0u;
@@ -67,8 +67,8 @@ fn b_quad(row: u32, quad: u32) -> vec4<f32> {
         // Outputs beyond the last meet the zeros that pad a pixel of grad_y.
         let output_channel = min(row % (4u * SOURCE_QUADS), params.outputs - 1u);
         let tap = row / (4u * SOURCE_QUADS);
-        let of_kernel = (params.tap_y - STRIDE * (tap / TAPS)) * KERNEL + params.tap_x - STRIDE * (tap % TAPS);
-        return b_stored(output_channel, of_kernel * params.b_quads + quad, KERNEL * KERNEL * params.b_quads);
+        let of_kernel = (params.tap_y - STRIDE * (tap / TAPS)) * KERNEL_ACROSS + params.tap_x - STRIDE * (tap % TAPS);
+        return b_stored(output_channel, of_kernel * params.b_quads + quad, KERNEL_TAPS * params.b_quads);
     }
     return b_stored(row, quad, params.b_quads);
 }

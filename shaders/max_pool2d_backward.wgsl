@@ -6,9 +6,12 @@ struct Params {
     width: u32,
     out_height: u32,
     out_width: u32,
-    kernel_size: u32,
-    stride: u32,
-    padding: u32,
+    kernel_y: u32, // pixels of a window down
+    kernel_x: u32,
+    stride_y: u32,
+    stride_x: u32,
+    padding_y: u32,
+    padding_x: u32,
     accumulate: u32,
 }
 @group(0) @binding(0) var<storage, read> at: array<vec4<u32>>;
@@ -26,17 +29,17 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let quad = i % params.quads;
     let scanline = row / params.width;
     let map = scanline / params.height;
-    let bottom = scanline % params.height + params.padding;
-    let right = row % params.width + params.padding;
+    let bottom = scanline % params.height + params.padding_y;
+    let right = row % params.width + params.padding_x;
     var sum = vec4(0.0);
-    for (var ky = bottom % params.stride; ky < params.kernel_size; ky += params.stride) {
-        for (var kx = right % params.stride; kx < params.kernel_size; kx += params.stride) {
+    for (var ky = bottom % params.stride_y; ky < params.kernel_y; ky += params.stride_y) {
+        for (var kx = right % params.stride_x; kx < params.kernel_x; kx += params.stride_x) {
             // Windows before the first wrap around to beyond the last.
-            let oy = (bottom - ky) / params.stride;
-            let ox = (right - kx) / params.stride;
+            let oy = (bottom - ky) / params.stride_y;
+            let ox = (right - kx) / params.stride_x;
             if (oy < params.out_height && ox < params.out_width) {
                 let window = ((map * params.out_height + oy) * params.out_width + ox) * params.quads + quad;
-                sum += select(vec4(0.0), grad_y[window], at[window] == vec4(ky * params.kernel_size + kx));
+                sum += select(vec4(0.0), grad_y[window], at[window] == vec4(ky * params.kernel_x + kx));
             }
         }
     }

@@ -365,7 +365,7 @@ pub struct LabelArgs {
     #[arg(long)]
     pub balance: bool,
     /// Let a linear probe learn what the spread labels and a probe of the given ones are most certain of, and decide [default: true for
-    /// published weights and for texts, else false]
+    /// published weights, but of sounds, and for texts, else false]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     pub refit: Option<bool>,
     /// Spread the same labels over pixels too, to see what the encoder is worth (slow for many images)
@@ -454,7 +454,7 @@ pub struct CurveArgs {
     /// Draws that each learning rate is judged by; the chosen one is then measured in all
     #[arg(long, default_value_t = 2)]
     pub choose_draws: u32,
-    /// Learning rates that each arm chooses from [default: 0.01,0.03,0.1,0.3; of texts 0.001,0.003,0.01]
+    /// Learning rates that each arm chooses from [default: 0.01,0.03,0.1,0.3; of texts and of frames of sounds 0.001,0.003,0.01]
     #[arg(long, value_parser = finite::<f32>, value_delimiter = ',', value_name = "LR,...")]
     pub lr_grid: Option<Vec<f32>>,
     /// Training images held out to choose learning rates by

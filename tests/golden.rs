@@ -246,9 +246,9 @@ impl Case {
 
     /// Without a number, padding is TensorFlow's `SAME`.
     fn geometry(&self) -> Geometry {
-        let padding = self.number("padding").map_or(Padding::Same, |padding| Padding::Pixels(padding as u32));
+        let padding = self.number("padding").map_or(Padding::Same, |padding| Padding::Pixels([padding as u32; 2]));
         let stride = self.number("stride").expect("a stride") as u32;
-        Geometry { kernel: self.tensor("in.w").shape[3] as u32, stride, padding }
+        Geometry { kernel: [2, 3].map(|side| self.tensor("in.w").shape[side] as u32), stride, padding }
     }
 
     /// Step settings that hold the temperature.
@@ -809,7 +809,7 @@ fn masked_token_cross_entropy(case: &Case, engine: &Engine) -> Vec<Found> {
 
 fn max_pool2d(case: &Case, engine: &Engine) -> Vec<Found> {
     let size = |name| case.number(name).expect("a size") as u32;
-    let window = Window { kernel: size("kernel"), stride: size("stride"), padding: 0 };
+    let window = Window::square(size("kernel"), size("stride"), 0);
     resampled(case, engine, |t, x| ops::max_pool2d(t, "y", x, window))
 }
 

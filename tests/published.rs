@@ -10,7 +10,7 @@ use common::files::{encoded, folder, put, zipped};
 use common::weights::{IMAGE, Named, le_bytes, safetensors, weights};
 use image::{ImageFormat, Rgb, RgbImage};
 use safetensors::tensor::SafeTensors;
-use wgraft::data::{Resize, Split};
+use wgraft::data::{LogMel, Resize, Samples, Split, Truth};
 use wgraft::exec::Device;
 use wgraft::models::ModelKind;
 use wgraft::train::Checkpoint;
@@ -237,6 +237,55 @@ fn weights_stand_where_a_run_may() {
     refused(root, &small, 2, &["another `conv1.weight` for pictures of 32x32 pixels", "--size 224"]);
     refused(root, &["eval", "net.pth", "--device", "cpu"], 2, &["net.pth is no run with data of its own", "--data"]);
     refused(root, &["predict", "net.pth", "data/dark/0.png", "--device", "cpu"], 2, &["without a head"]);
+}
+
+/// A file of the golden folder, with its tensors as f32.
+fn golden(folder: &Path, file: &str) -> std::collections::BTreeMap<String, Vec<f32>> {
+    let bytes = std::fs::read(folder.join(file)).expect("a golden file");
+    let tensors = SafeTensors::deserialize(&bytes).expect("tensors");
+    let floats = |data: &[u8]| data.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)).collect();
+    tensors.iter().map(|(name, tensor)| (name.to_string(), floats(tensor.data()))).collect()
+}
+
+/// The largest difference, as a share of the largest value.
+fn apart(found: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let largest = common::worst(expected.iter().map(|value| f64::from(value.abs())));
+    common::worst(found.iter().zip(expected).map(|(found, expected)| f64::from((found - expected).abs()))) / largest
+}
+
+/// What ONNX Runtime makes of a sound, by the front end and the network as they are published.
+#[test]
+fn features_of_sounds_are_those_of_the_published_graph() {
+    let (Some(weights), Some(folder)) = (std::env::var_os("WGRAFT_WEIGHTS"), std::env::var_os("WGRAFT_GOLDEN")) else {
+        eprintln!("SKIPPED: WGRAFT_WEIGHTS and WGRAFT_GOLDEN name no folders with real weights and features");
+        return;
+    };
+    let golden = golden(Path::new(&folder), "speech_embedding_sound.safetensors");
+    let as_published = LogMel { around: 0, ..LogMel::SPEECH_EMBEDDING };
+    let wave: Vec<f64> = golden["in.wave"].iter().map(|sample| f64::from(*sample) / 32768.0).collect();
+    let frames = as_published.frames(&wave);
+    let front_end = apart(&frames, &golden["out.frames"]);
+    println!("frames: {front_end:.1e} of the largest");
+    assert!(front_end <= 1e-5, "{front_end:.1e}");
+    // The control: an edge, or another window, would be noticed.
+    assert!(apart(&as_published.frames(&wave.iter().map(|sample| 1.001 * sample).collect::<Vec<_>>()), &golden["out.frames"]) > 1e-5);
+    let (windows, bands) = (golden["in.mel"].chunks(76 * 32), 32);
+    let windows = Split::new(Samples::frames(windows, bands, 76).expect("whole frames"), Truth::default());
+    for (file, device) in [
+        ("speech_embedding.safetensors", Some(Device::Cpu)),
+        ("embedding_model.onnx", Some(Device::Cpu)),
+        ("speech_embedding.safetensors", common::gpu().map(Device::Gpu)),
+    ] {
+        let Some(device) = device else { continue };
+        let (checkpoint, notes) =
+            Checkpoint::open(&Path::new(&weights).join("speech_embedding").join(file)).expect("a network that is known");
+        assert!(notes[0].contains("weights of speech_embedding, for sounds"), "{notes:?}");
+        let found = checkpoint.features(&device, &windows).expect("features").values;
+        let worst = apart(&found, &golden["out.embedding"]);
+        println!("{file} on {}: {worst:.1e} of the largest", device.name());
+        assert!(worst <= 1e-4, "{file}: {worst:.1e} of the largest");
+    }
 }
 
 /// PyTorch's features of real pictures from real weights, in each form of file.

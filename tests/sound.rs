@@ -11,7 +11,7 @@ use common::files::{even, folder, gzipped, image_of, labelled, load, noted, pixe
 use safetensors::SafeTensors;
 use serde_json::Value;
 use wgraft::core::sample::{Image, Subject};
-use wgraft::data::{Dataset, PictureOptions, ReadOptions, Spectrogram, load_picture};
+use wgraft::data::{Dataset, PictureOptions, ReadOptions, SoundForm, Spectrogram, load_picture};
 use wgraft::host::mel::{MelBank, MelScale};
 use wgraft::host::rate::RateConverter;
 use wgraft::host::stft::Stft;
@@ -77,7 +77,7 @@ fn usual(rate: u32) -> Vec<f64> {
 
 fn options() -> PictureOptions {
     let image = Image { height: 40, width: 32, channels: 1 };
-    PictureOptions { spectrogram: Some(Spectrogram::of_rate(RATE)), ..PictureOptions::plain(image) }
+    PictureOptions { spectrogram: Some(SoundForm::Picture(Spectrogram::of_rate(RATE))), ..PictureOptions::plain(image) }
 }
 
 /// The picture of a file, and what is said of it; or why there is none.
@@ -301,7 +301,7 @@ fn folders_of_sounds_are_read_as_those_of_pictures() {
     let data = load(&root, &options);
     assert_eq!((data.class_names.clone(), data.subject()), (vec!["high".into(), "low".into(), "rising".into()], Subject::Sounds));
     assert_eq!(image_of(&data.train), Image { height: 40, width: 32, channels: 1 });
-    assert_eq!(data.spectrogram, Some(Spectrogram::of_rate(8000)));
+    assert_eq!(data.spectrogram, Some(SoundForm::Picture(Spectrogram::of_rate(8000))));
     for part in [
         "samples per second: 31 of 8000, 1 of 44100 sounds; all are read at 8000 (--rate names another)",
         "40 mel bands (HTK's) from 60 to 4000 Hz by 32 moments",
@@ -331,7 +331,7 @@ fn folders_of_sounds_are_read_as_those_of_pictures() {
     let data = load(&root, &wide);
     assert_eq!(
         (image_of(&data.train), data.spectrogram),
-        (Image { height: 64, width: 48, channels: 3 }, Some(Spectrogram::of_rate(16_000)))
+        (Image { height: 64, width: 48, channels: 3 }, Some(SoundForm::Picture(Spectrogram::of_rate(16_000))))
     );
     assert!(pixels_of(&data.train).chunks(3).all(|pixel| pixel == [pixel[0]; 3]));
     for (options, part) in [

@@ -24,7 +24,8 @@ impl Control {
         match kind {
             SampleType::Tokens { .. } => "TF-IDF (control)",
             SampleType::Row(_) => "columns (control)",
-            SampleType::Image(_) | SampleType::Frames { .. } => "raw pixels (control)",
+            SampleType::Image(_) => "raw pixels (control)",
+            SampleType::Frames { .. } => "raw frames (control)",
         }
     }
 

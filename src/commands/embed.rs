@@ -38,10 +38,8 @@ pub fn run(args: &EmbedArgs) -> Result<u8> {
             .declare(outputs(), args.overwrite)?;
         finished.look(&images)?;
         let options = finished.checkpoint.record.picture_options(false)?;
-        let (read, samples) = inputs::read(&pictures, &options);
-        if read.is_empty() {
-            anyhow::bail!("there is nothing to embed");
-        }
+        let (read, samples) = inputs::read(&pictures, &options)?;
+        let samples = samples.context("there is nothing to embed")?;
         let device = open_device(&args.device.device)?;
         let failed = unreadable + pictures.len() - read.len();
         let names = (0..).zip(&read).map(|(row, picture)| ("", row, picture.path.display().to_string())).collect();

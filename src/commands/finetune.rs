@@ -211,6 +211,7 @@ pub fn run(args: &FinetuneArgs) -> Result<u8> {
     let training = &finetune.plan.training;
     let samples = data.train.kind().called();
     let next = match data.train.kind() {
+        _ if data.subject() == Subject::Sounds => "SOUND",
         SampleType::Image(_) => "PICTURE",
         SampleType::Tokens { .. } => "TEXTS",
         SampleType::Row(_) | SampleType::Frames { .. } => "TABLE.csv",

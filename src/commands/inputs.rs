@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::core::sample::Subject;
-use crate::data::{PictureOptions, Split, leads_above, load_picture, subject_of};
+use crate::data::{PictureOptions, Samples, Split, Truth, leads_above, load_sample, subject_of};
 use crate::error::{UsageError, chain};
 use crate::say;
 
@@ -142,17 +142,18 @@ pub(super) fn apart(inputs: &[Input], of: impl Fn(&Input) -> PathBuf) -> Result<
 }
 
 /// The pictures or sounds that can be read, as `options` want them; says which cannot.
-pub(super) fn read<'a>(inputs: &'a [Input], options: &PictureOptions) -> (Vec<&'a Input>, Split) {
-    let (mut kept, mut pixels) = (Vec::new(), Vec::new());
+pub(super) fn read<'a>(inputs: &'a [Input], options: &PictureOptions) -> Result<(Vec<&'a Input>, Option<Split>)> {
+    let (mut kept, mut samples) = (Vec::new(), Vec::new());
     for input in inputs {
-        match load_picture(&input.path, options) {
-            Ok((bytes, remarks)) => {
+        match load_sample(&input.path, options) {
+            Ok((sample, remarks)) => {
                 remarks.said(options.bits).iter().for_each(|said| say!("{}: {said}", input.path.display()));
-                pixels.extend(bytes);
+                samples.push(sample);
                 kept.push(input);
             }
             Err(error) => say!("error: {}", chain(&error)),
         }
     }
-    (kept, Split::unlabelled(pixels, options.image))
+    let samples = Samples::joined(&samples)?;
+    Ok((kept, samples.map(|samples| Split::new(samples, Truth::default()))))
 }

@@ -36,7 +36,7 @@ use crate::core;
 use crate::core::program::RecordError;
 use crate::core::sample::{SampleType, Subject};
 use crate::core::settings::Settings;
-use crate::data::{Dataset, Format, ReadOptions, Spectrogram, Split, Tokenizer, TruthKind, recognise};
+use crate::data::{Dataset, Format, ReadOptions, SoundForm, Split, Tokenizer, TruthKind, recognise};
 use crate::error::{DeviceError, UsageError};
 use crate::exec::Device;
 use crate::kernels::augment_draw::Ranges;
@@ -217,14 +217,14 @@ impl LabelSource {
     }
 }
 
-/// What makes samples for a run that knows: tokens of texts, pictures of sounds.
+/// What makes samples for a run that knows: tokens of texts, pictures or frames of sounds.
 #[derive(Clone, Default)]
 struct Makers {
     /// Learned from the training texts if absent.
     tokenizer: Option<Tokenizer>,
     /// Whether pieces of words are learned: see [`ReadOptions::pieces`].
     pieces: bool,
-    spectrogram: Option<Spectrogram>,
+    spectrogram: Option<SoundForm>,
     subject: Option<Subject>,
 }
 
@@ -237,12 +237,14 @@ impl Makers {
     /// Those that a checkpoint was trained with. Published weights take pictures of anything.
     fn of(checkpoint: &Checkpoint) -> Self {
         let record = &checkpoint.record;
-        let subject = (!checkpoint.is_published()).then_some(record.subject());
+        let subject = (!checkpoint.is_published() || record.spectrogram.is_some()).then_some(record.subject());
         Makers { tokenizer: record.tokenizer.clone(), pieces: false, spectrogram: record.spectrogram, subject }
     }
 
-    /// With what the encoder of a run over whatever data wants that it would have with texts. `kind` tells the encoder of settings.
-    fn wanted<T: Settings>(self, settings: &T, said: Option<&Said>, kind: fn(&T) -> ModelKind) -> Result<Self> {
+    /// With what the encoder of a run over whatever data wants of sounds, and what that wants that it would have with texts. `kind` tells
+    /// the encoder of settings.
+    fn wanted<T: Settings>(mut self, settings: &T, said: Option<&Said>, kind: fn(&T) -> ModelKind) -> Result<Self> {
+        self.spectrogram = self.spectrogram.or(kind(settings).sounds());
         let Some(said) = said else { return Ok(Makers { pieces: kind(settings).takes_pieces(), ..self }) };
         let mut of_texts = said.over(settings)?;
         // What makes no sense of texts may make sense of these data.

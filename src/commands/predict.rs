@@ -41,10 +41,10 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
         say!("this run can tell what is none of its classes (`{class}`): --threshold auto says so below a probability of {probability:.4}");
     }
     let Record { encoding, tokenizer, samples: kind, .. } = &checkpoint.record;
-    let of_pictures = kind.image().is_some();
+    let of_files = checkpoint.record.takes_files();
     let subject = checkpoint.record.subject();
-    if args.invert && (!of_pictures || subject == Subject::Sounds) {
-        let called = if of_pictures { subject.many() } else { kind.called() };
+    if args.invert && (!of_files || subject == Subject::Sounds) {
+        let called = if of_files { subject.many() } else { kind.called() };
         return Err(UsageError(format!("--invert is for pictures, this run predicts for {called}")).into());
     }
     let of_texts_alone = args.text.as_ref().map(|_| "--text").or(args.documents.map(|_| "--documents"));
@@ -54,7 +54,7 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
     if let Some(tokenizer) = tokenizer {
         return of_texts(args, &finished, tokenizer);
     }
-    let (inputs, mut failed) = if of_pictures { inputs::samples(&args.files, subject)? } else { (inputs::named(&args.files)?, 0) };
+    let (inputs, mut failed) = if of_files { inputs::samples(&args.files, subject)? } else { (inputs::named(&args.files)?, 0) };
     let all = inputs.len() + failed;
     if inputs.is_empty() {
         return Err(anyhow::anyhow!("there is nothing to predict"));
@@ -64,7 +64,7 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
         let read = inputs.iter().map(|input| input.path.clone()).chain([find_checkpoint(&args.run)?]);
         Inputs::of(read).declare(inputs.iter().map(|input| folder.join(mask_name(input))), args.overwrite)?;
     }
-    let portion = if of_pictures { (PORTION / kind.len() as usize).max(1) } else { inputs.len() };
+    let portion = if of_files { (PORTION / kind.len() as usize).max(1) } else { inputs.len() };
     let device = open_device(&args.device.device)?;
     let mut predictions = Vec::new();
     for inputs in inputs.chunks(portion) {
@@ -72,7 +72,7 @@ pub fn run(args: &PredictArgs) -> Result<u8> {
             Some(encoding) => rows(inputs, encoding)?,
             None => pictures(inputs, args, checkpoint)?,
         };
-        if of_pictures {
+        if of_files {
             failed += inputs.len() - samples.names.len();
         }
         let found = if samples.names.is_empty() { Vec::new() } else { found(args, &device, checkpoint, &samples)? };
@@ -332,8 +332,10 @@ impl Wanted<'_> {
 /// The pictures that can be read; says which cannot.
 fn pictures<'a>(inputs: &'a [Input], args: &PredictArgs, checkpoint: &Checkpoint) -> Result<Wanted<'a>> {
     let options = checkpoint.record.picture_options(args.invert)?;
-    let (inputs, samples) = inputs::read(inputs, &options);
+    let (inputs, samples) = inputs::read(inputs, &options)?;
     let names = inputs.iter().map(|input| input.path.display().to_string()).collect();
+    // Nothing is predicted for none.
+    let samples = samples.unwrap_or_else(|| Split::unlabelled(Vec::new(), options.image));
     Ok(Wanted { names, inputs, ..Wanted::of(samples) })
 }
 

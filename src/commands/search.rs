@@ -6,7 +6,7 @@ use super::opened_run::Finished;
 use super::{LabelSource, open_device, print, print_json};
 use crate::cli::{Flags, SearchArgs};
 use crate::core::sample::Subject;
-use crate::data::{Dataset, Samples, Split, Truth, load_picture};
+use crate::data::{Dataset, Samples, Split, Truth, load_sample};
 use crate::error::UsageError;
 use crate::host::neighbours::nearest;
 use crate::metrics::unit_rows;
@@ -65,16 +65,16 @@ pub fn run(args: &SearchArgs) -> Result<u8> {
         }
     }
     if let Some(path) = &args.out {
-        let (pixels, image) = query.samples.as_images()?;
-        let query = Tile { pixels: pixels.row(0), caption: format!("query\n{text}"), tone: Tone::Right };
+        let (pixels, image) = query.samples.shown(0)?;
+        let query = Tile { pixels, caption: format!("query\n{text}"), tone: Tone::Right };
         let tile = |&(row, similarity): &(usize, f32)| {
             let (part, index, name) = &searched.samples[row];
             let class = searched.class(row).map_or(String::new(), |class| format!("{class} · "));
-            let pixels = searched.split(part).samples.as_images()?.0.row(*index);
+            let (pixels, _) = searched.split(part).samples.shown(*index)?;
             Ok(Tile { pixels, caption: format!("{class}{similarity:.3}\n{name}"), tone: Tone::Plain })
         };
         let tiles = std::iter::once(Ok(query)).chain(found.iter().map(tile)).collect::<Result<_>>()?;
-        let title = format!("nearest of {} images of {}", searched.samples.len(), searched.data.name);
+        let title = format!("nearest of {} {} of {}", searched.samples.len(), searched.data.train.kind().called(), searched.data.name);
         save_png(&ContactSheet { title, image, columns: None, tiles }.draw()?, path)?;
         say!("{}: the query and its nearest", path.display());
     }
@@ -99,16 +99,16 @@ fn query(args: &SearchArgs, finished: &Finished, searched: &Searched) -> Result<
         return Ok((Split::new(Samples::of_texts(&[&text], tokenizer)?.0, Truth::default()), own));
     }
     let own = searched.samples.iter().position(|(.., name)| !args.query.exists() && *name == text);
-    let pixels = match own {
+    let samples = match own {
         Some(_) if args.invert => {
             return Err(UsageError(format!("--invert is for a picture of one's own, {text} is one of the data")).into());
         }
-        Some(at) => searched.split(searched.samples[at].0).samples.as_images()?.0.row(searched.samples[at].1).to_vec(),
+        Some(at) => searched.split(searched.samples[at].0).samples.select(&[searched.samples[at].1]),
         None if args.query.exists() => {
             let options = record.picture_options(args.invert)?;
-            let (pixels, remarks) = load_picture(&args.query, &options)?;
+            let (samples, remarks) = load_sample(&args.query, &options)?;
             remarks.said(options.bits).iter().for_each(|said| say!("{text}: {said}"));
-            pixels
+            samples
         }
         None => {
             let text =
@@ -116,5 +116,5 @@ fn query(args: &SearchArgs, finished: &Finished, searched: &Searched) -> Result<
             return Err(UsageError(text).into());
         }
     };
-    Ok((Split::unlabelled(pixels, record.image()?), own))
+    Ok((Split::new(samples, Truth::default()), own))
 }

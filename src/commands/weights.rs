@@ -10,6 +10,7 @@ use crate::cli::WeightsArgs;
 use crate::core::buffer::{Arena, Role};
 use crate::core::sample::SampleType;
 use crate::models::{ENCODERS, ModelSettings, record_encoder};
+use crate::ops::Form;
 use crate::train::Checkpoint;
 
 pub fn run(args: &WeightsArgs) -> Result<u8> {
@@ -33,11 +34,12 @@ fn list(quiet: bool) -> Value {
     for kind in ENCODERS.iter().filter(|kind| !kind.published().is_empty()) {
         let model = ModelSettings { kind: *kind, ..ModelSettings::default() };
         let (parameters, features) = sizes(&model, kind.usual_samples());
-        let of_texts = kind.usual_samples().image().is_none();
+        let (of_texts, of_pictures) = (kind.form() == Form::Tokens, kind.usual_samples().image().is_some());
         if !quiet && of_texts {
             print(format_args!("{kind}  of many sizes, for texts"));
         } else if !quiet {
-            print(format_args!("{kind}  {:.1} million parameters, {features} features", parameters as f64 / 1e6));
+            let of = if kind.sounds().is_some() { ", for sounds" } else { "" };
+            print(format_args!("{kind}  {:.1} million parameters, {features} features{of}", parameters as f64 / 1e6));
         }
         let mut forms = Vec::new();
         for form in kind.published() {
@@ -50,8 +52,8 @@ fn list(quiet: bool) -> Value {
                 "trained_on": form.trained_on,
                 "licence": form.licence,
                 "made": form.made,
-                "normalization": (!of_texts).then_some(form.normalization),
-                "resize": (!of_texts).then_some(form.resize),
+                "normalization": of_pictures.then_some(form.normalization),
+                "resize": of_pictures.then_some(form.resize),
             }));
         }
         let sized = |size: u64| (!of_texts).then_some(size);

@@ -66,15 +66,18 @@ impl SampleType {
             SampleType::Image(_) => "images",
             SampleType::Row(_) => "rows",
             SampleType::Tokens { .. } => "texts",
-            SampleType::Frames { .. } => "sequences",
+            SampleType::Frames { .. } => "sounds",
         }
     }
 
-    /// Whether what takes samples of this type takes those of the other too: the same, or texts that are cut off no later.
+    /// Whether what takes samples of this type takes those of the other too: the same, or sequences that are no longer.
     pub fn takes(self, other: SampleType) -> bool {
         match (self, other) {
             (SampleType::Tokens { vocabulary, longest }, SampleType::Tokens { vocabulary: theirs, longest: shorter }) => {
                 vocabulary == theirs && shorter <= longest
+            }
+            (SampleType::Frames { channels, longest }, SampleType::Frames { channels: theirs, longest: shorter }) => {
+                channels == theirs && shorter <= longest
             }
             _ => self == other,
         }

@@ -20,7 +20,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use super::kinds::{HEAD, foreign, foreign_sound, is_sound, misnamed};
 use super::resize::{Interpolation, Resize};
 use super::samples::{Samples, SharedRows};
-use super::spectrogram::Spectrogram;
+use super::sound_form::SoundForm;
 use super::tiff::Directory;
 use crate::core::sample::Image;
 
@@ -54,8 +54,8 @@ pub struct PictureOptions {
     pub bits: Option<u32>,
     /// How it gets its size.
     pub resize: Resize,
-    /// Of sounds: how they become pictures.
-    pub spectrogram: Option<Spectrogram>,
+    /// Of sounds: how they become pictures, or frames of numbers, which are bytes then, the lowest first.
+    pub spectrogram: Option<SoundForm>,
     /// A picture may take this much memory when decoded.
     pub most_bytes: u64,
 }
@@ -71,6 +71,16 @@ impl PictureOptions {
 pub(super) struct Seen {
     pub bytes: Vec<u8>,
     pub remarks: Remarks,
+}
+
+/// Samples as `options` said they become, of which the longest has so many bytes.
+pub(super) fn samples<'a>(seen: impl Iterator<Item = &'a Seen>, options: &PictureOptions, longest: usize) -> Result<Samples> {
+    let Some(frames) = options.spectrogram.as_ref().and_then(SoundForm::frames) else {
+        return Ok(Samples::images(seen.map(|seen| seen.bytes.as_slice()).collect::<Vec<_>>().concat(), options.image));
+    };
+    let numbers = |seen: &Seen| seen.bytes.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)).collect::<Vec<f32>>();
+    let longest = u32::try_from(longest / 4)? / frames.bands;
+    Samples::frames(seen.map(numbers), frames.bands, longest.max(1))
 }
 
 /// What a user should know of a decoded picture or sound.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::ReadOptions;
 use super::decode::{MOST_BYTES, PictureOptions, Remarks, Seen};
 use super::excerpt::Excerpt;
-use super::spectrogram::Spectrogram;
+use super::sound_form::SoundForm;
 use super::tree::{Entry, Stamp};
 use crate::cache;
 use crate::core::sample::Image;
@@ -21,7 +21,7 @@ use crate::error::chain;
 const MOST_KEPT: usize = 4 << 30;
 
 /// Grows when the meaning of kept bytes changes.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 
 /// How one kind of file is read.
 pub(super) trait Codec {
@@ -73,8 +73,8 @@ pub(super) struct Store(cache::CacheFile);
 #[derive(Serialize, Deserialize)]
 struct Head<L> {
     image: Image,
-    /// How sounds became pictures.
-    spectrogram: Option<Spectrogram>,
+    /// How sounds became what they are.
+    spectrogram: Option<SoundForm>,
     files: Vec<Kept<L>>,
 }
 
@@ -84,6 +84,20 @@ struct Kept<L> {
     stamp: Stamp,
     look: L,
     remarks: Remarks,
+    /// Where its bytes end.
+    end: usize,
+}
+
+impl<L> Head<L> {
+    /// Where the bytes of a file are.
+    fn place(&self, index: usize) -> std::ops::Range<usize> {
+        index.checked_sub(1).map_or(0, |before| self.files[before].end)..self.files[index].end
+    }
+
+    /// Whether its files are what follows it, so many bytes.
+    fn describes(&self, length: usize) -> bool {
+        self.files.is_sorted_by_key(|file| file.end) && self.files.last().map_or(0, |last| last.end) == length
+    }
 }
 
 impl Store {
@@ -95,17 +109,16 @@ impl Store {
     /// What is there, whole and undamaged.
     fn load<L: DeserializeOwned>(&self) -> Option<(Head<L>, Vec<u8>)> {
         let (head, contents): (Head<L>, _) = self.0.load()?;
-        (contents.len() == head.files.len() * head.image.len() as usize).then_some((head, contents))
+        head.describes(contents.len()).then_some((head, contents))
     }
 
     fn save<L: Copy + Serialize>(&self, pieces: &[FilePart<'_>], decoded: &Decoded<L>) -> Result<()> {
         let whole = || pieces.iter().zip(&decoded.files).filter_map(|(piece, file)| Some((piece, file.as_ref().ok()?)));
         let contents: Vec<&[u8]> = whole().map(|(_, read)| read.seen.bytes.as_slice()).collect();
-        let kept = |(piece, read): (&FilePart<'_>, &Read<L>)| Kept {
-            name: piece.name.clone(),
-            stamp: piece.entry.stamp,
-            look: read.look,
-            remarks: read.seen.remarks,
+        let mut end = 0;
+        let kept = |(piece, read): (&FilePart<'_>, &Read<L>)| {
+            end += read.seen.bytes.len();
+            Kept { name: piece.name.clone(), stamp: piece.entry.stamp, look: read.look, remarks: read.seen.remarks, end }
         };
         let PictureOptions { image, spectrogram, .. } = decoded.options;
         self.0.save(Head { image, spectrogram, files: whole().map(kept).collect() }, &contents)
@@ -132,14 +145,13 @@ pub(super) fn decode_all<C: Codec>(
     let looks: Vec<Result<C::Look, String>> = pieces.par_iter().map(look).collect();
     let options = choose(&looks.iter().filter_map(|look| look.as_ref().ok().copied()).collect::<Vec<_>>());
     let options = PictureOptions { bits: asked.bits, resize: asked.resize, most_bytes: most, ..options };
-    let size = options.image.len() as usize;
     let same = |head: &Head<C::Look>| (head.image, head.spectrogram) == (options.image, options.spectrogram);
-    let usable = kept.as_ref().filter(|(head, _)| same(head)).map(|(_, contents)| contents);
+    let usable = kept.as_ref().filter(|(head, _)| same(head));
     let decode = |(piece, look): (&FilePart<'_>, Result<C::Look, String>)| {
         let look = look?;
-        let kept = usable.and_then(|contents| {
+        let kept = usable.and_then(|(head, contents)| {
             let (kept, index) = find(piece)?;
-            Some(Seen { bytes: contents[index * size..(index + 1) * size].to_vec(), remarks: kept.remarks })
+            Some(Seen { bytes: contents[head.place(index)].to_vec(), remarks: kept.remarks })
         });
         let seen = match kept {
             Some(seen) => seen,
@@ -153,7 +165,8 @@ pub(super) fn decode_all<C: Codec>(
         let whole = pieces.iter().zip(&decoded.files).filter(|(_, file)| file.is_ok());
         whole.clone().count() == known.len() && whole.clone().all(|(piece, _)| find(piece).is_some())
     });
-    if let Some(store) = store.filter(|_| !unchanged && pieces.len() * size <= MOST_KEPT) {
+    let bytes: usize = decoded.files.iter().flatten().map(|read| read.seen.bytes.len()).sum();
+    if let Some(store) = store.filter(|_| !unchanged && bytes <= MOST_KEPT) {
         let failed = store.save(pieces, &decoded).err();
         decoded.note = failed.map(|e| format!("decoded {} were not kept for the next run: {e:#}", C::KIND));
     }

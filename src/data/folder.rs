@@ -12,7 +12,7 @@ use super::reader::Reader;
 use super::sheet::Sheet;
 use super::split::Part;
 use super::tree::{self, Entry, Tree};
-use super::{Dataset, ReadOptions, Resize, Samples, SharedRows, Split, Truth, decode, index, mask};
+use super::{Dataset, ReadOptions, Resize, SharedRows, Split, Truth, decode, index, mask};
 use crate::core::sample::{Image, Subject};
 
 /// The size of pictures that have no size in common, unless the user names one.
@@ -166,7 +166,8 @@ pub(super) fn read<M: Medium>(tree: &Tree, options: &ReadOptions) -> Result<Data
     if let PictureTruth::Sets(sets) = &truth {
         classes.clone_from(&sets.names);
     }
-    let split = |part: Part| {
+    let longest = pictures.files.iter().flatten().map(|read| read.seen.bytes.len()).max().unwrap_or(0);
+    let split = |part: Part| -> Result<Split> {
         let of_part: Vec<usize> = kept.iter().copied().filter(|&i| samples[i].part == part).collect();
         fn bytes<L>(decoded: &Decoded<L>, of_part: &[usize]) -> Vec<u8> {
             let parts: Vec<&[u8]> = of_part.iter().filter_map(|&i| Some(decoded.files[i].as_ref().ok()?.seen.bytes.as_slice())).collect();
@@ -189,10 +190,11 @@ pub(super) fn read<M: Medium>(tree: &Tree, options: &ReadOptions) -> Result<Data
             ..Truth::default()
         };
         let names = of_part.iter().map(|&i| pieces[i].name.as_str().into()).collect();
-        Split { names, ..Split::new(Samples::images(bytes(&pictures, &of_part), image), truth) }
+        let seen = of_part.iter().filter_map(|&i| Some(&pictures.files[i].as_ref().ok()?.seen));
+        Ok(Split { names, ..Split::new(decode::samples(seen, &pictures.options, longest)?, truth) })
     };
-    let test = Some(split(Part::Test)).filter(|test| !test.is_empty());
-    let mut data = Dataset::new(tree::name_of(&tree.root), split(Part::Train), test).context(name)?;
+    let test = Some(split(Part::Test)?).filter(|test| !test.is_empty());
+    let mut data = Dataset::new(tree::name_of(&tree.root), split(Part::Train)?, test).context(name)?;
     (data.classes, data.class_names, data.notes) = (classes.len() as u32, classes, notes);
     (data.mask_values, data.mask_palette, data.spectrogram) = (values, palette, pictures.options.spectrogram);
     Ok(data)

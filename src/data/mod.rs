@@ -37,6 +37,7 @@ mod language_tokenizer;
 mod layout;
 #[cfg(feature = "files")]
 mod load;
+mod log_mel;
 #[cfg(feature = "files")]
 mod mask;
 mod names;
@@ -55,6 +56,7 @@ mod samples;
 mod sheet;
 #[cfg(feature = "files")]
 mod sound;
+mod sound_form;
 #[cfg(feature = "files")]
 mod sounds;
 mod spans;
@@ -93,13 +95,15 @@ pub use label_sets::{RIGHT, UNKNOWN, WRONG};
 pub use language_tokenizer::{Encoded, LanguageTokenizer};
 #[cfg(feature = "files")]
 pub use load::{Format, formats, implied_truth, may_be_read, recognise};
+pub use log_mel::LogMel;
 #[cfg(feature = "files")]
 pub use mask::{paint, restore};
 pub use names::beginning_of;
 #[cfg(feature = "files")]
-pub use picture::{Look, PictureOptions, Remarks, load_picture, look_at, subject_of};
+pub use picture::{Look, PictureOptions, Remarks, load_picture, load_sample, look_at, subject_of};
 pub use resize::{CenterCrop, Interpolation, Resize};
 pub use samples::{Samples, SharedRows};
+pub use sound_form::SoundForm;
 pub use spans::{TaggedSpan, mark_spans, spans};
 pub use spectrogram::Spectrogram;
 pub use split::{Split, Truth};
@@ -184,8 +188,8 @@ pub struct ReadOptions {
     pub resize: Resize,
     /// Samples per second that sounds get. Without it, as many as most have, at most [`Spectrogram::USUAL_RATE`].
     pub rate: Option<u32>,
-    /// How sounds become pictures for a run that knows.
-    pub spectrogram: Option<Spectrogram>,
+    /// How sounds become samples for a run that knows.
+    pub spectrogram: Option<SoundForm>,
     /// Images of another subject than this are an error.
     pub subject: Option<Subject>,
     /// Without it the data decide: masks, a column of numbers, classes.
@@ -253,7 +257,7 @@ pub struct Dataset {
     /// Of texts: how others become samples.
     pub tokenizer: Option<Tokenizer>,
     /// Of sounds: how others become samples.
-    pub spectrogram: Option<Spectrogram>,
+    pub spectrogram: Option<SoundForm>,
 }
 
 impl Dataset {

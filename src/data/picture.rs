@@ -4,15 +4,28 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::decode;
+use super::decode::{self, Seen};
 pub use super::decode::{Look, PictureOptions, Remarks};
 use super::kinds::{self, Kind};
+use super::samples::Samples;
 use super::sound;
 use super::tree::{self, FileBytes};
 use crate::core::sample::Subject;
 
-/// Reads a picture of any size as `options` say: upright, keeping its proportions; or a sound, where they say how it becomes a picture.
+/// Reads a picture of any size as `options` say: upright, keeping its proportions; or a sound, where they say how it becomes a picture, or
+/// frames, whose numbers are bytes then, the lowest first.
 pub fn load_picture(path: &Path, options: &PictureOptions) -> Result<(Vec<u8>, Remarks)> {
+    let Seen { bytes, remarks } = load(path, options)?;
+    Ok((bytes, remarks))
+}
+
+/// [`load_picture`] as a sample.
+pub fn load_sample(path: &Path, options: &PictureOptions) -> Result<(Samples, Remarks)> {
+    let seen = load(path, options)?;
+    Ok((decode::samples(std::iter::once(&seen), options, seen.bytes.len())?, seen.remarks))
+}
+
+fn load(path: &Path, options: &PictureOptions) -> Result<Seen> {
     let seen = if options.spectrogram.is_some() {
         tree::ensure_file(path)?;
         let source = FileBytes::of_file(path).with_context(|| path.display().to_string())?;
@@ -20,8 +33,7 @@ pub fn load_picture(path: &Path, options: &PictureOptions) -> Result<(Vec<u8>, R
     } else {
         decode::decode(&read(path)?, options)
     };
-    let seen = seen.with_context(|| path.display().to_string())?;
-    Ok((seen.bytes, seen.remarks))
+    seen.with_context(|| path.display().to_string())
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

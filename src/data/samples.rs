@@ -181,9 +181,12 @@ impl Samples {
         Ok(samples)
     }
 
-    /// The same sequences of tokens, of which none is longer than `longest`, with no room for more.
+    /// The same sequences, of which none is longer than `longest`, with no room for more.
     pub(crate) fn cut_off(self, longest: u32) -> Self {
         match self {
+            Samples::Frames { numbers, channels } => {
+                Samples::Frames { numbers: SharedRows { width: (longest * channels) as usize, ..numbers }, channels }
+            }
             Samples::Tokens { tokens, vocabulary, texts } => {
                 Samples::Tokens { tokens: SharedRows { width: longest as usize, ..tokens }, vocabulary, texts }
             }
@@ -206,6 +209,26 @@ impl Samples {
         let cut = numbers.iter().position(|row| !row.len().is_multiple_of(channels as usize));
         ensure!(cut.is_none(), "sequence {} ends within a frame of {channels} numbers", cut.unwrap_or(0));
         Ok(Samples::Frames { numbers, channels })
+    }
+
+    /// Pictures of one size, or frames of as many numbers, one after the other; `None` of nothing. Fails where they do not go together.
+    pub fn joined(all: &[Samples]) -> Result<Option<Self>> {
+        let longest = all.iter().map(|samples| samples.kind().places()).max().unwrap_or(0);
+        Ok(match all.first() {
+            None => None,
+            Some(&Samples::Images { image, .. }) => {
+                let pixels = all.iter().map(|samples| Ok(samples.as_images()?.0)).collect::<Result<Vec<_>>>()?;
+                Some(Samples::images(pixels.into_iter().flat_map(SharedRows::iter).collect::<Vec<_>>().concat(), image))
+            }
+            Some(&Samples::Frames { channels, .. }) => {
+                let rows = |samples: &'_ Samples| match samples {
+                    Samples::Frames { numbers, .. } => numbers.iter().map(<[f32]>::to_vec).collect(),
+                    _ => Vec::new(),
+                };
+                Some(Samples::frames(all.iter().flat_map(rows), channels, longest)?)
+            }
+            Some(other) => bail!("samples of {} are none of files", other.kind()),
+        })
     }
 
     /// The type of each of them.
@@ -233,6 +256,26 @@ impl Samples {
             Samples::Images { pixels, image } => Ok((pixels, *image)),
             other => bail!("images are wanted here, these are samples of {}", other.kind()),
         }
+    }
+
+    /// A sample as people look at it: a picture as it is; of frames a grey one, the first number at the bottom, from the least to the
+    /// largest. Fails where it is neither.
+    pub fn shown(&self, sample: u32) -> Result<(Cow<'_, [u8]>, Image)> {
+        /// Of pictures of frames.
+        const WIDTH: u32 = 64;
+        let Samples::Frames { numbers, channels } = self else {
+            let (pixels, image) = self.as_images()?;
+            return Ok((Cow::Borrowed(pixels.row(sample)), image));
+        };
+        let (row, bands) = (numbers.row(sample), *channels as usize);
+        let (least, most) = row.iter().fold((f32::MAX, f32::MIN), |(least, most), &value| (least.min(value), most.max(value)));
+        let image = Image { height: *channels, width: WIDTH, channels: 1 };
+        let pixel = |i: usize| {
+            let (band, column) = (bands - 1 - i / WIDTH as usize, i % WIDTH as usize);
+            let frame = column * (row.len() / bands) / WIDTH as usize;
+            row.get(frame * bands + band).map_or(0, |value| (255.0 * (value - least) / (most - least).max(f32::MIN_POSITIVE)) as u8)
+        };
+        Ok((Cow::Owned((0..image.len() as usize).map(pixel).collect()), image))
     }
 
     pub fn len(&self) -> u32 {

@@ -16,6 +16,8 @@ use super::decode::{PictureOptions, Remarks, Seen, stretched};
 use super::excerpt::Excerpt;
 use super::guard::guarded;
 use super::kinds::{HEAD, foreign_sound, is_picture, misnamed};
+use super::log_mel::LogMel;
+use super::sound_form::SoundForm;
 use super::spectrogram::Spectrogram;
 use super::tree::FileBytes;
 use crate::host::mel::MelBank;
@@ -304,11 +306,54 @@ impl Frames {
     }
 }
 
-/// A sound, or a part of one, as the grey picture that `options.spectrogram` defines, of `options.image` in size; in colour, all channels
-/// are alike.
+/// A sound, or a part of one, as `options.spectrogram` defines: the grey picture, of `options.image` in size, of which in colour all
+/// channels are alike; or frames of numbers.
 pub(super) fn decode(source: FileBytes, excerpt: Option<Excerpt>, options: &PictureOptions) -> Result<Seen> {
-    let spectrogram = options.spectrogram.as_ref().context("is a sound, where pictures are wanted")?;
-    let (image, mut recording) = (options.image, OpenedSound::open(source)?);
+    let form = options.spectrogram.as_ref().context("is a sound, where pictures are wanted")?;
+    let mut recording = OpenedSound::open(source)?;
+    match form {
+        SoundForm::Picture(spectrogram) => picture(&mut recording, excerpt, spectrogram, options),
+        SoundForm::Frames(frames) => log_mel(&mut recording, excerpt, frames, options),
+    }
+}
+
+/// What a user should know of a sound of which so many samples were read at another rate.
+fn remarks_of(recording: &OpenedSound<'_>, taken: u64, rate: u32, window_ms: f64) -> Remarks {
+    Remarks {
+        short: taken * 1000 < (window_ms * f64::from(recording.look.rate)) as u64,
+        resampled: recording.look.rate != rate,
+        mixed: recording.look.channels > 1,
+        ..recording.remarks
+    }
+}
+
+fn log_mel(recording: &mut OpenedSound<'_>, excerpt: Option<Excerpt>, form: &LogMel, options: &PictureOptions) -> Result<Seen> {
+    let mut converter = RateConverter::new(recording.look.rate, form.rate);
+    let most = (form.most_samples() as u64).min(options.most_bytes / 8);
+    let (mut samples, rate) = (Vec::new(), f64::from(form.rate));
+    let fits = |samples: &[f64]| {
+        ensure!(
+            samples.len() as u64 <= most,
+            "is longer than {:.1} s, which is the most: cut it into parts, or name parts by columns start and end of an index.csv",
+            most as f64 / rate
+        );
+        Ok(())
+    };
+    let taken = recording.each(excerpt, |part| {
+        converter.push(part, &mut samples);
+        fits(&samples)
+    })?;
+    ensure!(taken > 0, "has no samples");
+    converter.finish(&mut samples);
+    fits(&samples)?;
+    let mut remarks = remarks_of(recording, taken, form.rate, 1000.0 * f64::from(form.window) / rate);
+    let loudest = samples.iter().map(|sample| sample * sample).fold(0.0, f64::max);
+    remarks.silent = loudest <= SILENCE;
+    Ok(Seen { bytes: form.frames(&samples).into_iter().flat_map(f32::to_le_bytes).collect(), remarks })
+}
+
+fn picture(recording: &mut OpenedSound<'_>, excerpt: Option<Excerpt>, spectrogram: &Spectrogram, options: &PictureOptions) -> Result<Seen> {
+    let image = options.image;
     let mut frames = Frames::new(spectrogram, image.height)?;
     let mut converter = RateConverter::new(recording.look.rate, spectrogram.rate);
     let mut at_rate = Vec::new();
@@ -328,12 +373,9 @@ pub(super) fn decode(source: FileBytes, excerpt: Option<Excerpt>, options: &Pict
     converter.finish(&mut at_rate);
     frames.push(at_rate.drain(..));
     frames.finish();
-    let mut remarks = recording.remarks;
+    let mut remarks = remarks_of(recording, taken, spectrogram.rate, spectrogram.window);
     let loudest = frames.decibels.iter().copied().fold(f32::MIN, f32::max);
     remarks.silent = f64::from(loudest) <= 10.0 * libm::log10(SILENCE);
-    remarks.short = taken * 1000 < (spectrogram.window * f64::from(recording.look.rate)) as u64;
-    remarks.resampled = recording.look.rate != spectrogram.rate;
-    remarks.mixed = recording.look.channels > 1;
     let sounding = frames.sounding(spectrogram.trim);
     let columns = sounding.len();
     let mut pixels = vec![0; frames.bands * columns];

@@ -72,6 +72,14 @@ impl MelBank {
         MelBank { bands: corners.windows(3).map(band).collect() }
     }
 
+    /// With triangles of area 1 in place of height 1: those of [`new`](Self::new) over the same corners.
+    pub fn of_area_one(mut self, corners: &[f64]) -> Self {
+        for (band, points) in self.bands.iter_mut().zip(corners.windows(3)) {
+            band.weights.iter_mut().for_each(|weight| *weight *= 2.0 / (points[2] - points[0]));
+        }
+        self
+    }
+
     /// Whether each band has a bin.
     pub fn is_full(&self) -> bool {
         self.bands.iter().all(|band| !band.weights.is_empty())

@@ -72,16 +72,16 @@ impl PatchProducts<'_> {
     pub(crate) fn of_vectors(&self, pixels: Range<usize>, rows: Range<usize>, w: &mut [f32]) {
         let Self { patches, x, grad_y, stride, .. } = *self;
         let (count, isa) = (rows.len(), Isa::best());
-        let (kernel, vectors) = (patches.taps[0] as usize, count / isa.lanes());
-        let (length, height) = (kernel * patches.depth, isa.height(vectors));
-        let mut product = vec![0.0; kernel * length * count];
-        let to = starts_of(0..kernel * length, count);
+        let ([down, across], vectors) = (patches.taps.map(|taps| taps as usize), count / isa.lanes());
+        let (length, height) = (across * patches.depth, isa.height(vectors));
+        let mut product = vec![0.0; down * length * count];
+        let to = starts_of(0..down * length, count);
         let (mut seen, mut runs) = (SeenPatchLine::default(), Vec::new());
         for first in pixels.clone().step_by(PIXELS) {
             runs.clear();
             runs.extend(pixel_runs(patches.rows, first..pixels.end.min(first + PIXELS)));
             let right = &grad_y[first * stride + rows.start..];
-            for line in 0..kernel {
+            for line in 0..down {
                 patches.line(line, &runs, x, length.next_multiple_of(height), stride, &mut seen);
                 for (left, pairs) in [(&x[seen.base..], &seen.inside), (&seen.edge, &seen.outside)] {
                     if pairs.is_empty() {
@@ -94,7 +94,7 @@ impl PatchProducts<'_> {
                 }
             }
         }
-        for (row, w) in w.chunks_mut(kernel * length).enumerate() {
+        for (row, w) in w.chunks_mut(down * length).enumerate() {
             w.iter_mut().zip(product[row..].iter().step_by(count)).for_each(|(w, product)| *w = *product);
         }
     }

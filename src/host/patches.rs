@@ -6,11 +6,12 @@ use super::microkernel::{PairStarts, Starts};
 use super::pixel_runs::PixelRun;
 use crate::core::layout::{Taps, Tensor};
 
-/// The same in both directions.
+/// Taps down and across, and how far apart they are applied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Geometry {
-    /// Taps a side.
-    pub kernel: u32,
+    /// Taps down and across.
+    pub kernel: [u32; 2],
+    /// The same in both directions.
     pub stride: u32,
     pub padding: Padding,
 }
@@ -18,52 +19,82 @@ pub struct Geometry {
 /// Zeros around maps.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Padding {
-    /// So many on each side. Outputs have `(size + 2 padding - kernel) / stride + 1` pixels a side.
-    Pixels(u32),
+    /// So many above and below, and so many on the left and on the right. Outputs have `(size + 2 padding - kernel) / stride + 1` pixels a
+    /// side.
+    Pixels([u32; 2]),
     /// TensorFlow's `SAME`: as many as outputs of `size / stride` pixels, rounded up, need; half of them, rounded down, come before.
     Same,
 }
 
 impl Geometry {
-    /// Pixels a side of the output; `None` if the kernel is larger than the padded input.
-    pub fn output(self, size: u32) -> Option<u32> {
-        match self.padding {
-            Padding::Pixels(padding) => (size + 2 * padding).checked_sub(self.kernel).map(|rest| rest / self.stride + 1),
-            Padding::Same => Some(size.div_ceil(self.stride)),
-        }
+    /// So many taps a side, within so many zeros on each side.
+    pub const fn square(kernel: u32, stride: u32, padding: u32) -> Self {
+        Geometry { kernel: [kernel; 2], stride, padding: Padding::Pixels([padding; 2]) }
     }
 
-    /// Zeros before the first of `size` pixels.
-    pub fn before(self, size: u32) -> u32 {
-        match self.padding {
-            Padding::Pixels(padding) => padding,
-            Padding::Same => ((size.div_ceil(self.stride).max(1) - 1) * self.stride + self.kernel).saturating_sub(size) / 2,
-        }
+    /// So many taps a side, with [`Padding::Same`].
+    pub const fn same(kernel: u32, stride: u32) -> Self {
+        Geometry { kernel: [kernel; 2], stride, padding: Padding::Same }
     }
 
-    /// What is seen of the gradient of the output, along one side of `size` pixels, from the pixels `phase`, `phase + stride`, ...
-    /// of the input: all of those had a part in outputs through the same taps.
-    pub fn phase(self, phase: u32, size: u32) -> TapPhase {
-        let before = self.before(size);
-        let least = (phase + before) % self.stride;
-        let taps = self.kernel.saturating_sub(least).div_ceil(self.stride);
-        let tap = least + self.stride * taps.saturating_sub(1);
-        let first = ((phase + before) as i32 - tap as i32) / self.stride as i32;
-        TapPhase { pixels: size.saturating_sub(phase).div_ceil(self.stride), taps, first, tap }
+    /// Taps a side, where both directions are alike.
+    pub fn side(self) -> Option<u32> {
+        let ([down, across], padded) = (self.kernel, !matches!(self.padding, Padding::Pixels([high, wide]) if high != wide));
+        (down == across && padded).then_some(down)
+    }
+
+    /// Taps of the kernel.
+    pub fn taps(self) -> u32 {
+        self.kernel[0] * self.kernel[1]
+    }
+
+    /// Height and width of the output, by those of the input; `None` if the kernel is larger than the padded input.
+    pub fn output(self, source: [u32; 2]) -> Option<[u32; 2]> {
+        let of_side = |side: usize| match self.padding {
+            Padding::Pixels(padding) => {
+                (source[side] + 2 * padding[side]).checked_sub(self.kernel[side]).map(|rest| rest / self.stride + 1)
+            }
+            Padding::Same => Some(source[side].div_ceil(self.stride)),
+        };
+        Some([of_side(0)?, of_side(1)?])
+    }
+
+    /// Zeros before the first line and before the first column, by height and width of the input.
+    pub fn before(self, source: [u32; 2]) -> [u32; 2] {
+        [0, 1].map(|side| match self.padding {
+            Padding::Pixels(padding) => padding[side],
+            Padding::Same => {
+                ((source[side].div_ceil(self.stride).max(1) - 1) * self.stride + self.kernel[side]).saturating_sub(source[side]) / 2
+            }
+        })
+    }
+
+    /// What is seen of the gradient of the output, down and across, from the pixels `phase`, `phase + stride`, ... of the input: all of
+    /// those had a part in outputs through the same taps.
+    pub fn phases(self, phase: [u32; 2], source: [u32; 2]) -> [TapPhase; 2] {
+        let before = self.before(source);
+        [0, 1].map(|side| {
+            let place = phase[side] + before[side];
+            let least = place % self.stride;
+            let taps = self.kernel[side].saturating_sub(least).div_ceil(self.stride);
+            let tap = least + self.stride * taps.saturating_sub(1);
+            let first = (place as i32 - tap as i32) / self.stride as i32;
+            TapPhase { pixels: source[side].saturating_sub(phase[side]).div_ceil(self.stride), taps, first, tap }
+        })
     }
 
     /// The kernels as a tensor.
     pub fn filters(self, inputs: u32, outputs: u32) -> Tensor {
-        Tensor::Filters(Taps { outputs, inputs, height: self.kernel, width: self.kernel })
+        Tensor::Filters(Taps { outputs, inputs, height: self.kernel[0], width: self.kernel[1] })
     }
 
     /// The kernels of a depthwise convolution as a tensor.
     pub fn depthwise(self, channels: u32) -> Tensor {
-        Tensor::Depthwise(Taps { outputs: channels, inputs: 1, height: self.kernel, width: self.kernel })
+        Tensor::Depthwise(Taps { outputs: channels, inputs: 1, height: self.kernel[0], width: self.kernel[1] })
     }
 }
 
-/// See [`Geometry::phase`].
+/// See [`Geometry::phases`]: of one side.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TapPhase {
     /// Of the input, in this phase.
@@ -114,8 +145,8 @@ pub struct Patches {
 impl Patches {
     /// What the pixels of a convolution's output see of its input; heights and widths of `source` and `rows`.
     pub fn forward(geometry: Geometry, source: [u32; 2], rows: [u32; 2], depth: usize) -> Self {
-        let first = source.map(|size| -(geometry.before(size) as i32));
-        Patches { taps: [geometry.kernel; 2], stride: geometry.stride, first, rows, source, depth }
+        let first = geometry.before(source).map(|before| -(before as i32));
+        Patches { taps: geometry.kernel, stride: geometry.stride, first, rows, source, depth }
     }
 
     /// Floats of one patch.
@@ -250,24 +281,25 @@ mod tests {
     use crate::host::pixel_runs::pixel_runs;
 
     fn geometries() -> Vec<Geometry> {
-        let pixels = [(3, 1, 1), (3, 2, 1), (2, 2, 0), (5, 2, 2), (1, 2, 0), (1, 1, 0), (7, 3, 3)];
-        let pixels = pixels.map(|(kernel, stride, padding)| Geometry { kernel, stride, padding: Padding::Pixels(padding) });
-        let same =
-            [(3, 1), (3, 2), (2, 2), (5, 2), (1, 2), (7, 3)].map(|(kernel, stride)| Geometry { kernel, stride, padding: Padding::Same });
-        pixels.into_iter().chain(same).collect()
+        let square = [(3, 1, 1), (3, 2, 1), (2, 2, 0), (5, 2, 2), (1, 2, 0), (1, 1, 0), (7, 3, 3)];
+        let square = square.map(|(kernel, stride, padding)| Geometry::square(kernel, stride, padding));
+        let same = [(3, 1), (3, 2), (2, 2), (5, 2), (1, 2), (7, 3)].map(|(kernel, stride)| Geometry::same(kernel, stride));
+        let others = [([1, 3], 1, [0, 1]), ([3, 1], 1, [0, 0]), ([3, 3], 1, [0, 1]), ([2, 5], 2, [1, 2])];
+        let others = others.map(|(kernel, stride, padding)| Geometry { kernel, stride, padding: Padding::Pixels(padding) });
+        square.into_iter().chain(same).chain(others).collect()
     }
 
     #[test]
     fn same_pads_less_before_than_after() {
-        let geometry = Geometry { kernel: 3, stride: 2, padding: Padding::Same };
+        let geometry = Geometry::same(3, 2);
         for (size, output, before) in [(8, 4, 0), (9, 5, 1), (1, 1, 1)] {
-            assert_eq!((geometry.output(size), geometry.before(size)), (Some(output), before), "{size} pixels");
+            let source = [size; 2];
+            assert_eq!((geometry.output(source), geometry.before(source)), (Some([output; 2]), [before; 2]), "{size} pixels");
         }
     }
 
     fn forward(geometry: Geometry, source: [u32; 2]) -> Patches {
-        let rows = source.map(|size| geometry.output(size).expect("large enough"));
-        Patches::forward(geometry, source, rows, 2)
+        Patches::forward(geometry, source, geometry.output(source).expect("large enough"), 2)
     }
 
     #[test]
@@ -328,12 +360,12 @@ mod tests {
             let Geometry { kernel, stride, .. } = geometry;
             let there = forward(geometry, [7, 5]);
             let pixels = (there.rows[0] * there.rows[1]) as usize;
-            let taps = (kernel * kernel) as usize;
+            let taps = geometry.taps() as usize;
             let mut pairs: Vec<(usize, usize, usize)> =
                 (0..pixels).flat_map(|pixel| (0..taps).filter_map(move |tap| Some((there.seen(pixel, tap)?, pixel, tap)))).collect();
             let mut back = Vec::new();
             for phase in (0..stride).flat_map(|y| (0..stride).map(move |x| [y, x])) {
-                let sides = [0, 1].map(|side| geometry.phase(phase[side], there.source[side]));
+                let sides = geometry.phases(phase, there.source);
                 let patches = Patches {
                     taps: sides.map(|side| side.taps),
                     stride: 1,
@@ -346,7 +378,7 @@ mod tests {
                     let (y, x) = (row / sides[1].pixels as usize, row % sides[1].pixels as usize);
                     let pixel = (y * stride as usize + phase[0] as usize) * 5 + x * stride as usize + phase[1] as usize;
                     for (ty, tx) in (0..sides[0].taps).flat_map(|ty| (0..sides[1].taps).map(move |tx| (ty, tx))) {
-                        let tap = (sides[0].tap - stride * ty) * kernel + sides[1].tap - stride * tx;
+                        let tap = (sides[0].tap - stride * ty) * kernel[1] + sides[1].tap - stride * tx;
                         let seen = patches.seen(row, (ty * sides[1].taps + tx) as usize);
                         back.extend(seen.map(|seen| (pixel, seen, tap as usize)));
                     }

@@ -83,10 +83,13 @@ mod tests {
 
     #[test]
     fn planes_show_what_pixels_see() {
-        for (kernel, stride, padding) in [(3, 1, 1), (3, 2, 1), (1, 1, 0), (1, 2, 0), (7, 2, 3), (5, 3, 2), (2, 2, 0)] {
-            let geometry = Geometry { kernel, stride, padding: Padding::Pixels(padding) };
+        let square = [(3, 1, 1), (3, 2, 1), (1, 1, 0), (1, 2, 0), (7, 2, 3), (5, 3, 2), (2, 2, 0)];
+        let square = square.map(|(kernel, stride, padding)| Geometry::square(kernel, stride, padding));
+        let others = [([3, 3], 1, [0, 1]), ([1, 3], 1, [0, 1]), ([4, 1], 2, [1, 0])];
+        let others = others.map(|(kernel, stride, padding)| Geometry { kernel, stride, padding: Padding::Pixels(padding) });
+        for geometry in square.into_iter().chain(others) {
             let source = [9_u32, 7];
-            let rows = source.map(|size| geometry.output(size).expect("large enough"));
+            let rows = geometry.output(source).expect("large enough");
             let (depth, channels) = (4, 3);
             let patches = Patches::forward(geometry, source, rows, depth);
             let maps: Vec<f32> = (0..2 * 9 * 7 * 4).map(|i| i as f32 + 1.0).collect();

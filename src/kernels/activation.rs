@@ -1,4 +1,4 @@
-//! Activations: GELU, tanh, sigmoid, SiLU, and the piecewise ones of networks for small machines. ReLU is a kernel of its own.
+//! Activations: GELU, tanh, sigmoid, SiLU, the piecewise ones of networks for small machines, and a leaky ReLU with an end. ReLU is a kernel of its own.
 
 use multiversion::multiversion;
 
@@ -22,7 +22,13 @@ pub enum Function {
     HardSigmoid,
     /// x min(max(x + 3, 0), 6) / 6
     HardSwish,
+    /// max(x, 0.2 x, -0.4): a leaky ReLU that ends
+    LeakyFloor,
 }
+
+/// Of [`Function::LeakyFloor`]: slope below zero, and least value.
+pub(super) const LEAK: f32 = 0.2;
+pub(super) const FLOOR: f32 = -0.4;
 
 /// Beyond it a sigmoid is 0 or 1, and the exponentials of fast paths no longer fall.
 pub(super) const FAR: f32 = 87.0;
@@ -137,12 +143,13 @@ maps! {
     relu_to_six(x) = relu6(x);
     hard_sigmoid(x) = relu6(x + 3.0) / 6.0;
     hard_swish(x) = x * (relu6(x + 3.0) / 6.0);
+    leaky_floor(x) = (if x > 0.0 { x } else { LEAK * x }).max(FLOOR);
 }
 
 impl Function {
-    pub const ALL: [Function; 7] = {
+    pub const ALL: [Function; 8] = {
         use Function::*;
-        [Gelu, Tanh, Sigmoid, Silu, Relu6, HardSigmoid, HardSwish]
+        [Gelu, Tanh, Sigmoid, Silu, Relu6, HardSigmoid, HardSwish, LeakyFloor]
     };
 
     pub(super) fn of(self, x: f64) -> f64 {
@@ -154,6 +161,7 @@ impl Function {
             Function::Relu6 => x.clamp(0.0, 6.0),
             Function::HardSigmoid => (x + 3.0).clamp(0.0, 6.0) / 6.0,
             Function::HardSwish => x * ((x + 3.0).clamp(0.0, 6.0) / 6.0),
+            Function::LeakyFloor => x.max(f64::from(LEAK) * x).max(FLOOR.into()),
         }
     }
 
@@ -170,6 +178,7 @@ impl Function {
             // Of x + 3, whose rounding is of the size of 3.
             Function::HardSigmoid => 2.0 * EPSILON * 3.0,
             Function::HardSwish => 2.0 * EPSILON * 3.0 * size,
+            Function::LeakyFloor => 2.0 * EPSILON * value,
         }
     }
 }
@@ -214,6 +223,7 @@ impl Kernel for Activate {
             Function::Relu6 => run(relu_to_six),
             Function::HardSigmoid => run(hard_sigmoid),
             Function::HardSwish => run(hard_swish),
+            Function::LeakyFloor => run(leaky_floor),
         }
     }
 

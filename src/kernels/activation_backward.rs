@@ -2,7 +2,7 @@
 
 use multiversion::multiversion;
 
-use super::activation::{FAR, Function, exp, fast_tail, maps, tail, tail_error};
+use super::activation::{FAR, FLOOR, Function, LEAK, exp, fast_tail, maps, tail, tail_error};
 use super::{Cases, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
@@ -46,7 +46,7 @@ fn fast_silu(x: f32) -> f32 {
 impl Function {
     /// Whether the derivative comes from f(x), and not from x.
     pub fn keeps_output(self) -> bool {
-        matches!(self, Function::Tanh | Function::Sigmoid | Function::Relu6)
+        matches!(self, Function::Tanh | Function::Sigmoid | Function::Relu6 | Function::LeakyFloor)
     }
 
     fn derivative(self, kept: f64) -> f64 {
@@ -64,6 +64,9 @@ impl Function {
             Function::HardSwish if kept <= -3.0 => 0.0,
             Function::HardSwish if kept >= 3.0 => 1.0,
             Function::HardSwish => (2.0 * kept + 3.0) / 6.0,
+            Function::LeakyFloor if kept > 0.0 => 1.0,
+            Function::LeakyFloor if kept > f64::from(FLOOR) => LEAK.into(),
+            Function::LeakyFloor => 0.0,
         }
     }
 
@@ -106,6 +109,7 @@ maps! {
     relu_to_six(y) = open(y, 0.0, 6.0);
     hard_sigmoid(x) = open(x, -3.0, 3.0) / 6.0;
     hard_swish(x) = fast_hard_swish(x);
+    leaky_floor(y) = if y > 0.0 { 1.0 } else { LEAK * open(y, FLOOR, f32::MAX) };
 }
 
 impl Kernel for ActivationBackward {
@@ -154,6 +158,7 @@ impl Kernel for ActivationBackward {
             Function::Relu6 => run(relu_to_six),
             Function::HardSigmoid => run(hard_sigmoid),
             Function::HardSwish => run(hard_swish),
+            Function::LeakyFloor => run(leaky_floor),
         }
     }
 
@@ -188,6 +193,8 @@ pub fn cases(c: &mut Cases<'_>) {
         let (kept, grad_y, grad_x) = (c.floats([0.0, -0.0, 13.0, f32::MAX, f32::MIN, 3.0, -3.0]), c.uniform(1, 7), c.output(1, 7));
         c.add(ActivationBackward { function, kept, grad_y, grad_x, accumulate: false });
     }
+    let (kept, grad_y, grad_x) = (c.floats([0.0, -0.0, FLOOR, -0.3, 1e-30]), c.uniform(1, 5), c.output(1, 5));
+    c.add(ActivationBackward { function: Function::LeakyFloor, kept, grad_y, grad_x, accumulate: false });
     let (kept, grad_y, grad_x) = (c.floats([0.0, -0.0, 6.0, 3.0]), c.uniform(1, 4), c.output(1, 4));
     c.add(ActivationBackward { function: Function::Relu6, kept, grad_y, grad_x, accumulate: false });
 }

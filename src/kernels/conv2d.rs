@@ -1,4 +1,4 @@
-//! Two-dimensional convolution with square kernels: forward, and the gradients of its weights and of its input, all three
+//! Two-dimensional convolution: forward, and the gradients of its weights and of its input, all three
 //! as products of the matmul family with an operand made of patches.
 
 use std::ops::Range;
@@ -92,10 +92,6 @@ impl Conv2d {
         }
     }
 
-    fn taps(&self) -> u32 {
-        self.geometry.kernel * self.geometry.kernel
-    }
-
     /// (m, n, k) of the product.
     fn sizes(&self) -> (u32, u32, u32) {
         let (outputs, unfolded) = (self.y.channels(), self.w.cols());
@@ -122,7 +118,7 @@ impl Conv2d {
 
     /// What the pixels of the phase see, down and across.
     fn phases(&self) -> [TapPhase; 2] {
-        [(0, self.x.height), (1, self.x.width)].map(|(side, size)| self.geometry.phase(self.phase[side], size))
+        self.geometry.phases(self.phase, [self.x.height, self.x.width])
     }
 
     /// What pixels of `y` see of `x`; with the gradient of the input, what those of the phase see of `y`.
@@ -167,7 +163,7 @@ impl Conv2d {
         let patches = Conv2d { pass: ConvPass::Forward, ..*self }.patches();
         let mut sums = vec![0.0; rows as usize * n as usize];
         for pixel in pixels {
-            for (tap, seen) in (0..self.taps() as usize).filter_map(|tap| Some((tap, patches.seen(pixel, tap)?))) {
+            for (tap, seen) in (0..self.geometry.taps() as usize).filter_map(|tap| Some((tap, patches.seen(pixel, tap)?))) {
                 for output in 0..self.y.channels() as usize {
                     for input in 0..self.x.channels() as usize {
                         let weight = tap * patches.depth + input;
@@ -212,7 +208,7 @@ impl Conv2d {
 
     fn fast_forward(&self, m: &HostMem) {
         let (patches, x) = (self.patches(), m.f32(self.x.buf));
-        let offsets: Vec<usize> = (0..self.taps() as usize).map(|tap| tap * patches.depth).collect();
+        let offsets: Vec<usize> = (0..self.geometry.taps() as usize).map(|tap| tap * patches.depth).collect();
         let (channels, unfolded) = (self.x.channels() as usize, self.w.cols() as usize);
         let w = m.f32(self.w);
         let filters = RightSide { values: w.padded(), offsets: &offsets, length: channels, k_stride: 1, n_stride: unfolded };
@@ -222,10 +218,10 @@ impl Conv2d {
 
     fn fast_input(&self, m: &HostMem) {
         let (patches, [down, across]) = (self.patches(), self.phases());
-        let Geometry { kernel, stride, .. } = self.geometry;
+        let Geometry { kernel: [_, kernel_across], stride, .. } = self.geometry;
         let of_kernel = |tap: u32| {
             let [y, x] = [tap / across.taps, tap % across.taps];
-            ((down.tap - stride * y) * kernel + across.tap - stride * x) as usize
+            ((down.tap - stride * y) * kernel_across + across.tap - stride * x) as usize
         };
         let offsets: Vec<usize> = (0..down.taps * across.taps).map(|tap| of_kernel(tap) * row_stride(self.x.buf)).collect();
         let (outputs, w, grad_y) = (self.y.channels() as usize, m.f32(self.w), m.f32(self.y.buf));
@@ -358,7 +354,8 @@ impl Kernel for Conv2d {
             ..runs_on(self.product().1, self.product().2),
             LAYOUT: self.product().0 as u32,
             PASS: self.pass as u32,
-            KERNEL: self.geometry.kernel,
+            KERNEL_TAPS: self.geometry.taps(),
+            KERNEL_ACROSS: self.geometry.kernel[1],
             STRIDE: self.geometry.stride,
             // A patch without taps is never looked up.
             TAPS: self.patches().taps[1].max(1),
@@ -391,14 +388,13 @@ impl Kernel for Conv2d {
 
     fn check_shapes(&self) -> Result<(), String> {
         let Conv2d { pass, geometry, x, y, .. } = *self;
-        if geometry.stride == 0 || geometry.kernel == 0 {
+        if geometry.stride == 0 || geometry.taps() == 0 {
             return Err(format!("{geometry:?}: kernel and stride are at least 1"));
         }
         if self.phase.iter().any(|&phase| phase >= geometry.stride) {
             return Err(format!("phase {:?} with a stride of {}", self.phase, geometry.stride));
         }
-        let expected = (x.batch, geometry.output(x.height), geometry.output(x.width));
-        if (y.batch, Some(y.height), Some(y.width)) != expected {
+        if (y.batch, Some([y.height, y.width])) != (x.batch, geometry.output([x.height, x.width])) {
             return Err(format!("{geometry:?} of {}x{}x{} does not give {}x{}x{}", x.batch, x.height, x.width, y.batch, y.height, y.width));
         }
         let filters = geometry.filters(x.channels(), y.channels()).matrix();
@@ -468,7 +464,7 @@ impl Kernel for Conv2d {
     }
 
     fn flops(&self) -> u64 {
-        let taps = if self.pass == ConvPass::Input { self.phases().map(|side| side.taps) } else { [self.geometry.kernel; 2] };
+        let taps = if self.pass == ConvPass::Input { self.phases().map(|side| side.taps) } else { self.geometry.kernel };
         let pixels = if self.pass == ConvPass::Input { self.sizes().0 } else { self.y.buf.rows() };
         // What padding of channels adds is no work asked for.
         2 * u64::from(pixels) * u64::from(taps[0] * taps[1] * self.x.channels()) * u64::from(self.y.channels())
@@ -476,7 +472,8 @@ impl Kernel for Conv2d {
 }
 
 pub fn cases(c: &mut Cases<'_>) {
-    let geometry = |kernel, stride, padding| Geometry { kernel, stride, padding: Padding::Pixels(padding) };
+    let geometry = Geometry::square;
+    let flat = |kernel, stride, padding| Geometry { kernel, stride, padding: Padding::Pixels(padding) };
     // (kernel, stride, padding), batch, height, width, inputs, outputs
     let sizes = [
         (geometry(3, 1, 1), 2, 5, 7, 3, 5),
@@ -490,10 +487,15 @@ pub fn cases(c: &mut Cases<'_>) {
         (geometry(3, 2, 1), 2, 9, 8, 3, 16),
         (geometry(3, 2, 1), 2, 9, 7, 8, 32),
         (geometry(5, 1, 2), 1, 6, 11, 12, 16),
-        (Geometry { kernel: 3, stride: 2, padding: Padding::Same }, 2, 8, 5, 3, 6),
+        (Geometry::same(3, 2), 2, 8, 5, 3, 6),
+        // Kernels that are not square, with few channels and with many.
+        (flat([3, 3], 1, [0, 1]), 2, 7, 6, 1, 24),
+        (flat([1, 3], 1, [0, 1]), 2, 5, 7, 12, 16),
+        (flat([3, 1], 1, [0, 0]), 2, 6, 5, 9, 5),
+        (flat([2, 5], 2, [1, 2]), 2, 7, 9, 5, 32),
     ];
     for (geometry, batch, height, width, inputs, outputs) in sizes {
-        let [out_height, out_width] = [height, width].map(|size| geometry.output(size).expect("large enough"));
+        let [out_height, out_width] = geometry.output([height, width]).expect("large enough");
         let filters = geometry.filters(inputs, outputs).matrix();
         let x = |c: &mut Cases<'_>| Maps::new(c.uniform(batch * height * width, inputs), batch, height, width);
         let y = |c: &mut Cases<'_>| Maps::new(c.uniform(batch * out_height * out_width, outputs), batch, out_height, out_width);
@@ -509,7 +511,7 @@ pub fn cases(c: &mut Cases<'_>) {
             }
             // Every part of the epilogue, in the pass that has it in a training step. Each geometry is compiled on its
             // own, so two of them are enough.
-            if geometry.kernel != 3 || geometry.padding != Padding::Pixels(1) {
+            if geometry.side() != Some(3) || geometry.padding != Padding::Pixels([1; 2]) {
                 continue;
             }
             let again = Conv2d::new(pass, geometry, x(c), w(c), y(c));

@@ -5,7 +5,7 @@ use std::ops::Range;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
-use super::conv2d::{ConvPass, Geometry, Padding};
+use super::conv2d::{ConvPass, Geometry};
 use super::{Cases, has, part_of, part_rows, parts, row_quads};
 use crate::core::buffer::{Buf, Maps};
 use crate::core::memory::HostMem;
@@ -30,7 +30,17 @@ pub struct DepthwiseConv2d {
 
 impl DepthwiseConv2d {
     fn taps(&self) -> u32 {
-        self.geometry.kernel * self.geometry.kernel
+        self.geometry.taps()
+    }
+
+    /// Taps a side.
+    fn kernel(&self) -> u32 {
+        self.geometry.kernel[0]
+    }
+
+    /// Zeros before the first of `size` pixels, in either direction.
+    fn before(&self, size: u32) -> u32 {
+        self.geometry.before([size; 2])[0]
     }
 
     fn result(&self) -> Buf {
@@ -72,15 +82,15 @@ impl DepthwiseConv2d {
 
     /// The taps, along one side of `size` pixels, through which the output at `at` sees them.
     fn inside(&self, at: u32, size: u32) -> Range<u32> {
-        let (start, before) = (at * self.geometry.stride, self.geometry.before(size));
-        before.saturating_sub(start).min(self.geometry.kernel)..(size + before).saturating_sub(start).min(self.geometry.kernel)
+        let (start, before) = (at * self.geometry.stride, self.before(size));
+        before.saturating_sub(start).min(self.kernel())..(size + before).saturating_sub(start).min(self.kernel())
     }
 
     /// Lines of `y` at once, each pixel's taps in their order.
     fn fast_forward(&self, m: &HostMem) {
         let (x, w, bias) = (m.f32(self.x.buf), m.f32(self.w), self.bias.map(|bias| m.f32(bias)));
-        let (Geometry { kernel, stride, .. }, depth) = (self.geometry, self.x.buf.shape.stride() as usize);
-        let [before_y, before_x] = [self.x.height, self.x.width].map(|size| self.geometry.before(size));
+        let (kernel, stride, depth) = (self.kernel(), self.geometry.stride, self.x.buf.shape.stride() as usize);
+        let [before_y, before_x] = [self.x.height, self.x.width].map(|size| self.before(size));
         m.f32_mut(self.y.buf).padded_mut().par_chunks_mut(self.y.width as usize * depth).enumerate().for_each(|(line, out)| {
             let (image, oy) = (line as u32 / self.y.height, line as u32 % self.y.height);
             let rows = self.inside(oy, self.x.height);
@@ -103,10 +113,10 @@ impl DepthwiseConv2d {
 
     fn fast_input(&self, m: &HostMem) {
         let (grad_y, w) = (m.f32(self.y.buf), m.f32(self.w));
-        let (Geometry { kernel, stride, .. }, depth) = (self.geometry, self.x.buf.shape.stride() as usize);
+        let (kernel, stride, depth) = (self.kernel(), self.geometry.stride, self.x.buf.shape.stride() as usize);
         // (output, tap) of the pixel at `at` along one side.
         let outputs = |at: u32, size: u32, count: u32| {
-            let at = at + self.geometry.before(size);
+            let at = at + self.before(size);
             let taps = (at % stride..kernel).step_by(stride as usize);
             taps.filter_map(move |tap| at.checked_sub(tap).map(|first| (first / stride, tap)).filter(|&(output, _)| output < count))
         };
@@ -122,7 +132,7 @@ impl DepthwiseConv2d {
                 }
             };
             let as_before = |ix: u32| {
-                let at = ix + self.geometry.before(self.x.width);
+                let at = ix + self.before(self.x.width);
                 stride == 1 && at >= kernel && at < self.y.width
             };
             let seen = SeenLine { taps: &seen, as_before: &as_before, step: depth };
@@ -134,7 +144,7 @@ impl DepthwiseConv2d {
     fn fast_weights(&self, m: &HostMem) {
         let (x, grad_y, stride) = (m.f32(self.x.buf), m.f32(self.y.buf), self.geometry.stride);
         let depth = self.x.buf.shape.stride() as usize;
-        let [before_y, before_x] = [self.x.height, self.x.width].map(|size| self.geometry.before(size));
+        let [before_y, before_x] = [self.x.height, self.x.width].map(|size| self.before(size));
         m.f32_mut(self.w).padded_mut().par_chunks_mut(self.taps() as usize * depth).enumerate().for_each(|(part, sums)| {
             sums.fill(0.0);
             for pixel in part_of(self.y.buf.rows(), part) {
@@ -148,7 +158,7 @@ impl DepthwiseConv2d {
                     // Taps of a line lie side by side, and so do the pixels that they see.
                     let seen = (image * self.x.height + oy * stride + ky - before_y) * self.x.width + ox * stride + columns.start - before_x;
                     let length = columns.len() * depth;
-                    let first = (ky * self.geometry.kernel + columns.start) as usize * depth;
+                    let first = (ky * self.kernel() + columns.start) as usize * depth;
                     add_line(&mut sums[first..first + length], &x.padded()[seen as usize * depth..][..length], grad_y);
                 }
             }
@@ -241,7 +251,7 @@ fn add_line(sums: &mut [f32], x: &[f32], grad_y: &[f32]) {
 impl Kernel for DepthwiseConv2d {
     interface! {
         self runs "depthwise_conv2d";
-        let (x, y, before) = (self.x, self.y, |size| self.geometry.before(size));
+        let (x, y, before) = (self.x, self.y, |size| self.before(size));
         params {
             rows: self.result().rows(),
             quads: row_quads(self.result()),
@@ -257,7 +267,7 @@ impl Kernel for DepthwiseConv2d {
         }
         constants {
             PASS: self.pass as u32,
-            KERNEL: self.geometry.kernel,
+            KERNEL: self.kernel(),
             STRIDE: self.geometry.stride,
             BIAS: self.bias.is_some(),
         }
@@ -276,11 +286,11 @@ impl Kernel for DepthwiseConv2d {
 
     fn check_shapes(&self) -> Result<(), String> {
         let DepthwiseConv2d { pass, geometry, x, y, .. } = *self;
-        if geometry.stride == 0 || geometry.kernel == 0 {
-            return Err(format!("{geometry:?}: kernel and stride are at least 1"));
+        if geometry.stride == 0 || geometry.side().is_none_or(|side| side == 0) {
+            return Err(format!("{geometry:?}: kernel and stride are at least 1, and the same down and across"));
         }
-        let expected = (x.batch, geometry.output(x.height), geometry.output(x.width), x.channels());
-        if (y.batch, Some(y.height), Some(y.width), y.channels()) != expected {
+        let expected = (x.batch, geometry.output([x.height, x.width]), x.channels());
+        if (y.batch, Some([y.height, y.width]), y.channels()) != expected {
             return Err(format!("{geometry:?} of {x:?} does not give {y:?}"));
         }
         let often = if pass == ConvPass::Weights { parts(y.buf.rows()) } else { 1 };
@@ -329,27 +339,26 @@ impl Kernel for DepthwiseConv2d {
 }
 
 pub fn cases(c: &mut Cases<'_>) {
-    let geometry = |kernel, stride, padding| Geometry { kernel, stride, padding };
     // geometry, batch, height, width, channels
     let sizes = [
-        (geometry(3, 1, Padding::Pixels(1)), 2, 5, 7, 5),
-        (geometry(3, 2, Padding::Pixels(1)), 1, 9, 6, 33),
-        (geometry(3, 2, Padding::Same), 2, 8, 7, 6),
-        (geometry(5, 2, Padding::Same), 1, 10, 4, 4),
-        (geometry(5, 1, Padding::Same), 1, 3, 2, 8),
-        (geometry(2, 3, Padding::Pixels(0)), 1, 7, 8, 3),
-        (geometry(3, 1, Padding::Same), 1, 40, 40, 3),
-        (geometry(1, 1, Padding::Pixels(0)), 1, 1, 1, 1),
+        (Geometry::square(3, 1, 1), 2, 5, 7, 5),
+        (Geometry::square(3, 2, 1), 1, 9, 6, 33),
+        (Geometry::same(3, 2), 2, 8, 7, 6),
+        (Geometry::same(5, 2), 1, 10, 4, 4),
+        (Geometry::same(5, 1), 1, 3, 2, 8),
+        (Geometry::square(2, 3, 0), 1, 7, 8, 3),
+        (Geometry::same(3, 1), 1, 40, 40, 3),
+        (Geometry::square(1, 1, 0), 1, 1, 1, 1),
         // Some pixels see nothing but padding.
-        (geometry(2, 1, Padding::Pixels(3)), 1, 2, 3, 20),
+        (Geometry::square(2, 1, 3), 1, 2, 3, 20),
     ];
     for (geometry, batch, height, width, channels) in sizes {
-        let [out_height, out_width] = [height, width].map(|size| geometry.output(size).expect("large enough"));
+        let [out_height, out_width] = geometry.output([height, width]).expect("large enough");
         for (pass, extra) in [ConvPass::Forward, ConvPass::Weights, ConvPass::Input].into_iter().flat_map(|pass| [(pass, false), (pass, true)]) {
             let x = Maps::new(c.uniform(batch * height * width, channels), batch, height, width);
             let y = Maps::new(c.uniform(batch * out_height * out_width, channels), batch, out_height, out_width);
             let often = if pass == ConvPass::Weights { parts(y.buf.rows()) } else { 1 };
-            let w = c.uniform(often * geometry.kernel * geometry.kernel, channels);
+            let w = c.uniform(often * geometry.taps(), channels);
             let bias = (extra && pass == ConvPass::Forward).then(|| c.uniform(1, channels));
             let accumulate = extra && pass != ConvPass::Weights;
             c.add(DepthwiseConv2d { pass, geometry, x, w, y, bias, accumulate });

@@ -7,31 +7,44 @@ use crate::core::buffer::{Buf, Fill, Maps};
 use crate::core::memory::HostMem;
 use crate::core::program::{Exp, Kernel, Scalar, Tolerance};
 
-/// Windows of `kernel` x `kernel` pixels, `stride` apart, the first of which starts `padding` before the first pixel.
+/// Windows of so many pixels down and across, `stride` apart, the first of which starts `padding` before the first pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    pub kernel: u32,
-    pub stride: u32,
-    pub padding: u32,
+    pub kernel: [u32; 2],
+    pub stride: [u32; 2],
+    pub padding: [u32; 2],
 }
 
 impl Window {
-    /// How many windows fit `size` pixels.
-    pub fn count(self, size: u32) -> u32 {
-        (size + 2 * self.padding).saturating_sub(self.kernel) / self.stride.max(1) + 1
+    /// The same in both directions.
+    pub const fn square(kernel: u32, stride: u32, padding: u32) -> Self {
+        Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] }
+    }
+
+    /// How many windows fit maps of this height and width, down and across.
+    pub fn count(self, sizes: [u32; 2]) -> [u32; 2] {
+        let Window { kernel, stride, padding } = self;
+        [0, 1].map(|side| (sizes[side] + 2 * padding[side]).saturating_sub(kernel[side]) / stride[side].max(1) + 1)
+    }
+
+    /// Pixels of a window.
+    pub(super) fn places(self) -> u32 {
+        self.kernel[0] * self.kernel[1]
     }
 
     /// Whether these are the windows of maps `x`, with their results in `y`.
     pub(super) fn check(self, x: Maps, y: Maps) -> Result<(), String> {
         let Window { kernel, stride, padding } = self;
-        if kernel == 0 || stride == 0 || 2 * padding > kernel {
+        let sizes = [x.height, x.width];
+        let sound = |side: usize| kernel[side] > 0 && stride[side] > 0 && 2 * padding[side] <= kernel[side];
+        if !(sound(0) && sound(1)) {
             return Err(format!("{self:?}: kernel and stride are at least 1, padding at most half the kernel"));
         }
-        if x.height.min(x.width) + 2 * padding < kernel {
-            return Err(format!("windows of {kernel}x{kernel} in maps of {}x{} with padding {padding}", x.height, x.width));
+        if (0..2).any(|side| sizes[side] + 2 * padding[side] < kernel[side]) {
+            return Err(format!("{self:?} in maps of {}x{}", x.height, x.width));
         }
-        let (found, expected) = ((y.batch, y.height, y.width), (x.batch, self.count(x.height), self.count(x.width)));
-        if found == expected { Ok(()) } else { Err(format!("maps of (batch, height, width) {found:?}, expected {expected:?}")) }
+        let (found, expected) = ((y.batch, [y.height, y.width]), (x.batch, self.count(sizes)));
+        if found == expected { Ok(()) } else { Err(format!("maps of (batch, [height, width]) {found:?}, expected {expected:?}")) }
     }
 
     /// Parameters that both directions have, for `rows` of one of the two maps.
@@ -43,15 +56,18 @@ impl Window {
             ("width", x.width),
             ("out_height", y.height),
             ("out_width", y.width),
-            ("kernel_size", self.kernel),
-            ("stride", self.stride),
-            ("padding", self.padding),
+            ("kernel_y", self.kernel[0]),
+            ("kernel_x", self.kernel[1]),
+            ("stride_y", self.stride[0]),
+            ("stride_x", self.stride[1]),
+            ("padding_y", self.padding[0]),
+            ("padding_x", self.padding[1]),
         ];
         numbers.map(|(name, value)| (name, Scalar::U32(value))).to_vec()
     }
 }
 
-/// `x`; `y`: as many maps, smaller by the window; `at` (u32): of the shape of `y`'s buffer, ky · kernel + kx.
+/// `x`; `y`: as many maps, smaller by the window; `at` (u32): of the shape of `y`'s buffer, ky · (pixels of a window across) + kx.
 pub struct MaxPool2d {
     pub x: Maps,
     pub y: Maps,
@@ -82,13 +98,14 @@ impl Kernel for MaxPool2d {
         let rows = y.padded_mut().par_chunks_mut(words).zip(at.padded_mut().par_chunks_mut(words));
         rows.with_min_len(1024_usize.div_ceil(words)).enumerate().for_each(|(row, (y, at))| {
             let (line, column) = (row as u32 / out.width, row as u32 % out.width);
-            let (map, top, left) = (line / out.height, line % out.height * stride, column * stride);
+            let (map, top, left) = (line / out.height, line % out.height * stride[0], column * stride[1]);
             let mut first = true;
             y[cols..].fill(0.0);
             at[cols..].fill(0);
-            for place in 0..kernel * kernel {
-                let inside = |start: u32, k: u32, size: u32| (start + k).checked_sub(padding).filter(|&i| i < size);
-                let pixel = inside(top, place / kernel, height).zip(inside(left, place % kernel, width));
+            for place in 0..self.window.places() {
+                let inside = |start: u32, k: u32, padding: u32, size: u32| (start + k).checked_sub(padding).filter(|&i| i < size);
+                let [ky, kx] = [place / kernel[1], place % kernel[1]];
+                let pixel = inside(top, ky, padding[0], height).zip(inside(left, kx, padding[1], width));
                 let Some((iy, ix)) = pixel else { continue };
                 let values = x.row(((map * height + iy) * width + ix) as usize);
                 if first {
@@ -112,29 +129,31 @@ impl Kernel for MaxPool2d {
     }
 }
 
-/// (batch, height, width, channels), (kernel, stride, padding): one pixel, edges that no window reaches, windows that
-/// overlap and that do not, and that touch the edges with and without padding.
-pub(super) const SIZES: [([u32; 4], [u32; 3]); 7] = [
-    ([1, 1, 1, 1], [1, 1, 0]),
-    ([2, 8, 6, 3], [2, 2, 0]),
-    ([1, 5, 7, 5], [2, 2, 1]),
-    ([3, 7, 5, 2], [3, 2, 1]),
-    ([1, 4, 9, 67], [3, 1, 1]),
-    ([2, 9, 8, 4], [2, 3, 0]),
-    ([1, 3, 5, 1], [3, 2, 0]),
+/// (batch, height, width, channels) and windows: one pixel, edges that no window reaches, windows that overlap and that do not, that touch
+/// the edges with and without padding, and that are not square.
+pub(super) const SIZES: [([u32; 4], Window); 10] = [
+    ([1, 1, 1, 1], Window::square(1, 1, 0)),
+    ([2, 8, 6, 3], Window::square(2, 2, 0)),
+    ([1, 5, 7, 5], Window::square(2, 2, 1)),
+    ([3, 7, 5, 2], Window::square(3, 2, 1)),
+    ([1, 4, 9, 67], Window::square(3, 1, 1)),
+    ([2, 9, 8, 4], Window::square(2, 3, 0)),
+    ([1, 3, 5, 1], Window::square(3, 2, 0)),
+    ([2, 5, 8, 3], Window { kernel: [1, 2], stride: [1, 2], padding: [0, 0] }),
+    ([1, 9, 7, 4], Window { kernel: [4, 3], stride: [2, 1], padding: [2, 1] }),
+    ([2, 6, 5, 2], Window { kernel: [3, 2], stride: [1, 3], padding: [0, 1] }),
 ];
 
 /// The maps before and after windows.
 pub(super) fn case_maps(c: &mut Cases<'_>, [batch, height, width, channels]: [u32; 4], window: Window, fill: Fill) -> (Maps, Maps) {
-    let (out_height, out_width) = (window.count(height), window.count(width));
+    let [out_height, out_width] = window.count([height, width]);
     let x = c.filled(crate::core::buffer::shape(batch * height * width, channels), fill);
     let y = c.output(batch * out_height * out_width, channels);
     (Maps::new(x, batch, height, width), Maps::new(y, batch, out_height, out_width))
 }
 
 pub fn cases(c: &mut Cases<'_>) {
-    for (size, [kernel, stride, padding]) in SIZES {
-        let window = Window { kernel, stride, padding };
+    for (size, window) in SIZES {
         let count = size.iter().product::<u32>();
         // Few different values make ties; all negative ones show whether what lies outside counts.
         let ties = (0..count).map(|i| -1.0 - ((i * i / 3) % 4) as f32);

@@ -22,13 +22,14 @@ impl MaxPool2dBackward {
         let (line, column) = (row as u32 / width, row as u32 % width);
         let map = line / height;
         // (window, place in it) of a pixel along one side, in the order of the places.
-        let windows = |at: u32, count: u32| {
+        let windows = |side: usize, at: u32, count: u32| {
+            let (at, kernel, stride) = (at + padding[side], kernel[side], stride[side]);
             let ks = (at % stride..kernel).step_by(stride as usize);
             ks.filter_map(move |k| at.checked_sub(k).map(|start| (start / stride, k)).filter(|&(window, _)| window < count))
         };
-        for (oy, ky) in windows(line % height + padding, out.height) {
-            for (ox, kx) in windows(column + padding, out.width) {
-                f(((map * out.height + oy) * out.width + ox) as usize, ky * kernel + kx);
+        for (oy, ky) in windows(0, line % height, out.height) {
+            for (ox, kx) in windows(1, column, out.width) {
+                f(((map * out.height + oy) * out.width + ox) as usize, ky * kernel[1] + kx);
             }
         }
     }
@@ -85,7 +86,8 @@ impl Kernel for MaxPool2dBackward {
     /// One rounding per window.
     fn tolerance(&self, _: &str, m: &HostMem, _: Exp) -> Tolerance {
         let (at, grad_y, old) = (m.u32(self.at), m.f32(self.grad_y.buf), m.f32(self.grad_x.buf));
-        let terms = f64::from(self.window.kernel.div_ceil(self.window.stride).pow(2)) + 1.0;
+        let Window { kernel, stride, .. } = self.window;
+        let terms = f64::from(kernel[0].div_ceil(stride[0]) * kernel[1].div_ceil(stride[1])) + 1.0;
         let bounds = (0..self.grad_x.buf.rows() as usize).flat_map(|r| {
             let bound = |col: usize| {
                 let before = if self.accumulate { f64::from(old.row(r)[col].abs()) } else { 0.0 };
@@ -98,14 +100,13 @@ impl Kernel for MaxPool2dBackward {
 }
 
 pub fn cases(c: &mut Cases<'_>) {
-    for (size, [kernel, stride, padding]) in SIZES {
-        let window = Window { kernel, stride, padding };
+    for (size, window) in SIZES {
         for accumulate in [false, true] {
             let (grad_x, grad_y) = case_maps(c, size, window, Fill::Uniform(1.0));
             let of_grad_y = grad_y.buf.shape;
             let grad_y = grad_y.with(c.filled(of_grad_y, Fill::Uniform(1.0)));
             // Any place in a window will do, whether or not it lies inside the maps.
-            let places = (0..of_grad_y.len() as u32).map(|i| (i * i / 5) % (kernel * kernel));
+            let places = (0..of_grad_y.len() as u32).map(|i| (i * i / 5) % window.places());
             let at = c.filled(shape(of_grad_y.rows, of_grad_y.cols), Fill::U32(places.collect()));
             c.add(MaxPool2dBackward { at, grad_y, grad_x, window, accumulate });
         }

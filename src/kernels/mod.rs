@@ -112,6 +112,7 @@ kernels! {
     center_view,
     channel_scale,
     channel_scale_backward,
+    clip_windows,
     collect,
     column_sums,
     concat,

@@ -3,9 +3,9 @@
 use super::layers::Place;
 use super::{ModelSettings, Normalization};
 use crate::core::buffer::{Buf, Maps};
-use crate::core::sample::Image;
+use crate::core::sample::SampleType;
 use crate::core::tape::Tape;
-use crate::data::{Interpolation, Resize};
+use crate::data::{Interpolation, Resize, SoundForm};
 use crate::ops::{Form, Value};
 
 /// A kind of encoder.
@@ -51,8 +51,13 @@ pub trait Encoder: Sync {
         None
     }
 
-    /// Why it cannot take pictures of this size, if it cannot.
-    fn refuses(&self, _model: &ModelSettings, _image: Image) -> Option<String> {
+    /// What it wants of sounds, if that is not a picture as others take it.
+    fn sounds(&self) -> Option<SoundForm> {
+        None
+    }
+
+    /// Why it cannot take samples of this type, as far as that is not a matter of their [`form`](Self::form).
+    fn refuses(&self, _model: &ModelSettings, _samples: SampleType) -> Option<String> {
         None
     }
 

@@ -6,7 +6,7 @@ use super::layers::{POINTWISE, Place, conv_norm, depthwise_norm, filters_linear}
 use super::{ModelSettings, Published};
 use crate::core::buffer::{Buf, Maps};
 use crate::core::tape::Tape;
-use crate::kernels::conv2d::{Geometry, Padding};
+use crate::kernels::conv2d::Geometry;
 use crate::ops::{Activation, Function, Value, add, channel_scale, global_avg_pool};
 
 /// An entry of the registry.
@@ -100,7 +100,7 @@ impl Encoder for InvertedResidual {
 
 impl InvertedResidual {
     fn geometry(&self, kernel: u32, stride: u32) -> Geometry {
-        Geometry { kernel, stride, padding: if self.same_padding { Padding::Same } else { Padding::Pixels(kernel / 2) } }
+        if self.same_padding { Geometry::same(kernel, stride) } else { Geometry::square(kernel, stride, kernel / 2) }
     }
 
     /// Maps after the stem and after each block.

@@ -5,10 +5,10 @@ use crate::core::buffer::{Buf, Dtype, Fill, Maps, Role, Tensor, shape};
 use crate::core::layout::Taps;
 use crate::core::tape::Tape;
 use crate::kernels::activation::Function;
-use crate::kernels::conv2d::{Geometry, Padding};
+use crate::kernels::conv2d::Geometry;
 use crate::ops::{
-    Activation, BatchNormLayer, Cell, DropoutStep, RecurrentLayer, Statistics, Value, add, attention, batch_norm, channel_scale, concat,
-    conv2d, depthwise_conv2d, dropout, embedding, embedding_bag, flatten, layer_norm, linear, normalize, project, recurrent,
+    Activation, BatchNormLayer, Cell, DropoutStep, RecurrentLayer, Statistics, Value, add, apply, attention, batch_norm, channel_scale,
+    concat, conv2d, depthwise_conv2d, dropout, embedding, embedding_bag, flatten, layer_norm, linear, normalize, project, recurrent,
 };
 
 /// Where a layer stands: whose parameters it has, and by which statistics its batch norm normalises.
@@ -49,7 +49,7 @@ impl Place {
 
 /// 3 x 3 taps that keep the size of maps, or halve it with a stride of 2.
 pub fn three_by_three(stride: u32) -> Geometry {
-    Geometry { kernel: 3, stride, padding: Padding::Pixels(1) }
+    Geometry::square(3, stride, 1)
 }
 
 /// A linear layer with PyTorch's initialisation: weights and biases uniform within 1 / sqrt(inputs).
@@ -191,15 +191,27 @@ pub fn conv_norm(
     geometry: Geometry,
     activation: Activation,
 ) -> Maps {
-    let filters = geometry.filters(x.channels(), outputs);
-    let w = t.param(&format!("{conv}.weight"), place.group, filters, he(x.channels() * geometry.kernel * geometry.kernel));
-    let h = conv2d(t, conv, x, w, None, geometry);
+    let h = self::conv(t, conv, place.group, x, outputs, geometry);
     h.with(normalized(t, norm, place, h.buf, activation))
+}
+
+/// A convolution without bias.
+pub fn conv(t: &mut Tape<'_>, name: &str, group: u8, x: Maps, outputs: u32, geometry: Geometry) -> Maps {
+    let w = t.param(&format!("{name}.weight"), group, geometry.filters(x.channels(), outputs), he(x.channels() * geometry.taps()));
+    conv2d(t, name, x, w, None, geometry)
+}
+
+/// A convolution with a bias, and what follows it.
+pub fn conv_bias(t: &mut Tape<'_>, name: &str, group: u8, x: Maps, outputs: u32, geometry: Geometry, function: Function) -> Maps {
+    let w = t.param(&format!("{name}.weight"), group, geometry.filters(x.channels(), outputs), he(x.channels() * geometry.taps()));
+    let b = t.param(&format!("{name}.bias"), group, Tensor::Vector(outputs), Fill::Zero);
+    let h = conv2d(t, name, x, w, Some(b), geometry);
+    h.with(apply(t, &format!("{name}, {function:?}"), h.buf, function))
 }
 
 /// Patches of pictures, side by side and none over another, as maps of `outputs` channels.
 pub fn patches(t: &mut Tape<'_>, name: &str, group: u8, x: Maps, outputs: u32, side: u32) -> Maps {
-    let geometry = Geometry { kernel: side, stride: side, padding: Padding::Pixels(0) };
+    let geometry = Geometry::square(side, side, 0);
     let bound = Fill::Uniform(1.0 / ((x.channels() * side * side) as f32).sqrt());
     let w = t.param(&format!("{name}.weight"), group, geometry.filters(x.channels(), outputs), bound.clone());
     let b = t.param(&format!("{name}.bias"), group, Tensor::Vector(outputs), bound);
@@ -216,7 +228,7 @@ pub fn depthwise_norm(
     activation: Activation,
 ) -> Maps {
     let kernels = geometry.depthwise(x.channels());
-    let w = t.param(&format!("{conv}.weight"), place.group, kernels, he(geometry.kernel * geometry.kernel));
+    let w = t.param(&format!("{conv}.weight"), place.group, kernels, he(geometry.taps()));
     let h = depthwise_conv2d(t, conv, x, w, None, geometry);
     h.with(normalized(t, norm, place, h.buf, activation))
 }
@@ -255,7 +267,7 @@ pub fn residual_block(t: &mut Tape<'_>, name: &str, place: Place, x: Maps, outpu
 }
 
 /// 1 x 1 taps.
-pub const POINTWISE: Geometry = Geometry { kernel: 1, stride: 1, padding: Padding::Pixels(0) };
+pub const POINTWISE: Geometry = Geometry::square(1, 1, 0);
 
 /// Convolutions with batch norm, called `conv1`, `bn1` and so on, and a way around them, which is a 1 x 1 convolution where sizes
 /// change.

@@ -18,6 +18,7 @@ mod resnet;
 mod resnet18;
 mod resnet34;
 mod resnet50;
+mod speech_embedding;
 mod static_embeddings;
 mod transformer;
 mod vit;
@@ -34,6 +35,7 @@ use crate::core::buffer::{Arena, Buf, Dtype, Fill, Role, Tensor, is_of, shape};
 use crate::core::sample::{Image, SampleType};
 use crate::core::settings::{Settable, SettingForm, Settings, beyond};
 use crate::core::tape::Tape;
+use crate::data::SoundForm;
 use crate::ops::{
     Activation, Batch, Form, Function, Statistics, Value, batch_samples, embedding, normalize_pixels, vocabulary_cross_entropy,
 };
@@ -59,6 +61,7 @@ choice! {
     LSTM = recurrent::LSTM,
     BERT = bert::ENCODER,
     STATIC = static_embeddings::ENCODER,
+    SPEECH_EMBEDDING = speech_embedding::ENCODER,
 }
 
 impl ModelKind {
@@ -92,7 +95,10 @@ impl ModelKind {
     pub fn usual_samples(self) -> SampleType {
         match self.form() {
             Form::Tokens => SampleType::Tokens { vocabulary: 1, longest: 4 },
-            _ => SampleType::Image(Image { height: 224, width: 224, channels: 3 }),
+            _ => match self.sounds() {
+                Some(SoundForm::Frames(frames)) => frames.samples(),
+                _ => SampleType::Image(Image { height: 224, width: 224, channels: 3 }),
+            },
         }
     }
 
@@ -412,9 +418,14 @@ mod tests {
         for kind in ENCODERS {
             let model = ModelSettings { kind: *kind, ..ModelSettings::mlp(vec![7]) };
             let (mut arena, images, form) = (Arena::new(0, u64::MAX), 5, kind.form());
-            let sample = if form == Form::Tokens { TEXT } else { IMAGE };
+            let sample = match form {
+                Form::Tokens => TEXT,
+                Form::Clips => SampleType::Frames { channels: 32, longest: 84 },
+                _ => IMAGE,
+            };
             let buf = arena.input("samples", form.dtype(), form.shape(images, sample));
-            let x = form.value(buf, sample, None);
+            let lengths = (form == Form::Clips).then(|| arena.input("lengths", Dtype::U32, shape(1, images)));
+            let x = form.value(buf, sample, lengths);
             let mut tape = Tape::new(&mut arena, "features", &[]);
             let features = encoder(&mut tape, &model, Place::evaluation(ENCODER), x);
             assert!(features.rows() == images && features.cols() > 0, "{kind:?}");

@@ -5,7 +5,7 @@ use super::layers::{Block, Place, conv_norm, three_by_three};
 use super::{ModelSettings, Published};
 use crate::core::buffer::{Buf, Maps};
 use crate::core::tape::Tape;
-use crate::kernels::conv2d::{Geometry, Padding};
+use crate::kernels::conv2d::Geometry;
 use crate::kernels::max_pool2d::Window;
 use crate::ops::{Activation, Value, global_avg_pool, max_pool2d};
 
@@ -58,10 +58,10 @@ impl Resnet {
     /// Maps after the stem and after each of the four layers, in this order.
     fn maps(&self, t: &mut Tape<'_>, place: Place, x: Maps) -> Vec<Maps> {
         let small = x.height.max(x.width) <= SMALL_SIDE;
-        let stem = if small { three_by_three(1) } else { Geometry { kernel: 7, stride: 2, padding: Padding::Pixels(3) } };
+        let stem = if small { three_by_three(1) } else { Geometry::square(7, 2, 3) };
         let mut x = conv_norm(t, ["conv1", "bn1"], place, x, 64, stem, Activation::Relu);
         if !small {
-            x = max_pool2d(t, "maxpool", x, Window { kernel: 3, stride: 2, padding: 1 });
+            x = max_pool2d(t, "maxpool", x, Window::square(3, 2, 1));
         }
         let mut stages = vec![x];
         for (layer, (channels, blocks)) in [64, 128, 256, 512].into_iter().zip(self.blocks).enumerate() {

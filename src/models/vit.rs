@@ -5,7 +5,7 @@ use super::encoder::{Encoder, Published, ShapeOf};
 use super::layers::{Place, constant_ids, patches, pre_norm_block, row_norm};
 use super::{ModelSettings, Normalization, TransformerShape};
 use crate::core::buffer::{Buf, Fill, Maps, Tensor, shape};
-use crate::core::sample::{Image, NO_TOKEN};
+use crate::core::sample::{Image, NO_TOKEN, SampleType};
 use crate::core::tape::Tape;
 use crate::data::{Interpolation, Resize};
 use crate::ops::{Activation, Value, add, channel_scale, embedding, embedding_bag};
@@ -121,7 +121,8 @@ impl Encoder for Vit {
         format!("{} of {layers} layers, {width} wide, patches of {patch} pixels", self.name)
     }
 
-    fn refuses(&self, model: &ModelSettings, Image { height, width, .. }: Image) -> Option<String> {
+    fn refuses(&self, model: &ModelSettings, samples: SampleType) -> Option<String> {
+        let Image { height, width, .. } = samples.image()?;
         let TransformerShape { patch, .. } = self.shape(model);
         let fits = patch > 0 && height == width && height > 0 && height.is_multiple_of(patch);
         let near = (height.min(width) / patch.max(1)).max(1) * patch;

@@ -67,6 +67,14 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
         GradientCase { name: "hard sigmoid", record: |t| record(t, Function::HardSigmoid) },
         GradientCase { name: "hard swish", record: |t| record(t, Function::HardSwish) },
         GradientCase {
+            name: "leaky ReLU with an end",
+            record: |t| {
+                let values = (0..35).map(|i| [-3.0, -1.0, 0.5][i % 3] + 0.01 * i as f32);
+                let x = case_input_filled(t, "x", shape(5, 7), Fill::F32(values.collect()));
+                (vec![x], apply(t, "y", x, Function::LeakyFloor))
+            },
+        },
+        GradientCase {
             name: "ReLU6",
             record: |t| {
                 let values = (0..35).map(|i| [-1.0, 2.0, 7.0][i % 3] + 0.01 * i as f32);

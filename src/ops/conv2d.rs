@@ -1,14 +1,14 @@
-//! Convolution over feature maps, with PyTorch's `[out, in, k, k]` kernels.
+//! Convolution over feature maps, with PyTorch's `[out, in, down, across]` kernels.
 
 use super::{Destination, GradientCase, case_input, case_weights, weight_gradients};
 use crate::core::buffer::{Buf, Maps, shape};
 use crate::core::tape::{GradTarget, Tape};
 use crate::kernels::conv2d::{Conv2d, ConvPass, Geometry, Padding};
 
-/// `x`: maps with `in` channels, `w`: `[out, in, k, k]` as [`Geometry::filters`] lays it out, `bias`: `[1, out]`; returns maps
+/// `x`: maps with `in` channels, `w`: `[out, in, down, across]` as [`Geometry::filters`] lays it out, `bias`: `[1, out]`; returns maps
 /// with `out` channels. Panics if the kernel is larger than the padded maps, which their sizes have ruled out.
 pub fn conv2d(t: &mut Tape<'_>, name: &str, x: Maps, w: Buf, bias: Option<Buf>, geometry: Geometry) -> Maps {
-    let [height, width] = [x.height, x.width].map(|size| geometry.output(size).expect("maps are at least as large as kernels"));
+    let [height, width] = geometry.output([x.height, x.width]).expect("maps are at least as large as kernels");
     let y = Maps::new(t.scratch(name, shape(x.batch * height * width, w.rows())), x.batch, height, width);
     t.call(name, Conv2d { bias, ..Conv2d::new(ConvPass::Forward, geometry, x, w, y) });
     let name = name.to_string();
@@ -33,7 +33,7 @@ pub fn conv2d(t: &mut Tape<'_>, name: &str, x: Maps, w: Buf, bias: Option<Buf>, 
 }
 
 pub(super) fn gradient_cases() -> Vec<GradientCase> {
-    const STRIDED: Geometry = Geometry { kernel: 3, stride: 2, padding: Padding::Pixels(1) };
+    const STRIDED: Geometry = Geometry::square(3, 2, 1);
     vec![
         GradientCase {
             name: "conv2d",
@@ -41,6 +41,15 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
                 let x = Maps::new(case_input(t, "x", 2 * 5 * 4, 4), 2, 5, 4);
                 let (w, b) = (case_weights(t, "w", STRIDED.filters(4, 3)), case_input(t, "b", 1, 3));
                 (vec![x.buf, w, b], conv2d(t, "y", x, w, Some(b), STRIDED).buf)
+            },
+        },
+        GradientCase {
+            name: "conv2d with kernels that are not square",
+            record: |t| {
+                let geometry = Geometry { kernel: [3, 2], stride: 1, padding: Padding::Pixels([0, 1]) };
+                let x = Maps::new(case_input(t, "x", 2 * 5 * 4, 4), 2, 5, 4);
+                let (w, b) = (case_weights(t, "w", geometry.filters(4, 3)), case_input(t, "b", 1, 3));
+                (vec![x.buf, w, b], conv2d(t, "y", x, w, Some(b), geometry).buf)
             },
         },
         GradientCase {

@@ -3,7 +3,7 @@
 use super::{GradientCase, bias_gradient, case_input, case_weights};
 use crate::core::buffer::{Buf, Maps, shape};
 use crate::core::tape::Tape;
-use crate::kernels::conv2d::{ConvPass, Geometry, Padding};
+use crate::kernels::conv2d::{ConvPass, Geometry};
 use crate::kernels::depthwise_conv2d::DepthwiseConv2d;
 use crate::kernels::parts;
 use crate::kernels::sum_parts::SumParts;
@@ -11,7 +11,7 @@ use crate::kernels::sum_parts::SumParts;
 /// `x`: maps, `w`: `[channels, 1, k, k]` as [`Geometry::depthwise`] lays it out, `bias`: `[1, channels]`; returns maps with as many
 /// channels. Panics if the kernel is larger than the padded maps, which their sizes have ruled out.
 pub fn depthwise_conv2d(t: &mut Tape<'_>, name: &str, x: Maps, w: Buf, bias: Option<Buf>, geometry: Geometry) -> Maps {
-    let [height, width] = [x.height, x.width].map(|size| geometry.output(size).expect("maps are at least as large as kernels"));
+    let [height, width] = geometry.output([x.height, x.width]).expect("maps are at least as large as kernels");
     let y = Maps::new(t.scratch(name, shape(x.batch * height * width, x.channels())), x.batch, height, width);
     let call = DepthwiseConv2d { pass: ConvPass::Forward, geometry, x, w, y, bias, accumulate: false };
     t.call(name, call);
@@ -43,16 +43,13 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
         (vec![x.buf, w, b], depthwise_conv2d(t, "y", x, w, Some(b), geometry).buf)
     }
     vec![
-        GradientCase { name: "depthwise conv2d", record: |t| record(t, Geometry { kernel: 3, stride: 1, padding: Padding::Pixels(1) }) },
-        GradientCase {
-            name: "depthwise conv2d, strided",
-            record: |t| record(t, Geometry { kernel: 5, stride: 2, padding: Padding::Same }),
-        },
+        GradientCase { name: "depthwise conv2d", record: |t| record(t, Geometry::square(3, 1, 1)) },
+        GradientCase { name: "depthwise conv2d, strided", record: |t| record(t, Geometry::same(5, 2)) },
         GradientCase {
             name: "two depthwise convolutions that share kernels",
             record: |t| {
                 let x = Maps::new(case_input(t, "x", 3 * 4, 4), 1, 3, 4);
-                let geometry = Geometry { kernel: 3, stride: 1, padding: Padding::Pixels(1) };
+                let geometry = Geometry::square(3, 1, 1);
                 let w = case_weights(t, "w", geometry.depthwise(4));
                 let h = depthwise_conv2d(t, "h", x, w, None, geometry);
                 (vec![x.buf, w], depthwise_conv2d(t, "y", h, w, None, geometry).buf)

@@ -72,11 +72,11 @@ pub fn samples_of(t: &mut Tape<'_>, name: &str, batch: Batch, form: Form) -> Val
     match (kind, form) {
         (SampleType::Tokens { .. }, Form::Tokens) => gather_tokens(t, name, batch, data, None, x, Augmentation::NONE),
         (SampleType::Image(_), _) => t.call(name, Gather { data, indices, x }),
-        (SampleType::Frames { .. }, Form::Sequence) => t.call(name, GatherFrames { data, indices, x }),
+        (SampleType::Frames { .. }, Form::Sequence | Form::Clips) => t.call(name, GatherFrames { data, indices, x }),
         (SampleType::Row(_) | SampleType::Frames { .. }, _) => t.call(name, GatherRows { data, indices, x }),
         (SampleType::Tokens { .. }, _) => panic!("{kind} as {form:?}"),
     }
-    let lengths = lengths.filter(|_| form == Form::Sequence).map(|labels| {
+    let lengths = lengths.filter(|_| matches!(form, Form::Sequence | Form::Clips)).map(|labels| {
         let targets = t.scratch_of(&format!("{name} lengths"), Dtype::U32, shape(1, indices.cols()));
         t.call("lengths", GatherLabels { labels, indices, targets });
         targets

@@ -1,9 +1,10 @@
-//! The mean of each sequence over its tokens.
+//! The mean of each sequence over its tokens, or over the windows of a clip.
 
 use super::{Activation, GradientCase, add, case_input};
 use crate::core::buffer::{Buf, Dtype, Fill, Role, shape};
 use crate::core::sample::NO_TOKEN;
 use crate::core::tape::Tape;
+use crate::kernels::clip_windows::ClipWindows;
 use crate::kernels::masked_mean::MaskedMean;
 use crate::kernels::masked_mean_backward::MaskedMeanBackward;
 
@@ -21,6 +22,14 @@ pub fn masked_mean(t: &mut Tape<'_>, name: &str, x: Buf, tokens: Buf) -> Buf {
         }
     });
     y
+}
+
+/// The windows of `window` frames, `hop` apart, that lie within clips of these `lengths`, `[1, batch]`, as tokens for [`masked_mean`]:
+/// `[batch, count]`.
+pub fn clip_windows(t: &mut Tape<'_>, name: &str, lengths: Buf, count: u32, [window, hop]: [u32; 2]) -> Buf {
+    let windows = t.scratch_of(name, Dtype::U32, shape(lengths.cols(), count));
+    t.call(name, ClipWindows { lengths, windows, window, hop });
+    windows
 }
 
 pub(super) fn gradient_cases() -> Vec<GradientCase> {

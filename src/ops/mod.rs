@@ -50,7 +50,7 @@ pub use input::{
 };
 pub use layer_norm::{LAYER_NORM_EPS, layer_norm};
 pub use linear::{flatten, linear, project, unflatten};
-pub use masked_mean::masked_mean;
+pub use masked_mean::{clip_windows, masked_mean};
 pub use normalize::normalize;
 pub use pixel_cross_entropy::pixel_cross_entropy;
 pub use pool::{global_avg_pool, max_pool2d};

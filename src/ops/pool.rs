@@ -11,7 +11,7 @@ use crate::kernels::max_pool2d_backward::MaxPool2dBackward;
 /// The largest value of each window, channel by channel. Padding never is the largest; of equal values the first gets the
 /// gradient.
 pub fn max_pool2d(t: &mut Tape<'_>, name: &str, x: Maps, window: Window) -> Maps {
-    let (height, width) = (window.count(x.height), window.count(x.width));
+    let [height, width] = window.count([x.height, x.width]);
     let of_y = shape(x.batch * height * width, x.channels());
     let y = Maps::new(t.scratch(name, of_y), x.batch, height, width);
     let at = t.scratch_of(&format!("{name} places"), Dtype::U32, of_y);
@@ -56,11 +56,11 @@ pub(super) fn group_means(t: &mut Tape<'_>, name: &str, x: Buf, groups: u32) -> 
 }
 
 pub(super) fn gradient_cases() -> Vec<GradientCase> {
-    fn pooled(t: &mut Tape<'_>, kernel: u32, stride: u32, padding: u32) -> (Vec<Buf>, Buf) {
+    fn pooled(t: &mut Tape<'_>, window: Window) -> (Vec<Buf>, Buf) {
         // All different, further apart than the differences are wide: where the largest changes there is no derivative.
         let values = (0..120).map(|i| ((i * 37) % 120) as f32 * 0.05 - 3.0).collect();
         let x = case_input_filled(t, "x", shape(40, 3), Fill::F32(values));
-        let y = max_pool2d(t, "y", Maps::new(x, 2, 5, 4), Window { kernel, stride, padding });
+        let y = max_pool2d(t, "y", Maps::new(x, 2, 5, 4), window);
         (vec![x], y.buf)
     }
     fn averaged(t: &mut Tape<'_>, batch: u32, height: u32, width: u32) -> (Vec<Buf>, Buf) {
@@ -68,16 +68,20 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
         (vec![x], global_avg_pool(t, "y", Maps::new(x, batch, height, width)))
     }
     vec![
-        GradientCase { name: "max pool", record: |t| pooled(t, 2, 2, 0) },
-        GradientCase { name: "max pool, overlapping and padded", record: |t| pooled(t, 3, 2, 1) },
+        GradientCase { name: "max pool", record: |t| pooled(t, Window::square(2, 2, 0)) },
+        GradientCase { name: "max pool, overlapping and padded", record: |t| pooled(t, Window::square(3, 2, 1)) },
+        GradientCase {
+            name: "max pool of windows that are not square",
+            record: |t| pooled(t, Window { kernel: [1, 2], stride: [2, 1], padding: [0, 1] }),
+        },
         GradientCase { name: "global average pool", record: |t| averaged(t, 2, 3, 4) },
         GradientCase { name: "global average pool, in parts", record: |t| averaged(t, 1, 11, 7) },
         GradientCase {
             name: "max pool and global average pool of the same maps",
             record: |t| {
-                let (inputs, y) = pooled(t, 1, 1, 0);
+                let (inputs, y) = pooled(t, Window::square(1, 1, 0));
                 let maps = Maps::new(y, 2, 5, 4);
-                let small = max_pool2d(t, "small", maps, Window { kernel: 5, stride: 5, padding: 1 });
+                let small = max_pool2d(t, "small", maps, Window::square(5, 5, 1));
                 let (left, right) = (global_avg_pool(t, "left", maps), global_avg_pool(t, "right", small));
                 let maps = |buf| Maps::new(buf, 2, 1, 1);
                 (inputs, super::concat(t, "both", maps(left), maps(right)).buf)

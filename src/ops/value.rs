@@ -13,6 +13,8 @@ pub enum Value {
     Maps(Maps),
     /// A place of a sequence in each row, `[samples * longest, channels]`; how many of them a sample has, `[1, samples]`.
     Sequence { buf: Buf, lengths: Buf },
+    /// Clips: maps whose lines are frames and whose columns are their numbers, of one channel; how many frames each has, `[1, samples]`.
+    Clips { maps: Maps, lengths: Buf },
     /// The tokens (u32) of a sample in each row, [`NO_TOKEN`](crate::core::sample::NO_TOKEN) behind the last one; all are below
     /// `vocabulary`.
     Tokens { buf: Buf, vocabulary: u32 },
@@ -24,6 +26,7 @@ pub enum Form {
     Rows,
     Maps,
     Sequence,
+    Clips,
     Tokens,
 }
 
@@ -38,6 +41,7 @@ impl Form {
         match self {
             Form::Rows => shape(samples, kind.len()),
             Form::Tokens => shape(samples, GatherTokens::width(kind.len())),
+            Form::Clips => shape(samples.saturating_mul(kind.len()), 1),
             Form::Maps | Form::Sequence => shape(samples.saturating_mul(kind.places()), kind.channels()),
         }
     }
@@ -50,6 +54,9 @@ impl Form {
             (Form::Maps, SampleType::Image(Image { height, width, .. }), _) => {
                 Value::Maps(Maps::new(buf, buf.rows() / (height * width), height, width))
             }
+            (Form::Clips, SampleType::Frames { channels, longest }, Some(lengths)) => {
+                Value::Clips { maps: Maps::new(buf, buf.rows() / kind.len(), longest, channels), lengths }
+            }
             (Form::Sequence, _, Some(lengths)) => Value::Sequence { buf, lengths },
             (Form::Tokens, SampleType::Tokens { vocabulary, .. }, _) => Value::Tokens { buf, vocabulary },
             _ => panic!("{kind} as {self:?}"),
@@ -61,7 +68,7 @@ impl Form {
         match kind {
             SampleType::Image(_) => matches!(self, Form::Rows | Form::Maps),
             SampleType::Row(_) => self == Form::Rows,
-            SampleType::Frames { .. } => matches!(self, Form::Rows | Form::Sequence),
+            SampleType::Frames { .. } => matches!(self, Form::Rows | Form::Sequence | Form::Clips),
             SampleType::Tokens { .. } => self == Form::Tokens,
         }
     }
@@ -71,7 +78,7 @@ impl Value {
     pub fn buf(self) -> Buf {
         match self {
             Value::Rows { buf, .. } | Value::Sequence { buf, .. } | Value::Tokens { buf, .. } => buf,
-            Value::Maps(maps) => maps.buf,
+            Value::Maps(maps) | Value::Clips { maps, .. } => maps.buf,
         }
     }
 
@@ -79,7 +86,7 @@ impl Value {
     pub fn channels(self) -> u32 {
         match self {
             Value::Rows { channels, .. } => channels,
-            Value::Maps(maps) => maps.channels(),
+            Value::Maps(maps) | Value::Clips { maps, .. } => maps.channels(),
             Value::Sequence { buf, .. } => buf.cols(),
             Value::Tokens { .. } => 1,
         }
@@ -90,6 +97,7 @@ impl Value {
         match self {
             Value::Rows { .. } => Value::Rows { buf, channels },
             Value::Maps(maps) => Value::Maps(maps.with(buf)),
+            Value::Clips { maps, lengths } => Value::Clips { maps: maps.with(buf), lengths },
             Value::Sequence { lengths, .. } => Value::Sequence { buf, lengths },
             Value::Tokens { vocabulary, .. } => Value::Tokens { buf, vocabulary },
         }
@@ -100,6 +108,14 @@ impl Value {
         match self {
             Value::Maps(maps) => maps,
             other => panic!("{} rows are no maps", other.buf().rows()),
+        }
+    }
+
+    /// Clips, and their lengths in frames. Panics where these are none: only an encoder that takes clips may ask.
+    pub fn clips(self) -> (Maps, Buf) {
+        match self {
+            Value::Clips { maps, lengths } => (maps, lengths),
+            other => panic!("{} rows are no clips", other.buf().rows()),
         }
     }
 

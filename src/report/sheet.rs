@@ -1,5 +1,7 @@
 //! A contact sheet: images in a grid with a few words under each.
 
+use std::borrow::Cow;
+
 use anyhow::{Result, ensure};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
@@ -46,7 +48,7 @@ impl Tone {
 #[derive(Clone, Debug)]
 pub struct Tile<'a> {
     /// Rows of pixels, channels together.
-    pub pixels: &'a [u8],
+    pub pixels: Cow<'a, [u8]>,
     /// Lines under the image; what is too wide is cut.
     pub caption: String,
     pub tone: Tone,
@@ -98,7 +100,7 @@ impl ContactSheet<'_> {
             let x = MARGIN + i % columns * (cell + GAP) + (cell - shown_width - 2 * FRAME) / 2;
             let y = MARGIN + head + i / columns * row;
             frame(&mut sheet, tile.tone, [x, y], [shown_width, shown_height]);
-            let picture = imageops::resize(&rgb(tile.pixels, self.image), shown_width, shown_height, filter(width, shown_width));
+            let picture = imageops::resize(&rgb(&tile.pixels, self.image), shown_width, shown_height, filter(width, shown_width));
             imageops::replace(&mut sheet, &picture, i64::from(x + FRAME), i64::from(y + FRAME));
             let middle = (x + FRAME) as f32 + shown_width as f32 / 2.0;
             for (line, words) in (0..).zip(tile.caption.lines()) {
@@ -154,7 +156,7 @@ mod tests {
     use super::*;
 
     fn sheet(pixels: &[u8], count: usize, channels: u32) -> ContactSheet<'_> {
-        let tile = Tile { pixels, caption: "7\n98.2 %".into(), tone: Tone::Wrong };
+        let tile = Tile { pixels: pixels.into(), caption: "7\n98.2 %".into(), tone: Tone::Wrong };
         ContactSheet { title: "digits".into(), image: Image { height: 2, width: 2, channels }, columns: None, tiles: vec![tile; count] }
     }
 

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::foreign::{self, StoredTensors};
+use super::onnx;
 use super::outputs::Outputs;
 #[cfg(feature = "files")]
 use super::pth;
@@ -25,10 +26,10 @@ use crate::core::buffer::{Arena, Buf, Dtype, NamedBuf, Role};
 use crate::core::sample::{Image, SampleType, Subject};
 #[cfg(feature = "files")]
 use crate::data::PictureOptions;
-use crate::data::{Encoding, Fingerprint, MOST_SIDE, Resize, Spectrogram, Tokenizer};
+use crate::data::{Encoding, Fingerprint, MOST_SIDE, Resize, SoundForm, Tokenizer};
 use crate::error::UsageError;
 use crate::exec::Executor;
-use crate::models::{self, ModelSettings};
+use crate::models::{self, ModelKind, ModelSettings};
 
 /// safetensors writes its metadata in random order: one key keeps files equal.
 const KEY: &str = "wgraft";
@@ -65,6 +66,12 @@ fn tensors_in(bytes: &[u8], path: &Path) -> Result<(StoredTensors, Option<Record
     if pth::is_one(bytes) {
         let tensors = pth::tensors(bytes).with_context(|| format!("{source} is a file of PyTorch's that cannot be read"))?;
         return Ok((tensors, None));
+    }
+    if foreign::is_onnx(bytes) && bytes.get(8) != Some(&b'{') {
+        let tensors = onnx::tensors(bytes).with_context(|| format!("{source} is an ONNX model that cannot be read"))?;
+        if ModelKind::of_weights(tensors.keys().map(String::as_str)).is_some() {
+            return Ok((tensors, None));
+        }
     }
     // The length of the header, then the header, an object of JSON.
     let promised = bytes.first_chunk().map_or(0, |length| u64::from_le_bytes(*length));
@@ -113,9 +120,9 @@ pub struct Record {
     /// How its pictures got their size; files of earlier versions do not say.
     #[serde(default, skip_serializing_if = "is_letterbox")]
     pub resize: Resize,
-    /// Of sounds: how they become pictures.
+    /// Of sounds: how they become samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spectrogram: Option<Spectrogram>,
+    pub spectrogram: Option<SoundForm>,
     /// Of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
@@ -163,11 +170,37 @@ impl Record {
         if self.spectrogram.is_some() { Subject::Sounds } else { Subject::Pictures }
     }
 
-    /// How it takes single files. Fails where it takes other samples than images.
+    /// How it takes single files. Fails where it takes other samples than images and sounds.
     #[cfg(feature = "files")]
     pub fn picture_options(&self, invert: bool) -> Result<PictureOptions> {
         let Record { bits, resize, spectrogram, .. } = *self;
-        Ok(PictureOptions { invert, bits, resize, spectrogram, ..PictureOptions::plain(self.image()?) })
+        let of_frames = spectrogram.as_ref().and_then(SoundForm::frames);
+        let image = match of_frames {
+            Some(frames) => Image { height: frames.bands, width: 1, channels: 1 },
+            None => self.image()?,
+        };
+        Ok(PictureOptions { invert, bits, resize, spectrogram, ..PictureOptions::plain(image) })
+    }
+
+    /// Whether it takes pictures or sounds, each from a file.
+    pub fn takes_files(&self) -> bool {
+        self.samples.image().is_some() || self.spectrogram.is_some()
+    }
+
+    /// Takes sounds as data has them: where they are frames, of any length.
+    pub(super) fn take_sounds(&mut self, form: Option<SoundForm>) {
+        self.spectrogram = form;
+        if let Some(frames) = form.as_ref().and_then(SoundForm::frames) {
+            self.samples = frames.samples();
+        }
+    }
+
+    /// Whether sounds of this form are its samples.
+    fn has_form(&self, form: SoundForm) -> bool {
+        match form {
+            SoundForm::Picture(_) => self.samples.image().is_some(),
+            SoundForm::Frames(frames) => self.samples == frames.samples(),
+        }
     }
 
     /// The objective that it was trained for. Fails with a [`UsageError`] of a pretrained encoder.
@@ -197,14 +230,14 @@ impl Record {
         let named = class_names.is_empty() || self.task.is_none() || class_names.len() == *classes as usize;
         let checks = [
             (!sound || !self.model.kind.form().suits(self.samples), format!("samples of {}", self.samples)),
-            (self.spectrogram.is_some() && self.samples.image().is_none(), "a spectrogram of what is no image".into()),
+            (self.spectrogram.is_some_and(|form| !self.has_form(form)), "sounds that do not become its samples".into()),
             (!named, format!("{} names for {classes} classes", class_names.len())),
             (!self.bits.is_none_or(|bits| (1..=16).contains(&bits)), "bits of pictures".into()),
         ];
         let found = checks.into_iter().find(|(wrong, _)| *wrong).map(|(_, what)| what);
         found
             .or_else(|| self.outputs.problem())
-            .or_else(|| self.spectrogram.as_ref().and_then(Spectrogram::problem))
+            .or_else(|| self.spectrogram.as_ref().and_then(SoundForm::problem))
             .or_else(|| self.encoding.as_ref().and_then(Encoding::problem))
             .or_else(|| self.tokenizer.as_ref().and_then(Tokenizer::problem))
             .or_else(|| self.model.problem())
@@ -292,7 +325,7 @@ impl Checkpoint {
             return Ok(());
         };
         (image.height, image.width) = (height, width);
-        if let Some(why) = self.record.model.kind.refuses(&self.record.model, *image) {
+        if let Some(why) = self.record.model.kind.refuses(&self.record.model, self.record.samples) {
             return Err(UsageError(format!("{}: {why}", self.source)).into());
         }
         let mut arena = Arena::outline();

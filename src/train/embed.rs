@@ -16,13 +16,13 @@ use crate::data::Split;
 use crate::error::UsageError;
 use crate::exec::{Device, Executor, Programs};
 use crate::models;
-use crate::ops::{Batch, DataBufs};
+use crate::ops::{Batch, DataBufs, Form};
 
 /// Images on the device at once, at most. More come in shards, one after the other.
 const SHARD: u32 = 5_000;
 
-/// Samples in parts that take as much room each: texts of about the same length, as what is computed for them grows with the room for the
-/// longest; of others, all.
+/// Samples in parts that take as much room each: texts or sounds of about the same length, as what is computed for them grows with the
+/// room for the longest; of others, all.
 pub(super) struct LengthParts {
     pub splits: Vec<Split>,
     /// Of each part, where its samples are among all.
@@ -30,10 +30,13 @@ pub(super) struct LengthParts {
 }
 
 impl LengthParts {
-    pub fn of(samples: &Split) -> Self {
-        let (SampleType::Tokens { longest, .. }, Some(lengths)) = (samples.kind(), samples.samples.lengths()) else {
-            return LengthParts { splits: vec![samples.clone()], rows: vec![(0..samples.len()).collect()] };
+    pub fn of(samples: &Split, form: Form) -> Self {
+        let whole = || LengthParts { splits: vec![samples.clone()], rows: vec![(0..samples.len()).collect()] };
+        let longest = match (form, samples.kind()) {
+            (Form::Tokens, SampleType::Tokens { longest, .. }) | (Form::Clips, SampleType::Frames { longest, .. }) => longest,
+            _ => return whole(),
         };
+        let Some(lengths) = samples.samples.lengths() else { return whole() };
         // Each part is recorded for itself, so that there should not be many.
         let room = |length: u32| length.max(1).next_multiple_of((length.next_power_of_two() / 4).max(4)).min(longest);
         let mut parts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
@@ -100,7 +103,7 @@ impl Checkpoint {
                 "this run tags words: its encoder ends in states of tokens, not in features; the run that it began with may have them";
             return Err(UsageError(text.into()).into());
         }
-        let parts = LengthParts::of(images);
+        let parts = LengthParts::of(images, self.record.model.kind.form());
         let of_batch = |t: &mut Tape<'_>, batch: Batch| models::features(t, &self.record.model, batch);
         let record = |r: &mut Recording, name: &str, data, count| Ok(Evaluation::record(r, name, data, count, &of_batch)?);
         let mut found = Vec::new();

@@ -134,7 +134,8 @@ impl Finetune {
         let objective = settings.task.begin(&settings.of_task(), data, &train.truth, &mut record.outputs)?;
         (record.encoding, record.tokenizer) = (data.encoding.clone(), data.tokenizer.clone());
         (record.data, record.bits) = (Some(data.fingerprint()), run.bits);
-        (record.resize, record.spectrogram) = (run.resize.unwrap_or_default(), data.spectrogram);
+        record.resize = run.resize.unwrap_or_default();
+        record.take_sounds(data.spectrogram);
         record.outputs.out_of_scope.clone_from(&settings.out_of_scope);
         let mut r = Recording::new(run.seed, binding_limit);
         let both = [models::ENCODER, models::HEAD];
@@ -290,7 +291,7 @@ fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
         SampleType::Tokens { .. } => "texts".into(),
         other => other.to_string(),
     };
-    let refused = kind.image().and_then(|image| settings.model.kind.refuses(&settings.model, image));
+    let refused = settings.model.kind.refuses(&settings.model, kind);
     let undropped = settings.run.dropout_problem(&settings.model);
     let wrong = [
         (refused.is_some(), refused.unwrap_or_default()),
@@ -338,7 +339,7 @@ fn outputs_each(
     f: &mut BatchOutput<'_>,
 ) -> Result<()> {
     let record = |r: &mut Recording, name: &str, data, count| outputs(r, data, name, count, &checkpoint.record.model, objective);
-    let parts = LengthParts::of(samples);
+    let parts = LengthParts::of(samples, checkpoint.record.model.kind.form());
     if let [whole] = &parts.splits[..] {
         return checkpoint.pass_over(device, std::slice::from_ref(whole), &record, &mut |exec, programs, _, pass, shards| {
             shards.outputs(exec, whole, &|exec, f| pass.each(exec, programs, f), f)

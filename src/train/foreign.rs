@@ -8,8 +8,11 @@ use safetensors::tensor::Dtype as TensorType;
 
 use crate::data::misnamed;
 
-/// Tensors of a file by name: shape, type, bytes.
-pub(super) type StoredTensors = BTreeMap<String, (Vec<usize>, TensorType, Vec<u8>)>;
+/// A tensor of a file: shape, type, bytes.
+pub(super) type StoredTensor = (Vec<usize>, TensorType, Vec<u8>);
+
+/// Tensors of a file by name.
+pub(super) type StoredTensors = BTreeMap<String, StoredTensor>;
 
 /// Of the beginning of a file, what is searched for names of members.
 const BEGINNING: usize = 4096;
@@ -22,8 +25,6 @@ pub(super) fn described(bytes: &[u8], path: &Path) -> Option<String> {
     let text = String::from_utf8_lossy(head).trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
     // Protocol 2 is what PyTorch pickles with; later ones are Python's own.
     let pickle = matches!(head, [0x80, 2..=5, ..]);
-    // A version, then a field that models have beside it: producer, domain, graph, operators.
-    let onnx = matches!(head, [0x08, 1..=31, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..]);
     Some(match () {
         () if bytes.is_empty() => "is empty".into(),
         () if begins(b"PK\x03\x04") && names(b".npy") => {
@@ -40,9 +41,16 @@ pub(super) fn described(bytes: &[u8], path: &Path) -> Option<String> {
         () if begins(b"\x89HDF\r\n\x1a\n") => "is an HDF5 file, as Keras writes".into(),
         () if begins(b"GGUF") => "is a GGUF file, which is for language models".into(),
         () if text.starts_with('{') => "is a JSON text, perhaps the index of weights in several files: one file is needed".into(),
-        () if onnx => "is an ONNX model: its weights are needed as PyTorch names them".into(),
+        () if is_onnx(head) => {
+            "is an ONNX model, of none of the networks that are known so: weights are needed as PyTorch names them".into()
+        }
         () => return misnamed(head).map(String::from),
     })
+}
+
+/// Whether a file begins as an ONNX model does: with a version, then a field that models have beside it: producer, domain, graph, operators.
+pub(super) fn is_onnx(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x08, 1..=31, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42, ..])
 }
 
 /// Whether the list at the end of a zip archive names what TorchScript alone has.

@@ -17,6 +17,7 @@ mod language_files;
 mod methods;
 mod micro;
 mod observers;
+mod onnx;
 mod optimizer;
 mod outputs;
 mod presets;

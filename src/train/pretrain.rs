@@ -138,7 +138,8 @@ impl Pretrain {
         };
         let mut record = Record::new(None, &settings.model, train.kind(), data.classes, run.seed);
         (record.data, record.bits, record.tokenizer) = (Some(data.fingerprint()), settings.run.bits, data.tokenizer.clone());
-        (record.resize, record.spectrogram) = (settings.run.resize.unwrap_or_default(), data.spectrogram);
+        record.resize = settings.run.resize.unwrap_or_default();
+        record.take_sounds(data.spectrogram);
         let mut notes = r.begin_with(
             weights.as_ref(),
             &Record { outputs: Outputs { class_names: data.class_names.clone(), ..record.outputs.clone() }, ..record.clone() },
@@ -203,7 +204,7 @@ fn suits(settings: &PretrainSettings, data: &Dataset) -> Result<(), UsageError> 
     let [varies_texts, varies_others] = settings.augment.of_texts();
     let is_image = kind.image().is_some();
     let is_text = matches!(kind, SampleType::Tokens { .. });
-    let refused = data.train.kind().image().and_then(|image| settings.model.kind.refuses(&settings.model, image));
+    let refused = settings.model.kind.refuses(&settings.model, kind);
     let undropped = settings.run.dropout_problem(model);
     let views_alike =
         method.dropout().is_some() && (model.kind.dropout().is_none() || settings.run.dropout_of(model, method.dropout()) == 0.0);

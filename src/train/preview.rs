@@ -46,7 +46,7 @@ pub fn augmentation_sheet(device: &Device, images: &Split, ranges: Ranges, model
     // Images as they are, then all first versions, all second ones and so on.
     let all: Vec<&[u8]> = pixels.iter().chain(seen.chunks(image.len() as usize)).collect();
     let line = |image: u32| (0..=VERSIONS).map(move |version| (version * samples + image) as usize);
-    let tile = |index: usize| Tile { pixels: all[index], caption: String::new(), tone: Tone::Plain };
+    let tile = |index: usize| Tile { pixels: all[index].into(), caption: String::new(), tone: Tone::Plain };
     let tiles = (0..samples).flat_map(line).map(tile).collect();
     let title = "Training images, and what the encoder sees of them".into();
     ContactSheet { title, image, columns: Some(1 + VERSIONS), tiles }.draw()

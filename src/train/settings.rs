@@ -249,7 +249,7 @@ impl RunSettings {
             self.grey.get_or_insert(image.channels == 1);
         }
         self.bits = self.bits.or(record.bits);
-        self.rate = self.rate.or(record.spectrogram.map(|spectrogram| spectrogram.rate));
+        self.rate = self.rate.or(record.spectrogram.map(|form| form.rate()));
         self.resize = self.resize.or(Some(record.resize).filter(|resize| *resize != Resize::Letterbox));
     }
 
@@ -433,6 +433,9 @@ impl Settings for FinetuneSettings {
     fn suited_to(&self, kind: SampleType, subject: Subject) -> Option<Self> {
         let begun = self.from != "scratch" || self.init_from.is_some();
         let published = begun && !self.model.kind.published().is_empty();
+        if matches!(kind, SampleType::Frames { .. }) {
+            return Some(self.clone().of_frames(begun));
+        }
         if subject == Subject::Sounds && (!begun || published || self.init_from.is_some()) {
             // A pretrained run of ours has an augmentation of its own.
             return Some(FinetuneSettings { augment: preset("sounds-light"), ..self.clone() });
@@ -452,6 +455,14 @@ impl FinetuneSettings {
         }
         let model = if begun { self.model } else { of_texts(ModelKind::BAG, self.model) };
         FinetuneSettings { augment: preset("words-light"), model, run, ..self }
+    }
+
+    /// With what was best for a published network of sounds, of a few tried on held-out recordings of digits; frames are not varied.
+    fn of_frames(self, begun: bool) -> Self {
+        let freeze_until = if self.freeze || !begun { None } else { self.model.kind.trained_from(self.has_few_labels()) };
+        let run = RunSettings { optimizer: OptimizerKind::Adamw, lr: 1e-3, schedule: Schedule::Cosine, batch: 32, ..self.run };
+        let encoder_lr_scale = if begun { 0.3 } else { self.encoder_lr_scale };
+        FinetuneSettings { augment: Ranges::NONE, encoder_lr_scale, freeze_norm: false, freeze_until, run, ..self }
     }
 
     /// With what was best for a published language network.

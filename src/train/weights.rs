@@ -109,7 +109,7 @@ impl PublishedNetwork {
         let shape_of = |name: &str| shapes.get(name)?.iter().map(|&side| u32::try_from(side).ok()).collect();
         match kind.size(&mut model, &shape_of) {
             None if kind.form() == Form::Tokens => bail!("{}: its table of tokens has no rows and columns", file.display()),
-            None => Ok(PublishedNetwork { model, samples: SampleType::Image(PUBLISHED_IMAGE), tokenizer: None, notes: Vec::new() }),
+            None => Ok(PublishedNetwork { model, samples: kind.usual_samples(), tokenizer: None, notes: Vec::new() }),
             Some(vocabulary) => {
                 let (tokenizer, notes) = read_beside(file, &mut model, vocabulary)?;
                 let samples = SampleType::Tokens { vocabulary, longest: tokenizer.longest() };
@@ -140,7 +140,8 @@ impl Checkpoint {
         let mut arena = Arena::outline();
         models::record_encoder(&mut arena, &model, samples);
         let resize = weights.resize.unwrap_or_default();
-        let record = Record { resize, tokenizer, ..Record::new(None, &model, samples, 0, 0) };
+        let mut record = Record { resize, tokenizer, ..Record::new(None, &model, samples, 0, 0) };
+        record.take_sounds(model.kind.sounds());
         let Fitted { contents, mut notes } = weights.fit(&arena, &record)?;
         // They are said one below the other.
         let of_file = format!("{}: ", file.display());
@@ -163,6 +164,7 @@ impl Checkpoint {
                 image.width,
                 resize.described(image)
             ),
+            None if record.spectrogram.is_some() => "for sounds".into(),
             None => "for texts".into(),
         };
         notes.insert(0, format!("{}: weights of {model}, {taken}", file.display()));
@@ -386,14 +388,14 @@ fn listed(names: &[String]) -> String {
 
 /// The tensors of a file by our names, and the form in which its weights were published, where it is one of these.
 fn in_our_names(tensors: StoredTensors, forms: &'static [Published], layers: &[String]) -> (StoredTensors, Option<&'static Published>) {
-    // The first form has our names already.
-    let others = forms.iter().skip(1).find(|form| {
+    // The first form may have our names already.
+    let known = forms.iter().find(|form| {
         let named = tensors
             .keys()
             .filter(|name| form.readings(name).next().is_some_and(|(_, ours)| layers.iter().any(|layer| is_of(&ours, layer))));
         2 * named.count() > layers.len()
     });
-    let Some(form) = others else { return (tensors, forms.first()) };
+    let Some(form) = known else { return (tensors, forms.first()) };
     let ours = |name: String| form.readings(&name).next().map_or(name.clone(), |(wrap, ours)| format!("{wrap}{ours}"));
     (tensors.into_iter().map(|(name, tensor)| (ours(name), tensor)).collect(), Some(form))
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, TensorView};
 use wgraft::core::buffer::{Arena, NamedBuf, Role};
-use wgraft::core::sample::{Image, SampleType};
+use wgraft::core::sample::Image;
 use wgraft::models::{ModelKind, ModelSettings, record_encoder};
 
 use super::files::put;
@@ -18,7 +18,7 @@ pub type Named = (String, Vec<usize>, Vec<f32>);
 /// Weights of a network, tame ones.
 pub fn weights(kind: ModelKind) -> Vec<Named> {
     let mut arena = Arena::new(0, u64::MAX);
-    record_encoder(&mut arena, &ModelSettings { kind, ..ModelSettings::default() }, SampleType::Image(IMAGE));
+    record_encoder(&mut arena, &ModelSettings { kind, ..ModelSettings::default() }, kind.usual_samples());
     let model = arena.bufs().iter().filter(|b| matches!(b.role, Role::Param { .. } | Role::Statistic { .. }));
     let tensor = |b: &NamedBuf| {
         let shape = b.tensor.torch_shape();

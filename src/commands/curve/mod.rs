@@ -225,8 +225,8 @@ pub fn run(args: &CurveArgs) -> Result<u8> {
         let labels = |of: &Contender| of.testing.train.truth.labels.clone();
         ensure!(labels(&from) == labels(compared), "the two encoders do not read the same pictures of {}", from.testing.name);
     }
-    let of_texts = from.checkpoint.record.tokenizer.is_some();
-    let lr_grid = args.lr_grid.clone().unwrap_or_else(|| RATES[usize::from(of_texts)].to_vec());
+    let by_adam = from.testing.train.kind().image().is_none();
+    let lr_grid = args.lr_grid.clone().unwrap_or_else(|| RATES[usize::from(by_adam)].to_vec());
     for (&lr, of) in lr_grid.iter().flat_map(|lr| [Some(&from), compared.as_ref()].into_iter().flatten().map(move |of| (lr, of))) {
         settings(args, of, Arm::Pretrained, Budget::All, lr).check()?;
     }
