@@ -15,16 +15,9 @@ use wgraft::train::{Checkpoint, Features};
 
 const RATE: u32 = 8000;
 
-/// The network by a formula, under the names of the published graph; with the constant that this has beside them. The weights of each filter
-/// sum to zero, so that it sees where sounds change and not how loud silence is, and are large enough for twenty layers.
+/// The network by a formula, under the names of the published graph; with the constant that this has beside them.
 fn graph() -> Vec<Named> {
-    let of_graph = |(name, shape, mut values): Named| {
-        if shape.len() == 4 {
-            values.chunks_mut(shape[1..].iter().product()).for_each(|filter| {
-                let mean = filter.iter().sum::<f32>() / filter.len() as f32;
-                filter.iter_mut().for_each(|weight| *weight = 2.0 * (*weight - mean));
-            });
-        }
+    let of_graph = |(name, shape, values): Named| {
         let (layer, what) = name.rsplit_once('.').expect("a layer");
         let name = match (layer, what) {
             ("conv2d_19", _) => format!("model/{layer}/Conv2D/ReadVariableOp:0"),
@@ -35,6 +28,21 @@ fn graph() -> Vec<Named> {
     };
     let constant = ("const_fold_opt__287".to_string(), vec![1; 4], vec![-0.4]);
     weights(ModelKind::SPEECH_EMBEDDING).into_iter().map(of_graph).chain([constant]).collect()
+}
+
+/// The same where the weights of each filter sum to zero, so that it sees where sounds change and not how loud silence is, and are large
+/// enough for twenty layers. Roundings grow through those too: it is nothing to compare devices by.
+fn steep_graph() -> Vec<Named> {
+    let steep = |(name, shape, mut values): Named| {
+        if shape.len() == 4 && values.len() > 1 {
+            values.chunks_mut(shape[1..].iter().product()).for_each(|filter| {
+                let mean = filter.iter().sum::<f32>() / filter.len() as f32;
+                filter.iter_mut().for_each(|weight| *weight = 2.0 * (*weight - mean));
+            });
+        }
+        (name, shape, values)
+    };
+    graph().into_iter().map(steep).collect()
 }
 
 /// A field of protobuf's that holds bytes.
@@ -192,7 +200,7 @@ fn sounds_become_frames_of_their_own_length() {
 fn its_file_stands_where_a_run_may() {
     let dir = folder();
     let root = dir.path();
-    put(root, "net.safetensors", safetensors(&graph()));
+    put(root, "net.safetensors", safetensors(&steep_graph()));
     tones(&root.join("tones"));
     let cpu = ["--device", "cpu"];
     let of = |args: &[&str]| json(root, &[args, &cpu[..]].concat());

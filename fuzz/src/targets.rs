@@ -28,7 +28,7 @@ pub struct Target {
     pub read: fn(&Path, &Input) -> bool,
 }
 
-pub static ALL: [Target; 25] = [
+pub static ALL: [Target; 26] = [
     Target { name: "idx", seeds: idx, mutate: files, read: images },
     Target { name: "cifar", seeds: cifar, mutate: files, read: images },
     Target { name: "pixels", seeds: pixels, mutate: text, read: read_pixels },
@@ -52,6 +52,7 @@ pub static ALL: [Target; 25] = [
     Target { name: "config", seeds: config, mutate: text, read: read_config },
     Target { name: "weights", seeds: weights, mutate: tensors, read: read_weights },
     Target { name: "pth", seeds: pth, mutate: files, read: read_weights },
+    Target { name: "onnx", seeds: onnx, mutate: files, read: read_weights },
     Target { name: "checkpoint", seeds: checkpoints, mutate: tensors, read: |root, input| Checkpoint::load(&first(root, input)).is_ok() },
     Target { name: "layout", seeds: layouts, mutate: |rng, input, _| mutate::tree(rng, input), read: read_layout },
 ];
@@ -454,6 +455,18 @@ fn sounds() -> Vec<Input> {
         Input::of(&[("a.mp3", include_bytes!("../../tests/sound/jump.mp3").to_vec())]),
         Input::of(&[("a.aiff", include_bytes!("../../tests/sound/jump.aiff").to_vec())]),
     ]
+}
+
+/// Two constants of a graph, with sizes one by one and packed, and numbers as bytes and as floats; and one of integers.
+fn onnx() -> Vec<Input> {
+    let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8 & 0x7f | 0x80, (bytes.len() >> 7) as u8], bytes].concat();
+    let tensor = |name: &str, sizes: &[u8], kind: u8, numbers: &[u8]| {
+        field(5, &[sizes, &[2 << 3, kind], &field(8, name.as_bytes()), numbers].concat())
+    };
+    let weight = tensor("model/conv2d/Conv2D_weights_fused_bn", &[8, 2, 8, 1, 8, 3, 8, 3], 1, &field(9, &[0; 72]));
+    let bias = tensor("model/conv2d/Conv2D_bias_fused_bn", &field(1, &[2]), 1, &field(4, &[0; 8]));
+    let graph = [weight, bias, tensor("shape", &[8, 1], 7, &field(9, &[0; 8]))].concat();
+    vec![Input::of(&[("net.onnx", [&[8, 7][..], &field(2, b"pytorch"), &field(7, &graph)].concat())])]
 }
 
 /// Two tensors, one of them a view by columns, as PyTorch saves them: in a zip, and in the stream of older versions.

@@ -158,7 +158,7 @@ impl Finetune {
             samples: &to_train_on,
             batch: run.batch,
             drop_tail: false,
-            by_length: settings.model.kind.pays_for_padding(),
+            by_length: true,
             trained: if settings.freeze { &both[1..] } else { &both },
             optimizer: run.update_rule(),
             seed: run.seed,
