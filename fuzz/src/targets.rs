@@ -8,7 +8,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use wgraft::core::sample::{Image, SampleType};
 use wgraft::data::{
-    Dataset, DividedText, Interpolation, LoadedTexts, PictureOptions, ReadOptions, Resize, Spectrogram, Split, Table, TruthKind,
+    Dataset, DividedText, Interpolation, LoadedTexts, PictureOptions, ReadOptions, Resize, SoundForm, Spectrogram, Split, Table, TruthKind,
     load_picture, look_at,
 };
 use wgraft::models::ModelSettings;
@@ -129,7 +129,7 @@ fn picture(root: &Path, input: &Input) -> bool {
 
 fn sound(root: &Path, input: &Input) -> bool {
     let image = Image { height: 40, width: 32, channels: 1 };
-    let spectrogram = Some(Spectrogram::of_rate(8000));
+    let spectrogram = Some(SoundForm::Picture(Spectrogram::of_rate(8000)));
     let options = PictureOptions { spectrogram, most_bytes: MOST_PICTURE_BYTES, ..PictureOptions::plain(image) };
     load_picture(&first(root, input), &options).is_ok()
 }
@@ -457,15 +457,19 @@ fn sounds() -> Vec<Input> {
     ]
 }
 
-/// Two constants of a graph, with sizes one by one and packed, and numbers as bytes and as floats; and one of integers.
+/// Constants of a graph that has the names of a network that is known, with sizes one by one and packed, and numbers as bytes and as floats;
+/// and one of integers.
 fn onnx() -> Vec<Input> {
     let field = |number: u8, bytes: &[u8]| [&[number << 3 | 2, bytes.len() as u8 & 0x7f | 0x80, (bytes.len() >> 7) as u8], bytes].concat();
     let tensor = |name: &str, sizes: &[u8], kind: u8, numbers: &[u8]| {
         field(5, &[sizes, &[2 << 3, kind], &field(8, name.as_bytes()), numbers].concat())
     };
-    let weight = tensor("model/conv2d/Conv2D_weights_fused_bn", &[8, 2, 8, 1, 8, 3, 8, 3], 1, &field(9, &[0; 72]));
-    let bias = tensor("model/conv2d/Conv2D_bias_fused_bn", &field(1, &[2]), 1, &field(4, &[0; 8]));
-    let graph = [weight, bias, tensor("shape", &[8, 1], 7, &field(9, &[0; 8]))].concat();
+    let layer = |number: usize| {
+        let name = if number == 0 { "conv2d".to_string() } else { format!("conv2d_{number}") };
+        let weight = tensor(&format!("model/{name}/Conv2D_weights_fused_bn"), &[8, 1, 8, 1, 8, 3, 8, 1], 1, &field(9, &[0; 12]));
+        [weight, tensor(&format!("model/{name}/Conv2D_bias_fused_bn"), &field(1, &[1]), 1, &field(4, &[0; 4]))].concat()
+    };
+    let graph = [(0..20).flat_map(layer).collect(), tensor("shape", &[8, 1], 7, &field(9, &[0; 8]))].concat();
     vec![Input::of(&[("net.onnx", [&[8, 7][..], &field(2, b"pytorch"), &field(7, &graph)].concat())])]
 }
 
