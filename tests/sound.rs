@@ -77,7 +77,7 @@ fn usual(rate: u32) -> Vec<f64> {
 
 fn options() -> PictureOptions {
     let image = Image { height: 40, width: 32, channels: 1 };
-    PictureOptions { spectrogram: Some(SoundForm::Picture(Spectrogram::of_rate(RATE))), ..PictureOptions::plain(image) }
+    PictureOptions { sound_form: Some(SoundForm::Picture(Spectrogram::of_rate(RATE))), ..PictureOptions::plain(image) }
 }
 
 /// The picture of a file, and what is said of it; or why there is none.
@@ -270,7 +270,7 @@ fn odd_sounds_are_used_as_far_as_they_go() {
         let text = why(name, bytes);
         assert!(text.contains(name) && text.contains(part), "{name}: {text}");
     }
-    let picture = PictureOptions { spectrogram: None, ..options() };
+    let picture = PictureOptions { sound_form: None, ..options() };
     let text = format!("{:#}", load_picture(&dir.path().join("whole.wav"), &picture).expect_err("it is no picture"));
     assert!(text.contains("is a sound or a video, not a picture"), "{text}");
 }
@@ -301,7 +301,7 @@ fn folders_of_sounds_are_read_as_those_of_pictures() {
     let data = load(&root, &options);
     assert_eq!((data.class_names.clone(), data.subject()), (vec!["high".into(), "low".into(), "rising".into()], Subject::Sounds));
     assert_eq!(image_of(&data.train), Image { height: 40, width: 32, channels: 1 });
-    assert_eq!(data.spectrogram, Some(SoundForm::Picture(Spectrogram::of_rate(8000))));
+    assert_eq!(data.sound_form, Some(SoundForm::Picture(Spectrogram::of_rate(8000))));
     for part in [
         "samples per second: 31 of 8000, 1 of 44100 sounds; all are read at 8000 (--rate names another)",
         "40 mel bands (HTK's) from 60 to 4000 Hz by 32 moments",
@@ -330,7 +330,7 @@ fn folders_of_sounds_are_read_as_those_of_pictures() {
     let wide = ReadOptions { size: Some([64, 48]), rate: Some(16_000), grey: Some(false), ..labelled() };
     let data = load(&root, &wide);
     assert_eq!(
-        (image_of(&data.train), data.spectrogram),
+        (image_of(&data.train), data.sound_form),
         (Image { height: 64, width: 48, channels: 3 }, Some(SoundForm::Picture(Spectrogram::of_rate(16_000))))
     );
     assert!(pixels_of(&data.train).chunks(3).all(|pixel| pixel == [pixel[0]; 3]));

@@ -93,7 +93,7 @@ fn tones(root: &Path) {
 }
 
 fn frames() -> ReadOptions {
-    ReadOptions { spectrogram: Some(SoundForm::Frames(LogMel::SPEECH_EMBEDDING)), want_labels: true, ..ReadOptions::default() }
+    ReadOptions { sound_form: Some(SoundForm::Frames(LogMel::SPEECH_EMBEDDING)), want_labels: true, ..ReadOptions::default() }
 }
 
 fn opened(root: &Path) -> Checkpoint {

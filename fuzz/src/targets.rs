@@ -129,8 +129,8 @@ fn picture(root: &Path, input: &Input) -> bool {
 
 fn sound(root: &Path, input: &Input) -> bool {
     let image = Image { height: 40, width: 32, channels: 1 };
-    let spectrogram = Some(SoundForm::Picture(Spectrogram::of_rate(8000)));
-    let options = PictureOptions { spectrogram, most_bytes: MOST_PICTURE_BYTES, ..PictureOptions::plain(image) };
+    let sound_form = Some(SoundForm::Picture(Spectrogram::of_rate(8000)));
+    let options = PictureOptions { sound_form, most_bytes: MOST_PICTURE_BYTES, ..PictureOptions::plain(image) };
     load_picture(&first(root, input), &options).is_ok()
 }
 
@@ -193,7 +193,7 @@ fn read_labels(root: &Path, input: &Input) -> bool {
         notes: Vec::new(),
         encoding: None,
         tokenizer: None,
-        spectrogram: None,
+        sound_form: None,
         mask_values: Vec::new(),
         mask_palette: Vec::new(),
     };

@@ -224,7 +224,7 @@ struct Makers {
     tokenizer: Option<Tokenizer>,
     /// Whether pieces of words are learned: see [`ReadOptions::pieces`].
     pieces: bool,
-    spectrogram: Option<SoundForm>,
+    sound_form: Option<SoundForm>,
     subject: Option<Subject>,
 }
 
@@ -237,14 +237,14 @@ impl Makers {
     /// Those that a checkpoint was trained with. Published weights take pictures of anything.
     fn of(checkpoint: &Checkpoint) -> Self {
         let record = &checkpoint.record;
-        let subject = (!checkpoint.is_published() || record.spectrogram.is_some()).then_some(record.subject());
-        Makers { tokenizer: record.tokenizer.clone(), pieces: false, spectrogram: record.spectrogram, subject }
+        let subject = (!checkpoint.is_published() || record.sound_form.is_some()).then_some(record.subject());
+        Makers { tokenizer: record.tokenizer.clone(), pieces: false, sound_form: record.sound_form, subject }
     }
 
-    /// With what the encoder of a run over whatever data wants of sounds, and what that wants that it would have with texts. `kind` tells
-    /// the encoder of settings.
+    /// With what encoders want, whatever the data turn out to be: of sounds what that of `settings` does, of texts what that does which
+    /// the run would have with these. `kind` tells the encoder of settings.
     fn wanted<T: Settings>(mut self, settings: &T, said: Option<&Said>, kind: fn(&T) -> ModelKind) -> Result<Self> {
-        self.spectrogram = self.spectrogram.or(kind(settings).sounds());
+        self.sound_form = self.sound_form.or(kind(settings).sounds());
         let Some(said) = said else { return Ok(Makers { pieces: kind(settings).takes_pieces(), ..self }) };
         let mut of_texts = said.over(settings)?;
         // What makes no sense of texts may make sense of these data.
@@ -253,7 +253,7 @@ impl Makers {
     }
 
     fn over(self, options: ReadOptions) -> ReadOptions {
-        ReadOptions { tokenizer: self.tokenizer, pieces: self.pieces, spectrogram: self.spectrogram, subject: self.subject, ..options }
+        ReadOptions { tokenizer: self.tokenizer, pieces: self.pieces, sound_form: self.sound_form, subject: self.subject, ..options }
     }
 }
 

@@ -55,7 +55,7 @@ pub struct PictureOptions {
     /// How it gets its size.
     pub resize: Resize,
     /// Of sounds: how they become pictures, or frames of numbers, which are bytes then, the lowest first.
-    pub spectrogram: Option<SoundForm>,
+    pub sound_form: Option<SoundForm>,
     /// A picture may take this much memory when decoded.
     pub most_bytes: u64,
 }
@@ -63,7 +63,7 @@ pub struct PictureOptions {
 impl PictureOptions {
     /// As it is, as `image`.
     pub fn plain(image: Image) -> Self {
-        PictureOptions { image, invert: false, bits: None, resize: Resize::Letterbox, spectrogram: None, most_bytes: MOST_BYTES }
+        PictureOptions { image, invert: false, bits: None, resize: Resize::Letterbox, sound_form: None, most_bytes: MOST_BYTES }
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) struct Seen {
 
 /// Samples as `options` said they become, of which the longest has so many bytes.
 pub(super) fn samples<'a>(seen: impl Iterator<Item = &'a Seen>, options: &PictureOptions, longest: usize) -> Result<Samples> {
-    let Some(frames) = options.spectrogram.as_ref().and_then(SoundForm::frames) else {
+    let Some(frames) = options.sound_form.as_ref().and_then(SoundForm::frames) else {
         return Ok(Samples::images(seen.map(|seen| seen.bytes.as_slice()).collect::<Vec<_>>().concat(), options.image));
     };
     let numbers = |seen: &Seen| seen.bytes.as_chunks().0.iter().map(|&number| f32::from_le_bytes(number)).collect::<Vec<f32>>();

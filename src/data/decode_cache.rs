@@ -74,7 +74,7 @@ pub(super) struct Store(cache::CacheFile);
 struct Head<L> {
     image: Image,
     /// How sounds became what they are.
-    spectrogram: Option<SoundForm>,
+    sound_form: Option<SoundForm>,
     files: Vec<Kept<L>>,
 }
 
@@ -120,8 +120,8 @@ impl Store {
             end += read.seen.bytes.len();
             Kept { name: piece.name.clone(), stamp: piece.entry.stamp, look: read.look, remarks: read.seen.remarks, end }
         };
-        let PictureOptions { image, spectrogram, .. } = decoded.options;
-        self.0.save(Head { image, spectrogram, files: whole().map(kept).collect() }, &contents)
+        let PictureOptions { image, sound_form, .. } = decoded.options;
+        self.0.save(Head { image, sound_form, files: whole().map(kept).collect() }, &contents)
     }
 }
 
@@ -145,7 +145,7 @@ pub(super) fn decode_all<C: Codec>(
     let looks: Vec<Result<C::Look, String>> = pieces.par_iter().map(look).collect();
     let options = choose(&looks.iter().filter_map(|look| look.as_ref().ok().copied()).collect::<Vec<_>>());
     let options = PictureOptions { bits: asked.bits, resize: asked.resize, most_bytes: most, ..options };
-    let same = |head: &Head<C::Look>| (head.image, head.spectrogram) == (options.image, options.spectrogram);
+    let same = |head: &Head<C::Look>| (head.image, head.sound_form) == (options.image, options.sound_form);
     let usable = kept.as_ref().filter(|(head, _)| same(head));
     let decode = |(piece, look): (&FilePart<'_>, Result<C::Look, String>)| {
         let look = look?;

@@ -196,7 +196,7 @@ pub(super) fn read<M: Medium>(tree: &Tree, options: &ReadOptions) -> Result<Data
     let test = Some(split(Part::Test)?).filter(|test| !test.is_empty());
     let mut data = Dataset::new(tree::name_of(&tree.root), split(Part::Train)?, test).context(name)?;
     (data.classes, data.class_names, data.notes) = (classes.len() as u32, classes, notes);
-    (data.mask_values, data.mask_palette, data.spectrogram) = (values, palette, pictures.options.spectrogram);
+    (data.mask_values, data.mask_palette, data.sound_form) = (values, palette, pictures.options.sound_form);
     Ok(data)
 }
 

@@ -11,9 +11,9 @@ use crate::host::stft::Stft;
 /// The decibels of mel bands, frame after frame, as published networks were trained on them.
 ///
 /// Samples are in the range of 16-bit integers. Frame j is of the `fft` samples from j · `hop` on, under a periodic Hann window of `window`
-/// samples in their middle. Before a sound and after it there is as much silence as `around` frames take. Bands are triangles of area 1 (in hertz, as
-/// librosa's `norm="slaney"`) over the power |X|² of bins, on Slaney's scale. Numbers are decibels / 10 + 2; what is `range` dB under
-/// the loudest band of the sound is as strong as that.
+/// samples in their middle. Before a sound and after it there is as much silence as `around` frames take. Bands are triangles of area 1
+/// (in hertz, as librosa's `norm="slaney"`) over the power |X|² of bins, on Slaney's scale. Numbers are decibels / 10 + 2; what is more
+/// than `range` dB under the loudest band of the sound is raised to that.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogMel {

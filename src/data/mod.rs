@@ -189,7 +189,7 @@ pub struct ReadOptions {
     /// Samples per second that sounds get. Without it, as many as most have, at most [`Spectrogram::USUAL_RATE`].
     pub rate: Option<u32>,
     /// How sounds become samples for a run that knows.
-    pub spectrogram: Option<SoundForm>,
+    pub sound_form: Option<SoundForm>,
     /// Images of another subject than this are an error.
     pub subject: Option<Subject>,
     /// Without it the data decide: masks, a column of numbers, classes.
@@ -257,13 +257,13 @@ pub struct Dataset {
     /// Of texts: how others become samples.
     pub tokenizer: Option<Tokenizer>,
     /// Of sounds: how others become samples.
-    pub spectrogram: Option<SoundForm>,
+    pub sound_form: Option<SoundForm>,
 }
 
 impl Dataset {
     /// What its images are pictures of.
     pub fn subject(&self) -> Subject {
-        if self.spectrogram.is_some() { Subject::Sounds } else { Subject::Pictures }
+        if self.sound_form.is_some() { Subject::Sounds } else { Subject::Pictures }
     }
 
     /// What people call its samples.
@@ -333,7 +333,7 @@ impl Dataset {
             notes: Vec::new(),
             encoding: None,
             tokenizer: None,
-            spectrogram: None,
+            sound_form: None,
         })
     }
 }

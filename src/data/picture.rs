@@ -26,7 +26,7 @@ pub fn load_sample(path: &Path, options: &PictureOptions) -> Result<(Samples, Re
 }
 
 fn load(path: &Path, options: &PictureOptions) -> Result<Seen> {
-    let seen = if options.spectrogram.is_some() {
+    let seen = if options.sound_form.is_some() {
         tree::ensure_file(path)?;
         let source = FileBytes::of_file(path).with_context(|| path.display().to_string())?;
         sound::decode(source, None, options)

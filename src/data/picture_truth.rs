@@ -55,6 +55,13 @@ pub(super) fn of<'a>(
 ) -> Result<PictureTruth<'a>> {
     let targets: Option<Vec<&(String, u32)>> = samples.iter().map(|sample| sample.target.as_ref()).collect();
     let many = layout.subject.many();
+    let unsaid = if options.truth.is_none() { targets.as_deref().unwrap_or_default() } else { &[] };
+    let are_numbers = !unsaid.is_empty() && unsaid.iter().all(|(text, _)| number(text).is_some());
+    let are_names = are_numbers && number_classes(unsaid);
+    if are_names && !sets {
+        let column = options.target.as_deref().unwrap_or_default();
+        notes.push(format!("column `{column}` of index.csv has few whole numbers: they are taken for classes"));
+    }
     match (options.truth, targets) {
         (_, Some(targets)) if sets => {
             let cells: Vec<SetCell<'_>> =
@@ -72,14 +79,8 @@ pub(super) fn of<'a>(
         (Some(TruthKind::Masks), _) => masks(name, layout, samples),
         (None, None) if options.want_labels && !layout.masks.is_empty() => masks(name, layout, samples),
         (Some(TruthKind::Numbers), Some(targets)) => numbers(options, &targets),
-        (None, Some(targets)) if targets.iter().all(|(text, _)| number(text).is_some()) && !number_classes(&targets) => {
-            numbers(options, &targets)
-        }
-        (truth @ (Some(TruthKind::Classes) | None), Some(targets)) => {
-            if truth.is_none() && number_classes(&targets) {
-                let column = options.target.as_deref().unwrap_or_default();
-                notes.push(format!("column `{column}` of index.csv has few whole numbers: they are taken for classes"));
-            }
+        (None, Some(targets)) if are_numbers && !are_names => numbers(options, &targets),
+        (Some(TruthKind::Classes) | None, Some(targets)) => {
             let classes: Vec<Option<&str>> = targets.iter().map(|(text, _)| Some(text.as_str())).collect();
             let distinct = classes.iter().flatten().collect::<BTreeSet<_>>().len();
             ensure!(

@@ -222,10 +222,12 @@ impl Samples {
             }
             Some(&Samples::Frames { channels, .. }) => {
                 let rows = |samples: &'_ Samples| match samples {
-                    Samples::Frames { numbers, .. } => numbers.iter().map(<[f32]>::to_vec).collect(),
-                    _ => Vec::new(),
+                    Samples::Frames { numbers, channels: theirs } if *theirs == channels => {
+                        Ok(numbers.iter().map(<[f32]>::to_vec).collect::<Vec<_>>())
+                    }
+                    other => bail!("samples of {} beside sounds of {channels} numbers", other.kind()),
                 };
-                Some(Samples::frames(all.iter().flat_map(rows), channels, longest)?)
+                Some(Samples::frames(all.iter().map(rows).collect::<Result<Vec<_>>>()?.into_iter().flatten(), channels, longest)?)
             }
             Some(other) => bail!("samples of {} are none of files", other.kind()),
         })

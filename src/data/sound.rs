@@ -306,10 +306,10 @@ impl Frames {
     }
 }
 
-/// A sound, or a part of one, as `options.spectrogram` defines: the grey picture, of `options.image` in size, of which in colour all
+/// A sound, or a part of one, as `options.sound_form` defines: the grey picture, of `options.image` in size, of which in colour all
 /// channels are alike; or frames of numbers.
 pub(super) fn decode(source: FileBytes, excerpt: Option<Excerpt>, options: &PictureOptions) -> Result<Seen> {
-    let form = options.spectrogram.as_ref().context("is a sound, where pictures are wanted")?;
+    let form = options.sound_form.as_ref().context("is a sound, where pictures are wanted")?;
     let mut recording = OpenedSound::open(source)?;
     match form {
         SoundForm::Picture(spectrogram) => picture(&mut recording, excerpt, spectrogram, options),

@@ -60,19 +60,19 @@ impl Medium for Sounds {
     fn choose(looks: &[SoundLook], options: &ReadOptions, notes: &mut Vec<String>) -> PictureOptions {
         let [height, width] = options.size.unwrap_or(Spectrogram::SIZE);
         let image = Image { height, width, channels: if options.grey == Some(false) { 3 } else { 1 } };
-        let form = options.spectrogram.unwrap_or_else(|| SoundForm::Picture(usual(looks, options, notes)));
+        let form = options.sound_form.unwrap_or_else(|| SoundForm::Picture(usual(looks, options, notes)));
         notes.push(form.described(image));
-        PictureOptions { spectrogram: Some(form), ..PictureOptions::plain(image) }
+        PictureOptions { sound_form: Some(form), ..PictureOptions::plain(image) }
     }
 
     fn check(name: &str, options: &ReadOptions) -> Result<()> {
         let given = [(options.resize != Resize::Letterbox, "--resize"), (options.bits.is_some(), "--bits")];
         let given = given.into_iter().find(|(given, _)| *given).map(|(_, flag)| flag);
         ensure!(given.is_none(), "{} is for pictures, {name} holds sounds, which are stretched to --size", given.unwrap_or_default());
-        if let (Some(of_run), Some(rate)) = (options.spectrogram, options.rate) {
+        if let (Some(of_run), Some(rate)) = (options.sound_form, options.rate) {
             ensure!(of_run.rate() == rate, "the run takes sounds of {} samples per second: leave out --rate {rate}", of_run.rate());
         }
-        if options.spectrogram.is_some_and(|form| form.frames().is_some()) {
+        if options.sound_form.is_some_and(|form| form.frames().is_some()) {
             let given = [(options.size.is_some(), "--size"), (options.grey.is_some(), "--grey")];
             let given = given.into_iter().find(|(given, _)| *given).map(|(_, flag)| flag);
             ensure!(given.is_none(), "{} is for pictures, the network takes sounds as frames of numbers", given.unwrap_or_default());

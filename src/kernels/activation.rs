@@ -1,4 +1,5 @@
-//! Activations: GELU, tanh, sigmoid, SiLU, the piecewise ones of networks for small machines, and a leaky ReLU with an end. ReLU is a kernel of its own.
+//! Activations: GELU, tanh, sigmoid, SiLU, the piecewise ones of networks for small machines, and a leaky ReLU with an end. ReLU is a
+//! kernel of its own.
 
 use multiversion::multiversion;
 

@@ -195,15 +195,19 @@ pub fn conv_norm(
     h.with(normalized(t, norm, place, h.buf, activation))
 }
 
+fn convolution_filters(t: &mut Tape<'_>, name: &str, group: u8, x: Maps, outputs: u32, geometry: Geometry) -> Buf {
+    t.param(&format!("{name}.weight"), group, geometry.filters(x.channels(), outputs), he(x.channels() * geometry.taps()))
+}
+
 /// A convolution without bias.
 pub fn conv(t: &mut Tape<'_>, name: &str, group: u8, x: Maps, outputs: u32, geometry: Geometry) -> Maps {
-    let w = t.param(&format!("{name}.weight"), group, geometry.filters(x.channels(), outputs), he(x.channels() * geometry.taps()));
+    let w = convolution_filters(t, name, group, x, outputs, geometry);
     conv2d(t, name, x, w, None, geometry)
 }
 
 /// A convolution with a bias, and what follows it.
 pub fn conv_bias(t: &mut Tape<'_>, name: &str, group: u8, x: Maps, outputs: u32, geometry: Geometry, function: Function) -> Maps {
-    let w = t.param(&format!("{name}.weight"), group, geometry.filters(x.channels(), outputs), he(x.channels() * geometry.taps()));
+    let w = convolution_filters(t, name, group, x, outputs, geometry);
     let b = t.param(&format!("{name}.bias"), group, Tensor::Vector(outputs), Fill::Zero);
     let h = conv2d(t, name, x, w, Some(b), geometry);
     h.with(apply(t, &format!("{name}, {function:?}"), h.buf, function))

@@ -217,10 +217,10 @@ settings! {
         /// Heads of attention; they share the features evenly
         #[serde(default = "ModelSettings::default_heads")]
         heads: u32 = 4 => at_least(1.0).at_most(MOST_FEATURES).idle(),
-        /// Recurrent layers, each over what the one before has made of the tokens
+        /// Recurrent layers, each over the states of the one before
         #[serde(default = "ModelSettings::default_recurrent_layers")]
         recurrent_layers: u32 = 1 => value("LAYERS").at_least(1.0).at_most(MOST_LAYERS).idle(),
-        /// Recurrent layers go through texts in both directions, which share the features evenly
+        /// Recurrent layers go in both directions, which share the features evenly
         #[serde(default = "ModelSettings::default_bidirectional")]
         bidirectional: bool = true => idle(),
         /// What the encoder does to images first; none leaves values 0 to 1

@@ -121,8 +121,8 @@ pub struct Record {
     #[serde(default, skip_serializing_if = "is_letterbox")]
     pub resize: Resize,
     /// Of sounds: how they become samples.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spectrogram: Option<SoundForm>,
+    #[serde(default, rename = "spectrogram", skip_serializing_if = "Option::is_none")]
+    pub sound_form: Option<SoundForm>,
     /// Of a table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<Encoding>,
@@ -167,29 +167,29 @@ impl Record {
 
     /// What the images that it takes are pictures of.
     pub fn subject(&self) -> Subject {
-        if self.spectrogram.is_some() { Subject::Sounds } else { Subject::Pictures }
+        if self.sound_form.is_some() { Subject::Sounds } else { Subject::Pictures }
     }
 
     /// How it takes single files. Fails where it takes other samples than images and sounds.
     #[cfg(feature = "files")]
     pub fn picture_options(&self, invert: bool) -> Result<PictureOptions> {
-        let Record { bits, resize, spectrogram, .. } = *self;
-        let of_frames = spectrogram.as_ref().and_then(SoundForm::frames);
+        let Record { bits, resize, sound_form, .. } = *self;
+        let of_frames = sound_form.as_ref().and_then(SoundForm::frames);
         let image = match of_frames {
             Some(frames) => Image { height: frames.bands, width: 1, channels: 1 },
             None => self.image()?,
         };
-        Ok(PictureOptions { invert, bits, resize, spectrogram, ..PictureOptions::plain(image) })
+        Ok(PictureOptions { invert, bits, resize, sound_form, ..PictureOptions::plain(image) })
     }
 
     /// Whether it takes pictures or sounds, each from a file.
     pub fn takes_files(&self) -> bool {
-        self.samples.image().is_some() || self.spectrogram.is_some()
+        self.samples.image().is_some() || self.sound_form.is_some()
     }
 
     /// Takes sounds as data has them: where they are frames, of any length.
     pub(super) fn take_sounds(&mut self, form: Option<SoundForm>) {
-        self.spectrogram = form;
+        self.sound_form = form;
         if let Some(frames) = form.as_ref().and_then(SoundForm::frames) {
             self.samples = frames.samples();
         }
@@ -230,14 +230,14 @@ impl Record {
         let named = class_names.is_empty() || self.task.is_none() || class_names.len() == *classes as usize;
         let checks = [
             (!sound || !self.model.kind.form().suits(self.samples), format!("samples of {}", self.samples)),
-            (self.spectrogram.is_some_and(|form| !self.has_form(form)), "sounds that do not become its samples".into()),
+            (self.sound_form.is_some_and(|form| !self.has_form(form)), "sounds that do not become its samples".into()),
             (!named, format!("{} names for {classes} classes", class_names.len())),
             (!self.bits.is_none_or(|bits| (1..=16).contains(&bits)), "bits of pictures".into()),
         ];
         let found = checks.into_iter().find(|(wrong, _)| *wrong).map(|(_, what)| what);
         found
             .or_else(|| self.outputs.problem())
-            .or_else(|| self.spectrogram.as_ref().and_then(SoundForm::problem))
+            .or_else(|| self.sound_form.as_ref().and_then(SoundForm::problem))
             .or_else(|| self.encoding.as_ref().and_then(Encoding::problem))
             .or_else(|| self.tokenizer.as_ref().and_then(Tokenizer::problem))
             .or_else(|| self.model.problem())
@@ -394,7 +394,7 @@ impl Record {
             outputs: Outputs::classes(classes),
             bits: None,
             resize: Resize::Letterbox,
-            spectrogram: None,
+            sound_form: None,
             encoding: None,
             tokenizer: None,
             data: None,

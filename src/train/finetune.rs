@@ -135,7 +135,7 @@ impl Finetune {
         (record.encoding, record.tokenizer) = (data.encoding.clone(), data.tokenizer.clone());
         (record.data, record.bits) = (Some(data.fingerprint()), run.bits);
         record.resize = run.resize.unwrap_or_default();
-        record.take_sounds(data.spectrogram);
+        record.take_sounds(data.sound_form);
         record.outputs.out_of_scope.clone_from(&settings.out_of_scope);
         let mut r = Recording::new(run.seed, binding_limit);
         let both = [models::ENCODER, models::HEAD];
@@ -158,6 +158,7 @@ impl Finetune {
             samples: &to_train_on,
             batch: run.batch,
             drop_tail: false,
+            // Labels compare no sample of a batch with another.
             by_length: true,
             trained: if settings.freeze { &both[1..] } else { &both },
             optimizer: run.update_rule(),

@@ -71,8 +71,8 @@ impl KnownFeatures {
 }
 
 impl Checkpoint {
-    /// [`features`](Self::features) of images, texts or sounds, those that are known from what is kept in `cache`, where the others join them.
-    /// Returns with them what a user should know.
+    /// [`features`](Self::features) of images, texts or sounds, those that are known from what is kept in `cache`, where the others join
+    /// them. Returns with them what a user should know.
     pub fn features_kept(&self, device: &Device, images: &Split, cache: &Path) -> Result<(Features, Option<String>)> {
         let kept = !matches!(images.kind(), SampleType::Row(_));
         if !kept || !self.record.samples.takes(images.kind()) {

@@ -139,7 +139,7 @@ impl Pretrain {
         let mut record = Record::new(None, &settings.model, train.kind(), data.classes, run.seed);
         (record.data, record.bits, record.tokenizer) = (Some(data.fingerprint()), settings.run.bits, data.tokenizer.clone());
         record.resize = settings.run.resize.unwrap_or_default();
-        record.take_sounds(data.spectrogram);
+        record.take_sounds(data.sound_form);
         let mut notes = r.begin_with(
             weights.as_ref(),
             &Record { outputs: Outputs { class_names: data.class_names.clone(), ..record.outputs.clone() }, ..record.clone() },

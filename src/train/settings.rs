@@ -249,7 +249,7 @@ impl RunSettings {
             self.grey.get_or_insert(image.channels == 1);
         }
         self.bits = self.bits.or(record.bits);
-        self.rate = self.rate.or(record.spectrogram.map(|form| form.rate()));
+        self.rate = self.rate.or(record.sound_form.map(|form| form.rate()));
         self.resize = self.resize.or(Some(record.resize).filter(|resize| *resize != Resize::Letterbox));
     }
 

@@ -164,7 +164,7 @@ impl Checkpoint {
                 image.width,
                 resize.described(image)
             ),
-            None if record.spectrogram.is_some() => "for sounds".into(),
+            None if record.sound_form.is_some() => "for sounds".into(),
             None => "for texts".into(),
         };
         notes.insert(0, format!("{}: weights of {model}, {taken}", file.display()));
