@@ -377,7 +377,7 @@ pub struct LabelArgs {
     /// Images on ask-next.png, or texts in ask-next.csv
     #[arg(long, value_name = "COUNT", default_value_t = 40)]
     pub ask: usize,
-    /// Folder for labels.csv and ask-next.png, of texts ask-next.csv [default: the run folder]
+    /// Folder for labels.csv and ask-next.png, of texts ask-next.csv [default: the run folder, of published weights the current one]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Replace files of these names that exist there

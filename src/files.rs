@@ -35,6 +35,15 @@ pub fn can_write(path: &Path) -> Result<()> {
     beside(folder).map(drop).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// A sentence about a path at which there is nothing, which names a file or folder there that is almost called so.
+pub fn absent(path: &Path) -> String {
+    let stem = |path: &Path| Some(path.file_stem()?.to_str()?.to_lowercase());
+    let others = fs::read_dir(folder_of(path)).into_iter().flatten().flatten();
+    let near = others.map(|entry| entry.file_name()).filter(|name| stem(path).is_some() && stem(Path::new(name)) == stem(path)).min();
+    let meant = near.map_or(String::new(), |name| format!("; is {} meant?", path.with_file_name(name).display()));
+    format!("there is no {}{meant}", path.display())
+}
+
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }

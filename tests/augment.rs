@@ -1,6 +1,6 @@
 //! What augmentation does to images, on every path that computes it: each decision alone, where the outcome is known.
 
-mod common;
+use crate::common;
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Classes are known by their names, and masks by the values that they were read with.
 
-mod common;
+use crate::common;
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! The binary as a user runs it: help, exit codes, what it leaves behind, and what it says to bad input.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::path::{Path, PathBuf};

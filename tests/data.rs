@@ -1,6 +1,6 @@
 //! Reading what users have: every format from small files made here, and a clear sentence for each kind of bad input.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::path::Path;

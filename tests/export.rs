@@ -4,7 +4,7 @@
 //! For that, a Python with torch, torchvision, timm and safetensors is needed: `WGRAFT_PYTHON` names one that must have them, else it
 //! is `python3`, if that has them.
 
-mod common;
+use crate::common;
 
 use std::path::Path;
 use std::process::{Command, Output};

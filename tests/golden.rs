@@ -2,7 +2,7 @@
 //!
 //! `tests/golden` holds the cases of this crate's ops; `WGRAFT_GOLDEN` names a folder with more.
 
-mod common;
+use crate::common;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

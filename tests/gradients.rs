@@ -1,6 +1,6 @@
 //! Calculus: the recorded backward pass of every op and loss against finite differences of its forward pass, on the CPU.
 
-mod common;
+use crate::common;
 
 use std::sync::Arc;
 

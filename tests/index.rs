@@ -1,6 +1,6 @@
 //! Pictures and classes by the names that people give them in CSV files.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::path::Path;

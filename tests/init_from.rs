@@ -1,6 +1,6 @@
 //! Weights of others: how images are normalised for them, the names and types that they come with, and files that hold none.
 
-mod common;
+use crate::common;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Every case of every registered kernel on the GPU against its twin, and the proof that a wrong kernel is noticed.
 
-mod common;
+use crate::common;
 
 use wgraft::kernels::KERNELS;
 use wgraft::verify::{check_kernel, outputs_of, self_test_kernel, variants};

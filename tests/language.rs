@@ -1,7 +1,7 @@
 //! Language networks whose weights others have published: what must lie beside them, and the verbs on texts by them. Real ones are
 //! compared with PyTorch where `WGRAFT_WEIGHTS` and `WGRAFT_GOLDEN` name folders that have them.
 
-mod common;
+use crate::common;
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! Folders, archives and files as people have them: what they are taken for, and what is said of what is left out.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::io::Write;

@@ -1,6 +1,6 @@
 //! Batches of texts of like length: what a step computes, and that it does not matter how a run got there.
 
-mod common;
+use crate::common;
 
 use std::sync::atomic::AtomicBool;
 

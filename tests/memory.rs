@@ -1,6 +1,6 @@
 //! Samples from memory, of which no file tells anything: training takes them or says why not, and its checkpoints can be read.
 
-mod common;
+use crate::common;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

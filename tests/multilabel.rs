@@ -1,6 +1,6 @@
 //! Several labels at once, from every kind of data, as a user runs it.
 
-mod common;
+use crate::common;
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! What belongs to none of a classifier's classes: thresholds that held-out samples choose, and what is said below them.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! What commands write: never over what they read, over nothing unasked, known to be possible before the work, and by one at a time.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Pictures and masks of every kind: how they are seen, what cannot be read, and the copies that are kept.
 
-mod common;
+use crate::common;
 
 use std::fs;
 

@@ -1,6 +1,6 @@
 //! What `finetune` takes unless told otherwise, from an encoder that is trained already and from scratch.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Networks whose weights others have published: files of PyTorch's hold what safetensors do, a file stands where a run may, and where
 //! `WGRAFT_WEIGHTS` and `WGRAFT_GOLDEN` name folders, real ones are compared with PyTorch's features.
 
-mod common;
+use crate::common;
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! Recurrent networks: over texts, as a user runs them; a whole step on the device and on the CPU; and sequences of a thousand steps.
 
-mod common;
+use crate::common;
 
 use std::path::Path;
 use std::sync::Arc;

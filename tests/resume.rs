@@ -1,6 +1,6 @@
 //! Runs that go on: with what they were begun with, for as long or longer, on the data that they began on.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! All settings that are declared: what is said of them, their defaults, their limits, and that docs/reference.md tells of them all.
 
-mod common;
+use crate::common;
 
 use std::collections::BTreeMap;
 
@@ -230,5 +230,8 @@ fn the_reference_has_a_row_for_every_flag() {
         return;
     }
     let differs = table().lines().zip(now.lines()).find(|(wanted, found)| wanted != found).map(|(wanted, _)| wanted.to_string());
-    assert!(now == table(), "docs/reference.md lacks {differs:?}: WGRAFT_WRITE_DOCS=1 cargo test --test settings writes it anew");
+    assert!(
+        now == table(),
+        "docs/reference.md lacks {differs:?}: WGRAFT_WRITE_DOCS=1 cargo test --release --test suite settings:: writes it anew"
+    );
 }

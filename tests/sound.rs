@@ -1,6 +1,6 @@
 //! Sounds: what they become, what is read, what is said of odd ones, and a run on a folder of them.
 
-mod common;
+use crate::common;
 
 use std::f64::consts::PI;
 use std::fs;

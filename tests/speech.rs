@@ -1,6 +1,6 @@
 //! A published network of sounds: its file stands where a run may, and what it makes of clips.
 
-mod common;
+use crate::common;
 
 use std::f64::consts::PI;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Tables as users have them, from small files made here.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,7 +1,7 @@
 //! Words with tags: what they are read from, and the verbs on them, as a user runs these. The sentences are made here: which words are
 //! names and of what is said by the words around them alone, as none of the names in test sentences is in a training sentence.
 
-mod common;
+use crate::common;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,6 +1,6 @@
 //! Each task from the command line, on small data made here: what is learnt, what is reported, what is predicted.
 
-mod common;
+use crate::common;
 
 use std::fmt::Write;
 use std::path::Path;

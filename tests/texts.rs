@@ -1,6 +1,6 @@
 //! Texts: what they are read from, how they become tokens, and the verbs on them, as a user runs these.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::path::Path;
@@ -230,7 +230,7 @@ fn what_is_odd_about_texts_is_said() {
     let gaps = load(&dir.path().join("gaps.csv"), &unlabelled());
     noted(&gaps, "1 of 11 texts have no label: none is used");
     let capitals = format!("text,label\n{rows}other words here,A\nwords of this kind,A\n");
-    noted(&load(&at("capitals.csv", capitals.as_bytes()), &labelled()), "labels A, a differ in capitals only");
+    noted(&load(&at("capitals.csv", capitals.as_bytes()), &labelled()), "labels `A` and `a` are spelt almost alike");
     let one = format!("text,label\n{}", "some words here,a\n".repeat(6));
     refused(&at("one.csv", one.as_bytes()), &labelled(), &["all texts are labelled `a`"]);
     put(dir.path(), "lost/train.csv", format!("text,label\n{rows}"));

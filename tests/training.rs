@@ -1,7 +1,7 @@
 //! Wiring: losses fall to where they fell before, runs repeat and resume bit for bit, inputs matter, and a whole step on
 //! the GPU agrees with its twins call by call.
 
-mod common;
+use crate::common;
 
 use std::cell::RefCell;
 use std::path::Path;

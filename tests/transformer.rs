@@ -1,6 +1,6 @@
 //! A transformer of one's own on texts: pretraining by hidden tokens and by dropout, fine-tuning, and what is refused, as a user runs it.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Tuning: what it may choose, what it must not, and that choices change the speed of a run and nothing else.
 
-mod common;
+use crate::common;
 
 use std::sync::Arc;
 

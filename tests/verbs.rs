@@ -1,6 +1,6 @@
 //! The verbs that judge and use encoders, as a user runs them: eval, label, embed, search, curve.
 
-mod common;
+use crate::common;
 
 use std::fs;
 use std::path::Path;
@@ -151,6 +151,35 @@ fn few_labels_spread_and_train() {
 }
 
 #[test]
+fn given_labels_are_judged_by_each_other() {
+    let dir = runs();
+    let label = |args: &[&str]| json(dir, &[&["label", "pre", "--overwrite", "--out", "judged", "--device", "cpu"], args].concat());
+    let confidences = || {
+        let spread = |row: &String| row.ends_with(",spread").then(|| row.split(',').nth(2).and_then(|cell| cell.parse().ok()));
+        lines(&dir.join("judged/labels.csv")).iter().filter_map(spread).map(|cell| cell.expect("a number")).collect::<Vec<f64>>()
+    };
+    let found = &label(&["--labels-per-class", "8", "--raw"]);
+    assert!(found["held_out"]["labels"] == 24 && found["held_out"]["accuracy"].as_f64() > Some(0.9), "{found}");
+    assert!(found["raw"]["held_out"]["labels"] == 24, "{found}");
+    assert!(confidences().iter().sum::<f64>() > 0.8 * 36.0);
+    // Labels that say nothing of what pictures show are not found again, and nothing is certain.
+    let rows: Vec<String> = lines(&dir.join("judged/labels.csv")).into_iter().filter(|row| row.ends_with(",given")).collect();
+    let turned =
+        rows.iter().enumerate().map(|(i, row)| format!("{},{}\n", &row[..row.find(',').expect("cells")], ["left", "right", "top"][i % 3]));
+    put(dir, "turned.csv", format!("file,label\n{}", turned.collect::<String>()));
+    let found = label(&["--labels", "turned.csv"]);
+    assert!(found["held_out"]["accuracy"].as_f64() < Some(0.6) && found["held_out"]["temperature"].as_f64() > Some(1.5), "{found}");
+    assert!(confidences().iter().all(|&confidence| confidence < 0.8));
+    assert!(label(&["--labels-per-class", "2"])["held_out"].is_null(), "six labels are too few");
+}
+
+#[test]
+fn a_file_that_is_almost_there_is_named() {
+    put(runs(), "net.safetensors", "weights");
+    refused(runs(), &["eval", "net.pth", "--device", "cpu"], 1, &["there is no net.pth; is net.safetensors meant?"]);
+}
+
+#[test]
 fn labels_that_do_not_belong_are_refused() {
     let dir = runs();
     let tune = |text: &str, parts: &[&str]| {
@@ -167,6 +196,7 @@ fn labels_that_do_not_belong_are_refused() {
     tune("index,label\n-1,left\n", &["`-1`"]);
     tune(&format!("file,label\n{trained},bottom\n"), &["`bottom` is none of the classes", "left, right, top"]);
     tune(&format!("file,label\n{trained},left\n{trained},top\n"), &["line 3", "`left`"]);
+    tune(&format!("file,label\n{trained},left\n"), &["all labels of bad.csv are `left`", "nothing to tell apart"]);
     tune("file,kind\nleft/00.png,left\n", &["columns file, kind", "`label`"]);
     tune("picture,label\nleft/00.png,left\n", &["columns picture, label", "`file`"]);
     tune("file,label\nleft/00.png,\n", &["no labels"]);

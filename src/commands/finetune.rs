@@ -112,14 +112,6 @@ fn given_data(settings: &FinetuneSettings, open: bool, path: &Path, makers: Make
              keeps more, --labels-per-class takes equally many of each"
         );
     }
-    if given.class_names.len() < 2 {
-        return Err(UsageError(format!(
-            "all labels of {} are `{}`: there is nothing to tell apart",
-            path.display(),
-            given.class_names.concat()
-        ))
-        .into());
-    }
     let data = data.labelled_by(&given);
     data.class_counts().iter().for_each(|counts| say!("{}: {counts}", data.name));
     Ok(data)

@@ -15,7 +15,7 @@ use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::files;
 use crate::metrics::{spread, unit_rows};
-use crate::propagate::{Assigned, Graph, PropagationSettings, Voters};
+use crate::propagate::{Assigned, Graph, HeldOut, LabelScores, PropagationSettings, Refitted, Voters};
 use crate::report::{ContactSheet, Tile, Tone, save_png};
 use crate::say;
 use crate::train::Features;
@@ -57,6 +57,8 @@ impl KnownLabels {
 struct Spread {
     /// Of each training image, from the first draw.
     assigned: Vec<Assigned>,
+    /// The labels of the first draw, each found from the others.
+    held_out: Option<HeldOut>,
     /// Accuracy for each draw, where the truth is known: of votes on test images, and of the other training images' labels.
     test: Vec<f64>,
     others: Vec<f64>,
@@ -76,23 +78,35 @@ impl Spread {
         let graph = Graph::of(&unit, columns, settings)?;
         let voters =
             test.filter(|_| !refit).map(|test| Voters::of(&unit_rows(&test.values, columns), &unit, columns, settings)).transpose()?;
-        let mut found = Spread { assigned: Vec::new(), test: Vec::new(), others: Vec::new() };
-        for labelled in &start.draws {
+        let of_test = |(spread, refitted): &(LabelScores, Option<Refitted>)| match (refitted, test) {
+            (Some(refitted), Some(test)) => Some(refitted.of(&test.values)),
+            _ => voters.as_ref().map(|voters| spread.vote(voters)),
+        };
+        let scores_of = |labelled: &[(u32, u32)]| -> Result<(LabelScores, Option<Refitted>)> {
             let spread = graph.spread(labelled, classes)?;
             let refitted = if refit { Some(spread.refitted(&train.values, labelled)?) } else { None };
-            let assigned = refitted.as_ref().map_or(&spread, |refitted| &refitted.scores).assigned();
+            Ok((spread, refitted))
+        };
+        let of_train = |(spread, refitted): (LabelScores, Option<Refitted>)| refitted.map_or(spread, |refitted| refitted.scores);
+        let mut found = Spread { assigned: Vec::new(), held_out: None, test: Vec::new(), others: Vec::new() };
+        for (draw, labelled) in start.draws.iter().enumerate() {
+            let scores = scores_of(labelled)?;
+            if let (Some(of_test), Some(truth)) = (of_test(&scores), data.test.as_ref().and_then(|test| test.truth.labels.as_ref())) {
+                found.test.extend(share_right(&of_test.assigned(), truth, |_| true));
+            }
+            let mut scores = of_train(scores);
             if let Some(truth) = &data.train.truth.labels {
+                let assigned = scores.assigned();
                 let mut others: Vec<bool> = vec![true; assigned.len()];
                 labelled.iter().for_each(|&(row, _)| others[row as usize] = false);
                 found.others.extend(share_right(&assigned, truth, |row| others[row]));
             }
-            let by_probe = refitted.as_ref().zip(test).map(|(refitted, test)| refitted.of(&test.values));
-            let of_test = by_probe.or_else(|| voters.as_ref().map(|voters| spread.vote(voters)));
-            if let (Some(of_test), Some(truth)) = (of_test, data.test.as_ref().and_then(|test| test.truth.labels.as_ref())) {
-                found.test.extend(share_right(&of_test.assigned(), truth, |_| true));
-            }
-            if found.assigned.is_empty() {
-                found.assigned = assigned;
+            if draw == 0 {
+                found.held_out = HeldOut::of(labelled, classes, |known| Ok(of_train(scores_of(known)?)))?;
+                if let Some(held_out) = &found.held_out {
+                    scores = scores.tempered(held_out.temperature);
+                }
+                found.assigned = scores.assigned();
             }
         }
         Ok(found)
@@ -108,6 +122,10 @@ impl Spread {
             "train_accuracy": self.others,
             "train_mean": known(&self.others, others),
             "train_std": known(&self.others, others_std),
+            "held_out": self.held_out.as_ref().map(|held_out| {
+                let HeldOut { confusion, temperature } = held_out;
+                json!({ "labels": confusion.samples(), "accuracy": confusion.accuracy(), "temperature": temperature })
+            }),
         })
     }
 }
@@ -186,6 +204,15 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
             }
         }
     }
+    match &spread.held_out {
+        Some(held_out) => say!("{}", held_out_text(held_out, raw.as_ref(), control_name, &start.class_names)),
+        None if args.labels.is_some() => {
+            say!(
+                "how many of the spread labels are right, nothing tells yet: with twenty given labels, two or more of a kind, they are judged by each other"
+            );
+        }
+        None => {}
+    }
     write_labels(&labels, &data, &start, &spread.assigned)?;
     let unknown = spread.assigned.iter().filter(|assigned| assigned.confidence == 0.0).count();
     let unreached = if unknown > 0 { format!(", {unknown} that no label reaches") } else { String::new() };
@@ -227,6 +254,29 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
         all
     });
     Ok(0)
+}
+
+/// How many of the given labels are found from each other, which of them are not, and what that makes of confidences.
+fn held_out_text(held_out: &HeldOut, raw: Option<&Spread>, control: &str, names: &[String]) -> String {
+    const SHOWN: usize = 3;
+    let HeldOut { confusion, temperature } = held_out;
+    let share = |held_out: &HeldOut| held_out.confusion.accuracy().map_or(0.0, |accuracy| 100.0 * accuracy);
+    let (share, against) = (share(held_out), raw.and_then(|raw| raw.held_out.as_ref()).map(share));
+    let against = against.map_or(String::new(), |share| format!(" ({control}: {share:.0} %)"));
+    let count = confusion.samples();
+    // Of a share of independent samples.
+    let deviation = (share * (100.0 - share) / count as f64).sqrt();
+    let pairs = (0..names.len()).flat_map(|truth| (0..names.len()).map(move |taken| (truth, taken)));
+    let wrong = pairs.filter(|(truth, taken)| truth != taken).map(|(truth, taken)| (confusion.count(truth, taken), truth, taken));
+    let mut wrong: Vec<(u64, usize, usize)> = wrong.filter(|(count, ..)| *count > 0).collect();
+    wrong.sort_by_key(|(count, ..)| std::cmp::Reverse(*count));
+    let told: Vec<String> =
+        wrong.iter().take(SHOWN).map(|&(count, truth, taken)| format!("{} taken for {} ({count})", names[truth], names[taken])).collect();
+    let told = if told.is_empty() { String::new() } else { format!("; most often {}", told.join(", ")) };
+    format!(
+        "of {count} given labels, each found from the others, {share:.0} ± {deviation:.0} % are right{against}, and about as many of the spread \
+         ones will be{told}; confidences are scaled to fit that (temperature {temperature:.2})"
+    )
 }
 
 /// How many samples got each label, and how many of these are less than certain; of more classes than fit on a line, of the most

@@ -20,7 +20,12 @@ use crate::train::{Checkpoint, Features, Method, RunSettings, Task, config_of, f
 /// The checkpoint that a user means by a run folder or a file, or the published weights in it; says what was taken.
 pub(super) fn open_checkpoint(run: &Path) -> Result<Checkpoint> {
     let (checkpoint, notes) = Checkpoint::open(&find_checkpoint(run)?)?;
-    notes.iter().for_each(|note| say!("{note}"));
+    if let Some((first, more)) = notes.split_first() {
+        say!("{first}");
+        let more: Vec<&str> = more.iter().map(|note| note.trim_start()).collect();
+        // `weights` has them one below the other.
+        say!("  {}", more.join("; "));
+    }
     Ok(checkpoint)
 }
 
@@ -200,10 +205,12 @@ impl Finished {
         Ok(features)
     }
 
-    /// Where files of these names go: into the folder `out`, else into the run folder or beside a lone checkpoint.
+    /// Where files of these names go: into the folder `out`, else into the run folder or beside a lone checkpoint. What others published
+    /// is no place for them: of that, into the current folder.
     pub fn places<const N: usize>(&self, out: Option<&Path>, names: [&str; N]) -> [PathBuf; N] {
         names.map(|name| match out {
             Some(folder) => folder.join(name),
+            None if self.checkpoint.is_published() => PathBuf::from(name),
             None if self.path.is_dir() => self.path.join(name),
             None => self.path.with_file_name(name),
         })

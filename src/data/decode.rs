@@ -154,11 +154,11 @@ fn open(bytes: &[u8], most: u64) -> Result<(ImageFormat, Box<dyn ImageDecoder + 
         (None, _) if misnamed(&bytes[..bytes.len().min(HEAD)]).is_some() => {
             bail!("{}", misnamed(&bytes[..bytes.len().min(HEAD)]).unwrap_or_default())
         }
-        (None, _) if bytes.is_empty() => bail!("is empty, not a PNG or JPEG"),
+        (None, _) if bytes.is_empty() => bail!("is empty, not a picture"),
         (None, _) if is_sound(&bytes[..bytes.len().min(HEAD)]) || foreign_sound(&bytes[..bytes.len().min(HEAD)]).is_some() => {
             bail!("is a sound or a video, not a picture")
         }
-        (None, _) => bail!("is not a PNG or JPEG, nor in another format that is read"),
+        (None, _) => bail!("is no picture in a format that is read: PNG, JPEG, WebP, GIF, BMP or TIFF"),
     };
     if let (Tiff, Some(directory)) = (format, Directory::first(bytes)) {
         directory.ensure_within(bytes)?;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::finder::Finder;
 use super::label_sets::{LabelSets, SetCell, are_sets};
-use super::names::{beginning_of, find_name, in_order, normalized, some_of};
+use super::names::{beginning_of, find_name, in_order, normalized, note_alike, some_of};
 use super::number::Notation;
 use super::sheet::Sheet;
 use super::split::Part;
@@ -64,7 +64,7 @@ fn columns_of(sheet: &Sheet) -> String {
 }
 
 fn label_column(sheet: &Sheet) -> Result<usize> {
-    let has = || format!("{}: one called `label` is wanted", columns_of(sheet));
+    let has = || format!("{}: one called `label` is wanted, as after a first line `file,label`", columns_of(sheet));
     sheet.find_any(&["label", "labels", "class"]).with_context(has)
 }
 
@@ -216,6 +216,14 @@ impl Dataset {
         if empty > 0 {
             notes.push(format!("{empty} rows of {} have an empty label and are left out", sheet.name));
         }
+        let first = labelled[0].1;
+        let class = &class_names[first as usize];
+        ensure!(
+            labelled.iter().any(|&(_, class)| class != first),
+            "all labels of {} are `{class}`: there is nothing to tell apart",
+            sheet.name
+        );
+        note_alike(&class_names.iter().map(String::as_str).collect::<Vec<_>>(), &mut notes);
         Ok(GivenLabels { labelled, class_names, uncertain, notes })
     }
 

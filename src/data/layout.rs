@@ -97,8 +97,8 @@ struct InPath<'a> {
 /// What is said of a folder without samples.
 pub(super) fn nothing(subject: Subject) -> &'static str {
     match subject {
-        Subject::Pictures => "no PNG or JPEG, nor a picture in another format that is read",
-        Subject::Sounds => "no WAV, FLAC or MP3, nor a sound in another format that is read",
+        Subject::Pictures => "no picture in a format that is read (PNG, JPEG, WebP, GIF, BMP, TIFF)",
+        Subject::Sounds => "no sound in a format that is read (WAV, AIFF, FLAC, MP3, Ogg Vorbis)",
     }
 }
 

@@ -10,6 +10,7 @@ use super::reader::Reader;
 use super::{Dataset, MOST_SAMPLE_BYTES, ReadOptions, Resize, Samples, Split, Table, TableRows, Truth, TruthKind};
 use super::{cifar, decode, folder, idx, kinds, layout, names, pixel_table, sounds, table, tagged, texts, tree};
 use crate::core::sample::{Image, Subject};
+use crate::files::absent;
 
 /// The registry of formats: a file each, and a line here. The first one that finds what it reads is taken: where there are
 /// pictures, or more sounds than those, they are meant, whatever lies beside them.
@@ -50,7 +51,7 @@ pub fn recognise(path: &Path) -> Result<(Format, PathBuf)> {
         })?;
         return Ok((format, path.to_path_buf()));
     }
-    ensure!(path.exists(), "there is no {}; --data is a folder, an archive (.tar.gz, .zip) or a table (.csv)", path.display());
+    ensure!(path.exists(), "{}; --data is a folder, an archive (.tar.gz, .zip) or a table (.csv)", absent(path));
     ensure!(path.is_dir(), "{} is not a folder, nor an archive (.tar.gz, .zip) or a table (.csv)", path.display());
     let tree = tree::Tree::of_folder(path)?;
     if READERS.iter().any(|reader| !reader.is_of_files() && reader.is_in(&tree)) {

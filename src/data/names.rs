@@ -52,11 +52,29 @@ pub(super) fn in_order<T: AsRef<str> + Ord>(names: BTreeSet<T>) -> Vec<T> {
     names
 }
 
-/// Says which labels differ in capitals only: they are rarely meant to.
+/// Says which labels differ in capitals, spaces, marks between words, or an s at the end only: they are rarely meant to.
 pub(super) fn note_alike(names: &[&str], notes: &mut Vec<String>) {
+    let letters = |name: &str| {
+        let letters: String = folded(name).chars().filter(|c| !c.is_whitespace() && !matches!(c, '-' | '_')).collect();
+        letters.strip_suffix('s').map_or(letters.clone(), str::to_string)
+    };
     let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    names.iter().for_each(|name| alike.entry(folded(name)).or_default().push(name));
+    names.iter().for_each(|name| alike.entry(letters(name)).or_default().push(name));
     for names in alike.into_values().filter(|names| names.len() > 1) {
-        notes.push(format!("labels {} differ in capitals only and are classes of their own", names.join(", ")));
+        let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+        notes.push(format!("labels {} are spelt almost alike, and are classes of their own", quoted.join(" and ")));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_spelt_almost_alike_are_told() {
+        let mut notes = Vec::new();
+        note_alike(&["rose", "Roses", "tulip", "bus stop", "bus-stops", "s", "glass"], &mut notes);
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(notes[0].contains("`bus stop` and `bus-stops`") && notes[1].contains("`rose` and `Roses`"), "{notes:?}");
     }
 }

@@ -8,7 +8,7 @@ use super::decode_cache::FilePart;
 use super::excerpt::Excerpt;
 use super::label_sets::{LabelSets, SetCell};
 use super::layout::{FolderLayout, Placed, nothing};
-use super::names::{in_order, some_of};
+use super::names::{in_order, note_alike, some_of};
 use super::number::number;
 use super::split::Part;
 use super::tree::Entry;
@@ -89,14 +89,14 @@ pub(super) fn of<'a>(
                 options.target.as_deref().unwrap_or_default(),
                 samples.len()
             );
-            numbered(name, many, samples, &classes, options)
+            numbered(name, many, samples, &classes, options, notes)
         }
         (Some(TruthKind::Numbers), None) => match options.want_labels {
             true => Err(anyhow::anyhow!("{name} has no numbers to learn: it needs an index.csv, and --target names a column of it")),
             false => Ok(PictureTruth::Nothing),
         },
         (Some(TruthKind::Classes) | None, None) => {
-            match folders(name, layout, samples, options, notes).and_then(|c| numbered(name, many, samples, &c, options)) {
+            match folders(name, layout, samples, options, notes).and_then(|c| numbered(name, many, samples, &c, options, notes)) {
                 Ok(truth) => Ok(truth),
                 Err(error) if options.want_labels => Err(error),
                 Err(error) => {
@@ -167,10 +167,12 @@ fn numbered(
     samples: &[Sample<'_>],
     classes: &[Option<&str>],
     options: &ReadOptions,
+    notes: &mut Vec<String>,
 ) -> Result<PictureTruth<'static>> {
     let names = in_order(classes.iter().flatten().copied().collect());
     let known = options.known_classes.is_some();
     ensure!(known || names.len() > 1, "{name} has one class, `{}`; there is nothing to tell apart", names.concat());
+    note_alike(&names, notes);
     let number: HashMap<&str, u32> = names.iter().zip(0..).map(|(name, i)| (*name, i)).collect();
     let trained: BTreeSet<&str> = classes.iter().zip(samples).filter(|(_, s)| s.part == Part::Train).filter_map(|(c, _)| *c).collect();
     let untrained: Vec<&&str> = names.iter().filter(|name| !trained.contains(**name)).collect();

@@ -14,7 +14,7 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use super::kinds::{self, HEAD, Kind};
 use crate::core::sample::Subject;
-use crate::files::{RUN_CONFIG, RUN_CONFIG_START, is_run_folder};
+use crate::files::{RUN_CONFIG, RUN_CONFIG_START, absent, is_run_folder};
 
 const GZIP: [u8; 2] = [0x1F, 0x8B];
 const ZIP: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
@@ -321,8 +321,9 @@ pub fn leads_above(link: &Path, root: &Path) -> bool {
     }
 }
 
-/// Fails where `path` is no file that can be read to its end. Pipes that a shell makes for a command are.
+/// Fails where there is nothing at `path`, or no file that can be read to its end. Pipes that a shell makes for a command are.
 pub(super) fn ensure_file(path: &Path) -> Result<()> {
+    ensure!(path.exists(), "{}", absent(path));
     let by_shell = path.starts_with("/dev/fd") || path.starts_with("/proc");
     let special = std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
     ensure!(!special || by_shell, "{} is a pipe, a socket or a device, not a file", path.display());

@@ -4,6 +4,7 @@
 //! S holds the weights of edges, each divided by the root of the product of the sums of weights at its ends.
 
 mod graph;
+mod held_out;
 mod refit;
 
 use anyhow::{Context, Result, ensure};
@@ -11,6 +12,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use graph::Graph;
+pub use held_out::HeldOut;
 pub use refit::Refitted;
 
 use crate::host::neighbours::nearest;

@@ -49,6 +49,7 @@ pub(super) fn read_tensors(path: &Path) -> Result<(StoredTensors, Option<Record>
 #[cfg(feature = "files")]
 fn contents(path: &Path) -> Result<Vec<u8>> {
     let source = path.display();
+    ensure!(path.exists(), "{}", crate::files::absent(path));
     let cannot_read = || format!("cannot read {source}");
     ensure!(std::fs::metadata(path).with_context(cannot_read)?.is_file(), "{source} is not a file, but weights are in one");
     std::fs::read(path).with_context(cannot_read)
