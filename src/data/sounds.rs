@@ -66,7 +66,7 @@ impl Medium for Sounds {
         let stretches = matches!(form, SoundForm::Picture(Spectrogram { column: None, .. }));
         ensure!(
             !letters || !stretches,
-            "the run that this one is to go on from stretches sounds over their pictures, from which no letters can be read: begin --from scratch"
+            "the run to begin with stretches sounds over their pictures, from which no letters can be read: say --from scratch"
         );
         let [height, width] = match (options.size, form) {
             (Some(size), _) => size,

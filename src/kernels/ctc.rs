@@ -40,18 +40,18 @@ pub fn states_of(letters: u32) -> u32 {
     2 * letters + 1
 }
 
-/// The way through a sample.
-pub(super) struct Walk<'a> {
+/// A sample's target, and the steps that paths to say it have.
+pub(super) struct Lattice<'a> {
     letters: &'a [u32],
     /// Of a target that fits; of others none.
     pub(super) steps: usize,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Lattice<'a> {
     pub(super) fn of(steps: &[u32], target: &'a [u32]) -> Self {
         let (steps, letters) = (tokens_of(steps).len(), tokens_of(target));
         let repeats = letters.windows(2).filter(|pair| pair[0] == pair[1]).count();
-        Walk { letters, steps: if steps >= letters.len() + repeats { steps } else { 0 } }
+        Lattice { letters, steps: if steps >= letters.len() + repeats { steps } else { 0 } }
     }
 
     pub(super) fn states(&self) -> usize {
@@ -135,32 +135,32 @@ pub(super) fn emission(logits: &[f32], class: usize, log_sum: Rough) -> Rough {
 
 /// What a sample leaves, by step. Errors of forward variables are of what they are together with all that was taken from them: a step's
 /// largest one cancels out of what they are for.
-struct Trace {
+struct Forward {
     log_sums: Vec<Rough>,
     alphas: Vec<Vec<Rough>>,
     loss: Rough,
 }
 
-impl Trace {
-    fn of<'a>(walk: &Walk<'_>, logits: impl Fn(usize) -> &'a [f32], exp: Exp) -> Self {
-        let mut trace = Trace { log_sums: Vec::new(), alphas: Vec::new(), loss: Rough::exact(0.0) };
+impl Forward {
+    fn of<'a>(lattice: &Lattice<'_>, logits: impl Fn(usize) -> &'a [f32], exp: Exp) -> Self {
+        let mut trace = Forward { log_sums: Vec::new(), alphas: Vec::new(), loss: Rough::exact(0.0) };
         let mut total = Rough::exact(0.0);
-        for step in 0..walk.steps {
+        for step in 0..lattice.steps {
             let logits = logits(step);
             let (largest, log_of_sum) = log_sum_exp(logits.iter().map(|&z| f64::from(z)));
             let log_sum =
                 Rough { value: largest + log_of_sum, error: log_sum_exp_error(logits.len() as u32, 6.0, magnitude(logits), exp) };
             let none = Rough::exact(LEAST);
             let mut alphas: Vec<Rough> = match trace.alphas.last() {
-                None => (0..walk.states()).map(|s| if s < 2 { Rough::exact(0.0) } else { none }).collect(),
+                None => (0..lattice.states()).map(|s| if s < 2 { Rough::exact(0.0) } else { none }).collect(),
                 Some(before) => {
                     let entered = |s: usize| if s > 0 { before[s - 1] } else { none };
-                    let skipped = |s: usize| if walk.may_skip(s) { before[s - 2] } else { none };
-                    (0..walk.states()).map(|s| log_add([before[s], entered(s), skipped(s)], exp)).collect()
+                    let skipped = |s: usize| if lattice.may_skip(s) { before[s - 2] } else { none };
+                    (0..lattice.states()).map(|s| log_add([before[s], entered(s), skipped(s)], exp)).collect()
                 }
             };
             for (s, alpha) in alphas.iter_mut().enumerate() {
-                *alpha = plus(*alpha, emission(logits, walk.class(s), log_sum));
+                *alpha = plus(*alpha, emission(logits, lattice.class(s), log_sum));
             }
             let largest = alphas.iter().fold(LEAST, |largest, alpha| largest.max(alpha.value));
             total = total.plus(Rough::exact(largest));
@@ -171,7 +171,7 @@ impl Trace {
         if let Some(last) = trace.alphas.last() {
             let end = |back: usize| last.iter().rev().nth(back).copied().unwrap_or(Rough::exact(LEAST));
             let sum = total.plus(log_add([end(0), end(1), Rough::exact(LEAST)], exp));
-            let (value, length) = (-sum.value / walk.length(), walk.length());
+            let (value, length) = (-sum.value / lattice.length(), lattice.length());
             trace.loss = Rough { value, error: sum.error / length + 6.0 * EPSILON * value.abs() };
         }
         trace
@@ -179,12 +179,12 @@ impl Trace {
 }
 
 impl Ctc {
-    fn traces(&self, m: &HostMem, exp: Exp) -> Vec<Trace> {
+    fn traces(&self, m: &HostMem, exp: Exp) -> Vec<Forward> {
         let (logits, steps, targets) = (m.f32(self.logits), m.u32(self.steps), m.u32(self.targets));
         let time = self.steps.cols() as usize;
         let trace = |sample: usize| {
-            let walk = Walk::of(steps.row(sample), targets.row(sample));
-            Trace::of(&walk, |step| logits.row(sample * time + step), exp)
+            let lattice = Lattice::of(steps.row(sample), targets.row(sample));
+            Forward::of(&lattice, |step| logits.row(sample * time + step), exp)
         };
         (0..self.steps.rows() as usize).into_par_iter().map(trace).collect()
     }
@@ -229,7 +229,7 @@ impl Kernel for Ctc {
             bounds.resize(count, 0.0);
             bounds
         };
-        let of_sample = |trace: &Trace| match output {
+        let of_sample = |trace: &Forward| match output {
             "loss" => vec![trace.loss.error],
             "log_sums" => filled(trace.log_sums.iter().map(|sum| sum.error).collect(), time),
             _ => filled(trace.alphas.iter().flat_map(|step| filled(of_alphas(step), states)).collect(), time * states),
@@ -263,7 +263,8 @@ pub(super) fn case_samples((batch, time, longest, classes, size): (u32, u32, u32
         1 => 0,
         _ => draw(1, sample, 0) % (longest + 1),
     };
-    let target = |sample: u32| (0..longest).map(move |i| if i < letters(sample) { 1 + draw(2, sample, i) % (classes - 1).min(3) } else { NO_TOKEN });
+    let letter = |sample: u32, i: u32| if i < letters(sample) { 1 + draw(2, sample, i) % (classes - 1).min(3) } else { NO_TOKEN };
+    let target = |sample: u32| (0..longest).map(move |i| letter(sample, i));
     let targets: Vec<u32> = (0..batch).flat_map(target).collect();
     let mut steps = case_tokens(batch, time);
     for (sample, (steps, target)) in steps.chunks_mut(time as usize).zip(targets.chunks(longest as usize)).enumerate() {
@@ -299,9 +300,9 @@ pub(super) fn case_trace(samples: &CaseSamples, (batch, time, longest, classes, 
     let (states, classes) = (states_of(longest) as usize, classes as usize);
     let [mut log_sums, mut alphas] = [vec![f32::NAN; (batch * time) as usize], vec![f32::NAN; (batch * time) as usize * states]];
     for (sample, steps) in samples.steps.chunks(time as usize).enumerate() {
-        let walk = Walk::of(steps, &samples.targets[sample * longest as usize..][..longest as usize]);
+        let lattice = Lattice::of(steps, &samples.targets[sample * longest as usize..][..longest as usize]);
         let first = sample * time as usize;
-        let trace = Trace::of(&walk, |step| &samples.logits[(first + step) * classes..][..classes], Exp::Specified);
+        let trace = Forward::of(&lattice, |step| &samples.logits[(first + step) * classes..][..classes], Exp::Specified);
         for (row, (log_sum, of_step)) in (first..).zip(trace.log_sums.iter().zip(&trace.alphas)) {
             log_sums[row] = log_sum.value as f32;
             alphas[row * states..].iter_mut().zip(of_step).for_each(|(to, alpha)| *to = alpha.value as f32);

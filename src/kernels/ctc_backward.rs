@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::attention::WG;
-use super::ctc::{self, CaseSamples, LEAST, SIZES, Walk, case_samples, case_trace, emission, is_possible, log_add, plus, states_of};
+use super::ctc::{self, CaseSamples, LEAST, SIZES, Lattice, case_samples, case_trace, emission, is_possible, log_add, plus, states_of};
 use super::recurrent::Rough;
 use super::softmax_cross_entropy_backward::difference_error;
 use super::{Cases, same};
@@ -29,19 +29,19 @@ impl CtcBackward {
         let (steps, targets) = (m.u32(self.steps), m.u32(self.targets));
         let [batch, time] = [self.steps.rows(), self.steps.cols()].map(|size| size as usize);
         let of_sample = |sample: usize| {
-            let walk = Walk::of(steps.row(sample), targets.row(sample));
-            let weight = 1.0 / (batch as f64 * walk.length());
+            let lattice = Lattice::of(steps.row(sample), targets.row(sample));
+            let weight = 1.0 / (batch as f64 * lattice.length());
             let none = Rough::exact(LEAST);
             let mut slopes = Vec::new();
             // What paths may still say, with the class of the next step.
             let mut next: Vec<Rough> = Vec::new();
-            for step in (0..walk.steps).rev() {
+            for step in (0..lattice.steps).rev() {
                 let row = sample * time + step;
                 let (logits, alphas, log_sum) = (logits.row(row), alphas.row(row), Rough::exact(log_sums.row(sample)[step]));
-                let states = walk.states();
+                let states = lattice.states();
                 let last = |s: usize| if s + 2 >= states { Rough::exact(0.0) } else { none };
                 let left = |s: usize| next.get(s + 1).copied().unwrap_or(none);
-                let skipped = |s: usize| if s + 2 < states && walk.may_skip(s + 2) { next[s + 2] } else { none };
+                let skipped = |s: usize| if s + 2 < states && lattice.may_skip(s + 2) { next[s + 2] } else { none };
                 let betas: Vec<Rough> = (0..states)
                     .map(|s| if next.is_empty() { last(s) } else { log_add([next[s], left(s), skipped(s)], exp) })
                     .collect();
@@ -61,7 +61,7 @@ impl CtcBackward {
                 let mean: f64 = shares.iter().map(|[share, part]| share * part).sum::<f64>() / sum;
                 let mut said = vec![[0.0; 2]; logits.len()];
                 for (s, [share, part]) in shares.iter().enumerate() {
-                    let class = &mut said[walk.class(s)];
+                    let class = &mut said[lattice.class(s)];
                     class[0] += share / sum;
                     class[1] += share / sum * (part + mean + 2.0 * EPSILON * (states as f64 + 4.0));
                 }
@@ -73,7 +73,7 @@ impl CtcBackward {
                 };
                 slopes.push(logits.iter().zip(said).map(slope).collect());
                 next = (betas.iter().enumerate())
-                    .map(|(s, &beta)| plus(plus(beta, Rough::exact(-largest)), emission(logits, walk.class(s), log_sum)))
+                    .map(|(s, &beta)| plus(plus(beta, Rough::exact(-largest)), emission(logits, lattice.class(s), log_sum)))
                     .collect();
             }
             slopes.reverse();
