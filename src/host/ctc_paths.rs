@@ -56,57 +56,6 @@ pub fn log_probability(logits: &[f32], classes: usize, letters: &[u32]) -> f64 {
     alphas.iter().rev().take(2).copied().fold(f64::NEG_INFINITY, log_add)
 }
 
-/// Letters that steps may have said, with the logarithm of the probability of the paths so far that end in a blank, and in the last of
-/// them.
-#[derive(Clone)]
-struct Beam {
-    letters: Vec<u32>,
-    ends: [f64; 2],
-}
-
-impl Beam {
-    fn total(&self) -> f64 {
-        log_add(self.ends[0], self.ends[1])
-    }
-}
-
-/// The letters, from 0, that are found most probable by all of their paths, where `width` beginnings are followed from step to step
-/// (prefix search; Hannun et al., 2014, without a language model).
-pub fn beam_search(logits: &[f32], classes: usize, width: usize) -> Vec<u32> {
-    let mut beams = vec![Beam { letters: Vec::new(), ends: [0.0, f64::NEG_INFINITY] }];
-    for probabilities in log_probabilities(logits, classes) {
-        let mut found: Vec<Beam> = Vec::new();
-        let mut places = std::collections::HashMap::new();
-        let mut add = |letters: Vec<u32>, end: usize, log: f64| {
-            let at = *places.entry(letters).or_insert_with_key(|letters: &Vec<u32>| {
-                found.push(Beam { letters: letters.clone(), ends: [f64::NEG_INFINITY; 2] });
-                found.len() - 1
-            });
-            found[at].ends[end] = log_add(found[at].ends[end], log);
-        };
-        for beam in &beams {
-            add(beam.letters.clone(), 0, beam.total() + probabilities[0]);
-            for class in 1..classes {
-                let Some(next) = letter(class) else { continue };
-                let longer = || [&beam.letters[..], &[next]].concat();
-                match beam.letters.last() {
-                    // Without a blank between them, equal letters are one.
-                    Some(&last) if last == next => {
-                        add(beam.letters.clone(), 1, beam.ends[1] + probabilities[class]);
-                        add(longer(), 1, beam.ends[0] + probabilities[class]);
-                    }
-                    _ => add(longer(), 1, beam.total() + probabilities[class]),
-                }
-            }
-        }
-        // Equal ones stay in the order in which they were found.
-        found.sort_by(|a, b| b.total().total_cmp(&a.total()));
-        found.truncate(width.max(1));
-        beams = found;
-    }
-    beams.swap_remove(0).letters
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -146,21 +95,14 @@ mod tests {
     }
 
     #[test]
-    fn wide_beams_find_the_most_probable_letters_and_the_best_path_need_not() {
-        let mut differ = 0;
-        for salt in 0..40 {
-            let logits = logits(5, 3, salt);
-            let all = by_paths(&logits, 3);
-            let most = all.iter().max_by(|a, b| a.1.total_cmp(b.1)).expect("some").0;
-            assert_eq!(&beam_search(&logits, 3, 1000), most, "{salt}");
-            differ += u32::from(&best_path(&logits, 3) != most);
-        }
-        assert!(differ > 0, "paths of one string are many");
-        // aa-a says two letters, though one is said twice.
-        let one_hot =
-            |classes: &[usize]| classes.iter().flat_map(|&class| (0..3).map(move |c| if c == class { 9.0 } else { 0.0 })).collect();
-        let said: Vec<f32> = one_hot(&[1, 1, 0, 1, 2, 2, 0]);
-        assert_eq!((best_path(&said, 3), beam_search(&said, 3, 4)), (vec![0, 0, 1], vec![0, 0, 1]));
-        assert_eq!((best_path(&[], 3), beam_search(&[], 3, 4)), (vec![], vec![]));
+    fn classes_that_follow_each_other_are_one_letter() {
+        let one_hot = |classes: &[usize]| -> Vec<f32> {
+            classes.iter().flat_map(|&class| (0..3).map(move |c| if c == class { 9.0 } else { 0.0 })).collect()
+        };
+        // Two letters, though one is said twice, unless a blank is between.
+        assert_eq!(best_path(&one_hot(&[1, 1, 0, 1, 2, 2, 0]), 3), [0, 0, 1]);
+        assert_eq!(best_path(&one_hot(&[1, 1, 1, 1, 2, 2, 0]), 3), [0, 1]);
+        assert_eq!(best_path(&one_hot(&[0, 0]), 3), [0; 0]);
+        assert_eq!(best_path(&[], 3), [0; 0]);
     }
 }

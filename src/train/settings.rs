@@ -440,7 +440,9 @@ impl Settings for FinetuneSettings {
         }
         if subject == Subject::Sounds && (!begun || published || self.init_from.is_some()) {
             // A pretrained run of ours has an augmentation of its own.
-            return Some(FinetuneSettings { augment: preset("sounds-light"), ..self.clone() });
+            // Letters of voices that were never heard were more often right with the stronger one.
+            let augment = preset(if self.task.of_steps() { "sounds" } else { "sounds-light" });
+            return Some(FinetuneSettings { augment, ..self.clone() });
         }
         matches!(kind, SampleType::Tokens { .. }).then(|| if published { self.clone().of_language() } else { self.clone().of_texts() })
     }
