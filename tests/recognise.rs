@@ -119,7 +119,7 @@ fn lines_of_letters_are_read_off_pictures() {
     let text = String::from_utf8_lossy(&wgraft(dir, &["predict", "read", "new/twice.png", "--device", "cpu"]).stdout).into_owned();
     assert!(text.starts_with("new/twice.png  TTI  0."), "{text}");
     // Its features serve as those of other runs do.
-    assert!(json(dir, &["embed", "read", "--device", "cpu", "--out", "vectors"])["columns"].as_u64().is_some());
+    assert!(json(dir, &["embed", "read", "lines", "--device", "cpu", "--out", "vectors.csv"])["columns"] == 32);
 
     refused(dir, &["curve", "--from", "read", "--labels-per-class", "1", "--device", "cpu"], 2, &["read"]);
     refused(
