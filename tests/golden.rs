@@ -19,8 +19,11 @@ use wgraft::core::tape::Tape;
 use wgraft::exec::{Cpu, Executor, Gpu, GpuDevice, GpuOptions, Programs, repeat};
 use wgraft::kernels::adam::AdamSettings;
 use wgraft::kernels::conv2d::{Geometry, Padding};
+use wgraft::kernels::ctc::Ctc;
+use wgraft::kernels::ctc_backward::CtcBackward;
 use wgraft::kernels::matmul::{Layout, Matmul};
 use wgraft::kernels::max_pool2d::Window;
+use wgraft::kernels::mean::Mean;
 use wgraft::kernels::metrics::StepMetrics;
 use wgraft::kernels::part_sums::PartSums;
 use wgraft::kernels::pixel_cross_entropy_backward::PixelCrossEntropyBackward;
@@ -57,6 +60,7 @@ const OPS: &[(&str, Op)] = &[
     ("gru", |case, engine| recurrent(case, engine, Cell::Gru)),
     ("gru_lengths", |case, engine| recurrent(case, engine, Cell::Gru)),
     ("lstm_lengths", |case, engine| recurrent(case, engine, Cell::Lstm)),
+    ("ctc", ctc),
     ("softmax_cross_entropy", softmax_cross_entropy),
     ("binary_cross_entropy", binary_cross_entropy),
     ("nt_xent", |case, engine| nt_xent(case, engine, Similarities::Stored)),
@@ -153,7 +157,7 @@ impl Case {
 
     /// What PyTorch computed, but for what nothing here is made of.
     fn expected(&self) -> impl Iterator<Item = (&String, &Stored)> {
-        const UNUSED: [&str; 4] = ["out.pooler", "out.patch_mean", "out.features_hf", "out.features_timm"];
+        const UNUSED: [&str; 5] = ["grad.log_probs", "out.pooler", "out.patch_mean", "out.features_hf", "out.features_timm"];
         self.tensors.iter().filter(|(name, _)| !name.starts_with("in.") && !UNUSED.contains(&name.as_str()))
     }
 
@@ -807,6 +811,49 @@ fn masked_token_cross_entropy(case: &Case, engine: &Engine) -> Vec<Found> {
     })
 }
 
+/// PyTorch has all samples of a step together, and its sum of losses is not over letters.
+fn ctc(case: &Case, engine: &Engine) -> Vec<Found> {
+    let [time, batch, classes] = <[usize; 3]>::try_from(&*case.tensor("in.logits").shape).expect("three dimensions");
+    let (given, letters) = (case.f32s("in.logits"), case.u32s("in.target_lengths"));
+    let longest = case.shape("in.targets").cols;
+    // Where a sample's row of a step lies there.
+    let rows = || (0..batch).flat_map(|sample| (0..time).map(move |step| step * batch + sample));
+    let found = computed(engine, |t| {
+        let values = rows().flat_map(|row| given[row * classes..(row + 1) * classes].to_vec()).collect();
+        let of_steps = shape((batch * time) as u32, classes as u32);
+        let logits = t.arena.buffer("logits", Role::Input, Dtype::F32, of_steps, Fill::F32(values));
+        let steps = tokens(case, t, &case.u32s("in.input_lengths"), time as u32);
+        let wanted = case.u32s("in.targets").into_iter().enumerate();
+        let letter = |(i, letter)| if (i as u32) % longest < letters[i / longest as usize] { letter } else { NO_TOKEN };
+        let fill = Fill::U32(wanted.map(letter).collect());
+        let targets = t.arena.buffer("targets", Role::Input, Dtype::U32, shape(batch as u32, longest), fill);
+        let [loss, mean] = [("losses", batch as u32), ("loss", 1)].map(|(name, cols)| t.scratch(name, shape(1, cols)));
+        let log_sums = t.scratch("log sums", shape(batch as u32, time as u32));
+        let (alphas, dlogits) = (t.scratch("alphas", shape(of_steps.rows, 2 * longest + 1)), t.scratch("gradient", of_steps));
+        t.call("losses", Ctc { logits, steps, targets, loss, log_sums, alphas });
+        t.call("loss", Mean { x: loss, mean });
+        t.call("gradient", CtcBackward { logits, steps, targets, log_sums, alphas, dlogits });
+        vec![("out.losses", loss), ("out.loss", mean), ("grad.logits", dlogits)]
+    });
+    let [mut losses, mut loss, grad] = <[(Found, Buf); 3]>::try_from(found).map(|found| found.map(|(found, _)| found)).ok().expect("three");
+    let scaled = |found: &mut Found, by: &dyn Fn(usize) -> f64| {
+        let each = |all: &mut Vec<f64>| all.iter_mut().enumerate().for_each(|(i, value)| *value *= by(i));
+        [&mut found.values, &mut found.bounds].into_iter().for_each(each);
+    };
+    scaled(&mut losses, &|sample| f64::from(letters[sample].max(1)));
+    let mut slopes = Found { tensor: grad.tensor, values: vec![0.0; given.len()], bounds: vec![0.0; given.len()] };
+    for (ours, theirs) in rows().enumerate() {
+        let [ours, theirs] = [ours, theirs].map(|row| row * classes..(row + 1) * classes);
+        slopes.values[theirs.clone()].copy_from_slice(&grad.values[ours.clone()]);
+        slopes.bounds[theirs].copy_from_slice(&grad.bounds[ours]);
+    }
+    if case.text("reduction") == "sum" {
+        scaled(&mut slopes, &|i| batch as f64 * f64::from(letters[i / classes % batch].max(1)));
+        loss = Found { tensor: loss.tensor, values: vec![losses.values.iter().sum()], bounds: vec![losses.bounds.iter().sum()] };
+    }
+    vec![losses, loss, slopes]
+}
+
 fn max_pool2d(case: &Case, engine: &Engine) -> Vec<Found> {
     let size = |name| case.number(name).expect("a size") as u32;
     let window = Window::square(size("kernel"), size("stride"), 0);
@@ -1154,6 +1201,7 @@ fn trajectory(case: &Case, engine: &Engine) -> Vec<Found> {
         targets: None,
         masks: None,
         tags: None,
+        transcripts: None,
         lengths: None,
         kind: SampleType::Image(Image { height: 28, width: 28, channels: 1 }),
     };

@@ -23,6 +23,7 @@ mod outputs;
 mod pictures;
 mod pretrained;
 mod published;
+mod recognise;
 mod recurrent;
 mod resume;
 mod settings;

@@ -182,6 +182,8 @@ enum Answer {
     Numbers(Vec<(String, f32)>),
     /// Where a mask was written.
     Mask(PathBuf),
+    /// With its probability.
+    Text(String, f64),
     /// Parts of a text: spans of words, or each word.
     Parts {
         spans: bool,
@@ -244,6 +246,7 @@ impl Answer {
             }
             Answer::Numbers(numbers) => json!({ "values": numbers.iter().cloned().collect::<BTreeMap<_, _>>() }),
             Answer::Mask(path) => json!({ "mask": path }),
+            Answer::Text(text, probability) => json!({ "text": text, "probability": probability }),
             Answer::Parts { spans, parts } => {
                 let part = |part: &TaggedPart| {
                     let [begin, end] = part.place;
@@ -273,6 +276,7 @@ impl std::fmt::Display for Answer {
                 write!(f, "{}", numbers.collect::<Vec<_>>().join("  "))
             }
             Answer::Mask(path) => write!(f, "{}", path.display()),
+            Answer::Text(text, probability) => write!(f, "{text}  {probability:.4}"),
             Answer::Parts { parts, .. } if parts.is_empty() => f.write_str("-"),
             Answer::Parts { spans: false, parts } => {
                 let words = parts.iter().map(|part| format!("{}/{}", part.text, part.tag));
@@ -306,6 +310,7 @@ fn found(args: &PredictArgs, device: &Device, checkpoint: &Checkpoint, samples: 
                 let folder = args.out.as_deref().context("--out says where masks go")?;
                 Answer::Mask(write_mask(folder, samples.inputs[found.len()], &classes, &checkpoint.record)?)
             }
+            Prediction::Text { text, probability } => Answer::Text(text, probability),
             Prediction::Tags(tokens) => samples.words[found.len()].tagged(&tokens, &checkpoint.record.outputs.class_names),
         });
         Ok(())

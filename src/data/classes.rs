@@ -42,6 +42,11 @@ impl Dataset {
 
     /// Labels numbered as in `known`, by the names of classes; notes which of those are absent. Fails where classes are not known.
     pub fn with_classes(mut self, known: &[String]) -> Result<Dataset> {
+        if self.train.truth.transcripts.is_some() {
+            // Their letters are numbered as those of the run where they are read.
+            ensure!(self.class_names == known, "{} has another alphabet than the run", self.name);
+            return Ok(self);
+        }
         let truths = || [Some(&self.train), self.test.as_ref()].into_iter().flatten().map(|part| &part.truth);
         let labels = truths().filter_map(|truth| truth.labels.as_ref()).flatten().copied();
         // All classes of sets are used, though it be by saying that they are wrong.

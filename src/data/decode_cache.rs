@@ -21,7 +21,7 @@ use crate::error::chain;
 const MOST_KEPT: usize = 4 << 30;
 
 /// Grows when the meaning of kept bytes changes.
-const VERSION: u32 = 6;
+const VERSION: u32 = 7;
 
 /// How one kind of file is read.
 pub(super) trait Codec {
@@ -130,8 +130,8 @@ pub(super) fn decode_all<C: Codec>(
     pieces: &[FilePart<'_>],
     store: Option<&Store>,
     asked: &ReadOptions,
-    choose: impl FnOnce(&[C::Look]) -> PictureOptions,
-) -> Decoded<C::Look> {
+    choose: impl FnOnce(&[(C::Look, Option<Excerpt>)]) -> Result<PictureOptions>,
+) -> Result<Decoded<C::Look>> {
     let kept = store.and_then(Store::load::<C::Look>);
     let files = kept.iter().flat_map(|(head, _)| head.files.iter().enumerate());
     let known: HashMap<(&str, Stamp), _> = files.map(|(index, file)| ((file.name.as_str(), file.stamp), (file, index))).collect();
@@ -143,7 +143,8 @@ pub(super) fn decode_all<C: Codec>(
         None => C::look(piece.entry, most).map_err(said),
     };
     let looks: Vec<Result<C::Look, String>> = pieces.par_iter().map(look).collect();
-    let options = choose(&looks.iter().filter_map(|look| look.as_ref().ok().copied()).collect::<Vec<_>>());
+    let seen = pieces.iter().zip(&looks).filter_map(|(piece, look)| Some((*look.as_ref().ok()?, piece.excerpt)));
+    let options = choose(&seen.collect::<Vec<_>>())?;
     let options = PictureOptions { bits: asked.bits, resize: asked.resize, most_bytes: most, ..options };
     let same = |head: &Head<C::Look>| (head.image, head.sound_form) == (options.image, options.sound_form);
     let usable = kept.as_ref().filter(|(head, _)| same(head));
@@ -170,5 +171,5 @@ pub(super) fn decode_all<C: Codec>(
         let failed = store.save(pieces, &decoded).err();
         decoded.note = failed.map(|e| format!("decoded {} were not kept for the next run: {e:#}", C::KIND));
     }
-    decoded
+    Ok(decoded)
 }

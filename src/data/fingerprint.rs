@@ -121,5 +121,10 @@ impl Hash {
         if let Some(tags) = &truth.tags {
             self.words(tags.classes().count(), tags.classes());
         }
+        if let Some(transcripts) = &truth.transcripts {
+            let lengths = transcripts.lengths();
+            self.words(lengths.len(), lengths.into_iter());
+            self.words(transcripts.numbers().count(), transcripts.numbers());
+        }
     }
 }

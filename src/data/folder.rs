@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use super::decode::{Look, PictureOptions, Remarks, Seen};
 use super::decode_cache::{Codec, Decoded, FilePart, Read, Store, decode_all};
 use super::excerpt::Excerpt;
+use super::label_sets::LabelSets;
 use super::layout::{FolderLayout, Placed};
 use super::names::some_of;
 use super::picture_truth::{self, PictureTruth, Sample};
@@ -12,7 +13,7 @@ use super::reader::Reader;
 use super::sheet::Sheet;
 use super::split::Part;
 use super::tree::{self, Entry, Tree};
-use super::{Dataset, ReadOptions, Resize, SharedRows, Split, Truth, decode, index, mask};
+use super::{Dataset, MOST_SIDE, ReadOptions, Resize, SharedRows, Split, Transcripts, Truth, TruthKind, decode, index, mask};
 use crate::core::sample::{Image, Subject};
 
 /// The size of pictures that have no size in common, unless the user names one.
@@ -25,7 +26,7 @@ pub(super) trait Medium: Codec {
     const SUBJECT: Subject;
 
     /// What all become, by looks at each.
-    fn choose(looks: &[Self::Look], options: &ReadOptions, notes: &mut Vec<String>) -> PictureOptions;
+    fn choose(looks: &[(Self::Look, Option<Excerpt>)], options: &ReadOptions, notes: &mut Vec<String>) -> Result<PictureOptions>;
 
     /// Fails where options make no sense of it; `name` is that of the data.
     fn check(_name: &str, _options: &ReadOptions) -> Result<()> {
@@ -96,6 +97,7 @@ pub(super) fn read<M: Medium>(tree: &Tree, options: &ReadOptions) -> Result<Data
     let (name, many) = (tree.root.display().to_string(), M::SUBJECT.many());
     M::check(&name, options)?;
     let layout = FolderLayout::of(tree, M::SUBJECT)?;
+    let options = &with_transcripts(&layout, options).context(name.clone())?;
     let mut notes = layout.notes.clone();
     let (samples, sets) = samples(&name, &layout, options, &mut notes)?;
     let mut truth = picture_truth::of(&name, &layout, &samples, sets, options, &mut notes)?;
@@ -111,7 +113,7 @@ pub(super) fn read<M: Medium>(tree: &Tree, options: &ReadOptions) -> Result<Data
         options.cache.as_ref().map(|folder| Store::new(folder, &tree.root, kind, &asked))
     };
     let pieces: Vec<FilePart<'_>> = samples.iter().map(Sample::piece).collect();
-    let pictures = decode_all::<M>(&pieces, store(M::KIND).as_ref(), options, |looks| M::choose(looks, options, &mut notes));
+    let pictures = decode_all::<M>(&pieces, store(M::KIND).as_ref(), options, |looks| M::choose(looks, options, &mut notes))?;
     let image = pictures.options.image;
     let mut masks = None;
     let of_masks: Vec<FilePart<'_>> = match &truth {
@@ -121,7 +123,7 @@ pub(super) fn read<M: Medium>(tree: &Tree, options: &ReadOptions) -> Result<Data
     let mut bad: Vec<(&str, String)> = failures(&pieces, &pictures);
     if let PictureTruth::Masks(entries) = &truth {
         let frame = PictureOptions::plain(Image { channels: 1, ..image });
-        let decoded = decode_all::<Mask>(&of_masks, store(Mask::KIND).as_ref(), options, |_| frame);
+        let decoded = decode_all::<Mask>(&of_masks, store(Mask::KIND).as_ref(), options, |_| Ok(frame))?;
         bad.extend(failures(&of_masks, &decoded));
         let seen = |file: &Result<Read<M::Look>, String>| file.as_ref().ok().and_then(|read| M::seen(read.look));
         let turned = pictures.files.iter().filter_map(seen).filter(|look| look.turned).count();
@@ -163,8 +165,9 @@ pub(super) fn read<M: Medium>(tree: &Tree, options: &ReadOptions) -> Result<Data
         );
         classes = std::mem::take(names);
     }
-    if let PictureTruth::Sets(sets) = &truth {
-        classes.clone_from(&sets.names);
+    match &truth {
+        PictureTruth::Sets(LabelSets { names, .. }) | PictureTruth::Transcripts(_, names) => classes.clone_from(names),
+        _ => {}
     }
     let longest = pictures.files.iter().flatten().map(|read| read.seen.bytes.len()).max().unwrap_or(0);
     let split = |part: Part| -> Result<Split> {
@@ -187,6 +190,12 @@ pub(super) fn read<M: Medium>(tree: &Tree, options: &ReadOptions) -> Result<Data
                 _ => None,
             },
             masks: masks.as_ref().map(|masks| SharedRows::new(bytes(masks, &of_part), image.height * image.width)),
+            transcripts: match &truth {
+                PictureTruth::Transcripts(texts, alphabet) => {
+                    Some(Transcripts::new(&of_part.iter().map(|&i| texts[i].as_str()).collect::<Vec<_>>(), alphabet)?)
+                }
+                _ => None,
+            },
             ..Truth::default()
         };
         let names = of_part.iter().map(|&i| pieces[i].name.as_str().into()).collect();
@@ -198,6 +207,16 @@ pub(super) fn read<M: Medium>(tree: &Tree, options: &ReadOptions) -> Result<Data
     (data.classes, data.class_names, data.notes) = (classes.len() as u32, classes, notes);
     (data.mask_values, data.mask_palette, data.sound_form) = (values, palette, pictures.options.sound_form);
     Ok(data)
+}
+
+/// The options, with the column of transcripts where these are wanted and nobody named it.
+fn with_transcripts(layout: &FolderLayout<'_>, options: &ReadOptions) -> Result<ReadOptions> {
+    let mut options = options.clone();
+    if let (Some(TruthKind::Transcripts), None, Some(entry)) = (options.truth, &options.target, layout.index) {
+        let sheet = Sheet::parse(&entry.read().with_context(|| entry.name.clone())?, &entry.name)?;
+        options.target = Some(index::transcript_column(&sheet)?.to_string());
+    }
+    Ok(options)
 }
 
 /// The samples that are used, each with its part, and whether what is to be predicted of them are sets of labels.
@@ -324,7 +343,10 @@ fn choose(looks: &[Look], options: &ReadOptions, notes: &mut Vec<String>) -> Ima
     let sizes: std::collections::BTreeSet<(u32, u32)> = looks.iter().map(|look| (look.height, look.width)).collect();
     let common = sizes.first().filter(|_| sizes.len() == 1).copied();
     let usable = common.filter(|&(height, width)| height.max(width) <= LONGEST_SIDE);
-    let (height, width) = options.size.map(|[height, width]| (height, width)).or(usable).unwrap_or((USUAL_SIDE, USUAL_SIDE));
+    // Of lines, the longest fits.
+    let long = looks.iter().map(|look| (f64::from(look.width) / f64::from(look.height) * f64::from(USUAL_SIDE)).ceil() as u32).max();
+    let width = if options.truth == Some(TruthKind::Transcripts) { long.unwrap_or(USUAL_SIDE).min(MOST_SIDE) } else { USUAL_SIDE };
+    let (height, width) = options.size.map(|[height, width]| (height, width)).or(usable).unwrap_or((USUAL_SIDE, width));
     let grey_ones = looks.iter().filter(|look| look.grey).count();
     let grey = options.grey.unwrap_or(2 * grey_ones >= looks.len());
     let image = Image { height, width, channels: if grey { 1 } else { 3 } };
@@ -351,8 +373,9 @@ fn choose(looks: &[Look], options: &ReadOptions, notes: &mut Vec<String>) -> Ima
 impl Medium for Pictures {
     const SUBJECT: Subject = Subject::Pictures;
 
-    fn choose(looks: &[Look], options: &ReadOptions, notes: &mut Vec<String>) -> PictureOptions {
-        PictureOptions::plain(choose(looks, options, notes))
+    fn choose(looks: &[(Look, Option<Excerpt>)], options: &ReadOptions, notes: &mut Vec<String>) -> Result<PictureOptions> {
+        let looks: Vec<Look> = looks.iter().map(|(look, _)| *look).collect();
+        Ok(PictureOptions::plain(choose(&looks, options, notes)))
     }
 
     fn remark(remarks: &[Remarks], options: &ReadOptions, notes: &mut Vec<String>) {

@@ -39,6 +39,9 @@ const FILE_COLUMNS: [&str; 16] = [
 /// Columns that often hold what is to be predicted.
 const LABEL_COLUMNS: [&str; 5] = ["label", "labels", "class", "category", "target"];
 
+/// Columns that often hold what samples say.
+const TRANSCRIPT_COLUMNS: [&str; 7] = ["text", "transcript", "transcription", "sentence", "words", "label", "labels"];
+
 /// Columns that may say where in a recording a sample begins and ends, in seconds.
 const START_COLUMNS: [&str; 4] = ["start", "start_time", "begin", "onset"];
 const END_COLUMNS: [&str; 4] = ["end", "end_time", "stop", "offset"];
@@ -57,6 +60,14 @@ pub(super) struct IndexRow {
 /// The column that names pictures, which is none of `besides`.
 pub(super) fn file_column(sheet: &Sheet, besides: Option<usize>) -> Option<usize> {
     FILE_COLUMNS.iter().filter_map(|column| sheet.find(column)).find(|column| Some(*column) != besides)
+}
+
+/// The column that has what samples say, where none was named.
+pub(super) fn transcript_column(sheet: &Sheet) -> Result<&str> {
+    let found = TRANSCRIPT_COLUMNS.iter().find_map(|column| sheet.find(column)).with_context(|| {
+        format!("{} has no column `text` of transcripts (--target names another); its columns are {}", sheet.name, sheet.columns.join(", "))
+    })?;
+    Ok(&sheet.columns[found])
 }
 
 /// What an index says of pictures.
@@ -153,7 +164,7 @@ fn targets(sheet: &Sheet, column: usize, truth: Option<TruthKind>, notes: &mut V
         notes.push(format!("names in column `{}` of {} that differ in Unicode form only are one", sheet.columns[column], sheet.name));
     }
     let Some(notation) = (match truth {
-        Some(TruthKind::Classes | TruthKind::LabelSets | TruthKind::Masks | TruthKind::Tags) => None,
+        Some(TruthKind::Classes | TruthKind::LabelSets | TruthKind::Masks | TruthKind::Tags | TruthKind::Transcripts) => None,
         Some(TruthKind::Numbers) => Some(sheet.notation(column, sheet.guesses()[column])?.unwrap_or_default()),
         None => all_numbers(sheet, column)?,
     }) else {

@@ -74,6 +74,7 @@ mod texts;
 mod tiff;
 mod tokenizer;
 mod tokenizer_file;
+mod transcripts;
 #[cfg(feature = "files")]
 mod tree;
 mod unicode_tables;
@@ -112,6 +113,7 @@ pub use tags::Tags;
 #[cfg(feature = "files")]
 pub use texts::LoadedTexts;
 pub use tokenizer::{Masking, NO_PLACE, Tokenizer, WordTokens};
+pub use transcripts::Transcripts;
 #[cfg(feature = "files")]
 pub use tree::leads_above;
 
@@ -134,12 +136,14 @@ pub enum TruthKind {
     Masks,
     /// A class of each word.
     Tags,
+    /// What each says, letter by letter.
+    Transcripts,
 }
 
 impl TruthKind {
-    /// Whether that is classes, which are known by their names.
+    /// Whether that is classes, which are known by their names; letters are their own.
     pub fn is_of_names(self) -> bool {
-        matches!(self, TruthKind::Classes | TruthKind::LabelSets | TruthKind::Tags)
+        matches!(self, TruthKind::Classes | TruthKind::LabelSets | TruthKind::Tags | TruthKind::Transcripts)
     }
 
     /// Whether it is what a cell names: a class, or several.
@@ -160,6 +164,7 @@ impl TruthKind {
             TruthKind::Numbers => "numbers",
             TruthKind::Masks => "masks",
             TruthKind::Tags => "tags of words",
+            TruthKind::Transcripts => "transcripts",
         }
     }
 }
@@ -278,7 +283,7 @@ impl Dataset {
     pub fn knows(&self, truth: TruthKind) -> bool {
         let least = match truth {
             TruthKind::Numbers => 0,
-            TruthKind::LabelSets => 1,
+            TruthKind::LabelSets | TruthKind::Transcripts => 1,
             TruthKind::Classes | TruthKind::Masks | TruthKind::Tags => 2,
         };
         self.train.truth.knows(truth) && self.classes >= least

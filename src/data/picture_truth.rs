@@ -11,6 +11,7 @@ use super::layout::{FolderLayout, Placed, nothing};
 use super::names::{in_order, note_alike, some_of};
 use super::number::number;
 use super::split::Part;
+use super::transcripts::{alphabet, note_unknown};
 use super::tree::Entry;
 use super::{ReadOptions, TruthKind};
 use crate::core::sample::Subject;
@@ -42,6 +43,8 @@ pub(super) enum PictureTruth<'a> {
     Numbers(Vec<f32>),
     Masks(Vec<&'a Entry>),
     Sets(LabelSets),
+    /// What samples say, and the alphabet.
+    Transcripts(Vec<String>, Vec<String>),
 }
 
 /// The truth about `samples`, of which targets are `sets` of labels or not. Samples whose target is missing have been dropped.
@@ -77,6 +80,13 @@ pub(super) fn of<'a>(
         (Some(TruthKind::Masks), _) if layout.subject != Subject::Pictures => bail!("{name} has {many}, which have no masks"),
         (Some(TruthKind::Tags), _) => bail!("{name} has {many}, which have no words to tag"),
         (Some(TruthKind::Masks), _) => masks(name, layout, samples),
+        (Some(TruthKind::Transcripts), Some(targets)) => transcripts(name, samples, &targets, options, notes),
+        (Some(TruthKind::Transcripts), None) => match options.want_labels {
+            true => {
+                Err(anyhow::anyhow!("{name} has no transcripts: it needs an index.csv with a column `text`, or --target names another"))
+            }
+            false => Ok(PictureTruth::Nothing),
+        },
         (None, None) if options.want_labels && !layout.masks.is_empty() => masks(name, layout, samples),
         (Some(TruthKind::Numbers), Some(targets)) => numbers(options, &targets),
         (None, Some(targets)) if are_numbers && !are_names => numbers(options, &targets),
@@ -116,6 +126,23 @@ fn number_classes(targets: &[&(String, u32)]) -> bool {
     let distinct: BTreeSet<&str> = targets.iter().map(|(text, _)| text.as_str()).collect();
     let whole = |text: &&str| number(text).is_some_and(|value| value >= 0.0 && value.fract() == 0.0);
     distinct.len() <= MOST && 4 * distinct.len() <= targets.len() && distinct.iter().all(whole)
+}
+
+/// The alphabet is that of a run, or of the training samples.
+fn transcripts(
+    name: &str,
+    samples: &[Sample<'_>],
+    targets: &[&(String, u32)],
+    options: &ReadOptions,
+    notes: &mut Vec<String>,
+) -> Result<PictureTruth<'static>> {
+    let texts = || targets.iter().map(|(text, _)| text.as_str());
+    let letters = match &options.known_classes {
+        Some(known) => known.clone(),
+        None => alphabet(name, texts().zip(samples).filter(|(_, sample)| sample.part == Part::Train).map(|(text, _)| text))?,
+    };
+    note_unknown(&letters, texts(), notes);
+    Ok(PictureTruth::Transcripts(texts().map(String::from).collect(), letters))
 }
 
 fn numbers(options: &ReadOptions, targets: &[&(String, u32)]) -> Result<PictureTruth<'static>> {

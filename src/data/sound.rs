@@ -20,6 +20,7 @@ use super::log_mel::LogMel;
 use super::sound_form::SoundForm;
 use super::spectrogram::Spectrogram;
 use super::tree::FileBytes;
+use crate::core::sample::Image;
 use crate::host::mel::MelBank;
 use crate::host::rate::RateConverter;
 use crate::host::stft::Stft;
@@ -30,6 +31,8 @@ pub(super) struct SoundLook {
     /// Samples per second.
     pub rate: u32,
     pub channels: u32,
+    /// Samples of each channel, where the header says.
+    pub length: Option<u64>,
 }
 
 /// Of a sound without any: as far as numbers in a file go.
@@ -136,8 +139,6 @@ struct OpenedSound<'a> {
     decoder: Box<dyn AudioDecoder>,
     track: u32,
     look: SoundLook,
-    /// Samples of each channel, where the header says.
-    length: Option<u64>,
     /// Units of time stamps are samples.
     by_samples: bool,
     remarks: Remarks,
@@ -177,7 +178,7 @@ impl OpenedSound<'_> {
         let by_samples = track.time_base.is_some_and(|base| base.numer.get() == 1 && base.denom.get() == rate);
         let (track, length) = (track.id, track.num_frames);
         let remarks = Remarks { ends_early: cut, ..Remarks::default() };
-        Ok(OpenedSound { reader, decoder, track, look: SoundLook { rate, channels }, length, by_samples, remarks })
+        Ok(OpenedSound { reader, decoder, track, look: SoundLook { rate, channels, length }, by_samples, remarks })
     }
 
     /// Calls `take` with the mean of the channels, some samples after the other, of all or of a part; returns how many there were.
@@ -238,7 +239,7 @@ impl OpenedSound<'_> {
             }
         }
         let there = at.unwrap_or(0);
-        self.remarks.ends_early |= self.length.is_some_and(|length| there < length);
+        self.remarks.ends_early |= self.look.length.is_some_and(|length| there < length);
         ensure!(
             excerpt.is_none() || taken > 0,
             "ends after {:.2} s, before the part {}",
@@ -253,7 +254,7 @@ fn excerpt_text(excerpt: Option<Excerpt>) -> String {
     excerpt.map_or(String::new(), |excerpt| excerpt.to_string())
 }
 
-/// Rate and channels of a sound, without decoding it.
+/// Rate, channels and length of a sound, without decoding it.
 pub(super) fn look(source: FileBytes) -> Result<SoundLook> {
     Ok(OpenedSound::open(source)?.look)
 }
@@ -385,7 +386,25 @@ fn picture(recording: &mut OpenedSound<'_>, excerpt: Option<Excerpt>, spectrogra
             pixels[(frames.bands - 1 - band) * columns + column] = (255.0 * share.clamp(0.0, 1.0)).round() as u8;
         }
     }
-    Ok(Seen { bytes: stretched(pixels, image.height, columns as u32, image)?, remarks })
+    if spectrogram.column.is_none() {
+        return Ok(Seen { bytes: stretched(pixels, image.height, columns as u32, image)?, remarks });
+    }
+    let (milliseconds, channels) = (columns as f64 * spectrogram.hop, image.channels as usize);
+    let wide = Image { width: spectrogram.columns(milliseconds), ..image };
+    ensure!(
+        wide.width <= image.width,
+        "is {:.1} s long without quiet ends, of which there would be {} moments; {} are the most here: cut it into parts, or name parts by \
+         columns start and end of an index.csv",
+        milliseconds / 1000.0,
+        wide.width,
+        image.width
+    );
+    let lines = stretched(pixels, image.height, columns as u32, wide)?;
+    let mut bytes = vec![0; image.len() as usize];
+    let [from, to] = [wide.width, image.width].map(|width| width as usize * channels);
+    let start = (to - from) / channels / 2 * channels;
+    lines.chunks_exact(from).zip(bytes.chunks_exact_mut(to)).for_each(|(line, into)| into[start..start + from].copy_from_slice(line));
+    Ok(Seen { bytes, remarks })
 }
 
 #[cfg(test)]

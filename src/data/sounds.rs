@@ -1,6 +1,6 @@
 //! Folders of sounds, which are read as pictures of their pitches over time.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use super::decode::{Look, PictureOptions, Seen};
 use super::decode_cache::Codec;
@@ -12,7 +12,7 @@ use super::sound::{self, SoundLook};
 use super::sound_form::SoundForm;
 use super::spectrogram::Spectrogram;
 use super::tree::{Entry, Tree};
-use super::{Dataset, ReadOptions, Resize};
+use super::{Dataset, MOST_SIDE, ReadOptions, Resize, TruthKind};
 use crate::core::sample::{Image, Subject};
 
 pub(super) static READER: Sounds = Sounds;
@@ -57,12 +57,25 @@ impl Codec for Sounds {
 impl Medium for Sounds {
     const SUBJECT: Subject = Subject::Sounds;
 
-    fn choose(looks: &[SoundLook], options: &ReadOptions, notes: &mut Vec<String>) -> PictureOptions {
-        let [height, width] = options.size.unwrap_or(Spectrogram::SIZE);
+    fn choose(looks: &[(SoundLook, Option<Excerpt>)], options: &ReadOptions, notes: &mut Vec<String>) -> Result<PictureOptions> {
+        let letters = options.truth == Some(TruthKind::Transcripts);
+        let form = options.sound_form.unwrap_or_else(|| {
+            let usual = usual(looks, options, notes);
+            SoundForm::Picture(if letters { usual.unstretched() } else { usual })
+        });
+        let stretches = matches!(form, SoundForm::Picture(Spectrogram { column: None, .. }));
+        ensure!(
+            !letters || !stretches,
+            "the run to begin with stretches sounds over their pictures, from which no letters can be read: say --from scratch"
+        );
+        let [height, width] = match (options.size, form) {
+            (Some(size), _) => size,
+            (None, SoundForm::Picture(spectrogram)) if !stretches => [Spectrogram::SIZE[0], room(looks, &spectrogram, notes)?],
+            (None, _) => Spectrogram::SIZE,
+        };
         let image = Image { height, width, channels: if options.grey == Some(false) { 3 } else { 1 } };
-        let form = options.sound_form.unwrap_or_else(|| SoundForm::Picture(usual(looks, options, notes)));
         notes.push(form.described(image));
-        PictureOptions { sound_form: Some(form), ..PictureOptions::plain(image) }
+        Ok(PictureOptions { sound_form: Some(form), ..PictureOptions::plain(image) })
     }
 
     fn check(name: &str, options: &ReadOptions) -> Result<()> {
@@ -85,9 +98,35 @@ impl Medium for Sounds {
     }
 }
 
+/// So much wider than the longest sound are pictures that it is not stretched over: views of it that are stretched and moved fit in.
+const ROOM: f64 = 1.25;
+
+/// Moments that all sounds have room for, the longest and more. Fails where that is not known, or too many.
+fn room(looks: &[(SoundLook, Option<Excerpt>)], spectrogram: &Spectrogram, notes: &mut Vec<String>) -> Result<u32> {
+    let seconds = |(look, excerpt): &(SoundLook, Option<Excerpt>)| {
+        let (first, end) = excerpt.map_or((0, u64::MAX), |excerpt| excerpt.samples(look.rate));
+        let end = end.min(look.length.unwrap_or(u64::MAX));
+        (end < u64::MAX).then(|| end.saturating_sub(first) as f64 / f64::from(look.rate))
+    };
+    let longest = looks.iter().map(seconds).try_fold(0.0, |longest: f64, seconds| Some(longest.max(seconds?)));
+    let column = spectrogram.column.unwrap_or_default();
+    let longest = longest.with_context(|| {
+        format!("some sounds do not say how long they are: --size HEIGHTxWIDTH says for how many moments of {column} ms there is room")
+    })?;
+    let columns = spectrogram.columns(1000.0 * ROOM * longest).next_multiple_of(8);
+    ensure!(
+        columns <= MOST_SIDE,
+        "the longest sound has {longest:.1} s, which want {columns} moments of {column} ms; {MOST_SIDE} are the most: cut it into parts"
+    );
+    notes.push(format!(
+        "the longest sound has {longest:.2} s: all have room for {columns} moments of {column} ms; --size HEIGHTxWIDTH names other sizes"
+    ));
+    Ok(columns)
+}
+
 /// That of the rate that was asked for, or else that most sounds have, if it is no higher than usual.
-fn usual(looks: &[SoundLook], options: &ReadOptions, notes: &mut Vec<String>) -> Spectrogram {
-    let mut rates: Vec<u32> = looks.iter().map(|look| look.rate).collect();
+fn usual(looks: &[(SoundLook, Option<Excerpt>)], options: &ReadOptions, notes: &mut Vec<String>) -> Spectrogram {
+    let mut rates: Vec<u32> = looks.iter().map(|(look, _)| look.rate).collect();
     rates.sort_unstable();
     let runs: Vec<(usize, u32)> = rates.chunk_by(|a, b| a == b).map(|run| (run.len(), run[0])).collect();
     let most = runs.iter().max().map_or(Spectrogram::USUAL_RATE, |(_, rate)| *rate);

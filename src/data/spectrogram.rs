@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::core::sample::Image;
 use crate::host::mel::{MelBank, MelScale};
 
-/// The picture of a sound is grey: a row for each mel band, the lowest pitch at the bottom, and a column for each of some moments, over
-/// which the sound is stretched.
+/// The picture of a sound is grey: a row for each mel band, the lowest pitch at the bottom, and a column for each of some moments. The sound
+/// is stretched over them, or they are equally long for all sounds, and black ones are before and after it.
 ///
 /// The power of a frame, |X|² over the sum of the squared window, is that of a periodic Hann window of `window` ms, centred every `hop`
 /// ms, with zeros beyond the ends. Bands are triangles of height 1 over bins. Their decibels go straight from 0, `range` dB under the
@@ -27,6 +27,9 @@ pub struct Spectrogram {
     pub range: f64,
     /// Frames at both ends that are weaker than the strongest by more decibels than this are left out.
     pub trim: f64,
+    /// Milliseconds of a column; `None` where sounds are stretched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<f64>,
 }
 
 impl Spectrogram {
@@ -39,9 +42,32 @@ impl Spectrogram {
     /// Transforms are at most this many times as long as a window.
     const MOST_ZEROS: usize = 16;
 
+    /// Milliseconds of a column where letters are read off: a fraction of the shortest sound of speech.
+    const COLUMN: f64 = 20.0;
+
     /// The usual one, of sounds of a rate.
     pub fn of_rate(rate: u32) -> Self {
-        Spectrogram { rate, window: 32.0, hop: 10.0, scale: MelScale::Htk, low: 60.0, high: f64::from(rate) / 2.0, range: 50.0, trim: 40.0 }
+        Spectrogram {
+            rate,
+            window: 32.0,
+            hop: 10.0,
+            scale: MelScale::Htk,
+            low: 60.0,
+            high: f64::from(rate) / 2.0,
+            range: 50.0,
+            trim: 40.0,
+            column: None,
+        }
+    }
+
+    /// With columns that are equally long for all sounds.
+    pub fn unstretched(self) -> Self {
+        Spectrogram { column: Some(Self::COLUMN), ..self }
+    }
+
+    /// Columns of so many milliseconds; 1 if sounds are stretched.
+    pub fn columns(&self, milliseconds: f64) -> u32 {
+        self.column.map_or(1, |column| (milliseconds / column).ceil().clamp(1.0, f64::from(u32::MAX)) as u32)
     }
 
     /// Samples of a window: an even number.
@@ -71,8 +97,20 @@ impl Spectrogram {
         };
         format!(
             "sounds are pictures of {} mel bands ({scale}) from {} to {} Hz by {} moments: {} Hz, one channel, windows of {} ms every {} ms, \
-             {} dB from black to white; ends {} dB under the loudest moment are left out, the rest is stretched",
-            image.height, self.low, self.high, image.width, self.rate, self.window, self.hop, self.range, self.trim
+             {} dB from black to white; ends {} dB under the loudest moment are left out, {}",
+            image.height,
+            self.low,
+            self.high,
+            image.width,
+            self.rate,
+            self.window,
+            self.hop,
+            self.range,
+            self.trim,
+            match self.column {
+                None => "the rest is stretched".to_string(),
+                Some(column) => format!("of the rest each moment is {column} ms, with black before and after"),
+            }
         )
     }
 
@@ -87,6 +125,7 @@ impl Spectrogram {
             (within(self.low, 0.0, half) && within(self.high, self.low + 1.0, half), "bands"),
             (within(self.range, 1.0, 300.0), "range"),
             (within(self.trim, 0.0, 300.0), "trim"),
+            (self.column.is_none_or(|column| within(column, 1.0, 1000.0)), "columns"),
         ];
         checks.into_iter().find(|(sound, _)| !sound).map(|(_, what)| format!("{what} of sounds"))
     }

@@ -11,6 +11,7 @@ use super::TruthKind;
 use super::names::some_of;
 use super::samples::{Samples, SharedRows};
 use super::tags::Tags;
+use super::transcripts::Transcripts;
 use crate::core::random;
 use crate::core::sample::{Image, SampleType};
 
@@ -36,6 +37,8 @@ pub struct Truth {
     pub masks: Option<SharedRows<u8>>,
     /// A class per word.
     pub tags: Option<Tags>,
+    /// A string per sample.
+    pub transcripts: Option<Transcripts>,
 }
 
 impl Truth {
@@ -51,6 +54,7 @@ impl Truth {
             TruthKind::Numbers => self.targets.is_some(),
             TruthKind::Masks => self.masks.is_some(),
             TruthKind::Tags => self.tags.is_some(),
+            TruthKind::Transcripts => self.transcripts.is_some(),
         }
     }
 
@@ -65,6 +69,7 @@ impl Truth {
             targets: self.targets.as_ref().map(|targets| chosen(targets, indices)),
             masks: self.masks.as_ref().map(|masks| masks.select(indices)),
             tags: self.tags.as_ref().map(|tags| tags.select(indices)),
+            transcripts: self.transcripts.as_ref().map(|transcripts| transcripts.select(indices)),
         }
     }
 }

@@ -170,6 +170,7 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     notes.extend(tree.notes.clone());
     let wanted = options.want_labels.then(|| options.truth.unwrap_or(TruthKind::Classes));
     if let Some(truth) = wanted {
+        ensure!(truth != TruthKind::Transcripts, "{name} has texts: transcripts are of pictures and sounds");
         ensure!(truth != TruthKind::Masks, "{name} has texts, which have no masks");
         ensure!(truth != TruthKind::Tags, "{name} has no tags of words: these are read from CoNLL files (.conll, .bio, .iob)");
         ensure!(

@@ -1,5 +1,6 @@
 //! Mathematics over slices on the host: what fast paths of kernels and measures have in common.
 
+pub mod ctc_paths;
 pub mod gemm;
 pub mod mel;
 pub mod microkernel;

@@ -118,6 +118,8 @@ kernels! {
     concat,
     conv2d,
     copy,
+    ctc,
+    ctc_backward,
     depthwise_conv2d,
     dropout,
     embedding_backward,

@@ -44,17 +44,32 @@ impl Encoder for Crnn {
 
     /// The mean over columns.
     fn features(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Buf {
-        let width = model.width;
-        let x = conv_norm(t, ["encoder.conv1", "encoder.bn1"], place, x.maps(), width, three_by_three(2), Activation::Relu);
-        let x = conv_norm(t, ["encoder.conv2", "encoder.bn2"], place, x, 2 * width, three_by_three(1), Activation::Relu);
-        let steps = constant_ids(t, "columns", [x.batch, x.width], |_, column| column);
-        let mut rows = columns(t, x);
-        for layer in 0..model.recurrent_layers {
-            rows = recurrent_layer(t, "encoder.gru", layer, place.group, (Cell::Gru, directions(model)), (rows, steps), model.features);
-        }
-        let rows = row_norm(t, "encoder.norm", place.group, rows, LAYER_NORM_EPS);
+        let (rows, steps) = states(t, model, place, x);
         masked_mean(t, "mean of columns", rows, steps)
     }
+
+    fn has_steps(&self) -> bool {
+        true
+    }
+
+    /// Of every second column.
+    fn steps(&self, t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> Option<Buf> {
+        Some(states(t, model, place, x).0)
+    }
+}
+
+/// The states of columns, `[batch * columns, features]`, and the columns as tokens, `[batch, columns]`.
+fn states(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> (Buf, Buf) {
+    let width = model.width;
+    let x = conv_norm(t, ["encoder.conv1", "encoder.bn1"], place, x.maps(), width, three_by_three(2), Activation::Relu);
+    let x = conv_norm(t, ["encoder.conv2", "encoder.bn2"], place, x, 2 * width, three_by_three(1), Activation::Relu);
+    let steps = constant_ids(t, "columns", [x.batch, x.width], |_, column| column);
+    let mut rows = columns(t, x);
+    for layer in 0..model.recurrent_layers {
+        rows = recurrent_layer(t, "encoder.gru", layer, place.group, (Cell::Gru, directions(model)), (rows, steps), model.features);
+    }
+    let rows = row_norm(t, "encoder.norm", place.group, rows, LAYER_NORM_EPS);
+    (rows, steps)
 }
 
 /// A column of maps in each row, from top to bottom, `[batch * width, height * channels]`, with zeros below until the height is a multiple

@@ -85,6 +85,17 @@ pub trait Encoder: Sync {
         None
     }
 
+    /// Whether it has [`steps`](Self::steps).
+    fn has_steps(&self) -> bool {
+        false
+    }
+
+    /// What it makes of pictures `x` from left to right, and of sounds in time, on its way to features, by what is around: a step in each
+    /// row, of each sample equally many, one after the other. `None` if it has none.
+    fn steps(&self, _t: &mut Tape<'_>, _model: &ModelSettings, _place: Place, _x: Value) -> Option<Buf> {
+        None
+    }
+
     /// The layer from features to logits.
     fn classifier(&self) -> &'static str {
         "head"

@@ -387,6 +387,14 @@ pub fn tagger(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Place; 
     dense(t, "head", head.group, states.rows, classes, Activation::None)
 }
 
+/// Logits of a class for each step of samples, `[samples * steps, classes]`. Panics if the encoder has none, which callers have ruled out by
+/// [`Encoder::has_steps`].
+pub fn recogniser(t: &mut Tape<'_>, model: &ModelSettings, [encoder, head]: [Place; 2], classes: u32, x: Value) -> Buf {
+    let x = normalized(t, model, x);
+    let steps = model.kind.steps(t, model, encoder, x).expect("an encoder of steps");
+    dense(t, "head", head.group, steps, classes, Activation::None)
+}
+
 /// Images that an autoencoder makes of features, a pixel a row.
 pub fn reconstruction(t: &mut Tape<'_>, head: Place, features: Buf, image: Image) -> Buf {
     decoder::images(t, head, features, image)
@@ -438,6 +446,11 @@ mod tests {
                 let mut tape = Tape::new(&mut arena, "states", &[]);
                 let states = kind.states(&mut tape, &model, Place::evaluation(ENCODER), x).expect("an encoder of states has some");
                 assert!(states.rows.rows() == x.tokens().0.rows() * x.tokens().0.cols(), "{kind:?}: one for each token");
+            }
+            if kind.has_steps() {
+                let mut tape = Tape::new(&mut arena, "steps", &[]);
+                let steps = kind.steps(&mut tape, &model, Place::evaluation(ENCODER), x).expect("an encoder of steps has some");
+                assert!(steps.rows() > images && steps.rows().is_multiple_of(images), "{kind:?}: several of each sample");
             }
             let layers = encoder_layers(&model, sample);
             assert!(!layers.is_empty(), "{kind:?}");

@@ -32,6 +32,8 @@ pub struct DataBufs {
     pub masks: Option<Buf>,
     /// A class per token, `[samples, longest]`; of those that are not to be learnt, one that there is not.
     pub tags: Option<Buf>,
+    /// A string per sample: its letters' classes, from 1, `[samples, longest]`, and how many they are, `[1, samples]`.
+    pub transcripts: Option<[Buf; 2]>,
     /// Of sequences, `[1, samples]`.
     pub lengths: Option<Buf>,
     /// The type of the samples.
@@ -109,6 +111,22 @@ pub fn batch_tags(t: &mut Tape<'_>, batch: Batch) -> Buf {
     gather_tokens(t, "tags", batch, tags, None, targets, Augmentation::NONE);
     // Rows of whole quads lie one behind the other.
     Buf { shape: shape(1, targets.rows() * targets.cols()), ..targets }
+}
+
+/// The classes of the letters of each sample, `[batch, longest]`, `NO_TOKEN` behind the last one. Panics if the data have none, which callers
+/// have ruled out.
+pub fn batch_transcripts(t: &mut Tape<'_>, batch: Batch) -> Buf {
+    let [data, lengths] = batch.data.transcripts.expect("data with transcripts");
+    let (indices, key) = (batch.indices, [0; 2]);
+    let tokens = t.scratch_of("targets", Dtype::U32, shape(indices.cols(), GatherTokens::width(data.cols())));
+    t.call("targets", GatherTokens { clock: indices, data, lengths, indices, tokens, span: 0, drop: 0.0, key });
+    tokens
+}
+
+/// Steps of so many samples, of each equally many, for [`ctc`](super::ctc): `[samples, count]`.
+pub fn steps_of(t: &mut Tape<'_>, samples: u32, count: u32) -> Buf {
+    let fill = Fill::U32((0..samples * count).map(|i| i % count).collect());
+    t.arena.buffer(&format!("{count} steps of {samples}"), Role::Input, Dtype::U32, shape(samples, count), fill)
 }
 
 /// Images of one channel or three by the mean and the standard deviation of each of three channels, which they have from now on.

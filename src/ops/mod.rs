@@ -11,6 +11,7 @@ mod channel_scale;
 mod contrastive;
 mod conv2d;
 mod cross_entropy;
+mod ctc;
 mod depthwise_conv2d;
 mod dropout;
 mod embedding;
@@ -41,12 +42,13 @@ pub use channel_scale::channel_scale;
 pub use contrastive::{Similarities, info_nce, info_nce_with, nt_xent, nt_xent_with, sup_con, sup_con_with};
 pub use conv2d::conv2d;
 pub use cross_entropy::cross_entropy;
+pub use ctc::{BLANK, MOST_LETTERS, ctc};
 pub use depthwise_conv2d::depthwise_conv2d;
 pub use dropout::{DropoutStep, dropout};
 pub use embedding::{embedding, embedding_bag};
 pub use input::{
     Augmentation, Batch, DataBufs, Draws, MaskedTokens, augmented_views, batch_indices, batch_labels, batch_samples, batch_tags,
-    draw_views, mask_tokens, normalize_pixels, samples_of, views,
+    batch_transcripts, draw_views, mask_tokens, normalize_pixels, samples_of, steps_of, views,
 };
 pub use layer_norm::{LAYER_NORM_EPS, layer_norm};
 pub use linear::{flatten, linear, project, unflatten};
@@ -222,6 +224,7 @@ pub fn gradient_cases() -> Vec<GradientCase> {
         layer_norm::gradient_cases(),
         normalize::gradient_cases(),
         cross_entropy::gradient_cases(),
+        ctc::gradient_cases(),
         contrastive::gradient_cases(),
         pixel_cross_entropy::gradient_cases(),
         pool::gradient_cases(),

@@ -1,6 +1,8 @@
 //! Fine-tuning: an encoder, pretrained or from scratch, and a head for some task, trained on what is known. Test samples are only
 //! ever evaluated, after training.
 
+use std::cell::Cell;
+
 use anyhow::{Result, ensure};
 
 use super::checkpoint::{Checkpoint, Record};
@@ -168,6 +170,7 @@ impl Finetune {
         // Frozen layers are those of evaluation.
         let place = |group, statistics| Place::new(group, if options.trained.contains(&group) { statistics } else { Statistics::Running });
         let rate = run.dropout_of(&settings.model, None);
+        let rows = Cell::new(0);
         let training = Training::record(&mut r, &options, &|t, batch, clock| {
             let dropout = Some(DropoutStep { clock: clock.clock, rate });
             let augmentation = methods::augmentation(settings.augment, run.seed);
@@ -175,6 +178,7 @@ impl Finetune {
             let x = images(t, batch, clock, augmentation, &settings.model);
             let places = both.map(|group| Place { dropout, ..place(group, statistics) });
             let output = objective.output(t, &settings.model, places, x);
+            rows.set(output.rows() / batch.indices.cols());
             objective.loss(t, batch, settings.augment, output)
         })?;
         if settings.head_steps >= training.total_steps && settings.head_steps > 0 {
@@ -204,6 +208,7 @@ impl Finetune {
                 labelled, run.batch
             ));
         }
+        notes.extend(objective.note(&train.truth, rows.get())?);
         notes.extend(run.nothing_held_out(&held_out, data.train.len()));
         let held_out = Known::record(&mut r, "held-out", &held_out, &settings.model, settings.task, &*objective)?;
         // They are not trained on: all of them are held out.
@@ -319,6 +324,19 @@ fn suits(settings: &FinetuneSettings, data: &Dataset) -> Result<()> {
         (
             settings.task.of_states() && !settings.augment.is_none(),
             format!("--task {} needs every word, --augment leaves some out: say --augment none", settings.task),
+        ),
+        (
+            settings.task.of_steps() && !settings.model.kind.has_steps(),
+            format!(
+                "--task {} needs a network that goes along pictures and sounds step by step, {} does not: try --model {}",
+                settings.task,
+                settings.model,
+                settings.task.default_model()
+            ),
+        ),
+        (
+            settings.task.of_steps() && (settings.augment.flip > 0.0 || settings.augment.crop > 0.0),
+            format!("--task {} reads all letters in their order, --augment mirrors or crops them: try --augment none", settings.task),
         ),
         (is_text && form != Form::Tokens, format!("{} does not take texts: try --model bag", settings.model)),
         (imageless && !mapless, format!("{} is for images; {what} needs --model mlp", settings.model)),

@@ -37,7 +37,12 @@ impl Recording {
         let masks = truth.masks.as_ref().map(|masks| input("masks", Dtype::U32, masks.packed_shape()));
         let lengths = kind.is_sequence().then(|| input("lengths", Dtype::U32, shape(1, count)));
         let tags = truth.tags.as_ref().map(|_| input("tags", Dtype::U32, shape(count, words)));
-        let bufs = DataBufs { samples, labels, targets, masks, tags, lengths, kind };
+        // One row at least has room for a letter.
+        let transcripts = truth.transcripts.as_ref().map(|transcripts| {
+            let letters = input("transcripts", Dtype::U32, shape(count, transcripts.longest().max(1)));
+            [letters, input("letters", Dtype::U32, shape(1, count))]
+        });
+        let bufs = DataBufs { samples, labels, targets, masks, tags, transcripts, lengths, kind };
         self.contents.extend(contents(bufs, split));
         bufs
     }
@@ -138,7 +143,7 @@ fn numbers(truth: &Truth, samples: u32) -> Option<(u32, Cow<'_, [f32]>)> {
 
 /// What is in the buffers of a data set that has room for exactly these samples.
 pub(super) fn contents(bufs: DataBufs, split: &Split) -> Vec<(Buf, Contents)> {
-    let Truth { labels, masks, tags, .. } = &split.truth;
+    let Truth { labels, masks, tags, transcripts, .. } = &split.truth;
     let labels = bufs.labels.zip(labels.as_ref()).map(|(buf, labels)| (buf, Contents::Words(pad_rows(buf.shape, labels))));
     let targets = bufs.targets.zip(numbers(&split.truth, split.len())).map(|(buf, (_, targets))| {
         let words: Vec<u32> = targets.iter().map(|value| value.to_bits()).collect();
@@ -147,6 +152,10 @@ pub(super) fn contents(bufs: DataBufs, split: &Split) -> Vec<(Buf, Contents)> {
     let masks = bufs.masks.zip(masks.as_ref()).map(|(buf, masks)| (buf, Contents::Bytes(masks.clone())));
     let tags = bufs.tags.zip(tags.as_ref()).map(|(buf, tags)| (buf, Contents::Tags(tags.clone())));
     let lengths = bufs.lengths.zip(split.samples.lengths()).map(|(buf, lengths)| (buf, Contents::Words(pad_rows(buf.shape, &lengths))));
+    let transcripts = bufs.transcripts.zip(transcripts.as_ref()).into_iter().flat_map(|([letters, lengths], transcripts)| {
+        let words = transcripts.classes(0..transcripts.len(), letters.cols());
+        [(letters, Contents::Words(words)), (lengths, Contents::Words(pad_rows(lengths.shape, &transcripts.lengths())))]
+    });
     let samples = (bufs.samples, Contents::Samples(split.samples.clone()));
-    std::iter::once(samples).chain(labels).chain(targets).chain(masks).chain(tags).chain(lengths).collect()
+    std::iter::once(samples).chain(labels).chain(targets).chain(masks).chain(tags).chain(transcripts).chain(lengths).collect()
 }

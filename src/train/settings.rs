@@ -207,6 +207,8 @@ const SOUND_STEPS: u32 = 400;
 
 /// Learning rate of states of tokens that are learnt from scratch.
 const STATES_LR: f32 = 5e-4;
+/// Where letters are learnt.
+const STEPS_LR: f32 = 2e-3;
 
 fn preset(name: &str) -> Ranges {
     augment_preset(name).expect("a preset")
@@ -438,7 +440,9 @@ impl Settings for FinetuneSettings {
         }
         if subject == Subject::Sounds && (!begun || published || self.init_from.is_some()) {
             // A pretrained run of ours has an augmentation of its own.
-            return Some(FinetuneSettings { augment: preset("sounds-light"), ..self.clone() });
+            // Letters of voices that were never heard were more often right with the stronger one.
+            let augment = preset(if self.task.of_steps() { "sounds" } else { "sounds-light" });
+            return Some(FinetuneSettings { augment, ..self.clone() });
         }
         matches!(kind, SampleType::Tokens { .. }).then(|| if published { self.clone().of_language() } else { self.clone().of_texts() })
     }
@@ -475,7 +479,14 @@ impl FinetuneSettings {
     /// The defaults of a task.
     pub fn by(task: Task) -> Self {
         let settings = Self::default();
-        FinetuneSettings { task, model: ModelSettings { kind: task.default_model(), ..settings.model }, ..settings }
+        let model = ModelSettings { kind: task.default_model(), ..settings.model };
+        let run = if task.of_steps() {
+            // Rates that shrink: letters are told apart late.
+            RunSettings { optimizer: OptimizerKind::Adamw, lr: STEPS_LR, schedule: Schedule::Cosine, batch: 32, epochs: 30, ..settings.run }
+        } else {
+            settings.run
+        };
+        FinetuneSettings { task, model, run, ..settings }
     }
 
     /// Whether it is told to train on some of the labels alone.

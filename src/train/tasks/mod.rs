@@ -3,6 +3,7 @@
 mod classify;
 mod multilabel;
 mod objective;
+mod recognise;
 mod regress;
 mod segment;
 mod tag;
@@ -23,6 +24,7 @@ choice! {
     MULTILABEL = multilabel::TASK,
     SEGMENT = segment::TASK,
     TAG = tag::TASK,
+    RECOGNISE = recognise::TASK,
 }
 
 impl Task {

@@ -59,6 +59,8 @@ pub enum Prediction {
     Mask(Vec<u8>),
     /// A class for each token, with its probability; it counts where a word begins.
     Tags(Vec<(usize, f64)>),
+    /// With its probability.
+    Text { text: String, probability: f64 },
 }
 
 /// What a run learns, with what it knows of its training data.
@@ -77,6 +79,12 @@ pub trait Objective {
     /// `[1, 1]`. `ranges`: `output` is of the one view of each sample that this program has drawn within them; of the samples as
     /// they are if there are none.
     fn loss(&self, t: &mut Tape<'_>, batch: Batch, ranges: Ranges, output: Buf) -> Buf;
+
+    /// What a user should know of the truth that is trained on, where the network makes so many rows of outputs of a sample. Fails where
+    /// nothing can be learnt.
+    fn note(&self, _truth: &Truth, _rows: u32) -> Result<Option<String>> {
+        Ok(None)
+    }
 
     /// What the outputs for so many samples, dense, say of each.
     fn predictions(&self, outputs: &[f32], samples: u32) -> Vec<Prediction>;

@@ -48,6 +48,11 @@ pub trait FinetuneTask: Sync {
         false
     }
 
+    /// Whether it is learnt from an encoder's steps along samples, not from its features.
+    fn of_steps(&self) -> bool {
+        false
+    }
+
     /// The encoder that learns it from scratch, unless told otherwise.
     fn default_model(&self) -> ModelKind {
         ModelKind::MLP
