@@ -1,4 +1,4 @@
-// y = f(x): GELU x Φ(x), tanh, sigmoid σ, SiLU x σ(x); ReLU6, the piecewise linear σ and x σ(x); and a leaky ReLU with an end. The smooth ones come from exp of
+// y = f(x): GELU x Φ(x) and its approximation by a sigmoid, tanh, sigmoid σ, SiLU x σ(x); ReLU6, the piecewise linear σ and x σ(x); and a leaky ReLU with an end. The smooth ones come from exp of
 // what is not positive, which cannot overflow: WGSL has no erf, and its tanh is good to 1e-5 only.
 const GELU = 0u;
 const TANH = 1u;
@@ -8,6 +8,7 @@ const RELU6 = 4u;
 const HARD_SIGMOID = 5u;
 const HARD_SWISH = 6u;
 const LEAKY_FLOOR = 7u;
+const GELU_TANH = 8u;
 struct Params {
     size: u32,
     cols: u32,
@@ -21,6 +22,11 @@ fn f(x: vec4<f32>) -> vec4<f32> {
     if (FUNCTION == GELU) {
         let u = within_far(x);
         return select(x, vec4(0.0), x <= vec4(0.0)) - u * (exp(-0.5 * u * u) * tail_ratio(u));
+    }
+    if (FUNCTION == GELU_TANH) {
+        let u = within_far(x);
+        let e = exp(-bent(u));
+        return select(x, vec4(0.0), x <= vec4(0.0)) - u * (e / (1.0 + e));
     }
     if (FUNCTION == TANH) {
         let e = exp(-2.0 * abs(x));

@@ -1,4 +1,4 @@
-// grad_x = grad_y · f'(x) (+ old grad_x). `kept` is x for GELU, whose derivative is Φ(x) + x φ(x), for SiLU, σ(x) + x σ(x) σ(-x), and for
+// grad_x = grad_y · f'(x) (+ old grad_x). `kept` is x for GELU, whose derivative is Φ(x) + x φ(x), for its approximation, for SiLU, σ(x) + x σ(x) σ(-x), and for
 // the piecewise linear ones (a division may have rounded where y is 1); for the others it is y, of which tanh's and sigmoid's are
 // 1 - y² and y (1 - y).
 const GELU = 0u;
@@ -9,6 +9,7 @@ const RELU6 = 4u;
 const HARD_SIGMOID = 5u;
 const HARD_SWISH = 6u;
 const LEAKY_FLOOR = 7u;
+const GELU_TANH = 8u;
 struct Params {
     size: u32,
     accumulate: u32,
@@ -25,6 +26,14 @@ fn derivative(v: vec4<f32>) -> vec4<f32> {
         let tail = bell * tail_ratio(u);
         let slope = 0.3989423 * u * bell;
         return select(1.0 - tail + slope, tail - slope, v < vec4(0.0));
+    }
+    if (FUNCTION == GELU_TANH) {
+        let u = within_far(v);
+        let e = exp(-bent(u));
+        let large = 1.0 / (1.0 + e);
+        let small = e * large;
+        let slope = u * (large * small) * (1.5957691 * (1.0 + 3.0 * 0.044715 * u * u));
+        return select(large + slope, small - slope, v < vec4(0.0));
     }
     if (FUNCTION == TANH) {
         return (1.0 - v) * (1.0 + v);

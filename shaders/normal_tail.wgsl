@@ -20,3 +20,8 @@ fn tail_ratio(u: vec4<f32>) -> vec4<f32> {
     p = p * t + 0.09975962;
     return p * t;
 }
+
+// GELU by tanh is x σ(2 √(2/π) (x + 0.044715 x³)): what σ is taken of.
+fn bent(u: vec4<f32>) -> vec4<f32> {
+    return 1.5957691 * u * (1.0 + 0.044715 * u * u);
+}

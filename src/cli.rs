@@ -278,6 +278,10 @@ pub struct EvalArgs {
     /// Draws of those labels
     #[arg(long, default_value_t = 5)]
     pub draws: u32,
+    /// Of a pretrained run of texts: let linear probes see weights of words (TF-IDF) beside embeddings [default: true, but false for
+    /// published weights]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    pub words: Option<bool>,
     /// Of a pretrained run: measure pixels in the same way, to see what the encoder is worth
     #[arg(long)]
     pub raw: bool,
@@ -368,6 +372,9 @@ pub struct LabelArgs {
     /// published weights, but of sounds, and for texts, else false]
     #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
     pub refit: Option<bool>,
+    /// Let that probe see weights of words (TF-IDF) beside embeddings, of texts [default: true, but false for published weights]
+    #[arg(long, value_name = "true|false", num_args = 0..=1, default_missing_value = "true")]
+    pub words: Option<bool>,
     /// Spread the same labels over pixels too, to see what the encoder is worth (slow for many images)
     #[arg(long)]
     pub raw: bool,

@@ -120,6 +120,36 @@ fn what_must_lie_beside_a_language_network_is_asked_for() {
 }
 
 #[test]
+fn tables_are_padded_and_gelu_is_of_two_forms() {
+    let dir = folder();
+    let root = dir.path();
+    put(root, "topics.tsv", table(10));
+    let embedded = |name: &str| {
+        json(root, &["embed", name, "topics.tsv", "--out", &format!("{name}.csv"), "--device", "cpu"]);
+        std::fs::read_to_string(root.join(format!("{name}.csv"))).expect("it is written")
+    };
+    // Four rows more than there are tokens.
+    weights::language_network(root, "padded", &format!("{WORDS} a b c d"), WIDTH);
+    let all = embedded("padded");
+    put(root, "padded/vocab.txt", WORDS.replace(' ', "\n"));
+    let said = stderr(&wgraft(root, &["eval", "padded", "--data", "topics.tsv", "--device", "cpu"]));
+    assert!(said.contains("4 of 24 embeddings are padding") && said.contains("linear probe"), "{said}");
+    std::fs::remove_file(root.join("padded.csv")).expect("it is there");
+    std::fs::remove_dir_all(root.join("cache")).expect("features were kept");
+    assert_eq!(embedded("padded"), all, "padding is never looked up");
+    let tuned = ["finetune", "--from", "padded", "--data", "topics.tsv", "--steps", "2", "--out", "tuned", "--device", "cpu"];
+    let found = json(root, &tuned);
+    assert_eq!(json(root, &["eval", "tuned", "--device", "cpu"])["test_accuracy"], found["test_accuracy"]);
+    network(root, "net");
+    let exact = embedded("net");
+    network(root, "bent");
+    put(root, "bent/config.json", "{\"num_attention_heads\": 2, \"hidden_act\": \"gelu_new\"}");
+    assert_ne!(embedded("bent"), exact, "the approximation is another function");
+    put(root, "bent/config.json", "{\"num_attention_heads\": 2, \"hidden_act\": \"relu\"}");
+    refused(root, &["eval", "bent", "--data", "topics.tsv", "--device", "cpu"], 1, &["hidden_act is relu; only gelu, gelu_new"]);
+}
+
+#[test]
 fn static_embeddings_are_averaged() {
     let dir = folder();
     let root = dir.path();
@@ -190,12 +220,18 @@ fn sentences_are_those_of_pytorch() {
         }
         let texts: Vec<&str> = sentences.iter().map(String::as_str).collect();
         let (samples, _) = Samples::of_texts(&texts, tokenizer).expect("texts");
-        let found = checkpoint.features(&Device::Cpu, &Split::new(samples, Truth::default())).expect("features");
-        for ((row, expected), sentence) in found.values.chunks(found.columns).zip(expected.chunks(found.columns)).zip(&sentences) {
-            let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
-            let worst = row.iter().zip(expected).map(|(x, e)| (f64::from(*x) / length - e).abs());
-            let worst = common::worst(worst);
-            assert!(worst < 1e-5, "{case}: {worst} from PyTorch: {sentence}");
+        let samples = Split::new(samples, Truth::default());
+        for device in [Some(Device::Cpu), common::gpu().map(Device::Gpu)].into_iter().flatten() {
+            let found = checkpoint.features(&device, &samples).expect("features");
+            let rows = found.values.chunks(found.columns).zip(expected.chunks(found.columns));
+            let mut all = Vec::new();
+            for ((row, expected), sentence) in rows.zip(&sentences) {
+                let length = row.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt().max(f64::MIN_POSITIVE);
+                let worst = common::worst(row.iter().zip(expected).map(|(x, e)| (f64::from(*x) / length - e).abs()));
+                assert!(worst < 1e-5, "{case} on {}: {worst} from PyTorch: {sentence}", device.name());
+                all.push(worst);
+            }
+            println!("{case} on {}: {:.1e} from PyTorch", device.name(), common::worst(all));
         }
     }
 }

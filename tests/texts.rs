@@ -304,6 +304,33 @@ fn topics_are_told_apart() {
 }
 
 #[test]
+fn probes_see_the_words_of_texts() {
+    let dir = runs();
+    let eval = |more: &[&str]| json(dir, &[&["eval", "pre", "--labels-per-class", "1", "--device", "cpu"], more].concat());
+    let (with, without) = (eval(&[]), eval(&["--words", "false"]));
+    assert!(with["words"] == true && without["words"] == false, "{with} {without}");
+    assert_eq!(with["knn_accuracy"], without["knn_accuracy"], "neighbours are of embeddings alone");
+    assert_ne!(with["few_labels"], without["few_labels"], "a probe sees something else");
+    let label = |more: &[&str]| {
+        let all = ["label", "pre", "--labels-per-class", "1", "--balance", "--overwrite", "--out", "spread", "--device", "cpu"];
+        json(dir, &[&all[..], more].concat())
+    };
+    let (with, voted) = (label(&[]), label(&["--refit", "false"]));
+    assert!(with["words"] == true && with["test_mean"].as_f64() > Some(0.8) && voted["words"] == false, "{with} {voted}");
+    let text = stderr(&wgraft(dir, &["eval", "pre", "--device", "cpu"]));
+    assert!(text.contains("linear probes see weights of words (TF-IDF) beside embeddings"), "{text}");
+    let text = stderr(&wgraft(dir, &["eval", "pre", "--words", "false", "--device", "cpu"]));
+    assert!(!text.contains("TF-IDF"), "{text}");
+    fails(
+        dir,
+        &["label", "pre", "--labels-per-class", "1", "--refit", "false", "--words", "--out", "x", "--device", "cpu"],
+        2,
+        &["--words"],
+    );
+    fails(dir, &["eval", "tuned", "--words", "--device", "cpu"], 2, &["learnt its task already"]);
+}
+
+#[test]
 fn what_is_said_holds_for_texts_too() {
     let dir = runs();
     let short = ["--data", "topics.csv", "--steps", "2", "--device", "cpu"];

@@ -99,6 +99,7 @@ fn an_encoder_is_judged_as_it_is() {
     let raw = &json(runs(), &["eval", "pre", "--labels-per-class", "2", "--raw", "--device", "cpu"])["raw"];
     assert!(raw["columns"] == 144 && raw["probe_accuracy"].is_number() && raw["few_labels"]["mean"].is_number(), "{raw}");
     refused(runs(), &["eval", "tuned", "--raw", "--device", "cpu"], 2, &["--raw"]);
+    refused(runs(), &["eval", "pre", "--words", "--device", "cpu"], 2, &["--words is for texts, not for images"]);
     refused(runs(), &["eval", "pre", "--labels-per-class", "90", "--device", "cpu"], 1, &["20 training images", "90"]);
     refused(runs(), &["eval", "tuned", "--labels-per-class", "2", "--device", "cpu"], 2, &["learnt its task already"]);
     refused(runs(), &["predict", "pre", "sides/top/00.png", "--device", "cpu"], 2, &["finetune"]);

@@ -8,8 +8,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use wgraft::core::sample::{Image, SampleType};
 use wgraft::data::{
-    Dataset, DividedText, Interpolation, LoadedTexts, PictureOptions, ReadOptions, Resize, SoundForm, Spectrogram, Split, Table, TruthKind,
-    load_picture, look_at,
+    Dataset, DividedText, Interpolation, LanguageTokenizer, LoadedTexts, PictureOptions, ReadOptions, Resize, SoundForm, Spectrogram,
+    Split, Table, TruthKind, load_picture, look_at,
 };
 use wgraft::models::ModelSettings;
 use wgraft::train::{Checkpoint, FinetuneSettings, PretrainSettings, Record, Task, Weights, overlay};
@@ -28,13 +28,14 @@ pub struct Target {
     pub read: fn(&Path, &Input) -> bool,
 }
 
-pub static ALL: [Target; 26] = [
+pub static ALL: [Target; 27] = [
     Target { name: "idx", seeds: idx, mutate: files, read: images },
     Target { name: "cifar", seeds: cifar, mutate: files, read: images },
     Target { name: "pixels", seeds: pixels, mutate: text, read: read_pixels },
     Target { name: "table", seeds: table, mutate: text, read: read_table },
     Target { name: "texts", seeds: texts, mutate: text, read: read_texts },
     Target { name: "tags", seeds: tags, mutate: text, read: read_tags },
+    Target { name: "tokenizer", seeds: tokenizers, mutate: text, read: read_tokenizer },
     Target { name: "index", seeds: index, mutate: text, read: read_index },
     Target { name: "png", seeds: || pictures(ImageFormat::Png), mutate: pngs, read: picture },
     Target { name: "jpeg", seeds: || pictures(ImageFormat::Jpeg), mutate: files, read: picture },
@@ -179,6 +180,18 @@ fn read_tags(root: &Path, input: &Input) -> bool {
     Dataset::load(&path, &ReadOptions { truth: Some(TruthKind::Tags), ..options() }).is_ok() & words
 }
 
+/// And makes tokens of texts, whole and of words; all are of its vocabulary.
+fn read_tokenizer(root: &Path, input: &Input) -> bool {
+    let Ok(tokenizer) = LanguageTokenizer::read(&first(root, input), None) else { return false };
+    let vocabulary = tokenizer.vocabulary() as u32;
+    for text in ["Playing caf\u{e9}s, [MASK] \u{5929} <x>", "", "ab  a\u{e9}\u{301}\u{0}", "playplayplay ingabababab"] {
+        let all = tokenizer.encode(text, 64).ids.into_iter().chain(tokenizer.encode_words(&[text, "", "ab"], 64).0.ids);
+        all.for_each(|id| assert!(id < vocabulary, "token {id} of {vocabulary}"));
+    }
+    serde_json::to_vec(&tokenizer)
+        .is_ok_and(|saved| serde_json::from_slice::<LanguageTokenizer>(&saved).is_ok_and(|again| again == tokenizer))
+}
+
 fn read_labels(root: &Path, input: &Input) -> bool {
     let image = Image { height: 1, width: 1, channels: 1 };
     let train = Split { names: (0..6).map(|i| format!("{i}.png").into()).collect(), ..Split::unlabelled(vec![0; 6], image) };
@@ -267,6 +280,49 @@ fn texts() -> Vec<Input> {
     let lines: String = rows.map(|(text, _)| format!("{text}\r\n")).collect();
     let files = [("a.tsv", table), ("b.jsonl", objects), ("c.txt", lines)];
     files.into_iter().map(|(name, text)| Input::of(&[(name, text.into_bytes())])).collect()
+}
+
+/// Of BERT in both forms, and of byte pairs.
+fn tokenizers() -> Vec<Input> {
+    let words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "play", "##ing", ".", "cafe", "a"];
+    let flags = |id: usize, special: bool| json!({ "id": id, "content": words[id], "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": special });
+    let sequence = json!({ "Sequence": { "id": "A", "type_id": 0 } });
+    let special = |id: &str| json!({ "SpecialToken": { "id": id, "type_id": 0 } });
+    let ids = |token: &str, id: u32| json!({ "id": token, "ids": [id], "tokens": [token] });
+    let bert = json!({
+        "version": "1.0", "truncation": null, "padding": null,
+        "added_tokens": (0..5).map(|id| flags(id, true)).collect::<Vec<_>>(),
+        "normalizer": { "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null, "lowercase": true },
+        "pre_tokenizer": { "type": "BertPreTokenizer" },
+        "post_processor": {
+            "type": "TemplateProcessing", "single": [special("[CLS]"), sequence, special("[SEP]")], "pair": [],
+            "special_tokens": { "[CLS]": ids("[CLS]", 2), "[SEP]": ids("[SEP]", 3) }
+        },
+        "decoder": null,
+        "model": {
+            "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100,
+            "vocab": words.iter().zip(0..).map(|(word, id)| (word.to_string(), json!(id))).collect::<serde_json::Map<_, _>>()
+        }
+    });
+    let bytes = (0..256).map(|byte| format!("<0x{byte:02X}>"));
+    let pieces = ["\u{2581}", "a", "b", "ab", "\u{2581}ab", "\u{2581}a"].map(String::from);
+    let pairs = json!({
+        "version": "1.0", "added_tokens": [],
+        "normalizer": { "type": "Sequence", "normalizers": [
+            { "type": "Prepend", "prepend": "\u{2581}" },
+            { "type": "Replace", "pattern": { "String": " " }, "content": "\u{2581}" }
+        ] },
+        "pre_tokenizer": null, "post_processor": null, "decoder": null,
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null,
+            "fuse_unk": true, "byte_fallback": true,
+            "vocab": bytes.chain(pieces).zip(0..).map(|(piece, id)| (piece, json!(id))).collect::<serde_json::Map<_, _>>(),
+            "merges": ["a b", "\u{2581} ab", "\u{2581} a"]
+        }
+    });
+    let lines = words.join("\n").into_bytes();
+    let file = |json: &Value| vec![("tokenizer.json", json.to_string().into_bytes())];
+    [file(&bert), file(&pairs), vec![("vocab.txt", lines)]].iter().map(|files| Input::of(files)).collect()
 }
 
 fn tags() -> Vec<Input> {

@@ -1,7 +1,7 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::control::Control;
+use super::control::{Designs, WordWeights};
 use super::opened_run::{Finished, test_samples};
 use super::{LabelSource, open_device, percents, print_json};
 use crate::cli::EvalArgs;
@@ -10,7 +10,7 @@ use crate::error::UsageError;
 use crate::exec::Device;
 use crate::metrics::{Embeddings, embedding_std, knn_accuracy, probe_accuracy, spread, unit_rows};
 use crate::say;
-use crate::train::{Features, judge, scope_score, scope_text};
+use crate::train::{judge, scope_score, scope_text};
 
 pub fn run(args: &EvalArgs) -> Result<u8> {
     let mut finished = Finished::of_anything(&args.run)?;
@@ -22,6 +22,9 @@ pub fn run(args: &EvalArgs) -> Result<u8> {
             false => "--labels-per-class is for linear probes of a pretrained run; this one has learnt its task already".to_string(),
         };
         return Err(UsageError(text).into());
+    }
+    if args.words.is_some() && !pretrained {
+        return Err(UsageError("--words is for linear probes of a pretrained run; this one has learnt its task already".into()).into());
     }
     if args.raw && !pretrained {
         return Err(UsageError("--raw is a control for pretrained runs; this one has learnt its task already".into()).into());
@@ -74,30 +77,29 @@ fn predictions(finished: &Finished, data: &Dataset, test: &Split, args: &EvalArg
 /// vote, and a linear probe is fitted to them.
 fn encoder(args: &EvalArgs, finished: &Finished, data: &Dataset, test: &Split, device: &Device) -> Result<Value> {
     finished.own_up();
-    let [bank, queries] = [finished.features(device, &data.train)?, finished.features(device, test)?];
-    let mut found = judged(args, data, &bank, &queries, "", &|rows, labels, truth, classes| {
-        let chosen = rows.map(|rows| bank.select(rows));
-        probe_accuracy(chosen.as_ref().unwrap_or(&bank.values), labels, &queries.values, truth, classes)
-    })?;
+    let words = WordWeights::beside(&finished.checkpoint, data, args.words)?;
+    let with_words = words.is_some();
+    let designs = Designs::of(finished.features(device, &data.train)?, Some(finished.features(device, test)?), words);
+    if with_words {
+        say!("linear probes see weights of words (TF-IDF) beside embeddings; --words false leaves them out");
+    }
+    let mut found = judged(args, data, &designs, None, "")?;
+    found["words"] = json!(with_words);
     if args.raw {
-        let control = Control::of(data);
-        let queries = control.test.as_ref().context("there are test samples")?;
-        let of = format!("{}: ", Control::name(data.train.kind()));
-        found["raw"] =
-            judged(args, data, &control.train, queries, &of, &|rows, labels, truth, classes| control.probe(rows, labels, truth, classes))?;
+        let control = Designs::of_control(data);
+        let of = format!("{}: ", Designs::name_of_control(data.train.kind()));
+        found["raw"] = judged(args, data, &control, Some(&control.words_alone()), &of)?;
     }
     found["device"] = json!(device.name());
     Ok(found)
 }
 
-/// Test accuracy of a linear probe of some training samples, or of all: their rows and labels, the truth and the number of classes.
-type ProbeOf<'a> = dyn Fn(Option<&[u32]>, &[u32], &[u32], usize) -> Result<f64> + 'a;
-
-/// What features of training and of test samples are worth; `of` says on the terminal which these are.
-fn judged(args: &EvalArgs, data: &Dataset, bank: &Features, queries: &Features, of: &str, probe: &ProbeOf<'_>) -> Result<Value> {
+/// What features of training and of test samples are worth, to probes as `probed` has them where that is something else; `of` says on the
+/// terminal which these are.
+fn judged(args: &EvalArgs, data: &Dataset, designs: &Designs, probed: Option<&Designs>, of: &str) -> Result<Value> {
     let test = test_samples(data)?;
-    let (columns, classes) = (queries.columns, data.classes as usize);
-    let (unit_bank, unit) = (unit_rows(&bank.values, columns), unit_rows(&queries.values, columns));
+    let (columns, classes) = (designs.train.columns, data.classes as usize);
+    let (unit_bank, unit) = (unit_rows(&designs.train.dense, columns), unit_rows(&designs.queries()?.dense, columns));
     let labels = data.train.truth.labels.as_deref().zip(test.truth.labels.as_deref());
     let knn = labels.map(|(train, test)| knn_accuracy(&unit_bank, train, &unit, test, columns, classes)).transpose()?;
     let judged = Embeddings { samples: unit.len() / columns, columns, embedding_std: embedding_std(&unit, columns), knn_accuracy: knn };
@@ -118,14 +120,15 @@ fn judged(args: &EvalArgs, data: &Dataset, bank: &Features, queries: &Features, 
         }
         return Ok(found);
     };
-    let accuracy = probe(None, train, test, classes)?;
+    let probed = probed.unwrap_or(designs);
+    let accuracy = probe_accuracy(&probed.train, train, probed.queries()?, test, classes)?;
     say!("{of}linear probe with all {} labels: {:.2} %", train.len(), 100.0 * accuracy);
     found["probe_accuracy"] = json!(accuracy);
     if let Some(count) = args.labels_per_class {
         let few = |draw: u32| {
             let rows = data.train.draw_per_class(count, &data.class_names, draw.into())?;
             let labels: Vec<u32> = rows.iter().map(|&row| train[row as usize]).collect();
-            probe(Some(&rows), &labels, test, classes)
+            probe_accuracy(&probed.train.select(&rows), &labels, probed.queries()?, test, classes)
         };
         let few = (0..args.draws).map(few).collect::<Result<Vec<f64>>>()?;
         say!("{of}linear probe with {count} labels per class, {} draws: {} %", args.draws, percents(&few));

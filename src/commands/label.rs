@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
-use super::control::Control;
+use super::control::{Designs, WordWeights};
 use super::opened_run::Finished;
 use super::{LabelSource, name_of, open_device, percents, print_json};
 use crate::cli::LabelArgs;
@@ -18,7 +18,6 @@ use crate::metrics::{spread, unit_rows};
 use crate::propagate::{Assigned, Graph, HeldOut, LabelScores, PropagationSettings, Refitted, Voters};
 use crate::report::{ContactSheet, Tile, Tone, save_png};
 use crate::say;
-use crate::train::Features;
 
 /// The labels to start from: (training image, class), for each draw.
 struct KnownLabels {
@@ -65,26 +64,20 @@ struct Spread {
 }
 
 impl Spread {
-    fn over(
-        train: &Features,
-        test: Option<&Features>,
-        data: &Dataset,
-        start: &KnownLabels,
-        settings: &PropagationSettings,
-        refit: bool,
-    ) -> Result<Self> {
+    fn over(designs: &Designs, data: &Dataset, start: &KnownLabels, settings: &PropagationSettings, refit: bool) -> Result<Self> {
+        let Designs { train, test } = designs;
         let (columns, classes) = (train.columns, start.class_names.len());
-        let unit = unit_rows(&train.values, columns);
+        let unit = unit_rows(&train.dense, columns);
         let graph = Graph::of(&unit, columns, settings)?;
-        let voters =
-            test.filter(|_| !refit).map(|test| Voters::of(&unit_rows(&test.values, columns), &unit, columns, settings)).transpose()?;
-        let of_test = |(spread, refitted): &(LabelScores, Option<Refitted>)| match (refitted, test) {
-            (Some(refitted), Some(test)) => Some(refitted.of(&test.values)),
+        let outside = test.as_ref().filter(|_| !refit);
+        let voters = outside.map(|test| Voters::of(&unit_rows(&test.dense, columns), &unit, columns, settings)).transpose()?;
+        let of_test = |(spread, refitted): &(LabelScores, Option<Refitted>)| match (refitted, test.as_ref()) {
+            (Some(refitted), Some(test)) => Some(refitted.of(test)),
             _ => voters.as_ref().map(|voters| spread.vote(voters)),
         };
         let scores_of = |labelled: &[(u32, u32)]| -> Result<(LabelScores, Option<Refitted>)> {
             let spread = graph.spread(labelled, classes)?;
-            let refitted = if refit { Some(spread.refitted(&train.values, labelled)?) } else { None };
+            let refitted = if refit { Some(spread.refitted(train, labelled, settings.balance)?) } else { None };
             Ok((spread, refitted))
         };
         let of_train = |(spread, refitted): (LabelScores, Option<Refitted>)| refitted.map_or(spread, |refitted| refitted.scores);
@@ -184,16 +177,23 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
     let features = |images: &Split| finished.features(&device, images);
     // Test images without known classes need no vote.
     let test = data.test.as_ref().filter(|test| test.truth.labels.is_some());
-    let spread = Spread::over(&features(&data.train)?, test.map(features).transpose()?.as_ref(), &data, &start, &settings, refit)?;
+    ensure!(refit || args.words != Some(true), UsageError("--words is for the probe of --refit, which is off here".into()));
+    let words = if refit { WordWeights::beside(&finished.checkpoint, &data, args.words)? } else { None };
+    let with_words = words.is_some();
+    if with_words {
+        say!("the probe sees weights of words (TF-IDF) beside embeddings; --words false leaves them out");
+    }
+    let designs = Designs::of(features(&data.train)?, test.map(features).transpose()?, words);
+    let spread = Spread::over(&designs, &data, &start, &settings, refit)?;
     // A gain of the graph is none of the encoder: the same one is drawn for texts without one.
-    let control = args.raw.then(|| Control::of(&data));
     let as_control = if of_texts { (settings, refit) } else { (PropagationSettings::default(), false) };
-    let of_control = |control: &Control| {
-        let test = control.test.as_ref().filter(|_| test.is_some());
-        Spread::over(&control.train, test, &data, &start, &as_control.0, as_control.1)
+    let of_control = || {
+        let control = Designs::of_control(&data);
+        let control = Designs { test: control.test.filter(|_| test.is_some()), ..control };
+        Spread::over(&control, &data, &start, &as_control.0, as_control.1)
     };
-    let raw = control.as_ref().map(of_control).transpose()?;
-    let control_name = Control::name(data.train.kind());
+    let raw = args.raw.then(of_control).transpose()?;
+    let control_name = Designs::name_of_control(data.train.kind());
     if !spread.test.is_empty() || !spread.others.is_empty() {
         let test = format!("test {what} ({})", if refit { "probe" } else { "vote" });
         say!("{:>24}  {test:>22}  {:>22}", "accuracy in percent", format!("other training {what}"));
@@ -245,6 +245,7 @@ pub fn run(args: &LabelArgs) -> Result<u8> {
             "unknown": unknown,
             "draws": start.draws.len(),
             "refit": refit,
+            "words": with_words,
             "raw": raw.as_ref().map(Spread::json),
             "labels": labels,
             "ask_next": drawn.then_some(&ask),

@@ -82,9 +82,9 @@ impl PairCounts {
     }
 }
 
-/// A tokenizer that lower-cases texts as BERT's does. Fails where they have no words.
-pub(super) fn learn<'a>(texts: impl Iterator<Item = &'a str>) -> Result<LanguageTokenizer> {
-    let normalizer = BertNormalizer { clean_text: true, handle_chinese_chars: true, strip_accents: None, lowercase: true };
+/// A tokenizer that lower-cases texts as BERT's does, unless they are `cased`. Fails where they have no words.
+pub(super) fn learn<'a>(texts: impl Iterator<Item = &'a str>, cased: bool) -> Result<LanguageTokenizer> {
+    let normalizer = BertNormalizer { clean_text: true, handle_chinese_chars: true, strip_accents: None, lowercase: !cased };
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for text in texts {
         each_word(&normalizer.normalize(text), |word| *counts.entry(word.into()).or_default() += 1);
@@ -183,12 +183,15 @@ mod tests {
     #[test]
     fn texts_become_pieces() {
         let texts = ["Show me my balance, please", "show the balance of my account", "block my account"];
-        let tokenizer = learn(texts.into_iter()).expect("words");
+        let tokenizer = learn(texts.into_iter(), false).expect("words");
         let known = tokenizer.encode("Show my account", 100);
         assert_eq!(known.ids.len(), 3, "words that occur twice are tokens");
         assert!(known.ids.iter().all(|&id| tokenizer.begins_word(id)));
         let new = tokenizer.encode("shows 天", 100).ids;
         assert_eq!(new.last(), Some(&1), "a character that no text has is unknown: {new:?}");
-        assert!(learn(["", " "].into_iter()).is_err());
+        assert!(learn(["", " "].into_iter(), false).is_err());
+        let cased = learn(texts.into_iter(), true).expect("words");
+        assert_ne!(cased.encode("Show", 9), cased.encode("show", 9));
+        assert_eq!(tokenizer.encode("Show", 9), tokenizer.encode("show", 9));
     }
 }

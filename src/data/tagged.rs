@@ -303,7 +303,8 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
     let lines: Vec<String> = train.iter().map(|words| words.join(" ")).collect();
     let tokenizer = match &options.tokenizer {
         Some(tokenizer) => tokenizer.clone().fitted(lines.iter().map(String::as_str)),
-        None if options.pieces => Tokenizer::learn_pieces(lines.iter().map(String::as_str)).context(name.clone())?,
+        // Names are told by their capitals.
+        None if options.pieces => Tokenizer::learn_pieces(lines.iter().map(String::as_str), true).context(name.clone())?,
         None => Tokenizer::learn(lines.iter().map(String::as_str)).context(name.clone())?,
     };
     let (mut cut, mut lost) = (0, 0);

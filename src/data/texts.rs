@@ -229,7 +229,7 @@ fn read(tree: &Tree, options: &ReadOptions) -> Result<Dataset> {
         Some(tokenizer) => tokenizer.clone().fitted(train.iter().map(|&row| rows[row].text.as_str())),
         None => {
             let texts = train.iter().map(|&row| rows[row].text.as_str());
-            if options.pieces { Tokenizer::learn_pieces(texts) } else { Tokenizer::learn(texts) }.context(name.clone())?
+            if options.pieces { Tokenizer::learn_pieces(texts, false) } else { Tokenizer::learn(texts) }.context(name.clone())?
         }
     };
     let mut cut = 0;

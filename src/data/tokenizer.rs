@@ -25,6 +25,9 @@ pub struct OfNetwork {
     language: LanguageTokenizer,
     /// Tokens of a text, at most; what goes beyond is cut off.
     longest: u32,
+    /// Rows of the network's table of embeddings, where these are more than there are tokens.
+    #[serde(default)]
+    rows: u32,
     /// Whether texts have not yet said how many that need be.
     #[serde(skip)]
     unfitted: bool,
@@ -71,9 +74,9 @@ impl Tokenizer {
         WordTokenizer::learn(texts).map(Tokenizer::Words)
     }
 
-    /// Of pieces of words, learned from training texts. Fails where they have no word.
-    pub fn learn_pieces<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Result<Self> {
-        Ok(Self::of_network(pieces::learn(texts.clone())?, Self::MOST_TOKENS).fitted(texts))
+    /// Of pieces of words, learned from training texts; `cased`: capitals are letters of their own. Fails where they have no word.
+    pub fn learn_pieces<'a>(texts: impl Iterator<Item = &'a str> + Clone, cased: bool) -> Result<Self> {
+        Ok(Self::of_network(pieces::learn(texts.clone(), cased)?, Self::MOST_TOKENS, 0).fitted(texts))
     }
 
     /// How tokens are hidden that are to be predicted; `None` of a tokenizer that has nothing to put in their place.
@@ -81,15 +84,15 @@ impl Tokenizer {
         match self {
             Tokenizer::Words(_) => None,
             Tokenizer::Language(network) => {
-                let ([before, after], vocabulary) = (network.language.around(), self.vocabulary());
+                let ([before, after], vocabulary) = (network.language.around(), network.language.vocabulary() as u32);
                 network.language.mask().map(|mask| Masking { mask, before, after, vocabulary })
             }
         }
     }
 
-    /// Of a network that takes up to `longest` tokens.
-    pub fn of_network(language: LanguageTokenizer, longest: u32) -> Self {
-        Tokenizer::Language(Box::new(OfNetwork { language, longest, unfitted: true }))
+    /// Of a network that takes up to `longest` tokens; its table of embeddings has `rows`, or as many as there are tokens.
+    pub fn of_network(language: LanguageTokenizer, longest: u32, rows: u32) -> Self {
+        Tokenizer::Language(Box::new(OfNetwork { language, longest, rows, unfitted: true }))
     }
 
     /// One that was read from a file, ready for use.
@@ -104,9 +107,9 @@ impl Tokenizer {
     pub fn fitted<'a>(self, texts: impl Iterator<Item = &'a str>) -> Self {
         match self {
             Tokenizer::Language(network) if network.unfitted => {
-                let OfNetwork { language, longest, .. } = *network;
+                let OfNetwork { language, longest, rows, .. } = *network;
                 let needed = usual_longest(texts.map(|text| language.encode(text, longest as usize).ids.len()).collect());
-                Tokenizer::Language(Box::new(OfNetwork { language, longest: needed.min(longest), unfitted: false }))
+                Tokenizer::Language(Box::new(OfNetwork { language, longest: needed.min(longest), rows, unfitted: false }))
             }
             others => others,
         }
@@ -123,11 +126,11 @@ impl Tokenizer {
         }
     }
 
-    /// Different tokens.
+    /// Different tokens, and rows of a table that stand for none.
     pub fn vocabulary(&self) -> u32 {
         match self {
             Tokenizer::Words(words) => words.vocabulary(),
-            Tokenizer::Language(network) => network.language.vocabulary() as u32,
+            Tokenizer::Language(network) => network.rows.max(network.language.vocabulary() as u32),
         }
     }
 

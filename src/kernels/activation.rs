@@ -1,4 +1,4 @@
-//! Activations: GELU, tanh, sigmoid, SiLU, the piecewise ones of networks for small machines, and a leaky ReLU with an end. ReLU is a
+//! Activations: GELU and its approximation, tanh, sigmoid, SiLU, the piecewise ones of networks for small machines, and a leaky ReLU with an end. ReLU is a
 //! kernel of its own.
 
 use multiversion::multiversion;
@@ -25,11 +25,28 @@ pub enum Function {
     HardSwish,
     /// max(x, 0.2 x, -0.4): a leaky ReLU that ends
     LeakyFloor,
+    /// x σ(2 √(2/π) (x + 0.044715 x³)): PyTorch's tanh approximation of GELU (Hendrycks and Gimpel, 2016).
+    GeluTanh,
 }
 
 /// Of [`Function::LeakyFloor`]: slope below zero, and least value.
 pub(super) const LEAK: f32 = 0.2;
 pub(super) const FLOOR: f32 = -0.4;
+
+/// Of [`Function::GeluTanh`]: 2 √(2/π), and the share of the cube.
+const STEEP: f64 = 1.595_769_121_605_730_8;
+const CUBE: f64 = 0.044715;
+
+/// What the approximation takes the sigmoid of, and its slope.
+pub(super) fn bent(x: f64) -> [f64; 2] {
+    [STEEP * x * (1.0 + CUBE * x * x), STEEP * (1.0 + 3.0 * CUBE * x * x)]
+}
+
+/// The relative error of exp([`bent`]) in f32: the exponential's, and its argument's.
+pub(super) fn bent_error(size: f64, exp: Exp) -> f64 {
+    let exponent = bent(size.min(12.6))[0];
+    exp.error(exponent) + 2.0 * EPSILON * (4.0 * exponent + 8.0)
+}
 
 /// Beyond it a sigmoid is 0 or 1, and the exponentials of fast paths no longer fall.
 pub(super) const FAR: f32 = 87.0;
@@ -92,6 +109,21 @@ pub(super) fn fast_tail(x: f32) -> (f32, f32, f32) {
     (u, bell, bell * t * FIT.iter().fold(0.0, |p, c| p * t + c))
 }
 
+/// (min(|x|, 12.6), exp of what is bent below zero, the slope of that) as in `normal_tail.wgsl`.
+#[inline(always)]
+pub(super) fn fast_bent(x: f32) -> (f32, f32, f32) {
+    const STEEP: f32 = 1.595_769_1;
+    const CUBE: f32 = 0.044_715;
+    let u = if x.abs() > 12.6 { 12.6 } else { x.abs() };
+    (u, exp(-STEEP * u * (1.0 + CUBE * u * u)), STEEP * (1.0 + 3.0 * CUBE * u * u))
+}
+
+#[inline(always)]
+fn fast_gelu_tanh(x: f32) -> f32 {
+    let (u, e, _) = fast_bent(x);
+    (if x <= 0.0 { 0.0 } else { x }) - u * (e / (1.0 + e))
+}
+
 #[inline(always)]
 fn fast_gelu(x: f32) -> f32 {
     let (u, _, tail) = fast_tail(x);
@@ -138,6 +170,7 @@ pub(super) use maps;
 
 maps! {
     gelu(x) = fast_gelu(x);
+    gelu_tanh(x) = fast_gelu_tanh(x);
     tanh(x) = fast_tanh(x);
     sigmoid(x) = fast_sigmoid(x);
     silu(x) = fast_silu(x);
@@ -148,9 +181,9 @@ maps! {
 }
 
 impl Function {
-    pub const ALL: [Function; 8] = {
+    pub const ALL: [Function; 9] = {
         use Function::*;
-        [Gelu, Tanh, Sigmoid, Silu, Relu6, HardSigmoid, HardSwish, LeakyFloor]
+        [Gelu, Tanh, Sigmoid, Silu, Relu6, HardSigmoid, HardSwish, LeakyFloor, GeluTanh]
     };
 
     pub(super) fn of(self, x: f64) -> f64 {
@@ -163,6 +196,7 @@ impl Function {
             Function::HardSigmoid => (x + 3.0).clamp(0.0, 6.0) / 6.0,
             Function::HardSwish => x * ((x + 3.0).clamp(0.0, 6.0) / 6.0),
             Function::LeakyFloor => x.max(f64::from(LEAK) * x).max(FLOOR.into()),
+            Function::GeluTanh => x / (1.0 + (-bent(x)[0]).exp()),
         }
     }
 
@@ -180,6 +214,10 @@ impl Function {
             Function::HardSigmoid => 2.0 * EPSILON * 3.0,
             Function::HardSwish => 2.0 * EPSILON * 3.0 * size,
             Function::LeakyFloor => 2.0 * EPSILON * value,
+            Function::GeluTanh => {
+                let below = size / (1.0 + bent(size)[0].exp());
+                below * bent_error(size, exp) + 2.0 * EPSILON * 4.0 * value
+            }
         }
     }
 }
@@ -225,6 +263,7 @@ impl Kernel for Activate {
             Function::HardSigmoid => run(hard_sigmoid),
             Function::HardSwish => run(hard_swish),
             Function::LeakyFloor => run(leaky_floor),
+            Function::GeluTanh => run(gelu_tanh),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use multiversion::multiversion;
 
-use super::activation::{FAR, FLOOR, Function, LEAK, exp, fast_tail, maps, tail, tail_error};
+use super::activation::{FAR, FLOOR, Function, LEAK, bent, bent_error, exp, fast_bent, fast_tail, maps, tail, tail_error};
 use super::{Cases, quads, same};
 use crate::core::buffer::{Buf, Fill, shape};
 use crate::core::memory::HostMem;
@@ -28,6 +28,14 @@ fn fast_gelu(x: f32) -> f32 {
     let (u, bell, tail) = fast_tail(x);
     let slope = 0.398_942_3 * u * bell;
     if x < 0.0 { tail - slope } else { 1.0 - tail + slope }
+}
+
+#[inline(always)]
+fn fast_gelu_tanh(x: f32) -> f32 {
+    let (u, e, bend) = fast_bent(x);
+    let (large, small) = (1.0 / (1.0 + e), e / (1.0 + e));
+    let slope = u * (large * small) * bend;
+    if x < 0.0 { small - slope } else { large + slope }
 }
 
 /// σ(x) and σ(-x) to f64.
@@ -67,6 +75,11 @@ impl Function {
             Function::LeakyFloor if kept > 0.0 => 1.0,
             Function::LeakyFloor if kept > f64::from(FLOOR) => LEAK.into(),
             Function::LeakyFloor => 0.0,
+            Function::GeluTanh => {
+                let [value, slope] = bent(kept);
+                let [p, q] = sigmoids(value);
+                p + if p * q > 0.0 { kept * p * q * slope } else { 0.0 }
+            }
         }
     }
 
@@ -81,6 +94,12 @@ impl Function {
             Function::Silu => {
                 let [p, q] = sigmoids(kept);
                 (p + size * p * q) * (exp.error(size.min(FAR.into())) + 2.0 * EPSILON * 8.0) + 2e-34
+            }
+            Function::GeluTanh => {
+                let [value, slope] = bent(size);
+                let [p, q] = sigmoids(value);
+                let parts = q + if p * q > 0.0 { size * p * q * slope } else { 0.0 };
+                parts * bent_error(size, exp) + 2.0 * EPSILON * 4.0 * (parts + if kept < 0.0 { 0.0 } else { 1.0 }) + 2e-34
             }
             // Its two terms may cancel.
             Function::HardSwish => 2.0 * EPSILON * 3.0 * (size.min(3.0) + 1.0),
@@ -103,6 +122,7 @@ fn fast_hard_swish(x: f32) -> f32 {
 
 maps! {
     gelu(x) = fast_gelu(x);
+    gelu_tanh(x) = fast_gelu_tanh(x);
     tanh(y) = (1.0 - y) * (1.0 + y);
     sigmoid(y) = y * (1.0 - y);
     silu(x) = fast_silu(x);
@@ -159,6 +179,7 @@ impl Kernel for ActivationBackward {
             Function::HardSigmoid => run(hard_sigmoid),
             Function::HardSwish => run(hard_swish),
             Function::LeakyFloor => run(leaky_floor),
+            Function::GeluTanh => run(gelu_tanh),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod classification;
 mod confusion;
+mod design;
 mod embedding;
 mod label_sets;
 mod lbfgs;
@@ -19,6 +20,7 @@ mod tf_idf;
 
 pub use classification::{ClassScore, Classification, accuracy_and_loss, best, first_largest};
 pub use confusion::Confusion;
+pub use design::{Design, SparseRows};
 pub use embedding::{Embeddings, embedding_std, knn_accuracy, unit_rows};
 pub use label_sets::{LabelScore, MultiLabel, average_precision};
 pub use out_of_scope::{InScope, ScopeScore, auroc, balanced_threshold, quantile_threshold};
@@ -27,7 +29,7 @@ pub use recognition::{Edits, Recognition};
 pub use regression::{Regression, TargetScore};
 pub use segmentation::{RegionScore, Segmentation};
 pub use tagging::{SpanCounts, Tagging, TaggingCounts, TypeScore};
-pub use tf_idf::{SparseRows, TfIdf, sparse_probe_accuracy};
+pub use tf_idf::TfIdf;
 
 /// Mean and standard deviation (n) of each column of `[samples, columns]`.
 fn column_moments(rows: &[f32], columns: usize) -> (Vec<f64>, Vec<f64>) {

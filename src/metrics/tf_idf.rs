@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
 use rayon::prelude::*;
 
-use super::accuracy_and_loss;
-use super::lbfgs::minimise;
-use super::probe::slope;
+use super::design::SparseRows;
 use crate::core::random::{bell, key, threefry};
 
 /// Weights of tokens in training texts.
@@ -16,17 +13,6 @@ pub struct TfIdf {
     /// Of each token: ln((1 + texts) / (1 + texts with it)) + 1.
     idf: Vec<f32>,
 }
-
-/// Rows of which most numbers are zero.
-#[derive(Clone, Debug)]
-pub struct SparseRows {
-    columns: usize,
-    /// (column, value) of each row, columns ascending.
-    rows: Vec<Vec<(u32, f32)>>,
-}
-
-/// (row, value) of what each column holds.
-type ByColumn = Vec<(u32, Vec<(u32, f32)>)>;
 
 impl TfIdf {
     /// Of training texts, given by their tokens.
@@ -61,39 +47,6 @@ fn distinct(text: &[u32]) -> BTreeMap<u32, u32> {
 }
 
 impl SparseRows {
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// Some of the rows, in this order.
-    pub fn select(&self, rows: &[u32]) -> Self {
-        SparseRows { columns: self.columns, rows: rows.iter().map(|&row| self.rows[row as usize].clone()).collect() }
-    }
-
-    /// What each column that is not empty holds.
-    fn by_column(&self) -> ByColumn {
-        let mut columns: BTreeMap<u32, Vec<(u32, f32)>> = BTreeMap::new();
-        for (row, entries) in (0..).zip(&self.rows) {
-            entries.iter().for_each(|&(column, value)| columns.entry(column).or_default().push((row, value)));
-        }
-        columns.into_iter().collect()
-    }
-
-    /// These rows times `matrix` `[columns, width]`.
-    fn times(&self, matrix: &[f32], width: usize) -> Vec<f32> {
-        let mut product = vec![0.0; self.len() * width];
-        product.par_chunks_mut(width.max(1)).zip(&self.rows).for_each(|(out, row)| {
-            for &(column, value) in row {
-                out.iter_mut().zip(&matrix[column as usize * width..]).for_each(|(out, m)| *out += value * m);
-            }
-        });
-        product
-    }
-
     /// An orthonormal basis, `[columns, rank]`, of about the space in which these rows vary most (Halko et al., "Finding structure with
     /// randomness", 2011): latent semantic analysis. The rank is at most that of the rows.
     fn basis(&self, rank: usize) -> (Vec<f32>, usize) {
@@ -156,50 +109,10 @@ fn orthonormalise(matrix: &mut [f32], width: usize) {
     }
 }
 
-/// Accuracy on `queries` of a multinomial logistic regression of `rows` with `labels`, whose squared weights count 1 / (2 C samples)
-/// beside the mean loss, with scikit-learn's C = 10.
-pub fn sparse_probe_accuracy(rows: &SparseRows, labels: &[u32], queries: &SparseRows, truth: &[u32], classes: usize) -> Result<f64> {
-    const C: f64 = 10.0;
-    ensure!(!labels.is_empty() && labels.len() == rows.len(), "{} labels for {} rows", labels.len(), rows.len());
-    ensure!(labels.iter().all(|&label| (label as usize) < classes), "a label is none of {classes} classes");
-    let (columns, count) = (rows.by_column(), labels.len());
-    let place: BTreeMap<u32, usize> = columns.iter().map(|(column, _)| *column).zip(0..).collect();
-    let dense = |row: &Vec<(u32, f32)>| row.iter().filter_map(|(column, value)| Some((*place.get(column)?, *value))).collect::<Vec<_>>();
-    let placed: Vec<Vec<(usize, f32)>> = rows.rows.iter().map(dense).collect();
-    let (l2, bias) = (1.0 / (2.0 * C * count as f64), columns.len() * classes);
-    let logits = |at: &[f64], row: &[(usize, f32)]| {
-        let mut logits: Vec<f64> = at[bias..].to_vec();
-        for (column, value) in row {
-            logits.iter_mut().zip(&at[column * classes..]).for_each(|(z, w)| *z += f64::from(*value) * w);
-        }
-        logits.into_iter().map(|z| z as f32).collect::<Vec<f32>>()
-    };
-    let found = minimise(vec![0.0; bias + classes], 100, 1e-5, |at, gradient| {
-        let of_row = |(row, &label): (&Vec<(usize, f32)>, &u32)| {
-            let mut slopes = logits(at, row);
-            (slope(&mut slopes, label as usize), slopes)
-        };
-        let slopes: Vec<(f64, Vec<f32>)> = placed.par_iter().zip(labels).map(of_row).collect();
-        let scale = 1.0 / count as f64;
-        gradient[..bias].par_chunks_mut(classes).zip(&columns).enumerate().for_each(|(column, (gradient, (_, entries)))| {
-            gradient.iter_mut().zip(&at[column * classes..]).for_each(|(g, w)| *g = 2.0 * l2 * w);
-            for (row, value) in entries {
-                gradient.iter_mut().zip(&slopes[*row as usize].1).for_each(|(g, s)| *g += scale * f64::from(*value) * f64::from(*s));
-            }
-        });
-        gradient[bias..].fill(0.0);
-        for (_, slopes) in &slopes {
-            gradient[bias..].iter_mut().zip(slopes).for_each(|(g, s)| *g += scale * f64::from(*s));
-        }
-        scale * slopes.iter().map(|(loss, _)| loss).sum::<f64>() + l2 * at[..bias].par_iter().map(|w| w * w).sum::<f64>()
-    });
-    let all: Vec<f32> = queries.rows.par_iter().flat_map_iter(|row| logits(&found.point, &dense(row))).collect();
-    Ok(accuracy_and_loss(&all, classes, truth).0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{Design, probe_accuracy};
 
     /// Texts of three kinds, each with two tokens of its own among those of all.
     fn texts(count: u32) -> (Vec<Vec<u32>>, Vec<u32>) {
@@ -232,12 +145,12 @@ mod tests {
         let all = rows(&texts);
         let (train, test): (Vec<u32>, Vec<u32>) = ((0..30).collect(), (30..60).collect());
         let accuracy = |labels: &[u32]| {
-            sparse_probe_accuracy(&all.select(&train), &labels[..30], &all.select(&test), &labels[30..], 3).expect("it is fitted")
+            let of = |rows: &[u32]| Design::sparse(all.select(rows));
+            probe_accuracy(&of(&train), &labels[..30], &of(&test), &labels[30..], 3).expect("it is fitted")
         };
         assert_eq!(accuracy(&labels), 1.0);
         let shuffled: Vec<u32> = (0..60).map(|i| threefry([1, 2], [i, 0])[0] % 3).collect();
         assert!(accuracy(&shuffled) < 0.7, "labels without a meaning cannot be learned");
-        assert!(sparse_probe_accuracy(&all, &labels[..3], &all, &labels, 3).is_err());
     }
 
     #[test]

@@ -98,7 +98,7 @@ impl Encoder for Bert {
 
 /// Layers with layer norm behind them.
 fn layers(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> TokenStates {
-    let TransformerShape { width, layers, heads, inner, positions, types, eps, .. } = model.transformer();
+    let shape @ TransformerShape { width, layers, heads, positions, types, eps, .. } = model.transformer();
     let (group, (tokens, vocabulary)) = (place.group, x.tokens());
     let all = [tokens.rows(), tokens.cols()];
     let places = constant_ids(t, "positions", all, |_, at| at.min(positions - 1));
@@ -118,7 +118,7 @@ fn layers(t: &mut Tape<'_>, model: &ModelSettings, place: Place, x: Value) -> To
         let sum = add(t, &name("attention.output"), x, mixed, Activation::None);
         x = row_norm(t, &name("attention.output.LayerNorm"), group, sum, eps);
         let [first, second] = ["intermediate.dense", "output.dense"].map(name);
-        let narrow = feed_forward(t, [&first, &second], group, x, inner);
+        let narrow = feed_forward(t, [&first, &second], group, x, shape);
         let narrow = place.dropped(t, &name("output.dropout"), narrow);
         let sum = add(t, &name("output"), x, narrow, Activation::None);
         x = row_norm(t, &name("output.LayerNorm"), group, sum, eps);

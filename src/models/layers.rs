@@ -121,9 +121,9 @@ pub fn recurrent_layer(
     states.into_iter().reduce(side_by_side).expect("a layer has a direction")
 }
 
-/// Two linear layers of these names with GELU between them, `inner` wide there.
-pub fn feed_forward(t: &mut Tape<'_>, [first, second]: [&str; 2], group: u8, x: Buf, inner: u32) -> Buf {
-    let wide = dense(t, first, group, x, inner, Activation::Of(Function::Gelu));
+/// Two linear layers of these names with GELU between them.
+pub fn feed_forward(t: &mut Tape<'_>, [first, second]: [&str; 2], group: u8, x: Buf, shape: TransformerShape) -> Buf {
+    let wide = dense(t, first, group, x, shape.inner, Activation::Of(shape.gelu()));
     dense(t, second, group, wide, x.cols(), Activation::None)
 }
 
@@ -138,7 +138,7 @@ pub fn pre_norm_block(
     shape: TransformerShape,
     adjust: &dyn Fn(&mut Tape<'_>, &str, Buf) -> Buf,
 ) -> Buf {
-    let TransformerShape { heads, inner, eps, .. } = shape;
+    let TransformerShape { heads, eps, .. } = shape;
     let part = |part: &str| format!("{name}.{part}");
     let h = row_norm(t, &part("norm1"), group, x, eps);
     let layers = ["attn.q", "attn.k", "attn.v", "attn.proj"].map(part);
@@ -147,7 +147,7 @@ pub fn pre_norm_block(
     let x = add(t, &part("attention"), x, h, Activation::None);
     let h = row_norm(t, &part("norm2"), group, x, eps);
     let layers = ["mlp.fc1", "mlp.fc2"].map(part);
-    let h = feed_forward(t, layers.each_ref().map(|name| &**name), group, h, inner);
+    let h = feed_forward(t, layers.each_ref().map(|name| &**name), group, h, shape);
     let h = adjust(t, &part("ls2"), h);
     add(t, name, x, h, Activation::None)
 }

@@ -158,6 +158,9 @@ pub struct TransformerShape {
     pub patch: u32,
     /// What layer norm adds to variances.
     pub eps: f32,
+    /// GELU is its approximation by tanh.
+    #[serde(default)]
+    pub by_tanh: bool,
 }
 
 impl Default for TransformerShape {
@@ -169,7 +172,12 @@ impl Default for TransformerShape {
 impl TransformerShape {
     /// One layer as those of MiniLM.
     pub const MINILM: Self =
-        TransformerShape { width: 384, layers: 1, heads: 12, inner: 1536, positions: 512, types: 2, patch: 0, eps: 1e-12 };
+        TransformerShape { width: 384, layers: 1, heads: 12, inner: 1536, positions: 512, types: 2, patch: 0, eps: 1e-12, by_tanh: false };
+
+    /// What stands between its linear layers.
+    pub fn gelu(&self) -> Function {
+        if self.by_tanh { Function::GeluTanh } else { Function::Gelu }
+    }
 
     /// What makes no sense of it, if anything.
     pub fn problem(&self) -> Option<String> {

@@ -60,6 +60,7 @@ pub(super) fn gradient_cases() -> Vec<GradientCase> {
     }
     vec![
         GradientCase { name: "GELU", record: |t| record(t, Function::Gelu) },
+        GradientCase { name: "GELU by tanh", record: |t| record(t, Function::GeluTanh) },
         GradientCase { name: "tanh", record: |t| record(t, Function::Tanh) },
         GradientCase { name: "sigmoid", record: |t| record(t, Function::Sigmoid) },
         GradientCase { name: "SiLU", record: |t| record(t, Function::Silu) },

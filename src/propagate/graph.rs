@@ -79,7 +79,7 @@ impl Graph {
         }
         to_shares(&mut values, classes);
         if self.settings.balance {
-            balance(&mut values, classes);
+            even_out(&mut values, classes);
         }
         let mut scores = LabelScores { classes, values: values.into_iter().map(|value| value as f32).collect() };
         scores.keep(labelled);
@@ -110,7 +110,7 @@ impl Graph {
 }
 
 /// Divides each row by its sum; rows of zeros stay.
-fn to_shares(values: &mut [f64], classes: usize) {
+pub(super) fn to_shares(values: &mut [f64], classes: usize) {
     values.par_chunks_mut(classes).for_each(|row| {
         let sum: f64 = row.iter().sum();
         if sum > 0.0 {
@@ -121,7 +121,7 @@ fn to_shares(values: &mut [f64], classes: usize) {
 
 /// Class mass normalisation (Zhu et al., 2003) towards equal masses, a few times over: each time the rows are shares again,
 /// and the masses closer to each other.
-fn balance(values: &mut [f64], classes: usize) {
+pub(super) fn even_out(values: &mut [f64], classes: usize) {
     const ROUNDS: u32 = 10;
     for _ in 0..ROUNDS {
         let mut masses = vec![0.0; classes];
@@ -211,13 +211,13 @@ mod tests {
         let mut values = vec![1.0, 0.0, 0.6, 0.4, 0.3, 0.2];
         to_shares(&mut values, 2);
         let before: f64 = values.iter().step_by(2).sum();
-        balance(&mut values, 2);
+        even_out(&mut values, 2);
         let after: f64 = values.iter().step_by(2).sum();
         assert!(before > 2.1 && (after - 1.5).abs() < 0.1, "{before}, {after}");
         assert!(values.chunks(2).all(|row| (row[0] + row[1] - 1.0).abs() < 1e-12));
         // A class that nothing has stays empty, and nothing is divided by it.
         let mut values = vec![1.0, 0.0, 1.0, 0.0];
-        balance(&mut values, 2);
+        even_out(&mut values, 2);
         assert_eq!(values, [1.0, 0.0, 1.0, 0.0]);
     }
 

@@ -4,7 +4,8 @@ use anyhow::Result;
 use rayon::prelude::*;
 
 use super::LabelScores;
-use crate::metrics::{Probe, ProbeSettings};
+use super::graph::{even_out, to_shares};
+use crate::metrics::{Design, Probe, ProbeSettings};
 
 /// Of all rows, those that the second probe learns from: the most certain.
 const SHARE: f64 = 0.7;
@@ -19,34 +20,33 @@ pub struct Refitted {
 
 impl LabelScores {
     /// Pseudo-labels in the sense of Lee (2013): the product of these shares and those of a probe of the `labelled` rows, (row, class),
-    /// is taken for true where it is most certain, and another probe fitted to that. `features`: `[rows, columns]`. Labelled rows keep
-    /// their class. Fails where features are not finite.
-    pub fn refitted(&self, features: &[f32], labelled: &[(u32, u32)]) -> Result<Refitted> {
+    /// is taken for true where it is most certain, and another probe fitted to that. `balance`: classes share the product as they share
+    /// what was spread. Labelled rows keep their class. Fails where features are not finite.
+    pub fn refitted(&self, design: &Design, labelled: &[(u32, u32)], balance: bool) -> Result<Refitted> {
         let (classes, rows) = (self.classes, self.values.len() / self.classes.max(1));
-        let columns = features.len() / rows.max(1);
-        let fit = |rows: &mut dyn Iterator<Item = (usize, u32)>, settings: &ProbeSettings| {
-            let (rows, labels): (Vec<usize>, Vec<u32>) = rows.unzip();
-            let of_rows: Vec<f32> = rows.iter().flat_map(|row| &features[row * columns..][..columns]).copied().collect();
-            Probe::fit(&of_rows, &labels, classes, settings)
+        let fit = |rows: &mut dyn Iterator<Item = (u32, u32)>, settings: &ProbeSettings| {
+            let (rows, labels): (Vec<u32>, Vec<u32>) = rows.unzip();
+            Probe::fit(&design.select(&rows), &labels, classes, settings)
         };
-        let given = fit(&mut labelled.iter().map(|&(row, class)| (row as usize, class)), &ProbeSettings::default())?;
-        let mut both = LabelScores::of_logits(given.logits(features), classes);
-        both.values.par_chunks_mut(classes).zip(self.values.par_chunks(classes)).for_each(|(both, spread)| {
-            both.iter_mut().zip(spread).for_each(|(both, spread)| *both *= spread);
-            let sum: f32 = both.iter().sum();
-            both.iter_mut().filter(|_| sum > 0.0).for_each(|share| *share /= sum);
-        });
+        let given = fit(&mut labelled.iter().copied(), &ProbeSettings::default())?;
+        let by_probe = LabelScores::of_logits(given.logits(design), classes);
+        let mut both: Vec<f64> = by_probe.values.iter().zip(&self.values).map(|(a, b)| f64::from(*a) * f64::from(*b)).collect();
+        to_shares(&mut both, classes);
+        if balance {
+            even_out(&mut both, classes);
+        }
+        let mut both = LabelScores { classes, values: both.into_iter().map(|share| share as f32).collect() };
         both.keep(labelled);
         let assigned = both.assigned();
-        let mut order: Vec<usize> = (0..rows).collect();
-        order.sort_by(|&a, &b| assigned[b].confidence.total_cmp(&assigned[a].confidence));
+        let mut order: Vec<u32> = (0..rows as u32).collect();
+        order.sort_by(|&a, &b| assigned[b as usize].confidence.total_cmp(&assigned[a as usize].confidence));
         order.truncate((SHARE * rows as f64) as usize);
-        let mut certain: Vec<(usize, u32)> = order.into_iter().map(|row| (row, assigned[row].class)).collect();
+        let mut certain: Vec<(u32, u32)> = order.into_iter().map(|row| (row, assigned[row as usize].class)).collect();
         // A class that is never certain is known from its labels at least.
-        let others = labelled.iter().map(|&(row, class)| (row as usize, class)).filter(|pair| !certain.contains(pair)).collect::<Vec<_>>();
+        let others: Vec<(u32, u32)> = labelled.iter().copied().filter(|pair| !certain.contains(pair)).collect();
         certain.extend(others);
         let probe = fit(&mut certain.into_iter(), &ProbeSettings { l2: Some(L2), ..ProbeSettings::default() })?;
-        let mut scores = LabelScores::of_logits(probe.logits(features), classes);
+        let mut scores = LabelScores::of_logits(probe.logits(design), classes);
         scores.keep(labelled);
         Ok(Refitted { scores, probe })
     }
@@ -74,8 +74,8 @@ impl LabelScores {
 
 impl Refitted {
     /// Of rows that nothing was learnt from.
-    pub fn of(&self, features: &[f32]) -> LabelScores {
-        LabelScores::of_logits(self.probe.logits(features), self.scores.classes)
+    pub fn of(&self, design: &Design) -> LabelScores {
+        LabelScores::of_logits(self.probe.logits(design), self.scores.classes)
     }
 }
 
@@ -100,18 +100,19 @@ mod tests {
         });
         let labelled = [(ends[0], 0), (ends[1], 1)];
         let right = |scores: &LabelScores| scores.assigned().iter().zip(0..).filter(|(found, row)| found.class == row % 2).count();
-        let alone = Probe::fit(
-            &[&features[3 * ends[0] as usize..][..3], &features[3 * ends[1] as usize..][..3]].concat(),
-            &[0, 1],
-            2,
-            &Default::default(),
-        );
-        let alone = LabelScores::of_logits(alone.expect("it fits").logits(&features), 2);
+        let design = Design::dense(&features, 3);
+        let alone = Probe::fit(&design.select(&ends), &[0, 1], 2, &Default::default());
+        let alone = LabelScores::of_logits(alone.expect("it fits").logits(&design), 2);
         let settings = PropagationSettings { neighbours: 8, temperature: 0.01, ..Default::default() };
         let spread = Graph::of(&unit_rows(&features, 3), 3, &settings).and_then(|graph| graph.spread(&labelled, 2)).expect("sound rows");
-        let refitted = spread.refitted(&features, &labelled).expect("sound features");
+        let refitted = spread.refitted(&design, &labelled, false).expect("sound features");
         assert!(right(&refitted.scores) > right(&alone) + 20, "{} of 400, a probe has {}", right(&refitted.scores), right(&alone));
         assert_eq!(refitted.scores.assigned()[ends[1] as usize].confidence, 1.0, "labelled rows keep their class");
-        assert_eq!(refitted.of(&features[..3]).assigned()[0].class, refitted.scores.assigned()[0].class);
+        let halves = |balance| {
+            let found = spread.refitted(&design, &labelled, balance).expect("sound features").scores;
+            found.assigned().iter().filter(|found| found.class == 0).count().abs_diff(200)
+        };
+        assert!(halves(true) <= halves(false), "{} of 200 too many, balanced {}", halves(false), halves(true));
+        assert_eq!(refitted.of(&design.select(&[0])).assigned()[0].class, refitted.scores.assigned()[0].class);
     }
 }

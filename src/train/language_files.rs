@@ -12,6 +12,10 @@ use crate::models::ModelSettings;
 const TOKENIZERS: [&str; 2] = ["tokenizer.json", "vocab.txt"];
 /// Tokens of a text that are taken where nothing says how many a network was trained on.
 const MOST_TOKENS: u32 = 512;
+/// Rows that fill a table up to a round number of them are fewer.
+const MOST_PADDING: u32 = 128;
+/// GELU as such, and two names of its approximation.
+const ACTIVATIONS: [&str; 3] = ["gelu", "gelu_new", "gelu_pytorch_tanh"];
 
 /// Reads what lies beside `weights` of a network that takes texts, gives `model` what that says, and returns the tokenizer and what a
 /// user should know. Fails where a network cannot be used without what is missing, or is not of this kind.
@@ -29,12 +33,17 @@ pub(super) fn read_beside(weights: &Path, model: &mut ModelSettings, vocabulary:
     let of_json = path.extension().is_some_and(|ending| ending == "json");
     let mut language = LanguageTokenizer::read(&path, lower_case.filter(|_| !of_json))?;
     let known = language.vocabulary() as u32;
+    // Tables are padded to round sizes: rows beyond the tokens are never looked up.
+    let padded = vocabulary.is_multiple_of(8) && (known..known + MOST_PADDING).contains(&vocabulary);
     ensure!(
-        known == vocabulary,
+        known == vocabulary || padded,
         "{} is of another network: it has {known} tokens, {} has embeddings of {vocabulary}",
         path.display(),
         weights.display()
     );
+    if known < vocabulary {
+        notes.push(format!("{} of {vocabulary} embeddings are padding: they are of no token", vocabulary - known));
+    }
     let longest = if model.shape.is_some() {
         of_transformer(folder, model, &mut notes)?
     } else {
@@ -43,7 +52,7 @@ pub(super) fn read_beside(weights: &Path, model: &mut ModelSettings, vocabulary:
         MOST_TOKENS
     };
     notes.push(format!("texts become tokens by {} beside it, up to {longest} of each", path.display()));
-    Ok((Tokenizer::of_network(language, longest), notes))
+    Ok((Tokenizer::of_network(language, longest, vocabulary), notes))
 }
 
 /// What `config.json` says of the network, and `sentence_bert_config.json` of texts. Returns how many tokens are taken.
@@ -54,10 +63,11 @@ fn of_transformer(folder: &Path, model: &mut ModelSettings, notes: &mut Vec<Stri
         None => notes.push(format!("no config.json lies beside it: {} heads of attention are assumed", shape.heads)),
         Some(config) => {
             let name = path.display();
-            for (key, wanted) in [("model_type", "bert"), ("hidden_act", "gelu"), ("position_embedding_type", "absolute")] {
-                let said = config[key].as_str().unwrap_or(wanted);
-                ensure!(said == wanted, "{name}: {key} is {said}; only {wanted} is known here");
+            for (key, known) in [("model_type", &["bert"][..]), ("hidden_act", &ACTIVATIONS), ("position_embedding_type", &["absolute"])] {
+                let said = config[key].as_str().unwrap_or(known[0]);
+                ensure!(known.contains(&said), "{name}: {key} is {said}; only {} is known here", known.join(", "));
             }
+            shape.by_tanh = config["hidden_act"].as_str().is_some_and(|said| said != ACTIVATIONS[0]);
             let heads = config["num_attention_heads"].as_u64().with_context(|| format!("{name} does not say num_attention_heads"))?;
             shape.heads = u32::try_from(heads).unwrap_or(0);
             shape.eps = config["layer_norm_eps"].as_f64().unwrap_or(f64::from(shape.eps)) as f32;

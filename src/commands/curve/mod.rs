@@ -15,7 +15,7 @@ use crate::core::settings::Settings;
 use crate::data::{Dataset, Split};
 use crate::error::UsageError;
 use crate::exec::Device;
-use crate::metrics::{probe_accuracy, spread};
+use crate::metrics::{Design, probe_accuracy, spread};
 use crate::say;
 use crate::train::{Checkpoint, Features, Finetune, FinetuneSettings, Finetuned, Schedule, Session, augment_preset, find_checkpoint};
 use table::{Arm, BudgetRow, Tried, draw_plot, heading, write_csv};
@@ -140,7 +140,9 @@ impl Trials<'_> {
         let chosen = labels_of(train)?;
         let labels: Vec<u32> = rows.iter().map(|&row| chosen[row as usize]).collect();
         let truth = labels_of(test.as_ref().context("there are test images")?)?;
-        probe_accuracy(&self.features[0].select(&rows), &labels, &self.features[1].values, truth, *classes as usize)
+        let [train, test] = &self.features;
+        let queries = Design::dense(&test.values, test.columns);
+        probe_accuracy(&Design::dense(&train.select(&rows), train.columns), &labels, &queries, truth, *classes as usize)
     }
 
     /// Why a budget cannot be had, if it cannot.
