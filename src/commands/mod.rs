@@ -180,13 +180,16 @@ fn resolve<T: Settings>(command: &str, config: Option<&Path>, flags: &Value) -> 
     let said = Said::read(command, config, flags)?;
     // Where nobody says which kind of network it is, what only one kind has does, unless the data are for another.
     let kind = implied_kind(&flags["model"]).filter(|_| said.file.as_ref().is_none_or(|(_, file)| file["model"]["kind"].is_null()));
-    let mut implied = said.clone();
-    if let Some(kind) = kind.filter(|_| flags["model"]["kind"].is_null()) {
+    let settled = |said: &Said| -> Result<T> {
+        let settings = said.over(&T::default())?;
+        if said.repeats { Ok(settings) } else { Ok(said.over(&settings.suited()?)?) }
+    };
+    let mut settings = settled(&said)?;
+    // The network of a task may have it, too.
+    if let Some(kind) = kind.filter(|_| flags["model"]["kind"].is_null() && ensure_fit(&settings, flags).is_err()) {
+        let mut implied = said.clone();
         implied.flags["model"]["kind"] = serde_json::to_value(kind)?;
-    }
-    let mut settings: T = implied.over(&T::default())?;
-    if !said.repeats {
-        settings = implied.over(&settings.suited()?)?;
+        settings = settled(&implied)?;
     }
     ensure_fit(&settings, flags)?;
     Ok((settings, said))
