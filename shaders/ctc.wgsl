@@ -8,6 +8,8 @@ struct Params {
     stride: u32, // of logits
     sum_stride: u32,
     alpha_stride: u32,
+    batch: u32,
+    loss_stride: u32,
 }
 @group(0) @binding(0) var<storage, read> logits: array<f32>;
 @group(0) @binding(1) var<storage, read> steps: array<u32>;
@@ -22,22 +24,22 @@ var<workgroup> alpha: array<f32, 2u * STATES>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let sample = invocation(group, 0u) / WG;
-    let walk = walk_of(sample, lane);
-    let first_row = sample * params.time;
+    let example = invocation(group, 0u) / WG;
+    let walk = walk_of(example, lane);
+    let first_row = example * params.time;
     for (var step = lane; step < params.sum_stride; step += WG) {
         var log_sum = 0.0;
         if (step < walk.steps) {
             let found = log_sum_exp(first_row + step);
             log_sum = found.x + found.y;
         }
-        log_sums[sample * params.sum_stride + step] = log_sum;
+        log_sums[example * params.sum_stride + step] = log_sum;
     }
     storageBarrier();
     var total = 0.0;
     for (var step = 0u; step < walk.steps; step++) {
         let row = first_row + step;
-        let log_sum = log_sums[sample * params.sum_stride + step];
+        let log_sum = log_sums[example * params.sum_stride + step];
         let now = (step % 2u) * STATES;
         let before = STATES - now;
         var largest = LEAST;
@@ -51,12 +53,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 if (s > 0u) {
                     entered = alpha[before + s - 1u];
                 }
-                if (may_skip(sample, s)) {
+                if (may_skip(example, s)) {
                     skipped = alpha[before + s - 2u];
                 }
                 value = log_add(alpha[before + s], entered, skipped);
             }
-            value += logits[row * params.stride + class_of(sample, s)] - log_sum;
+            value += logits[row * params.stride + class_of(example, s)] - log_sum;
             alpha[now + s] = value;
             largest = max(largest, value);
         }
@@ -89,5 +91,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         }
         of_sample = -(total + log_add(alpha[last], in_letter, LEAST)) / max(f32(walk.letters), 1.0);
     }
-    loss[sample] = of_sample;
+    loss[example] = of_sample;
+    if (example == 0u) {
+        for (var pad = params.batch; pad < params.loss_stride; pad++) {
+            loss[pad] = 0.0;
+        }
+    }
 }

@@ -24,14 +24,14 @@ var<workgroup> shares: array<f32, STATES>;
 
 @compute @workgroup_size(WG)
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let sample = invocation(group, 0u) / WG;
-    let walk = walk_of(sample, lane);
-    let first_row = sample * params.time;
+    let example = invocation(group, 0u) / WG;
+    let walk = walk_of(example, lane);
+    let first_row = example * params.time;
     let weight = 1.0 / (f32(params.batch) * max(f32(walk.letters), 1.0));
     for (var back = 0u; back < walk.steps; back++) {
         let step = walk.steps - 1u - back;
         let row = first_row + step;
-        let log_sum = log_sums[sample * params.sum_stride + step];
+        let log_sum = log_sums[example * params.sum_stride + step];
         let now = (step % 2u) * STATES;
         let next = STATES - now;
         var largest = LEAST;
@@ -47,7 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
                 }
                 // A letter has a blank behind it.
                 if (s + 3u < walk.states) {
-                    if (may_skip(sample, s + 2u)) {
+                    if (may_skip(example, s + 2u)) {
                         skipped = beta[next + s + 2u];
                     }
                 }
@@ -60,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
         for (var s = lane; s < walk.states; s += WG) {
             let value = beta[now + s] - largest;
             shares[s] = exp(max(value + alphas[row * params.alpha_stride + s], -80.0));
-            beta[now + s] = value + (logits[row * params.stride + class_of(sample, s)] - log_sum);
+            beta[now + s] = value + (logits[row * params.stride + class_of(example, s)] - log_sum);
         }
         workgroupBarrier();
         var sum = 0.0;
@@ -72,7 +72,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             if (c < params.cols) {
                 var said = 0.0;
                 for (var s = select(1u, 0u, c == 0u); s < walk.states; s += 2u) {
-                    if (class_of(sample, s) == c) {
+                    if (class_of(example, s) == c) {
                         said += shares[s];
                     }
                 }

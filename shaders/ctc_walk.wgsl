@@ -16,19 +16,19 @@ struct Walk {
     fits: bool,
 }
 
-fn is_step(sample: u32, place: u32) -> bool {
-    return (place < params.time) && (steps[sample * params.step_stride + place] != NO_TOKEN);
+fn is_step(example: u32, place: u32) -> bool {
+    return (place < params.time) && (steps[example * params.step_stride + place] != NO_TOKEN);
 }
 
-fn letter(sample: u32, place: u32) -> u32 {
-    return targets[sample * params.target_stride + place];
+fn letter(example: u32, place: u32) -> u32 {
+    return targets[example * params.target_stride + place];
 }
 
-fn is_letter(sample: u32, place: u32) -> bool {
-    return (place < LONGEST) && (letter(sample, place) != NO_TOKEN);
+fn is_letter(example: u32, place: u32) -> bool {
+    return (place < LONGEST) && (letter(example, place) != NO_TOKEN);
 }
 
-fn walk_of(sample: u32, lane: u32) -> Walk {
+fn walk_of(example: u32, lane: u32) -> Walk {
     if (lane == 0u) {
         steps_found = 0u;
         letters_found = 0u;
@@ -36,12 +36,12 @@ fn walk_of(sample: u32, lane: u32) -> Walk {
     }
     workgroupBarrier();
     for (var place = lane; place < params.time; place += WG) {
-        if (is_step(sample, place) && !is_step(sample, place + 1u)) {
+        if (is_step(example, place) && !is_step(example, place + 1u)) {
             steps_found = place + 1u;
         }
     }
     for (var place = lane; place < LONGEST; place += WG) {
-        if (is_letter(sample, place) && !is_letter(sample, place + 1u)) {
+        if (is_letter(example, place) && !is_letter(example, place + 1u)) {
             letters_found = place + 1u;
         }
     }
@@ -50,7 +50,7 @@ fn walk_of(sample: u32, lane: u32) -> Walk {
     if (lane == 0u) {
         var repeats = 0u;
         for (var place = 1u; place < letters; place++) {
-            if (letter(sample, place) == letter(sample, place - 1u)) {
+            if (letter(example, place) == letter(example, place - 1u)) {
                 repeats++;
             }
         }
@@ -62,19 +62,19 @@ fn walk_of(sample: u32, lane: u32) -> Walk {
 }
 
 // The class of a state.
-fn class_of(sample: u32, state: u32) -> u32 {
+fn class_of(example: u32, state: u32) -> u32 {
     if (state % 2u == 0u) {
         return 0u;
     }
-    return letter(sample, state / 2u);
+    return letter(example, state / 2u);
 }
 
 // Whether a path may go on to a state from the last but one: to a letter that is another than that.
-fn may_skip(sample: u32, state: u32) -> bool {
+fn may_skip(example: u32, state: u32) -> bool {
     if ((state % 2u == 0u) || (state < 3u)) {
         return false;
     }
-    return letter(sample, state / 2u) != letter(sample, state / 2u - 1u);
+    return letter(example, state / 2u) != letter(example, state / 2u - 1u);
 }
 
 // log(exp(a) + exp(b) + exp(c))

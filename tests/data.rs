@@ -81,7 +81,7 @@ fn bad_class_folders_are_named() {
     (0..6).for_each(|i| put(dir.path(), &format!("cats/{i}.png"), even(i)));
     refused(dir.path(), &labelled(), &["one class, `cats`"]);
     fs::create_dir(dir.path().join("dogs")).expect("it is made");
-    refused(dir.path(), &labelled(), &["class folder `dogs`", "holds no PNG or JPEG"]);
+    refused(dir.path(), &labelled(), &["class folder `dogs`", "holds no picture in a format that is read"]);
     let data = load(dir.path(), &ReadOptions::default());
     assert!(data.train.truth.labels.is_none());
     noted(&data, "class folder `dogs`");
@@ -186,7 +186,7 @@ fn an_archive_is_read_as_the_folder_in_it() {
     put(packed.path(), "set.tar.gz", gzipped(b"no archive at all"));
     refused(packed.path(), &labelled(), &["set.tar.gz", "damaged or cut off"]);
     put(packed.path(), "set.tar.gz", archive(folder().path()));
-    refused(packed.path(), &labelled(), &["set.tar.gz", "holds no PNG or JPEG"]);
+    refused(packed.path(), &labelled(), &["set.tar.gz", "holds no picture in a format that is read"]);
 }
 
 #[test]

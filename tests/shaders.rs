@@ -18,6 +18,7 @@ use wgraft::kernels::relu::Relu;
 /// Parts in `shaders/` that belong to no kernel.
 const SHARED: &[&str] = &[
     "attention_tile",
+    "ctc_walk",
     "augment_finish",
     "augment_place",
     "blocks",

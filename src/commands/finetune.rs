@@ -100,6 +100,7 @@ fn given_data(settings: &FinetuneSettings, open: bool, path: &Path, makers: Make
         return Ok(data);
     }
     let given = data.given_labels(path, settings.min_confidence)?;
+    given.ensure_tell_apart(path)?;
     given.notes.iter().for_each(|note| say!("{}: {note}", data.name));
     let uncertain = if given.uncertain > 0 { format!(", {} less certain ones left out", given.uncertain) } else { String::new() };
     say!("{}: {} labels from {}{uncertain}", data.name, given.labelled.len(), path.display());

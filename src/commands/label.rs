@@ -32,6 +32,7 @@ impl KnownLabels {
             let text = || format!("{} has cells with several labels between `|`: `label` spreads one of each sample", path.display());
             ensure!(!several, UsageError(text()));
             let given = data.given_labels(path, 0.0)?;
+            given.ensure_tell_apart(path)?;
             given.notes.iter().for_each(|note| say!("{}: {note}", data.name));
             return Ok(KnownLabels { draws: vec![given.labelled], class_names: given.class_names });
         }

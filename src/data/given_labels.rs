@@ -35,6 +35,15 @@ impl GivenLabels {
         self.labelled.iter().for_each(|&(_, class)| counts[class as usize] += 1);
         counts
     }
+
+    /// Fails where all are of one class; `file` is where they were read.
+    pub fn ensure_tell_apart(&self, file: &Path) -> Result<()> {
+        let mut seen = self.per_class().into_iter().zip(&self.class_names).filter(|(count, _)| *count > 0);
+        let (first, more) = (seen.next(), seen.next().is_some());
+        let class = first.map_or("", |(_, class)| class);
+        ensure!(more, "all labels of {} are `{class}`: there is nothing to tell apart", file.display());
+        Ok(())
+    }
 }
 
 /// Sets of labels of training samples.
@@ -216,13 +225,6 @@ impl Dataset {
         if empty > 0 {
             notes.push(format!("{empty} rows of {} have an empty label and are left out", sheet.name));
         }
-        let first = labelled[0].1;
-        let class = &class_names[first as usize];
-        ensure!(
-            labelled.iter().any(|&(_, class)| class != first),
-            "all labels of {} are `{class}`: there is nothing to tell apart",
-            sheet.name
-        );
         note_alike(&class_names.iter().map(String::as_str).collect::<Vec<_>>(), &mut notes);
         Ok(GivenLabels { labelled, class_names, uncertain, notes })
     }

@@ -112,7 +112,7 @@ pub(super) fn fast_tail(x: f32) -> (f32, f32, f32) {
 /// (min(|x|, 12.6), exp of what is bent below zero, the slope of that) as in `normal_tail.wgsl`.
 #[inline(always)]
 pub(super) fn fast_bent(x: f32) -> (f32, f32, f32) {
-    const STEEP: f32 = 1.595_769_1;
+    const STEEP: f32 = 1.595_769;
     const CUBE: f32 = 0.044_715;
     let u = if x.abs() > 12.6 { 12.6 } else { x.abs() };
     (u, exp(-STEEP * u * (1.0 + CUBE * u * u)), STEEP * (1.0 + 3.0 * CUBE * u * u))

@@ -194,7 +194,11 @@ impl Kernel for Ctc {
     interface! {
         self runs "ctc" after "log_sum_exp", "ctc_walk";
         bufs { logits, steps, targets, loss, log_sums, alphas }
-        params { ..params(self.steps, self.targets, self.logits, self.log_sums, self.alphas), }
+        params {
+            ..params(self.steps, self.targets, self.logits, self.log_sums, self.alphas),
+            batch: self.steps.rows(),
+            loss_stride: self.loss.shape.stride(),
+        }
         constants { ..constants(self.targets), }
         invocations { u64::from(self.steps.rows()) * u64::from(WG) }
     }

@@ -3,6 +3,8 @@
 
 use std::collections::VecDeque;
 
+use rayon::prelude::*;
+
 /// Steps remembered, unless they would take more than these bytes.
 const MEMORY: usize = 10;
 const MOST_BYTES: usize = 1 << 30;
@@ -36,7 +38,8 @@ pub fn minimise(start: Vec<f64>, iterations: u32, tolerance: f64, mut function: 
         let mut length = if memory.is_empty() { 1.0 / dot(&gradient, &gradient).sqrt().max(1.0) } else { 1.0 };
         let mut next_gradient = vec![0.0; gradient.len()];
         let found = (0..30).find_map(|_| {
-            let point: Vec<f64> = at.point.iter().zip(&direction).map(|(x, d)| x + length * d).collect();
+            let mut point = at.point.clone();
+            add(&mut point, length, &direction);
             let value = function(&point, &mut next_gradient);
             let enough = value <= at.value + 1e-4 * length * slope;
             length *= 0.5;
@@ -70,7 +73,7 @@ fn descent(gradient: &[f64], memory: &VecDeque<Step>) -> Vec<f64> {
     let mut shares = Vec::new();
     for step in memory {
         let share = dot(&step.moved, &direction) / step.curvature;
-        direction.iter_mut().zip(&step.turned).for_each(|(d, t)| *d -= share * t);
+        add(&mut direction, -share, &step.turned);
         shares.push(share);
     }
     if let Some(newest) = memory.front() {
@@ -79,17 +82,29 @@ fn descent(gradient: &[f64], memory: &VecDeque<Step>) -> Vec<f64> {
     }
     for (step, share) in memory.iter().zip(shares).rev() {
         let rest = share - dot(&step.turned, &direction) / step.curvature;
-        direction.iter_mut().zip(&step.moved).for_each(|(d, m)| *d += rest * m);
+        add(&mut direction, rest, &step.moved);
     }
     direction
 }
 
+/// Numbers that a thread takes at a time.
+const PART: usize = 1 << 15;
+
+/// Sums of parts, added in order: the same on however many threads.
 fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
+    let of_part = |(a, b): (&[f64], &[f64])| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    a.par_chunks(PART).zip(b.par_chunks(PART)).map(of_part).collect::<Vec<f64>>().into_iter().sum()
+}
+
+/// Adds `factor` times `b` to `a`.
+fn add(a: &mut [f64], factor: f64, b: &[f64]) {
+    a.par_chunks_mut(PART).zip(b.par_chunks(PART)).for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| *a += factor * b));
 }
 
 fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
-    a.iter().zip(b).map(|(a, b)| a - b).collect()
+    let mut all = a.to_vec();
+    add(&mut all, -1.0, b);
+    all
 }
 
 #[cfg(test)]

@@ -29,11 +29,13 @@ pub struct ProbeSettings {
     pub iterations: u32,
     /// Fitting ends where no derivative of the loss is larger.
     pub tolerance: f64,
+    /// Sparse columns that fewer samples have are left out.
+    pub least_samples: usize,
 }
 
 impl Default for ProbeSettings {
     fn default() -> Self {
-        ProbeSettings { l2: None, iterations: 200, tolerance: 1e-5 }
+        ProbeSettings { l2: None, iterations: 200, tolerance: 1e-5, least_samples: 1 }
     }
 }
 
@@ -90,6 +92,7 @@ impl Probe {
         let (means, deviations) = if *columns > 0 { column_moments(dense, *columns) } else { Default::default() };
         let floor = 0.1 * deviations.iter().sum::<f64>() / (*columns).max(1) as f64 + 1e-5;
         let mut by_column = sparse.as_ref().map_or(Vec::new(), SparseRows::by_column);
+        by_column.retain(|(_, entries)| entries.len() >= settings.least_samples);
         let squared = if *columns > 0 { SHARE_OF_SPARSE * *columns as f32 } else { SQUARED_LENGTH_ALONE };
         let all = columns + by_column.len();
         let mut probe = Probe {
@@ -291,6 +294,8 @@ mod tests {
         assert_eq!(probe.logits(&with(19)), probe.logits(&with(18)));
         assert_ne!(probe.logits(&with(2)), probe.logits(&with(18)));
         assert_eq!(design.select(&[4, 0]).select(&[1]), design.select(&[0]));
+        let settings = ProbeSettings { least_samples: labels.len() / 4, ..Default::default() };
+        assert_eq!(Probe::fit(&design, &labels, 3, &settings).expect("it fits").sparse_columns, [0, 2, 4], "rare columns are left out");
         let fewer = Design { sparse: design.sparse.as_ref().map(|sparse| sparse.select(&[0])), ..design.clone() };
         assert!(Probe::fit(&fewer, &labels, 3, &ProbeSettings::default()).is_err(), "rows of both kinds are of the same samples");
     }

@@ -9,8 +9,8 @@ use crate::metrics::{Design, Probe, ProbeSettings};
 
 /// Of all rows, those that the second probe learns from: the most certain.
 const SHARE: f64 = 0.7;
-/// It learns from many labels, of which some are wrong.
-const L2: f64 = 0.01;
+/// It learns from many labels, of which some are wrong: no use in following them to the end, or by words that few samples have.
+const AGAIN: ProbeSettings = ProbeSettings { l2: Some(0.01), iterations: 100, tolerance: 1e-4, least_samples: 5 };
 
 /// What rows are by a probe that learnt from spread labels.
 pub struct Refitted {
@@ -45,7 +45,7 @@ impl LabelScores {
         // A class that is never certain is known from its labels at least.
         let others: Vec<(u32, u32)> = labelled.iter().copied().filter(|pair| !certain.contains(pair)).collect();
         certain.extend(others);
-        let probe = fit(&mut certain.into_iter(), &ProbeSettings { l2: Some(L2), ..ProbeSettings::default() })?;
+        let probe = fit(&mut certain.into_iter(), &AGAIN)?;
         let mut scores = LabelScores::of_logits(probe.logits(design), classes);
         scores.keep(labelled);
         Ok(Refitted { scores, probe })
