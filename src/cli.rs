@@ -679,6 +679,11 @@ pub fn implied_kind(given: &Value) -> Option<ModelKind> {
     ModelKind::with(&said.collect::<Vec<_>>())
 }
 
+/// Whether a network makes nothing of some setting that is given.
+pub fn is_unfit(given: &Value, model: &Value) -> bool {
+    settings::flags::<ModelSettings>().iter().any(|flag| !flag.of(given).is_null() && flag.unfit(model).is_some())
+}
+
 /// Fails where the network that `of` is to have, or has, is not the one that was asked for.
 pub fn suits(given: &Value, model: &ModelSettings, of: &str) -> Result<(), UsageError> {
     let settings = json!(model);

@@ -31,7 +31,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::cache;
-use crate::cli::{Command, implied_kind};
+use crate::cli::{Command, implied_kind, is_unfit};
 use crate::core;
 use crate::core::program::RecordError;
 use crate::core::sample::{SampleType, Subject};
@@ -186,7 +186,8 @@ fn resolve<T: Settings>(command: &str, config: Option<&Path>, flags: &Value) -> 
     };
     let mut settings = settled(&said)?;
     // The network of a task may have it, too.
-    if let Some(kind) = kind.filter(|_| flags["model"]["kind"].is_null() && ensure_fit(&settings, flags).is_err()) {
+    let chosen = serde_json::to_value(&settings)?;
+    if let Some(kind) = kind.filter(|_| flags["model"]["kind"].is_null() && is_unfit(&flags["model"], &chosen["model"])) {
         let mut implied = said.clone();
         implied.flags["model"]["kind"] = serde_json::to_value(kind)?;
         settings = settled(&implied)?;
