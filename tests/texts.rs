@@ -316,7 +316,7 @@ fn probes_see_the_words_of_texts() {
         json(dir, &[&all[..], more].concat())
     };
     let (with, voted) = (label(&[]), label(&["--refit", "false"]));
-    let right = |found: &Value| found["test_mean"].as_f64().expect("test texts");
+    let right = |found: &serde_json::Value| found["test_mean"].as_f64().expect("test texts");
     assert!(with["words"] == true && voted["words"] == false && right(&with) > right(&voted) + 0.2, "{with} {voted}");
     let text = stderr(&wgraft(dir, &["eval", "pre", "--device", "cpu"]));
     assert!(text.contains("linear probes see weights of words (TF-IDF) beside embeddings"), "{text}");
